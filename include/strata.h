@@ -1,0 +1,333 @@
+/* strata.h: the whole public interface of strata, a transformer inference engine for GGUF models.
+ *
+ * Two handles carry everything. A `strata_model` is a loaded file: immutable once open, shared freely by threads. A
+ * `strata_ctx` is what one caller needs to run it: scratch memory and a thread pool; one call at a time. Text goes in,
+ * vectors or tokens come out, into memory that the caller owns.
+ *
+ *     strata_model *m = NULL;
+ *     strata_ctx   *c = NULL;
+ *     strata_error  e;
+ *     if (strata_model_open("all-minilm-l6-v2-q8_0.gguf", NULL, &m, &e) || strata_ctx_open(m, NULL, &c, &e))
+ *         fprintf(stderr, "%s\n", e.msg);
+ *     strata_text t = {"hello world", 11};
+ *     float v[384];
+ *     strata_embed(c, &t, 1, NULL, v, 384, NULL, &e);
+ *     strata_ctx_close(c);
+ *     strata_model_close(m);
+ *
+ * Rules that hold everywhere:
+ *  - A fallible function returns a `strata_status` (0 = ok) and, if `err` is not NULL, fills it with a message that
+ *    names the file, key, tensor or item, what was found and what was wanted. Outputs are untouched on failure unless
+ *    the function says otherwise.
+ *  - The library never prints, never exits and never aborts on input. Log lines go to a callback, none by default.
+ *  - The same text gives the same bits, whatever the batch, the number of threads or the instruction set.
+ *  - Text is UTF-8 with an explicit length, may hold NUL bytes and needs no terminator. Sizes are in bytes, shapes are
+ *    row-major, and every option struct may be NULL or zero for the defaults.
+ *  - `*_close(NULL)` does nothing.
+ */
+#ifndef STRATA_H
+#define STRATA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define STRATA_API
+#else
+#define STRATA_API __attribute__((visibility("default")))
+#endif
+
+#define STRATA_VERSION_MAJOR 0
+#define STRATA_VERSION_MINOR 1
+#define STRATA_VERSION_PATCH 0
+#define STRATA_VERSION "0.1.0"
+
+/* Version of the library that is loaded, "major.minor.patch". Static string. */
+STRATA_API const char *strata_version(void);
+
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
+
+/* What a caller can do about a failure. Values are pinned; new ones are added inside their group of ten. */
+typedef enum strata_status {
+    STRATA_OK = 0,
+    STRATA_INVALID_ARG = -10,           /* fix the call: bad option, text that is not UTF-8, id out of range */
+    STRATA_IO = -20,                    /* the file cannot be opened or read */
+    STRATA_NOT_GGUF = -21,              /* not a GGUF file */
+    STRATA_CORRUPT_MODEL = -22,         /* a GGUF file that contradicts itself or is cut short */
+    STRATA_UNSUPPORTED_ARCH = -30,      /* well-formed, but this version cannot run the architecture */
+    STRATA_UNSUPPORTED_TYPE = -31,      /* ... the tensor type */
+    STRATA_UNSUPPORTED_TOKENIZER = -32, /* ... the tokenizer */
+    STRATA_UNSUPPORTED_OP = -33,        /* ... what was asked of this model */
+    STRATA_TOO_LONG = -40,              /* more tokens than the context, or a buffer that is too small */
+    STRATA_EMPTY_PROMPT = -41,          /* no tokens to run */
+    STRATA_BAD_GRAMMAR = -42,
+    STRATA_BAD_TEMPLATE = -43,
+    STRATA_NO_MEMORY = -50,
+    STRATA_DEVICE_UNAVAILABLE = -60,
+    STRATA_DEVICE_LOST = -61,
+    STRATA_NONFINITE = -70,             /* the model produced NaN or infinity */
+    STRATA_CANCELLED = -80,
+    STRATA_DEADLINE = -81,
+    STRATA_BUSY = -82,                  /* another thread is inside this context */
+    STRATA_INTERNAL = -90
+} strata_status;
+
+/* Filled on failure; owned by the caller. `msg` is one line, NUL-terminated, without a final newline. */
+typedef struct strata_error {
+    int code;
+    char msg[256];
+} strata_error;
+
+/* "INVALID_ARG" and so on; "UNKNOWN" for a code that is none. Static string. */
+STRATA_API const char *strata_status_name(int code);
+
+/* ---- logging and memory ------------------------------------------------------------------------------------------ */
+
+typedef enum strata_log_level {
+    STRATA_LOG_NONE = 0,
+    STRATA_LOG_ERROR = 1,
+    STRATA_LOG_WARN = 2,
+    STRATA_LOG_INFO = 3,  /* milestones of loading */
+    STRATA_LOG_DEBUG = 4, /* every tensor with its shape */
+    STRATA_LOG_TRACE = 5  /* time of each layer of each run */
+} strata_log_level;
+
+/* One line without a newline. May be called from any thread that is inside the library. */
+typedef void (*strata_log_fn)(void *user, int level, const char *msg);
+
+/* Where all memory of a model and its contexts comes from, except mapped files and thread stacks. `align` is a power
+ * of two. Must be callable from any thread; alloc returns NULL when there is none, and the call that wanted it then
+ * fails with NO_MEMORY. */
+typedef struct strata_allocator {
+    void *(*alloc)(void *user, size_t size, size_t align);
+    void (*free)(void *user, void *ptr);
+    void *user;
+} strata_allocator;
+
+/* Receives text in pieces, in order. */
+typedef void (*strata_write_fn)(void *user, const char *text, size_t len);
+
+/* ---- model: a loaded file ---------------------------------------------------------------------------------------- */
+
+typedef struct strata_model strata_model;
+
+typedef struct strata_model_opts {
+    int vocab_only;      /* 1: only the tokenizer; tensors and architecture are not looked at */
+    int no_mmap;         /* 1: read the file into memory (safe when it may be replaced or truncated meanwhile) */
+    uint32_t n_threads;  /* threads that prepare the weights; 0: one per physical core this process may use */
+    uint64_t memory_cap; /* bytes that the model may allocate, 0: no limit. NO_MEMORY names what did not fit */
+    const char *cpu;     /* highest kernel level to use: "generic", "avx2", ...; NULL: environment STRATA_CPU, else best */
+    strata_log_fn log;   /* NULL: silent */
+    void *log_user;
+    int log_level;       /* highest strata_log_level passed on; 0: INFO */
+    const strata_allocator *allocator; /* copied; NULL: the C library's */
+    uint64_t reserved[8];
+} strata_model_opts;
+
+/* Opens a GGUF file and prepares it to run. `*out` is owned by the caller; strata_model_close frees it, after its
+ * contexts. Thread-safe. Errors: IO, NOT_GGUF, CORRUPT_MODEL, UNSUPPORTED_*, NO_MEMORY, INTERNAL. */
+STRATA_API int strata_model_open(const char *path, const strata_model_opts *opts, strata_model **out,
+                                 strata_error *err);
+
+/* The same from memory that stays valid and unchanged until the model is closed. `name` stands for the path in
+ * messages. */
+STRATA_API int strata_model_open_buffer(const void *data, size_t size, const char *name, const strata_model_opts *opts,
+                                        strata_model **out, strata_error *err);
+
+STRATA_API void strata_model_close(strata_model *m);
+
+typedef enum strata_pooling {
+    STRATA_POOLING_DEFAULT = 0, /* what the file says */
+    STRATA_POOLING_NONE = 1,    /* one vector a token */
+    STRATA_POOLING_MEAN = 2,
+    STRATA_POOLING_CLS = 3,  /* first token */
+    STRATA_POOLING_LAST = 4, /* last token */
+    STRATA_POOLING_RANK = 5  /* a score, by the classification head */
+} strata_pooling;
+
+/* "mean" and so on. Static string. */
+STRATA_API const char *strata_pooling_name(int pooling);
+
+typedef enum strata_dense_state {
+    STRATA_DENSE_NONE = 0,    /* the architecture has no dense heads after pooling */
+    STRATA_DENSE_PRESENT = 1, /* applied to every pooled vector */
+    STRATA_DENSE_MISSING = 2  /* the architecture is trained with them, the file lacks them: another vector space */
+} strata_dense_state;
+
+/* Strings belong to the model and live as long as it; NULL where the file says nothing. */
+typedef struct strata_model_info {
+    const char *path;
+    const char *arch;      /* general.architecture */
+    const char *name;      /* general.name */
+    const char *tokenizer; /* tokenizer.ggml.model */
+    const char *cpu;       /* kernel level in use */
+    const char *prompt_query, *prompt_document; /* put before a text of that role */
+    uint64_t file_bytes, n_params, packed_bytes;
+    uint32_t n_tensors, n_layer, n_head, n_head_kv, n_embd, n_ff, n_vocab;
+    uint32_t n_ctx;       /* tokens in one text at most, special tokens included */
+    uint32_t n_embd_out;  /* dims of a pooled vector */
+    uint32_t window;      /* sliding attention window of the file, 0: none */
+    int32_t bos, eos;     /* -1: none */
+    int causal;           /* 1: a decoder */
+    int pooling;          /* strata_pooling of the file or the architecture */
+    int dense;            /* strata_dense_state */
+    int has_logits;       /* 1: STRATA_EVAL_LOGITS works */
+    int vocab_only;
+    uint32_t min_dims;    /* smallest Matryoshka cut the model is trained for; 0: not known to support cuts */
+} strata_model_info;
+
+/* Never fails. Thread-safe. */
+STRATA_API void strata_model_get_info(const strata_model *m, strata_model_info *info);
+
+/* The i-th tensor type of the file, by falling bytes: name, number of tensors, bytes. Returns 0 past the end. */
+STRATA_API int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, uint32_t *n_tensors,
+                                     uint64_t *bytes);
+
+/* Writes the plan that the model was compiled to, one op a line, for people. Errors: UNSUPPORTED_OP (vocabulary only). */
+STRATA_API int strata_model_print_plan(const strata_model *m, strata_write_fn write, void *user, strata_error *err);
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
+
+enum {
+    STRATA_TOKENIZE_ADD_SPECIAL = 1,   /* add what the model puts around a text: BOS/EOS, [CLS]/[SEP] */
+    STRATA_TOKENIZE_PARSE_SPECIAL = 2, /* control tokens written in the text count as such (never for user text) */
+    STRATA_TOKENIZE_LOSSY = 4          /* invalid UTF-8 becomes U+FFFD, one for each maximal invalid part */
+};
+
+/* Bytes [begin, end) of the text that a token stands for; begin == end for tokens that were added. */
+typedef struct strata_span {
+    size_t begin, end;
+} strata_span;
+
+/* Text -> token ids. `ids` and `spans` hold `cap` entries each (spans may be NULL); `*n` is always set to the number
+ * of tokens. With cap = 0 it only counts. Errors: TOO_LONG (cap < *n; the first cap are written), INVALID_ARG (invalid
+ * UTF-8, with its byte offset), UNSUPPORTED_TOKENIZER, NO_MEMORY. Thread-safe. */
+STRATA_API int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigned flags, int32_t *ids,
+                               strata_span *spans, size_t cap, size_t *n, strata_error *err);
+
+/* Token ids -> text, as HuggingFace's decode with special tokens kept (BERT: spaces before punctuation cleaned up).
+ * Writes at most `cap` bytes, no terminator; `*len` is always set to the length needed. Invalid UTF-8 that byte tokens
+ * form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out of range), UNSUPPORTED_TOKENIZER. Thread-safe. */
+STRATA_API int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap,
+                                 size_t *len, strata_error *err);
+
+/* The vocabulary's own spelling of a token; points into the model. INVALID_ARG if there is no such id. */
+STRATA_API int strata_token_piece(const strata_model *m, int32_t id, const char **piece, size_t *len,
+                                  strata_error *err);
+
+/* ---- context: what one caller needs to run a model --------------------------------------------------------------- */
+
+typedef struct strata_ctx strata_ctx;
+
+typedef enum strata_precision {
+    STRATA_PRECISION_I8 = 0, /* quantised weights meet int8 activations, exact integer sums; float weights stay float */
+    STRATA_PRECISION_F32 = 1, /* float activations everywhere: the reference mode, slow */
+    STRATA_PRECISION_BF16 = 2 /* bfloat16 weights and activations; only where the CPU has matrix units for it */
+} strata_precision;
+
+/* After each op of the plan: its index, kind and layer (-1: outside the layers), and the microseconds it took. Called
+ * on the thread that runs the call. */
+typedef void (*strata_trace_fn)(void *user, uint32_t op, const char *kind, int layer, double micros);
+
+typedef struct strata_ctx_opts {
+    uint32_t n_threads;    /* 0: one per physical core this process may use (affinity, cgroup quota) */
+    int precision;         /* strata_precision */
+    strata_trace_fn trace; /* NULL: none. Traced runs do one group of tokens at a time */
+    void *trace_user;
+    uint64_t reserved[8];
+} strata_ctx_opts;
+
+/* `*out` is owned by the caller and must be closed before its model. Errors: INVALID_ARG, UNSUPPORTED_OP,
+ * NO_MEMORY. */
+STRATA_API int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err);
+STRATA_API void strata_ctx_close(strata_ctx *c);
+STRATA_API uint32_t strata_ctx_threads(const strata_ctx *c);
+
+/* ---- embedding --------------------------------------------------------------------------------------------------- */
+
+typedef struct strata_text {
+    const char *ptr;
+    size_t len;
+} strata_text;
+
+typedef enum strata_role { STRATA_ROLE_NONE = 0, STRATA_ROLE_QUERY = 1, STRATA_ROLE_DOCUMENT = 2 } strata_role;
+typedef enum strata_normalize { STRATA_NORMALIZE_L2 = 0, STRATA_NORMALIZE_NONE = 1 } strata_normalize;
+typedef enum strata_truncate {
+    STRATA_TRUNCATE_ERROR = 0, /* a text beyond the context fails with TOO_LONG */
+    STRATA_TRUNCATE_END = 1,   /* drop tokens at its end; special tokens stay */
+    STRATA_TRUNCATE_START = 2  /* drop tokens at its start */
+} strata_truncate;
+
+typedef struct strata_embed_opts {
+    int role;           /* strata_role: which prompt of the model goes before each text */
+    const char *prompt; /* instead of the model's own, NUL-terminated; NULL: by role */
+    int pooling;        /* strata_pooling; NONE only in strata_embed_tokens */
+    int normalize;      /* strata_normalize */
+    uint32_t dims;      /* keep the first dims values, then normalise; 0: all */
+    int force_dims;     /* 1: cut even where the model is not known to be trained for it */
+    int truncate;       /* strata_truncate */
+    int parse_special;  /* 1: control tokens in the texts count as such */
+    int lossy;          /* 1: invalid UTF-8 becomes U+FFFD instead of an error of that text */
+    const volatile int *cancel; /* caller's flag, looked at between ops; not 0: CANCELLED */
+    double deadline_ms;         /* from the start of the call, looked at between ops; 0: none */
+    void (*progress)(void *user, size_t done, size_t n); /* texts done; on a thread inside the call, one at a time */
+    void *progress_user;
+    uint64_t reserved[8];
+} strata_embed_opts;
+
+/* What became of one text. */
+typedef struct strata_embed_item {
+    int status;            /* strata_status */
+    uint32_t n_tokens;     /* tokens run, special tokens and prompt included */
+    uint32_t n_tokens_all; /* tokens before truncation */
+    int truncated;
+    char msg[128]; /* "" or why it failed */
+} strata_embed_item;
+
+/* Text -> one vector a text. `out` is [n, stride] with stride >= the dims asked for; row i belongs to texts[i]. Any n
+ * and any lengths: texts are sorted and grouped inside. A text that fails leaves a row of NaN and its status in
+ * items[i] (`items` may be NULL) while the others go on; the call then returns OK, or, without items, the first
+ * failure. CANCELLED, DEADLINE, NO_MEMORY and INVALID_ARG of the options end the whole call. BUSY if another thread is
+ * inside the context. */
+STRATA_API int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
+                            size_t stride, strata_embed_item *items, strata_error *err);
+
+/* Text -> one vector a token: `out` is [cap, n_embd], `*n_rows` the rows needed, by strata_tokenize's ids. The dense
+ * heads do not apply; normalised rows unless told otherwise. Errors as strata_embed, TOO_LONG if cap < *n_rows. */
+STRATA_API int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts, float *out,
+                                   size_t cap, size_t *n_rows, strata_embed_item *item, strata_error *err);
+
+/* The dims that a vector of these options has; 0 if the options are refused. */
+STRATA_API uint32_t strata_embed_dims(const strata_model *m, const strata_embed_opts *opts, strata_error *err);
+
+/* ---- raw evaluation and tools ------------------------------------------------------------------------------------ */
+
+typedef enum strata_eval_what {
+    STRATA_EVAL_LOGITS = 0, /* [n, n_vocab] */
+    STRATA_EVAL_HIDDEN = 1, /* [n, n_embd], after the final norm */
+    STRATA_EVAL_POOLED = 2  /* [1, n_embd_out], after the dense heads, not normalised */
+} strata_eval_what;
+
+/* One sequence of raw ids through the model, no tokenizer involved. `types` (token types) may be NULL: all 0. `out` has
+ * room for `cap` floats; the shape is returned in *rows and *cols also when TOO_LONG says that cap is too small.
+ * pooling: strata_pooling, for POOLED. Errors: INVALID_ARG (id or type out of range), EMPTY_PROMPT, TOO_LONG,
+ * UNSUPPORTED_OP, NONFINITE. */
+STRATA_API int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling,
+                           float *out, size_t cap, size_t *rows, size_t *cols, strata_error *err);
+
+/* Runs the reference kernels and the kernels of level `against` (NULL: the model's) in step over `ids`, compares every
+ * slot that an op wrote bit for bit, and writes a report. `*first` is the first op that diverges, -1 for none. */
+STRATA_API int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n, int precision,
+                                 strata_write_fn write, void *user, int *first, strata_error *err);
+
+/* The kernel levels that this CPU can run, best last, as "generic avx2 ...". Static string. */
+STRATA_API const char *strata_cpu_levels(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

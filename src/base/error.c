@@ -1,0 +1,15 @@
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int st_error_set(strata_error *err, int code, const char *fmt, ...)
+{
+    if (!err) return code;
+    err->code = code;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    va_end(ap);
+    return code;
+}

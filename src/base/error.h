@@ -1,0 +1,25 @@
+/* error.h: how a function fails.
+ *
+ * Internal functions return a strata_status and take the caller's strata_error, which may be NULL. ST_FAIL writes the
+ * message and returns; ST_TRY passes a failure up unchanged. Messages name the thing, what was found and what was
+ * wanted. */
+#ifndef ST_BASE_ERROR_H
+#define ST_BASE_ERROR_H
+
+#include "strata.h"
+
+/* Fills err (if any) and returns code. */
+int st_error_set(strata_error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#define ST_FAIL(err, code, ...) return st_error_set((err), (code), __VA_ARGS__)
+#define ST_FAIL_IF(cond, err, code, ...)                        \
+    do {                                                        \
+        if (cond) return st_error_set((err), (code), __VA_ARGS__); \
+    } while (0)
+#define ST_TRY(expr)                \
+    do {                            \
+        int st_rc_ = (expr);        \
+        if (st_rc_) return st_rc_;  \
+    } while (0)
+
+#endif

@@ -1,0 +1,57 @@
+/* token.h: text <-> token ids, as the model's HuggingFace tokenizer does it.
+ *
+ * A st_tokenizer is built from a file's metadata alone; it keeps views into the file, which must outlive it, and is
+ * immutable after open, so any number of threads may use it. One file a kind of tokenizer (spm.c, wordpiece.c) behind
+ * the small table of functions in token_impl.h; what they share (vocabulary hash, special tokens, UTF-8) stands beside.
+ * Time is linear in the length of the text (n log n for merges). */
+#ifndef ST_TOKEN_TOKEN_H
+#define ST_TOKEN_TOKEN_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "gguf/gguf.h"
+
+typedef struct st_tokenizer st_tokenizer;
+
+typedef struct st_token_info {
+    uint32_t n_vocab;
+    int32_t bos, eos, unk, pad, sep, cls, mask; /* -1: none */
+    bool add_bos, add_eos;
+} st_token_info;
+
+/* GGUF token types. */
+enum { ST_TOKEN_NORMAL = 1, ST_TOKEN_UNKNOWN = 2, ST_TOKEN_CONTROL = 3, ST_TOKEN_USER = 4, ST_TOKEN_UNUSED = 5, ST_TOKEN_BYTE = 6 };
+
+/* Errors: UNSUPPORTED_TOKENIZER (names the kind and what is supported), CORRUPT_MODEL, NO_MEMORY. */
+int st_tokenizer_open(const st_gguf *g, const st_log *log, st_mem *mem, st_tokenizer **out, strata_error *err);
+void st_tokenizer_close(st_tokenizer *t);
+const st_token_info *st_tokenizer_info(const st_tokenizer *t);
+
+/* Growing output of encode; the caller frees ids and spans with st_free. spans stays NULL unless want_spans. */
+typedef struct st_tokens {
+    int32_t *ids;
+    strata_span *spans;
+    size_t n, cap, span_cap;
+    bool want_spans;
+    st_mem *mem;
+} st_tokens;
+void st_tokens_free(st_tokens *out);
+
+/* Appends the tokens of text to *out. flags: STRATA_TOKENIZE_*. Errors: INVALID_ARG (not UTF-8: the byte offset),
+ * NO_MEMORY. On failure out->n is what it was. Spans are byte offsets in `text` as given. */
+int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
+                        strata_error *err);
+
+/* Appends decode(ids) to buf [cap]; *len is the length needed, also beyond cap. Errors: INVALID_ARG (an id out of
+ * range), NO_MEMORY. */
+int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
+                        strata_error *err);
+
+/* Spelling and GGUF type of an id in range. */
+st_str st_tokenizer_piece(const st_tokenizer *t, int32_t id);
+int st_tokenizer_type(const st_tokenizer *t, int32_t id);
+
+#endif
