@@ -324,8 +324,8 @@ STRATA_API int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *typ
 STRATA_API int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n, int precision,
                                  strata_write_fn write, void *user, int *first, strata_error *err);
 
-/* The kernel levels that this CPU can run, best last, as "generic avx2 ...". Static string. */
-STRATA_API const char *strata_cpu_levels(void);
+/* The i-th kernel level that this CPU can run ("generic", "avx2", ...), best last; NULL past the end. Static string. */
+STRATA_API const char *strata_cpu_level(uint32_t i);
 
 #ifdef __cplusplus
 }

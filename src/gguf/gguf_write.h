@@ -1,8 +1,8 @@
 /* gguf_write.h: the writer beside the reader, for tests and for tools that rewrite models.
  *
  * Metadata is added in order into a growing buffer; tensors are declared with their data, which must stay valid until
- * st_gguf_writer_save. The result is a version-3 file with alignment 32 (or what set_alignment said before the first
- * tensor). */
+ * st_gguf_writer_save. The result is a version-3 file with alignment 32, or what the key general.alignment was set to
+ * before the first tensor. A failed put leaves the writer as it was. Errors: INVALID_ARG, NO_MEMORY, IO. */
 #ifndef ST_GGUF_GGUF_WRITE_H
 #define ST_GGUF_GGUF_WRITE_H
 

@@ -11,13 +11,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* GGUF's own numbers. */
+/* GGUF's own numbers. The ids that are left out were withdrawn from the format. */
 typedef enum st_type {
     ST_F32 = 0,
     ST_F16 = 1,
     ST_Q4_0 = 2,
+    ST_Q4_1 = 3,
+    ST_Q5_0 = 6,
+    ST_Q5_1 = 7,
     ST_Q8_0 = 8,
+    ST_Q2_K = 10,
+    ST_Q3_K = 11,
+    ST_Q4_K = 12,
+    ST_Q5_K = 13,
+    ST_Q6_K = 14,
+    ST_IQ2_XXS = 16,
+    ST_IQ2_XS = 17,
+    ST_IQ3_XXS = 18,
+    ST_IQ1_S = 19,
+    ST_IQ4_NL = 20,
+    ST_IQ3_S = 21,
+    ST_IQ2_S = 22,
+    ST_IQ4_XS = 23,
+    ST_IQ1_M = 29,
     ST_BF16 = 30,
+    ST_TQ1_0 = 34,
+    ST_TQ2_0 = 35,
+    ST_MXFP4 = 39,
+    ST_NVFP4 = 40,
     ST_TYPE_COUNT = 64 /* ids at and above are unknown */
 } st_type;
 

@@ -1,0 +1,69 @@
+/* cli.h: what all commands share: exit codes, the cancel flag, opening a model. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdint.h>
+
+#include "options.h"
+#include "strata.h"
+
+/* Scripts rely on these. */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MODEL = 3, CLI_INTERRUPTED = 130 };
+
+extern const command cmd_embed, cmd_tokenize, cmd_detokenize, cmd_eval, cmd_info, cmd_plan, cmd_diff, cmd_version;
+
+/* Set by Ctrl-C. The library looks at it between ops, the program between texts. A second Ctrl-C ends the process. */
+extern volatile int cli_cancel;
+
+/* "strata: ..." on stderr, after clearing a progress line. Returns code. */
+__attribute__((format(printf, 2, 3))) int cli_fail(int code, const char *fmt, ...);
+__attribute__((format(printf, 1, 2))) void cli_warn(const char *fmt, ...);
+/* A usage error of command c. Returns CLI_USAGE. */
+__attribute__((format(printf, 2, 3))) int cli_usage(const command *c, const char *fmt, ...);
+
+/* "\r..." on stderr if that is a terminal, from one second after the first call on and at most ten times a second. */
+__attribute__((format(printf, 1, 2))) void cli_progress(const char *fmt, ...);
+void cli_progress_end(void);
+
+/* The exit code for a failure of the library after the model was opened. */
+int cli_exit_code(int status);
+
+/* Options of commands that open a model. */
+typedef struct session {
+    const char *path;
+    uint32_t threads;
+    int precision; /* strata_precision */
+    int verbose;
+    strata_model *model;
+    strata_ctx *ctx;
+    strata_model_info info;
+} session;
+
+#define OPT_OF_MODEL(s)                                                                    \
+    {                                                                                      \
+        OPT_STRING, 'm', "model", "FILE", "GGUF model file (required)", &(s).path, 0, NULL \
+    }
+#define OPT_OF_THREADS(s)                                                                       \
+    {                                                                                           \
+        OPT_COUNT, 't', "threads", "N", "default: one per physical core", &(s).threads, 0, NULL \
+    }
+#define OPT_OF_PRECISION(s)                                                                             \
+    {                                                                                                   \
+        OPT_CHOICE, 0, "precision", "i8|f32", "default: i8; f32 is the slow reference", &(s).precision, \
+            STRATA_PRECISION_I8, NULL                                                                   \
+    }
+#define OPT_OF_VERBOSE(s)                                                                                \
+    {                                                                                                    \
+        OPT_FLAG, 'v', "verbose", NULL, "log: -v steps, -vv tensors, -vvv layers", &(s).verbose, 0, NULL \
+    }
+
+typedef enum session_parts { SESSION_VOCAB, SESSION_MODEL, SESSION_CONTEXT } session_parts;
+
+/* Opens the model, and the context with SESSION_CONTEXT. Returns an exit code; a message has been written. */
+int session_open(const command *c, session *s, session_parts parts);
+void session_close(session *s);
+
+/* The model of commands that take it as an argument (or with -m). Returns an exit code. */
+int session_path_argument(const command *c, session *s, int argc, char **argv);
+
+#endif

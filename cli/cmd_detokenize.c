@@ -1,0 +1,122 @@
+/* strata detokenize: token ids -> text, one JSON object a line. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "input.h"
+#include "json.h"
+
+static session s;
+static input_opts in_opts;
+static const char *field = "ids";
+
+/* {"ids":[...]}, [...] or plain integers. */
+static bool parse_ids(const char *line, size_t len, ints *ids, strata_error *e)
+{
+    json_error je;
+    size_t at = strspn(line, " \t"); /* the line ends with a byte that is none of these, or the block's NUL */
+    if (at < len && (line[at] == '{' || line[at] == '[')) {
+        bool ok = json_get_ints(line, len, field, ids, &je);
+        if (!ok) snprintf(e->msg, sizeof e->msg, "%s", je.msg);
+        return ok;
+    }
+    if (opt_ints(line, len, ids)) return true;
+    snprintf(e->msg, sizeof e->msg, "expected token ids: 1,2,3 or {\"ids\":[1,2,3]}");
+    return false;
+}
+
+/* Prints one line; returns CLI_OK or CLI_FAILED. */
+static int put_text(size_t index, const char *place, const ints *ids, buf *text, strata_error *e)
+{
+    size_t len = 0;
+    int rc = e->msg[0] ? STRATA_INVALID_ARG : strata_detokenize(s.model, ids->p, ids->n, text->p, text->cap, &len, e);
+    if (rc == STRATA_TOO_LONG && len > text->cap) {
+        text->p = must_grow(text->p, &text->cap, len, 1);
+        rc = strata_detokenize(s.model, ids->p, ids->n, text->p, text->cap, &len, e);
+    }
+    if (rc) {
+        printf("{\"index\":%zu,\"error\":", index);
+        json_put_string(stdout, e->msg, strlen(e->msg));
+        puts("}");
+        return cli_fail(CLI_FAILED, "%s: %s", place, e->msg);
+    }
+    fputs("{\"text\":", stdout);
+    json_put_string(stdout, text->p ? text->p : "", len);
+    puts("}");
+    return CLI_OK;
+}
+
+static int run_all(input *in)
+{
+    input_block b = {0};
+    buf text = {0};
+    ints ids = {0};
+    int code = CLI_OK, rc;
+    size_t index = 0;
+    while (!(rc = input_next(in, &b, 256, 1 << 20)) && b.n && !cli_cancel) {
+        buf_add(&b.bytes, "", 1);
+        for (size_t i = 0; i < b.n; i++, index++) {
+            char place[300];
+            strata_error e = {0};
+            ids.n = 0;
+            input_place(&b.items[i], place, sizeof place);
+            parse_ids(b.bytes.p + b.items[i].at, b.items[i].len, &ids, &e);
+            if (put_text(index, place, &ids, &text, &e)) code = CLI_FAILED;
+        }
+    }
+    ints_free(&ids);
+    buf_free(&text);
+    input_block_free(&b);
+    return rc ? rc : code;
+}
+
+/* All arguments together are one sequence: 1 2 3 as well as 1,2,3. */
+static int run_arguments(const command *c, int argc, char **argv)
+{
+    ints ids = {0};
+    buf text = {0};
+    strata_error e = {0};
+    int rc = CLI_OK;
+    for (int i = 0; i < argc && !rc; i++)
+        if (!opt_ints(argv[i], strlen(argv[i]), &ids)) rc = cli_usage(c, "'%s': expected token ids", argv[i]);
+    if (!rc) rc = session_open(c, &s, SESSION_VOCAB);
+    if (!rc) rc = put_text(0, "ids", &ids, &text, &e);
+    ints_free(&ids);
+    buf_free(&text);
+    return rc;
+}
+
+static int run(const command *c, int argc, char **argv)
+{
+    input *in = NULL;
+    int rc = s.path ? CLI_OK : cli_usage(c, "no model given (-m FILE)");
+    if (!rc && argc) rc = run_arguments(c, argc, argv);
+    if (!rc && (!argc || in_opts.jsonl)) {
+        rc = input_open(&in, c, &in_opts, 0, NULL);
+        if (!rc && !s.model) rc = session_open(c, &s, SESSION_VOCAB);
+        if (!rc) rc = run_all(in);
+    }
+    input_close(in);
+    session_close(&s);
+    return rc;
+}
+
+static const opt opts[] = {
+    OPT_OF_MODEL(s),
+    {OPT_STRING, 0, "jsonl", "FILE|-", "ids from JSON lines: {\"ids\":[...]} or [...]", &in_opts.jsonl, 0, NULL},
+    {OPT_STRING, 0, "field", "NAME", "their field (default: ids)", &field, 0, NULL},
+    OPT_OF_VERBOSE(s),
+    {0},
+};
+
+const command cmd_detokenize = {
+    .name = "detokenize",
+    .usage = "-m MODEL [IDS...] [options]",
+    .summary = "token ids to text: one {\"text\":...} a line",
+    .examples = "With no ids and no file, reads a sequence a line from stdin.\n"
+                "Examples:\n"
+                "  strata detokenize -m model.gguf 101 7592 2088 102\n"
+                "  strata tokenize -m model.gguf \"hello\" | strata detokenize -m model.gguf\n",
+    .opts = opts,
+    .run = run,
+};

@@ -1,0 +1,33 @@
+/* strata plan: the ops that a model was compiled to, one a line. */
+#include <stdio.h>
+
+#include "cli.h"
+
+static session s;
+
+static void write_out(void *user, const char *text, size_t len)
+{
+    fwrite(text, 1, len, user);
+}
+
+static int run(const command *c, int argc, char **argv)
+{
+    int rc = session_path_argument(c, &s, argc, argv);
+    strata_error e = {0};
+    if (!rc) rc = session_open(c, &s, SESSION_MODEL);
+    if (!rc && (rc = strata_model_print_plan(s.model, write_out, stdout, &e)))
+        rc = cli_fail(cli_exit_code(rc), "%s", e.msg);
+    session_close(&s);
+    return rc;
+}
+
+static const opt opts[] = {OPT_OF_MODEL(s), OPT_OF_VERBOSE(s), {0}};
+
+const command cmd_plan = {
+    .name = "plan",
+    .usage = "MODEL",
+    .summary = "the operations that a model runs, one a line",
+    .examples = "Example:\n  strata plan model.gguf\n",
+    .opts = opts,
+    .run = run,
+};

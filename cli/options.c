@@ -1,0 +1,191 @@
+#include "options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* Edits (insert, delete, replace) between two words of at most 64 letters. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b), row[65];
+    if (n > 64 || m > 64) return 64;
+    for (size_t j = 0; j <= m; j++) row[j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t replace = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            size_t edit = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = replace < edit ? replace : edit;
+        }
+    }
+    return row[m];
+}
+
+const char *opt_nearest(const char *wrong, const char *const *words)
+{
+    const char *best = NULL;
+    size_t best_d = 3; /* more edits than two, or than half of the word, are no likeness */
+    for (; *words; words++) {
+        size_t d = distance(wrong, *words);
+        if (d < best_d && d * 2 <= strlen(*words)) best = *words, best_d = d;
+    }
+    return best;
+}
+
+bool opt_ints(const char *s, size_t len, ints *out)
+{
+    const char *end = s + len;
+    while (s < end) {
+        if (*s == ',' || *s == ' ' || *s == '\n' || *s == '\t' || *s == '\r') {
+            s++;
+            continue;
+        }
+        bool negative = *s == '-';
+        s += negative;
+        if (s == end || *s < '0' || *s > '9') return false;
+        int64_t v = 0;
+        for (; s < end && *s >= '0' && *s <= '9'; s++) {
+            v = v * 10 + (*s - '0');
+            if (v > INT32_MAX) return false;
+        }
+        if (s < end && !strchr(", \n\t\r", *s)) return false;
+        ints_add(out, (int32_t)(negative ? -v : v));
+    }
+    return true;
+}
+
+static bool wrong(const command *c, const char *fmt, const char *a, const char *b)
+{
+    fprintf(stderr, "strata %s: ", c->name);
+    fprintf(stderr, fmt, a, b);
+    fprintf(stderr, "\nTry: strata %s --help\n", c->name);
+    return false;
+}
+
+static bool choose(const command *c, const opt *o, const char *v)
+{
+    int i = 0;
+    for (const char *w = o->arg; w; w = strchr(w, '|'), w += w != NULL, i++) {
+        size_t n = strcspn(w, "|");
+        if (strlen(v) == n && memcmp(v, w, n) == 0) {
+            *(int *)o->value = o->first + i;
+            return true;
+        }
+    }
+    fprintf(stderr, "strata %s: --%s %s: expected %s\n", c->name, o->name, v, o->arg);
+    return false;
+}
+
+static bool set(const command *c, const opt *o, const char *v)
+{
+    if (o->given) *o->given = true;
+    switch (o->kind) {
+    case OPT_FLAG: ++*(int *)o->value; return true;
+    case OPT_STRING: *(const char **)o->value = v; return true;
+    case OPT_CHOICE: return choose(c, o, v);
+    case OPT_INTS: return opt_ints(v, strlen(v), o->value) || wrong(c, "--%s %s: expected integers, 1,2,3", o->name, v);
+    case OPT_COUNT: {
+        ints n = {0};
+        bool ok = opt_ints(v, strlen(v), &n) && n.n == 1 && n.p[0] >= 1;
+        if (ok) *(uint32_t *)o->value = (uint32_t)n.p[0];
+        ints_free(&n);
+        return ok || wrong(c, "--%s %s: expected a whole number from 1 up", o->name, v);
+    }
+    }
+    return false;
+}
+
+static const opt *by_letter(const command *c, char letter)
+{
+    for (const opt *o = c->opts; o->kind; o++)
+        if (o->letter == letter) return o;
+    return NULL;
+}
+
+static const opt *by_name(const command *c, const char *name, size_t len)
+{
+    for (const opt *o = c->opts; o->kind; o++)
+        if (strlen(o->name) == len && memcmp(o->name, name, len) == 0) return o;
+    return NULL;
+}
+
+static bool unknown_name(const command *c, const char *name, size_t len)
+{
+    char word[64];
+    const char *names[64];
+    size_t n = 0;
+    snprintf(word, sizeof word, "%.*s", (int)(len < 60 ? len : 60), name);
+    for (const opt *o = c->opts; o->kind && n < 63; o++) names[n++] = o->name;
+    names[n] = NULL;
+    const char *near = opt_nearest(word, names);
+    return near ? wrong(c, "unknown option --%s, did you mean --%s?", word, near)
+                : wrong(c, "unknown option --%s%s", word, "");
+}
+
+/* One argument that starts with '-'; *i moves on over a value that stands apart. */
+static opt_result parse_one(const command *c, int argc, char **argv, int *i)
+{
+    const char *a = argv[*i];
+    if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) return OPT_HELP;
+    if (a[1] == '-') {
+        size_t len = strcspn(a + 2, "=");
+        const opt *o = by_name(c, a + 2, len);
+        const char *v = a[2 + len] == '=' ? a + 3 + len : NULL;
+        if (!o) return unknown_name(c, a + 2, len), OPT_WRONG;
+        if (o->kind == OPT_FLAG && v) return wrong(c, "--%s takes no value%s", o->name, ""), OPT_WRONG;
+        if (o->kind != OPT_FLAG && !v) {
+            if (*i + 1 >= argc) return wrong(c, "--%s needs a value: %s", o->name, o->arg), OPT_WRONG;
+            v = argv[++*i];
+        }
+        return set(c, o, v) ? OPT_GO : OPT_WRONG;
+    }
+    for (const char *p = a + 1; *p; p++) {
+        char letter[2] = {*p, 0};
+        const opt *o = by_letter(c, *p);
+        if (!o) return wrong(c, "unknown option -%s%s", letter, ""), OPT_WRONG;
+        if (o->kind == OPT_FLAG) {
+            set(c, o, NULL);
+            continue;
+        }
+        const char *v = p[1] ? p + 1 : *i + 1 < argc ? argv[++*i] : NULL;
+        if (!v) return wrong(c, "-%s needs a value: %s", letter, o->arg), OPT_WRONG;
+        return set(c, o, v) ? OPT_GO : OPT_WRONG;
+    }
+    return OPT_GO;
+}
+
+opt_result opt_parse(const command *c, int *argc, char **argv)
+{
+    int n = 0;
+    for (int i = 0; i < *argc; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            while (++i < *argc) argv[n++] = argv[i];
+            break;
+        }
+        if (argv[i][0] != '-' || !argv[i][1]) {
+            argv[n++] = argv[i];
+            continue;
+        }
+        opt_result r = parse_one(c, *argc, argv, &i);
+        if (r != OPT_GO) return r;
+    }
+    *argc = n;
+    return OPT_GO;
+}
+
+void opt_help(const command *c)
+{
+    printf("strata %s %s\n%s\n\n", c->name, c->usage, c->summary);
+    for (const opt *o = c->opts; o->kind; o++) {
+        char left[80];
+        int n = o->letter ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
+                          : snprintf(left, sizeof left, "      --%s", o->name);
+        if (o->kind != OPT_FLAG) snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
+        printf(strlen(left) <= 38 ? "%-38s  %s\n" : "%s  %s\n", left, o->help);
+    }
+    printf("\n%s", c->examples);
+}

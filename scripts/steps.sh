@@ -1,0 +1,138 @@
+# shellcheck shell=bash
+# The steps of test.sh: each a function step_NAME that fails loudly. Sourced after setup.sh.
+
+QUICK=(tools models release)
+FULL=(tools_full models_full format release clang asan tsan fuzz coverage aarch64)
+
+export STRATA_TEST_MODELS=${STRATA_TEST_MODELS:-$HOME/.cache/strata-test-models}
+STRATA_SHARED=${STRATA_SHARED:-$PWD/../shared}
+FUZZ_SECONDS=${FUZZ_SECONDS:-20}     # for each target
+COVERAGE_PERCENT=${COVERAGE_PERCENT:-90}
+
+# Sets STRATA_SHARED for the tests, or says what is left out.
+find_shared() {
+  if [ -d "$STRATA_SHARED/goldens" ]; then
+    STRATA_SHARED=$(cd "$STRATA_SHARED" && pwd)
+    export STRATA_SHARED
+    return
+  fi
+  [ "${CI:-}" != true ] || die "reference data not found: $STRATA_SHARED (CI=true: that is a failure)"
+  unset STRATA_SHARED
+  printf '\n** SKIPPED: reference data not found (../shared): only the committed references are tested **\n'
+}
+
+# run_steps STEP... : stops at the first failure; ends with a table of what ran.
+run_steps() {
+  local step begin report=""
+  find_shared
+  for step in "$@"; do
+    declare -F "step_$step" >/dev/null || die "no step '$step'; ./test.sh steps lists them"
+    say "step: $step"
+    begin=$SECONDS
+    # Not in a condition: a function that is called in one runs on after a failed command.
+    "step_$step"
+    report+=$(printf '  ok %5d s  %s' $((SECONDS - begin)) "$step")$'\n'
+  done
+  printf '\n== all steps passed\n%s' "$report"
+}
+
+# suite PRESET [ctest options...]
+suite() {
+  local preset=$1
+  shift
+  say "tests: $preset"
+  # Sanitizers find races and leaks without every thread that the machine has.
+  ctest --preset "$preset" --no-tests=error -j "$(nproc)" "$@"
+}
+
+step_tools() {
+  need_build
+  need libcmocka-dev pkg-config python3
+}
+
+step_tools_full() {
+  step_tools
+  need clang clang-format libclang-rt-14-dev llvm gcovr shellcheck gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+}
+
+step_models() {
+  model "$STRATA_TEST_MODELS" all-minilm-l6-v2 q8_0
+  model "$STRATA_TEST_MODELS" all-minilm-l6-v2 f32
+  drop_sources "$STRATA_TEST_MODELS"
+}
+
+step_models_full() {
+  step_models
+  model "$STRATA_TEST_MODELS" embeddinggemma-300m q8_0
+  drop_sources "$STRATA_TEST_MODELS"
+}
+
+step_format() {
+  local sources
+  mapfile -t sources < <(find include src cli tests -name '*.[ch]' -not -name 'unicode_tables.*' -not -path '*/data/*')
+  clang-format --dry-run -Werror "${sources[@]}"
+  shellcheck -x quickstart.sh test.sh .ci/run scripts/*.sh tests/*.sh tests/install/run.sh
+  echo "format: ${#sources[@]} C files and all shell scripts are clean"
+}
+
+step_release() {
+  build release -DSTRATA_WERROR=ON
+  suite release
+}
+
+step_clang() {
+  say "building: clang"
+  cmake --preset release -B build/clang -DCMAKE_C_COMPILER=clang -DSTRATA_WERROR=ON >/dev/null
+  cmake --build build/clang
+  ctest --test-dir build/clang --no-tests=error --output-on-failure -j "$(nproc)" -L 'unit|cli|house'
+}
+
+step_asan() {
+  build asan -DSTRATA_WERROR=ON
+  suite asan
+}
+
+# Tests with threads in them; the others would only be slow.
+step_tsan() {
+  build tsan -DSTRATA_WERROR=ON
+  suite tsan -L unit -R 'thread|embed|api|determinism|backend'
+}
+
+step_fuzz() {
+  local target name
+  build fuzz
+  for target in build/fuzz/fuzz_*; do
+    [ -x "$target" ] || continue
+    name=${target##*/fuzz_}
+    say "fuzzing: $name, $FUZZ_SECONDS s"
+    mkdir -p "build/fuzz/corpus/$name"
+    "$target" -max_total_time="$FUZZ_SECONDS" -timeout=20 -rss_limit_mb=4096 -print_final_stats=0 -verbosity=0 \
+      -artifact_prefix="build/fuzz/$name-" "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name"
+  done
+}
+
+step_coverage() {
+  local folder
+  build cov
+  find build/cov -name '*.gcda' -delete
+  suite cov -L 'unit|cli|fuzz'
+  gcovr --root . --filter src/ --object-directory build/cov --json build/cov/coverage.json build/cov >/dev/null
+  for folder in src/*/ src/backend/*/; do
+    gcovr --add-tracefile build/cov/coverage.json --root . --filter "$folder[^/]*\$" |
+      awk -v f="$folder" '/^TOTAL/ { printf "  %-20s %6d lines %6s\n", f, $2, $4 }'
+  done
+  gcovr --add-tracefile build/cov/coverage.json --root . --fail-under-line "$COVERAGE_PERCENT" | awk '/^TOTAL/ { print "  all of src/: " $4 }'
+}
+
+# The same texts on another architecture give the same bits.
+step_aarch64() {
+  local texts=tests/data/texts.txt
+  build aarch64 -DSTRATA_WERROR=ON
+  suite aarch64 -L 'fuzz|house'
+  say "x86 against aarch64: all-MiniLM-L6-v2"
+  model "$STRATA_TEST_MODELS" all-minilm-l6-v2 q8_0
+  build/release/strata embed -m "$MODEL" --lines "$texts" --format f32 -o build/x86.f32
+  qemu-aarch64-static -L /usr/aarch64-linux-gnu build/aarch64/strata embed -m "$MODEL" --lines "$texts" --format f32 -o build/aarch64.f32
+  cmp build/x86.f32 build/aarch64.f32
+  echo "same bits: $(wc -l <"$texts") texts"
+}

@@ -1,0 +1,338 @@
+/* api.c: the public functions: check the arguments, call run/. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cpu/kernels.h"
+#include "base/thread.h"
+#include "run/engine.h"
+
+#define NEED(arg) ST_FAIL_IF(!(arg), err, STRATA_INVALID_ARG, "%s: " #arg " is NULL", __func__)
+
+const char *strata_version(void)
+{
+    return STRATA_VERSION;
+}
+
+const char *strata_status_name(int code)
+{
+    switch (code) {
+    case STRATA_OK: return "OK";
+    case STRATA_INVALID_ARG: return "INVALID_ARG";
+    case STRATA_IO: return "IO";
+    case STRATA_NOT_GGUF: return "NOT_GGUF";
+    case STRATA_CORRUPT_MODEL: return "CORRUPT_MODEL";
+    case STRATA_UNSUPPORTED_ARCH: return "UNSUPPORTED_ARCH";
+    case STRATA_UNSUPPORTED_TYPE: return "UNSUPPORTED_TYPE";
+    case STRATA_UNSUPPORTED_TOKENIZER: return "UNSUPPORTED_TOKENIZER";
+    case STRATA_UNSUPPORTED_OP: return "UNSUPPORTED_OP";
+    case STRATA_TOO_LONG: return "TOO_LONG";
+    case STRATA_EMPTY_PROMPT: return "EMPTY_PROMPT";
+    case STRATA_BAD_GRAMMAR: return "BAD_GRAMMAR";
+    case STRATA_BAD_TEMPLATE: return "BAD_TEMPLATE";
+    case STRATA_NO_MEMORY: return "NO_MEMORY";
+    case STRATA_DEVICE_UNAVAILABLE: return "DEVICE_UNAVAILABLE";
+    case STRATA_DEVICE_LOST: return "DEVICE_LOST";
+    case STRATA_NONFINITE: return "NONFINITE";
+    case STRATA_CANCELLED: return "CANCELLED";
+    case STRATA_DEADLINE: return "DEADLINE";
+    case STRATA_BUSY: return "BUSY";
+    case STRATA_INTERNAL: return "INTERNAL";
+    default: return "UNKNOWN";
+    }
+}
+
+const char *strata_pooling_name(int pooling)
+{
+    static const char *const names[] = {"default", "none", "mean", "cls", "last", "rank"};
+    return pooling >= 0 && pooling <= STRATA_POOLING_RANK ? names[pooling] : "unknown";
+}
+
+const char *strata_cpu_level(uint32_t i)
+{
+    const char *const *levels = st_kernels_levels();
+    for (uint32_t j = 0; levels[j]; j++)
+        if (j == i) return levels[j];
+    return NULL;
+}
+
+/* ---- model ------------------------------------------------------------------------------------------------------- */
+
+/* A model lives in memory of the caller's allocator like everything else; its st_mem is set up on the stack to get it, and moves
+ * in. Nothing points to the stack copy. */
+static int new_model(const strata_model_opts *opts, strata_model **out, strata_error *err)
+{
+    const strata_allocator *a = opts->allocator;
+    ST_FAIL_IF(a && (!a->alloc || !a->free), err, STRATA_INVALID_ARG, "the allocator lacks alloc or free");
+    st_mem mem;
+    st_mem_init(&mem, a, opts->memory_cap);
+    strata_model *m = st_calloc(&mem, 1, sizeof *m);
+    ST_FAIL_IF(!m, err, STRATA_NO_MEMORY, "no memory for a model");
+    st_mem_init(&m->mem, a, opts->memory_cap);
+    atomic_store(&m->mem.used, atomic_load(&mem.used));
+    m->log = (st_log){opts->log, opts->log_user, opts->log_level ? opts->log_level : STRATA_LOG_INFO};
+    *out = m;
+    return STRATA_OK;
+}
+
+int strata_model_open(const char *path, const strata_model_opts *opts, strata_model **out, strata_error *err)
+{
+    NEED(path);
+    NEED(out);
+    strata_model_opts o = opts ? *opts : (strata_model_opts){0};
+    strata_model *m = NULL;
+    ST_TRY(new_model(&o, &m, err));
+    int rc = st_file_open(&m->file, path, o.no_mmap != 0, &m->mem, err);
+    if (!rc) rc = st_engine_load(m, path, &o, err);
+    if (rc)
+        strata_model_close(m);
+    else
+        *out = m;
+    return rc;
+}
+
+int strata_model_open_buffer(const void *data, size_t size, const char *name, const strata_model_opts *opts,
+                             strata_model **out, strata_error *err)
+{
+    NEED(data);
+    NEED(out);
+    strata_model_opts o = opts ? *opts : (strata_model_opts){0};
+    strata_model *m = NULL;
+    ST_TRY(new_model(&o, &m, err));
+    st_file_borrow(&m->file, data, size);
+    int rc = st_engine_load(m, name ? name : "(memory)", &o, err);
+    if (rc)
+        strata_model_close(m);
+    else
+        *out = m;
+    return rc;
+}
+
+void strata_model_close(strata_model *m)
+{
+    if (!m) return;
+    st_engine_free(m);
+    st_mem mem;
+    st_mem_init(&mem, &m->mem.allocator, 0);
+    st_free(&mem, m);
+}
+
+void strata_model_get_info(const strata_model *m, strata_model_info *info)
+{
+    *info = (strata_model_info){.bos = -1, .eos = -1};
+    if (!m) return;
+    const st_token_info *t = st_tokenizer_info(m->tokenizer);
+    info->path = m->path;
+    info->arch = m->arch;
+    info->name = m->name;
+    info->tokenizer = m->tokenizer_name;
+    info->file_bytes = m->file.size;
+    info->n_vocab = t->n_vocab;
+    info->bos = t->bos;
+    info->eos = t->eos;
+    info->vocab_only = m->vocab_only;
+    if (m->vocab_only) return;
+    const st_config *c = &m->config;
+    info->cpu = m->backend->level(m->exec);
+    info->packed_bytes = m->backend->packed_bytes(m->exec);
+    info->prompt_query = m->prompt_query;
+    info->prompt_document = m->prompt_document;
+    info->n_params = m->n_params;
+    info->n_tensors = (uint32_t)m->gguf.n_tensors;
+    info->n_layer = c->n_layer;
+    info->n_head = c->n_head;
+    info->n_head_kv = c->n_head_kv;
+    info->n_embd = c->n_embd;
+    info->n_ff = c->n_ff;
+    info->n_vocab = m->weights.n_vocab;
+    info->n_ctx = c->n_ctx;
+    info->n_embd_out = m->plan.n_embd_out;
+    info->window = c->window;
+    info->causal = c->causal;
+    info->pooling = (int)c->pooling;
+    info->dense = m->weights.dense_2       ? STRATA_DENSE_PRESENT
+                  : c->arch->dense_heads ? STRATA_DENSE_MISSING
+                                           : STRATA_DENSE_NONE;
+    info->has_logits = m->plan.logits < m->plan.n_ops;
+    info->min_dims = c->arch->min_dims;
+}
+
+int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, uint32_t *n_tensors, uint64_t *bytes)
+{
+    if (!m || i >= m->n_types) return 0;
+    *name = m->types[i].name;
+    *n_tensors = m->types[i].n_tensors;
+    *bytes = m->types[i].bytes;
+    return 1;
+}
+
+static int need_weights(const strata_model *m, strata_error *err)
+{
+    ST_FAIL_IF(m->vocab_only, err, STRATA_UNSUPPORTED_OP, "%s: opened for its vocabulary only", m->path);
+    return STRATA_OK;
+}
+
+int strata_model_print_plan(const strata_model *m, strata_write_fn write, void *user, strata_error *err)
+{
+    NEED(m);
+    NEED(write);
+    ST_TRY(need_weights(m, err));
+    st_plan_print(&m->plan, write, user);
+    return STRATA_OK;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
+
+int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigned flags, int32_t *ids, strata_span *spans,
+                    size_t cap, size_t *n, strata_error *err)
+{
+    NEED(m);
+    NEED(n);
+    ST_FAIL_IF(len && !text, err, STRATA_INVALID_ARG, "strata_tokenize: text is NULL but has %zu bytes", len);
+    ST_FAIL_IF(cap && !ids, err, STRATA_INVALID_ARG, "strata_tokenize: ids is NULL but holds %zu", cap);
+    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans != NULL};
+    int rc = st_tokenizer_encode(m->tokenizer, text ? text : "", len, flags, &t, err);
+    if (!rc) {
+        size_t k = t.n < cap ? t.n : cap;
+        if (k) memcpy(ids, t.ids, k * sizeof *ids);
+        if (k && spans) memcpy(spans, t.spans, k * sizeof *spans);
+        *n = t.n;
+        if (cap && cap < t.n) rc = st_error_set(err, STRATA_TOO_LONG, "room for %zu ids, the text has %zu tokens", cap, t.n);
+    }
+    st_tokens_free(&t);
+    return rc;
+}
+
+int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap, size_t *len,
+                      strata_error *err)
+{
+    NEED(m);
+    NEED(len);
+    ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_detokenize: ids is NULL but has %zu", n);
+    ST_FAIL_IF(cap && !text, err, STRATA_INVALID_ARG, "strata_detokenize: text is NULL but holds %zu", cap);
+    ST_TRY(st_tokenizer_decode(m->tokenizer, ids, n, text, cap, len, err));
+    ST_FAIL_IF(cap && cap < *len, err, STRATA_TOO_LONG, "room for %zu bytes, the text has %zu", cap, *len);
+    return STRATA_OK;
+}
+
+int strata_token_piece(const strata_model *m, int32_t id, const char **piece, size_t *len, strata_error *err)
+{
+    NEED(m);
+    NEED(piece);
+    NEED(len);
+    uint32_t n = st_tokenizer_info(m->tokenizer)->n_vocab;
+    ST_FAIL_IF(id < 0 || (uint32_t)id >= n, err, STRATA_INVALID_ARG, "id %d: the vocabulary has 0..%u", id, n - 1);
+    st_str s = st_tokenizer_piece(m->tokenizer, id);
+    *piece = s.ptr;
+    *len = s.len;
+    return STRATA_OK;
+}
+
+/* ---- context ----------------------------------------------------------------------------------------------------- */
+
+static void on_watch(void *user, uint32_t op, const st_peek *peek, double micros)
+{
+    (void)peek;
+    strata_ctx *c = user;
+    const st_op *o = &c->model->plan.ops[op];
+    c->trace(c->trace_user, op, st_op_name(o->kind), o->layer, micros);
+}
+
+int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err)
+{
+    NEED(m);
+    NEED(out);
+    ST_TRY(need_weights(m, err));
+    strata_ctx_opts o = opts ? *opts : (strata_ctx_opts){0};
+    ST_FAIL_IF(o.precision < 0 || o.precision > STRATA_PRECISION_BF16, err, STRATA_INVALID_ARG,
+               "precision: no such value as %d", o.precision);
+    strata_model *model = (strata_model *)(uintptr_t)m;
+    strata_ctx *c = st_calloc(&model->mem, 1, sizeof *c);
+    ST_FAIL_IF(!c, err, STRATA_NO_MEMORY, "no memory for a context");
+    c->model = model;
+    c->n_threads = o.n_threads ? o.n_threads : st_cpu_count();
+    c->trace = o.trace;
+    c->trace_user = o.trace_user;
+    st_state_opts s = {.n_threads = c->n_threads,
+                       .precision = o.precision,
+                       .watch = o.trace ? on_watch : NULL,
+                       .watch_user = c};
+    int rc = m->backend->open(m->exec, &s, &c->state, err);
+    if (rc)
+        strata_ctx_close(c);
+    else
+        *out = c;
+    return rc;
+}
+
+void strata_ctx_close(strata_ctx *c)
+{
+    if (!c) return;
+    c->model->backend->close(c->state);
+    st_free(&c->model->mem, c);
+}
+
+uint32_t strata_ctx_threads(const strata_ctx *c)
+{
+    return c ? c->n_threads : 0;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+
+int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out, size_t stride,
+                 strata_embed_item *items, strata_error *err)
+{
+    NEED(c);
+    ST_FAIL_IF(n && (!texts || !out), err, STRATA_INVALID_ARG, "strata_embed: texts or out is NULL");
+    ST_TRY(st_ctx_enter(c, err));
+    int rc = st_embed(c, texts, n, opts, out, stride, items, err);
+    st_ctx_leave(c);
+    return rc;
+}
+
+int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts, float *out, size_t cap,
+                        size_t *n_rows, strata_embed_item *item, strata_error *err)
+{
+    NEED(c);
+    NEED(n_rows);
+    ST_FAIL_IF((len && !text) || (cap && !out), err, STRATA_INVALID_ARG, "strata_embed_tokens: text or out is NULL");
+    strata_text t = {text ? text : "", len};
+    ST_TRY(st_ctx_enter(c, err));
+    int rc = st_embed_tokens(c, &t, opts, out, cap, n_rows, item, err);
+    st_ctx_leave(c);
+    return rc;
+}
+
+uint32_t strata_embed_dims(const strata_model *m, const strata_embed_opts *opts, strata_error *err)
+{
+    uint32_t dims = 0;
+    strata_embed_opts o = opts ? *opts : (strata_embed_opts){0};
+    if (!m) {
+        st_error_set(err, STRATA_INVALID_ARG, "strata_embed_dims: the model is NULL");
+        return 0;
+    }
+    return st_embed_check(m, &o, &dims, err) ? 0 : dims;
+}
+
+int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,
+                size_t cap, size_t *rows, size_t *cols, strata_error *err)
+{
+    NEED(c);
+    NEED(rows);
+    NEED(cols);
+    ST_FAIL_IF((n && !ids) || (cap && !out), err, STRATA_INVALID_ARG, "strata_eval: ids or out is NULL");
+    ST_TRY(st_ctx_enter(c, err));
+    int rc = st_eval(c, ids, types, n, what, pooling, out, cap, rows, cols, err);
+    st_ctx_leave(c);
+    return rc;
+}
+
+int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n, int precision,
+                      strata_write_fn write, void *user, int *first, strata_error *err)
+{
+    NEED(m);
+    NEED(write);
+    NEED(first);
+    ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_model_diff: ids is NULL");
+    ST_TRY(need_weights(m, err));
+    return st_diff((strata_model *)(uintptr_t)m, against, ids, n, precision, write, user, first, err);
+}

@@ -1,0 +1,71 @@
+/* backend.h: the seam between a model and the hardware that runs it.
+ *
+ * A backend compiles a plan once (`load`: pack or upload the weights, choose kernels) and then runs ragged batches. It
+ * never sees text, and nothing above it sees a kernel.
+ *
+ *  - An `st_exec` is a loaded plan: immutable, shared by threads. It may keep pointers into the plan, the config, the
+ *    weights and the file, which outlive it.
+ *  - An `st_state` is what one caller needs to run it: scratch and threads. One run at a time.
+ *  - `run` checks nothing about ids, types or lengths: run/ has. It allocates only to grow the scratch to the batch
+ *    before the first op. It stops between ops when the batch is cancelled or late, and then returns CANCELLED or
+ *    DEADLINE with the outputs unspecified. A sequence whose numbers become NaN or infinite gets status NONFINITE and
+ *    does not disturb the others.
+ *  - The same sequence gives the same bits, whatever else is in the batch and however many threads there are.
+ *
+ * A backend is a folder beside this file and a line in registry.c. */
+#ifndef ST_BACKEND_BACKEND_H
+#define ST_BACKEND_BACKEND_H
+
+#include "backend/batch.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "model/plan.h"
+
+#define ST_BACKEND_ABI 1
+
+typedef struct st_exec st_exec;
+typedef struct st_state st_state;
+
+typedef struct st_load_opts {
+    uint32_t n_threads; /* for packing */
+    const char *level;  /* cap of the kernel level, NULL: none */
+    const st_log *log;
+    st_mem *mem;
+} st_load_opts;
+
+/* What an op left in its slot: float rows, int8 rows, or both. Valid during the call. */
+typedef struct st_peek {
+    uint32_t rows, cols;
+    const float *f; /* [rows, ld] or NULL */
+    size_t ld;
+    const int8_t *hi, *lo; /* [rows, ld_q] or NULL */
+    const float *d;        /* [rows, ld_q/32] */
+    size_t ld_q;
+} st_peek;
+
+/* After each op of a watched run, on the calling thread. */
+typedef void (*st_watch_fn)(void *user, uint32_t op, const st_peek *peek, double micros);
+
+typedef struct st_state_opts {
+    uint32_t n_threads;
+    int precision; /* strata_precision */
+    st_watch_fn watch;
+    void *watch_user;
+} st_state_opts;
+
+typedef struct st_backend {
+    int abi; /* ST_BACKEND_ABI */
+    const char *name;
+    int (*load)(const st_plan *plan, const st_file *file, const st_load_opts *opts, st_exec **out, strata_error *err);
+    void (*unload)(st_exec *e);
+    const char *(*level)(const st_exec *e);       /* kernel level or device, for people */
+    uint64_t (*packed_bytes)(const st_exec *e);   /* memory of the prepared weights */
+    int (*open)(const st_exec *e, const st_state_opts *opts, st_state **out, strata_error *err);
+    void (*close)(st_state *s);
+    int (*run)(st_state *s, const st_batch *batch, strata_error *err);
+} st_backend;
+
+/* The backend to use; never NULL, since the CPU is always there. */
+const st_backend *st_backend_default(void);
+
+#endif

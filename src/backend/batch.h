@@ -1,0 +1,22 @@
+/* batch.h: the work of one run: texts as flat ragged arrays, no padding. */
+#ifndef ST_BACKEND_BATCH_H
+#define ST_BACKEND_BATCH_H
+
+#include "strata.h"
+
+typedef struct st_batch {
+    uint32_t n_seqs, n_tokens;
+    const int32_t *ids;     /* [n_tokens], each < n_vocab */
+    const int32_t *types;   /* [n_tokens] token types, each < n_types; NULL: all 0 */
+    const uint32_t *starts; /* [n_seqs + 1]: sequence s is tokens starts[s]..starts[s+1], at least one */
+    int what;               /* strata_eval_what */
+    int pooling;            /* strata_pooling, for POOLED; MEAN, CLS or LAST */
+    float *const *out;      /* [n_seqs]: where each sequence's rows go: [rows, width] without gaps */
+    int *status;            /* [n_seqs]: set to STRATA_OK or NONFINITE */
+    const volatile int *cancel; /* looked at between ops; NULL: never */
+    double deadline;            /* on st_now's clock; 0: none */
+    void (*progress)(void *user, uint32_t n_seqs); /* sequences finished; may come from any worker */
+    void *progress_user;
+} st_batch;
+
+#endif

@@ -1,0 +1,129 @@
+/* cpu.c: what the CPU backend keeps for a model (packed weights, kernels) and for a caller (scratch, threads). */
+#include "backend/cpu/cpu.h"
+
+#include <string.h>
+
+#if defined(__FAST_MATH__)
+#error "strata needs IEEE arithmetic: build without -ffast-math"
+#endif
+
+static void unload(st_exec *e)
+{
+    if (!e) return;
+    st_free(e->mem, e->blob);
+    st_free(e->mem, e->packed);
+    st_free(e->mem, e);
+}
+
+/* Bindings compile these files with their own flags. A compiler that fuses a*b + c gives other bits than ours, so it is
+ * asked once, with values where a fused result differs: (1 + 2^-12)^2 rounds to 1 + 2^-11, so the difference is 0 unless it
+ * was fused. */
+static bool arithmetic_is_exact(void)
+{
+    volatile float a = 1.0f + 0x1p-12f, c = -(1.0f + 0x1p-11f);
+    float x = a, z = c, r = x * x + z;
+    return r == 0.0f;
+}
+
+static int load(const st_plan *plan, const st_file *file, const st_load_opts *opts, st_exec **out, strata_error *err)
+{
+    ST_FAIL_IF(!arithmetic_is_exact(), err, STRATA_INTERNAL,
+               "this build fuses multiplications with additions; build with -ffp-contract=off");
+    st_exec *e = st_calloc(opts->mem, 1, sizeof *e);
+    ST_FAIL_IF(!e, err, STRATA_NO_MEMORY, "no memory for the CPU backend");
+    *e = (st_exec){.plan = plan, .mem = opts->mem, .log = opts->log};
+    int rc = STRATA_OK;
+    if (!st_kernels_init(&e->kern, opts->level))
+        rc = st_error_set(err, STRATA_INVALID_ARG, "there is no kernel level '%s'", opts->level);
+    if (!rc && !(e->packed = st_calloc(e->mem, plan->n_ops, sizeof *e->packed)))
+        rc = st_error_set(err, STRATA_NO_MEMORY, "no memory for the CPU backend");
+    if (!rc) rc = st_pack_all(e, file, opts->n_threads, err);
+    if (rc) {
+        unload(e);
+        return rc;
+    }
+    st_log_write(e->log, STRATA_LOG_INFO, "cpu: kernels %s, %.1f MB of weights packed", e->kern.level,
+                 (double)e->blob_bytes / 1e6);
+    *out = e;
+    return STRATA_OK;
+}
+
+static const char *level(const st_exec *e)
+{
+    return e->kern.level;
+}
+
+static uint64_t packed_bytes(const st_exec *e)
+{
+    return e->blob_bytes;
+}
+
+/* Which forms the consumers of each slot want, in this precision. */
+static void choose_forms(st_state *s)
+{
+    const st_plan *p = s->exec->plan;
+    /* H alone is left out: as floats it would be the widest matrix of all, and its consumer rarely wants them. */
+    for (int i = 0; i < ST_SLOT_COUNT; i++) s->form[i] = i == ST_SLOT_H ? 0 : ST_FORM_FLOAT;
+    for (uint32_t i = 0; i < p->n_ops; i++) {
+        const st_op *op = &p->ops[i];
+        if (op->kind != ST_OP_LINEAR) continue;
+        for (uint32_t j = 0; j < op->linear.n_parts; j++) {
+            bool floats = op->linear.exact || s->precision == STRATA_PRECISION_F32 ||
+                          s->exec->packed[i][j].kind != ST_PACK_I8;
+            unsigned form = floats                              ? ST_FORM_FLOAT
+                            : op->linear.parts[j].planes == 2 ? ST_FORM_HI | ST_FORM_LO
+                                                                : ST_FORM_HI;
+            s->form[op->in] |= (uint8_t)form;
+        }
+    }
+    if (s->watch && s->form[ST_SLOT_H] == 0) s->form[ST_SLOT_H] = ST_FORM_FLOAT;
+}
+
+static void close_state(st_state *s)
+{
+    if (!s) return;
+    st_mem *mem = s->exec->mem;
+    st_pool_close(s->pool);
+    for (uint32_t i = 0; s->slots && i < s->n_threads; i++) st_free(mem, s->slots[i].block);
+    for (uint32_t i = 0; s->workers && i < s->n_threads; i++) st_free(mem, s->workers[i].block);
+    for (int i = 0; i < 2; i++) st_free(mem, s->rope[i]);
+    st_free(mem, s->slots);
+    st_free(mem, s->workers);
+    st_free(mem, s);
+}
+
+static int open_state(const st_exec *e, const st_state_opts *opts, st_state **out, strata_error *err)
+{
+    ST_FAIL_IF(opts->precision == STRATA_PRECISION_BF16, err, STRATA_UNSUPPORTED_OP,
+               "precision bf16 is not available on this CPU");
+    st_state *s = st_calloc(e->mem, 1, sizeof *s);
+    ST_FAIL_IF(!s, err, STRATA_NO_MEMORY, "no memory for a context");
+    s->exec = e;
+    s->n_threads = opts->n_threads;
+    s->precision = opts->precision;
+    s->watch = opts->watch;
+    s->watch_user = opts->watch_user;
+    choose_forms(s);
+    s->slots = st_calloc(e->mem, s->n_threads, sizeof *s->slots);
+    s->workers = st_calloc(e->mem, s->n_threads, sizeof *s->workers);
+    int rc = s->slots && s->workers ? STRATA_OK : st_error_set(err, STRATA_NO_MEMORY, "no memory for a context");
+    if (!rc) rc = st_pool_open(s->n_threads, e->mem, &s->pool, err);
+    if (rc) {
+        close_state(s);
+        return rc;
+    }
+    *out = s;
+    return STRATA_OK;
+}
+
+const st_backend st_backend_cpu = {
+    .abi = ST_BACKEND_ABI,
+    .name = "cpu",
+    .load = load,
+    .unload = unload,
+    .level = level,
+    .packed_bytes = packed_bytes,
+    .open = open_state,
+    .close = close_state,
+    .run = st_cpu_run,
+};

@@ -1,0 +1,147 @@
+/* cpu.h: the CPU backend, inside.
+ *
+ *   cpu.c      load, open, close: what belongs to the model and what to a caller
+ *   pack.c     weights -> panels (kernels.h has the layout)
+ *   run.c      a batch -> groups of tokens -> threads; walks the plan
+ *   op_*.c     one file a kind of op
+ *   kernels.c  the table of kernels, k_*.c the levels
+ *
+ * A group of tokens, cut at text boundaries, has its own slots. When there are enough groups, every thread takes its own
+ * through all the ops without a barrier. Otherwise all threads share one group: each op is split by rows when it is
+ * long, by output panels when it is short, and ends with a barrier. K is never split, so neither way changes a bit. */
+#ifndef ST_BACKEND_CPU_CPU_H
+#define ST_BACKEND_CPU_CPU_H
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "base/thread.h"
+
+extern const st_backend st_backend_cpu;
+
+/* What consumers want to find in a slot. */
+enum { ST_FORM_FLOAT = 1, ST_FORM_HI = 2, ST_FORM_LO = 4 };
+
+typedef enum st_pack_kind { ST_PACK_F32, ST_PACK_F16, ST_PACK_BF16, ST_PACK_I8 } st_pack_kind;
+
+/* One part of a LINEAR, packed. */
+typedef struct st_packed {
+    st_pack_kind kind;
+    st_gemm_shape shape; /* of I8 */
+    uint8_t *panels;
+    size_t panel_bytes;
+    uint32_t n_panels; /* of 16 columns */
+    uint32_t k;
+} st_packed;
+
+struct st_exec {
+    st_kernels kern;
+    const st_plan *plan;
+    st_mem *mem;
+    const st_log *log;
+    st_packed (*packed)[ST_MAX_PARTS]; /* [n_ops] */
+    uint8_t *blob;                     /* all panels */
+    size_t blob_bytes;
+};
+
+/* Packs every part of every LINEAR into e->blob, in parallel, and lets go of the file's pages. Errors: NO_MEMORY. */
+int st_pack_all(st_exec *e, const st_file *file, uint32_t n_threads, strata_error *err);
+
+/* ---- memory of a run --------------------------------------------------------------------------------------------- */
+
+/* The slots of one group of tokens. */
+typedef struct st_slots {
+    uint32_t cap_rows, cap_seqs, cap_len;
+    float *f[ST_SLOT_COUNT]; /* [rows, width] of the slots that are wanted as floats */
+    size_t ld[ST_SLOT_COUNT];
+    st_qact q[ST_SLOT_COUNT];
+    float *kt[2], *v[2]; /* K^T and V of one head of one sequence; two, so that packing one item may overlap the last */
+    void *block;
+} st_slots;
+
+/* Scratch of one thread. */
+typedef struct st_worker {
+    float *tile[2]; /* [ST_ROW_CHUNK, 32]: outputs of one pair of panels */
+    float *panel;   /* [2][ST_K_CHUNK][16]: decoded weights */
+    float *row[2];  /* widest row */
+    float *scores;  /* attention: [queries * heads, keys] */
+    size_t n_scores;
+    double *layer_seconds; /* [n_layer + 1], the last for ops outside the layers */
+    void *block;
+} st_worker;
+
+#define ST_ROW_CHUNK 256u /* rows that pass one pair of panels at a time */
+#define ST_K_CHUNK 256u   /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
+
+struct st_state {
+    const st_exec *exec;
+    st_pool *pool;
+    uint32_t n_threads;
+    int precision;
+    st_watch_fn watch;
+    void *watch_user;
+    uint8_t form[ST_SLOT_COUNT];     /* ST_FORM_* that some consumer of the slot wants */
+    st_slots *slots;                 /* [n_threads] */
+    st_worker *workers;              /* [n_threads] */
+    float *rope[2];                  /* [positions][n_rot]: cos, then sin, of n_rot/2 angles */
+    uint32_t rope_len;
+    _Atomic int stop;       /* a status that ends the run */
+    _Atomic int verdict[2]; /* of a shared group, see go_on */
+};
+
+/* Everything an op needs: which rows, which thread of how many. */
+typedef struct st_env {
+    st_state *state;
+    const st_exec *exec;
+    const st_kernels *k;
+    const st_batch *batch;
+    st_slots *slots;
+    st_worker *worker;
+    uint32_t seq0, seq1; /* sequences of the group */
+    uint32_t row0;       /* token index of the group's first row */
+    uint32_t n_rows;
+    uint32_t ith, nth;
+    uint32_t step; /* ops begun */
+} st_env;
+
+/* Waits for the other threads of a shared group. */
+static inline void st_env_sync(const st_env *e)
+{
+    if (e->nth > 1) st_pool_barrier(e->state->pool);
+}
+
+/* This thread's share [*lo, *hi) of n items in units of `unit`. */
+static inline void st_env_share(const st_env *e, uint32_t n, uint32_t unit, uint32_t *lo, uint32_t *hi)
+{
+    uint64_t units = (n + unit - 1) / unit;
+    uint64_t a = units * e->ith / e->nth * unit, b = units * (e->ith + 1) / e->nth * unit;
+    *lo = (uint32_t)(a < n ? a : n);
+    *hi = (uint32_t)(b < n ? b : n);
+}
+
+/* Quantises rows [lo, hi) of a float slot into its int8 form and marks sequences that are not finite. */
+void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
+                     uint32_t k0);
+
+/* Writes row r of slot N: the norm of x, in every form that is wanted. */
+void st_env_write_n(const st_env *e, uint32_t r, const st_norm *next, const float *x);
+
+void st_apply_norm(const st_kernels *k, const st_norm *norm, const float *x, uint32_t n, float *y);
+
+void st_run_embed(const st_env *e, const st_op_embed *op);
+void st_run_norm(const st_env *e, const st_norm *norm);
+void st_run_linear(const st_env *e, uint32_t index);
+void st_run_qk(const st_env *e, const st_op_qk *op);
+void st_run_attn(const st_env *e, const st_op_attn *op);
+void st_run_resid(const st_env *e, const st_op_resid *op);
+void st_run_pool(const st_env *e);
+
+/* Grows scratch to groups of `rows` tokens, `seqs` sequences and `len` tokens in one sequence, for the first n_slots groups.
+ * Errors: NO_MEMORY. */
+int st_state_reserve(st_state *s, uint32_t n_slots, uint32_t rows, uint32_t seqs, uint32_t len, strata_error *err);
+
+/* Fills the rope tables up to `len` positions. Errors: NO_MEMORY. */
+int st_state_rope(st_state *s, uint32_t len, strata_error *err);
+
+int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err);
+
+#endif

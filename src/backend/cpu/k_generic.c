@@ -1,0 +1,80 @@
+/* k_generic.c: every kernel in plain C. No intrinsics: this is the definition that the other k_*.c are compared with, and
+ * what runs where none of them does. */
+#include "backend/cpu/kernels.h"
+
+#ifdef __FAST_MATH__
+#error "the kernels need IEEE arithmetic: no -ffast-math"
+#endif
+
+#include "backend/cpu/v16_generic.h"
+
+#include "backend/cpu/rows.inc"
+
+V16_FN void gemm_i8_body(int shape, const st_qact *a, uint32_t row0, uint32_t rows, int planes, const uint8_t *w,
+                         size_t panel_bytes, uint32_t n_panels, uint32_t blocks, float *c, size_t ldc)
+{
+    const int groups = shape >= ST_SHAPE_16 ? 2 : 1, steps = 8 / groups;
+    const bool has_min = shape & 1;
+    for (uint32_t r = 0; r < rows; r++, c += ldc) {
+        const size_t at = (size_t)(row0 + r) * a->ld;
+        for (uint32_t p = 0; p < n_panels; p++) {
+            const uint8_t *block = w + p * panel_bytes;
+            float f[16] = {0};
+            for (uint32_t b = 0; b < blocks; b++, block += st_shape_block_bytes((st_gemm_shape)shape)) {
+                const float *scales = (const float *)(const void *)(block + 512), *mins = scales + 16 * groups;
+                const float ad = planes == 2 ? a->d[at / 32 + b] / 128.0f : a->d[at / 32 + b];
+                for (int g = 0; g < groups; g++) {
+                    int32_t q[16] = {0}, s = 0;
+                    for (int plane = 0; plane < planes; plane++) {
+                        const int8_t *x = (plane ? a->lo : a->hi) + at + 32 * (size_t)b + 4 * steps * g;
+                        const int32_t *sums = (plane ? a->sum_lo : a->sum_hi) + at / 16 + 2 * (size_t)b + g;
+                        for (int i = 0; i < 16; i++) q[i] *= 128;
+                        for (int t = 0; t < steps; t++) {
+                            const uint8_t *u = block + 64 * (steps * g + t);
+                            for (int i = 0; i < 16; i++)
+                                for (int j = 0; j < 4; j++) q[i] += (u[4 * i + j] - 128) * x[4 * t + j];
+                        }
+                        if (has_min) s = 128 * s + sums[0] + (groups == 1 ? sums[1] : 0);
+                    }
+                    for (int i = 0; i < 16; i++) f[i] = fmaf((float)q[i], scales[16 * g + i] * ad, f[i]);
+                    if (has_min)
+                        for (int i = 0; i < 16; i++) f[i] = fmaf((float)-s, mins[16 * g + i] * ad, f[i]);
+                }
+            }
+            memcpy(c + 16 * p, f, sizeof f);
+        }
+    }
+}
+
+#define GEMM_I8(name, shape)                                                                                           \
+    static void name(const st_qact *a, uint32_t row0, uint32_t rows, int planes, const uint8_t *w, size_t panel_bytes, \
+                     uint32_t n_panels, uint32_t blocks, float *c, size_t ldc)                                         \
+    {                                                                                                                  \
+        gemm_i8_body(shape, a, row0, rows, planes, w, panel_bytes, n_panels, blocks, c, ldc);                          \
+    }
+GEMM_I8(gemm_i8_32, ST_SHAPE_32)
+GEMM_I8(gemm_i8_32_min, ST_SHAPE_32_MIN)
+GEMM_I8(gemm_i8_16, ST_SHAPE_16)
+GEMM_I8(gemm_i8_16_min, ST_SHAPE_16_MIN)
+
+static void gemm_f32(const float *a, size_t lda, uint32_t rows, const float *b, size_t ldb, size_t panel_ld,
+                     uint32_t n_panels, uint32_t k, bool accumulate, float *c, size_t ldc)
+{
+    for (uint32_t r = 0; r < rows; r++, a += lda, c += ldc)
+        for (uint32_t p = 0; p < n_panels; p++) {
+            v16 f = accumulate ? v16_ld(c + 16 * p) : v16_set1(0.0f);
+            for (uint32_t i = 0; i < k; i++) f = v16_fma(v16_set1(a[i]), v16_ld(b + p * panel_ld + i * ldb), f);
+            v16_st(c + 16 * p, f);
+        }
+}
+
+void st_kernels_generic(st_kernels *k)
+{
+    k->level = "generic";
+    rows_fill(k);
+    k->gemm_i8[ST_SHAPE_32] = gemm_i8_32;
+    k->gemm_i8[ST_SHAPE_32_MIN] = gemm_i8_32_min;
+    k->gemm_i8[ST_SHAPE_16] = gemm_i8_16;
+    k->gemm_i8[ST_SHAPE_16_MIN] = gemm_i8_16_min;
+    k->gemm_f32 = gemm_f32;
+}

@@ -1,0 +1,39 @@
+/* kernels.c: the cascade. Each level overwrites what it does faster; the order here is the order of preference. */
+#include "backend/cpu/kernels.h"
+
+#include <string.h>
+
+#include "backend/cpu/features.h"
+
+typedef struct level {
+    const char *name;
+    uint32_t needs; /* features, all of them */
+    void (*fill)(st_kernels *k);
+} level;
+
+static const level levels[] = {
+    {"generic", 0, st_kernels_generic},
+};
+enum { N_LEVELS = sizeof levels / sizeof levels[0] };
+
+bool st_kernels_init(st_kernels *k, const char *cap)
+{
+    size_t last = N_LEVELS - 1;
+    if (cap && *cap) {
+        for (last = 0; last < N_LEVELS && strcmp(levels[last].name, cap) != 0; last++) {}
+        if (last == N_LEVELS) return false;
+    }
+    uint32_t have = st_cpu_features();
+    memset(k, 0, sizeof *k);
+    for (size_t i = 0; i <= last; i++)
+        if ((levels[i].needs & ~have) == 0) levels[i].fill(k);
+    return true;
+}
+
+/* Every subset of the table that the machine can run is a prefix-like choice, so the list is built at compile time of the
+ * names and cut at run time. */
+const char *const *st_kernels_levels(void)
+{
+    static const char *const names[] = {"generic", NULL};
+    return names;
+}

@@ -1,0 +1,136 @@
+/* op_attn.c: softmax(scale * Q K^T) V, a block of queries at a time.
+ *
+ * Attention is defined as two passes: all scores of a query and their true maximum first, then the exponentials and the sum
+ * over the keys in ascending order. So the size of a block, a window or the place of a text in the batch cannot change a
+ * bit. Scores exist for one block of queries only, never for a whole text. Query heads that share a key head are worked
+ * together; K^T and V are packed once for each key head. */
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+
+typedef struct attn {
+    const st_env *env;
+    const st_op_attn *op;
+    uint32_t row;   /* first row of the sequence in the group */
+    uint32_t len;   /* its tokens */
+    uint32_t kv;    /* key head */
+    uint32_t group; /* query heads that share it */
+    uint32_t ldv;
+    const float *kt; /* [len/16][d_head_k][16] */
+    const float *v;  /* [len, ldv] */
+} attn;
+
+static const float *qkv(const attn *a, uint32_t token, uint32_t col)
+{
+    const st_slots *s = a->env->slots;
+    return s->f[ST_SLOT_QKV] + (size_t)(a->row + token) * s->ld[ST_SLOT_QKV] + col;
+}
+
+static void pack_keys(const attn *a, float *kt, float *v)
+{
+    const st_env *e = a->env;
+    const st_op_attn *op = a->op;
+    uint32_t lo, hi, k_col = op->n_head * op->d_head_k + a->kv * op->d_head_k,
+                     v_col = (op->n_head + op->n_head_kv) * op->d_head_k + a->kv * op->d_head_v;
+    st_env_share(e, a->len, 16, &lo, &hi);
+    if (lo >= hi) return;
+    e->k->transpose16(qkv(a, lo, k_col), e->slots->ld[ST_SLOT_QKV], hi - lo, op->d_head_k, kt + (size_t)lo * op->d_head_k);
+    for (uint32_t t = lo; t < hi; t++) {
+        float *dst = v + (size_t)t * a->ldv;
+        memcpy(dst, qkv(a, t, v_col), op->d_head_v * sizeof *dst);
+        if (a->ldv > op->d_head_v) memset(dst + op->d_head_v, 0, (a->ldv - op->d_head_v) * sizeof *dst);
+    }
+}
+
+/* Keys [*lo, *hi) that query i sees. */
+static void visible(const attn *a, uint32_t i, uint32_t *lo, uint32_t *hi)
+{
+    const st_op_attn *op = a->op;
+    *lo = 0;
+    *hi = op->causal ? i + 1 : a->len;
+    if (!op->window) return;
+    if (op->window_kind == ST_WINDOW_SYMMETRIC) {
+        uint32_t w = op->window / 2;
+        if (i > w) *lo = i - w;
+        if (*hi - i > w + 1) *hi = i + w + 1;
+    } else if (i >= op->window) {
+        *lo = i - op->window + 1;
+    }
+}
+
+/* Queries [q0, q1) against their keys -> A. */
+static void run_block(const attn *a, uint32_t q0, uint32_t q1)
+{
+    const st_env *e = a->env;
+    const st_op_attn *op = a->op;
+    uint32_t lo, hi, unused, n_q = q1 - q0;
+    visible(a, q0, &lo, &unused);
+    visible(a, q1 - 1, &unused, &hi);
+    lo &= ~15u; /* whole panels of keys; the lanes of a sum go by key index mod 16 */
+    uint32_t n = (uint32_t)st_round_up(hi - lo, 16);
+    float *s = e->worker->scores;
+    for (uint32_t g = 0; g < a->group; g++)
+        e->k->gemm_f32(qkv(a, q0, (a->kv * a->group + g) * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q,
+                       a->kt + (size_t)lo * op->d_head_k, 16, (size_t)op->d_head_k * 16, n / 16, op->d_head_k, false,
+                       s + (size_t)g * n_q * n, n);
+    for (uint32_t g = 0; g < a->group; g++) {
+        float *sg = s + (size_t)g * n_q * n;
+        float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
+                     (a->kv * a->group + g) * op->d_head_v;
+        float sums[ST_ROW_CHUNK];
+        for (uint32_t i = 0; i < n_q; i++) {
+            uint32_t from, to;
+            visible(a, q0 + i, &from, &to);
+            sums[i] = e->k->softmax(sg + (size_t)i * n, n, from - lo, to - lo, op->scale, 0.0f, 0.0f, 0);
+        }
+        size_t ld = e->slots->ld[ST_SLOT_A];
+        bool direct = a->ldv == op->d_head_v; /* whole panels of values: no column past the head is written */
+        if (direct)
+            e->k->gemm_f32(sg, n, n_q, a->v + (size_t)lo * a->ldv, a->ldv, 16, a->ldv / 16, hi - lo, false, out, ld);
+        for (uint32_t i = 0; i < n_q; i++) {
+            float *y = out + (size_t)i * ld;
+            if (!direct) {
+                for (uint32_t c = 0; c < op->d_head_v; c += 16) {
+                    float *t = e->worker->tile[0];
+                    e->k->gemm_f32(sg + (size_t)i * n, n, 1, a->v + (size_t)lo * a->ldv + c, a->ldv, 16, 1, hi - lo, false, t,
+                                   16);
+                    uint32_t w = op->d_head_v - c < 16 ? op->d_head_v - c : 16;
+                    memcpy(y + c, t, w * sizeof *y);
+                }
+            }
+            e->k->scale(y, 1.0f / sums[i], y, op->d_head_v);
+        }
+    }
+}
+
+/* Queries whose scores fit the scratch of a thread, and whose outputs keep the keys in cache. */
+static uint32_t block_of(const attn *a)
+{
+    size_t keys = st_round_up(a->len, 16), fit = a->env->worker->n_scores / (keys * a->group);
+    return fit < 1 ? 1 : fit > 32 ? 32 : (uint32_t)fit;
+}
+
+void st_run_attn(const st_env *e, const st_op_attn *op)
+{
+    attn a = {.env = e,
+              .op = op,
+              .group = op->n_head / op->n_head_kv,
+              .ldv = (uint32_t)st_round_up(op->d_head_v, 16)};
+    uint32_t turn = 0;
+    for (uint32_t s = e->seq0; s < e->seq1; s++) {
+        a.row = e->batch->starts[s] - e->row0;
+        a.len = e->batch->starts[s + 1] - e->batch->starts[s];
+        uint32_t block = block_of(&a), n_blocks = (a.len + block - 1) / block;
+        for (a.kv = 0; a.kv < op->n_head_kv; a.kv++, turn ^= 1) {
+            float *kt = e->slots->kt[turn], *v = e->slots->v[turn];
+            pack_keys(&a, kt, v);
+            st_env_sync(e);
+            a.kt = kt;
+            a.v = v;
+            for (uint32_t b = e->ith; b < n_blocks; b += e->nth) {
+                uint32_t q0 = b * block, q1 = q0 + block < a.len ? q0 + block : a.len;
+                run_block(&a, q0, q1);
+            }
+        }
+    }
+}

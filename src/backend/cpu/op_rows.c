@@ -1,0 +1,131 @@
+/* op_rows.c: the ops that work on one token at a time: EMBED, NORM, QK, RESID, and POOL over a text's tokens. */
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "quant/quant.h"
+
+void st_apply_norm(const st_kernels *k, const st_norm *norm, const float *x, uint32_t n, float *y)
+{
+    switch (norm->kind) {
+    case ST_NORM_RMS: k->rms_norm(x, norm->w.v, norm->eps, n, y); break;
+    case ST_NORM_LAYER: k->layer_norm(x, norm->w.v, norm->b.v, norm->eps, n, y); break;
+    case ST_NORM_NONE:
+        if (x != y) memcpy(y, x, n * sizeof *y);
+        break;
+    }
+}
+
+static void mark_nonfinite(const st_env *e, uint32_t row)
+{
+    uint32_t token = e->row0 + row, s = e->seq0;
+    while (e->batch->starts[s + 1] <= token) s++;
+    __atomic_store_n(&e->batch->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
+}
+
+void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
+                     uint32_t k0)
+{
+    st_qact *q = &e->slots->q[slot];
+    int planes = e->state->form[slot] & ST_FORM_LO ? 2 : 1;
+    if (!e->k->quantize(x, ldx, hi - lo, k, planes, q, lo, k0)) return;
+    for (uint32_t r = lo; r < hi; r++)
+        if (e->k->quantize(x + (size_t)(r - lo) * ldx, ldx, 1, k, planes, q, r, k0)) mark_nonfinite(e, r);
+}
+
+void st_env_write_n(const st_env *e, uint32_t r, const st_norm *next, const float *x)
+{
+    uint32_t n = e->exec->plan->width[ST_SLOT_N];
+    float *y = e->slots->f[ST_SLOT_N] + (size_t)r * e->slots->ld[ST_SLOT_N];
+    st_apply_norm(e->k, next, x, n, y);
+    if (e->state->form[ST_SLOT_N] & ST_FORM_HI) st_env_quantize(e, ST_SLOT_N, y, 0, r, r + 1, n, 0);
+}
+
+static const uint8_t *table_row(st_mat m, uint32_t row)
+{
+    return m->data + (size_t)row * (m->bytes / (size_t)m->dims[1]);
+}
+
+static void add_row(const st_env *e, st_mat m, uint32_t row, uint32_t n, float *tmp, float *x)
+{
+    if (!m) return;
+    st_quant_get(m->type)->dequant(table_row(m, row), tmp, n);
+    e->k->add_scaled(tmp, 1.0f, x, n);
+}
+
+void st_run_embed(const st_env *e, const st_op_embed *op)
+{
+    const st_batch *b = e->batch;
+    uint32_t n = e->exec->plan->width[ST_SLOT_X], lo, hi, s = e->seq0;
+    st_env_share(e, e->n_rows, 1, &lo, &hi);
+    for (uint32_t r = lo; r < hi; r++) {
+        uint32_t token = e->row0 + r;
+        while (b->starts[s + 1] <= token) s++;
+        float *x = e->slots->f[ST_SLOT_X] + (size_t)r * e->slots->ld[ST_SLOT_X];
+        st_quant_get(op->tokens->type)->dequant(table_row(op->tokens, (uint32_t)b->ids[token]), x, n);
+        if (op->scale != 1.0f) e->k->scale(x, op->scale, x, n);
+        add_row(e, op->types, b->types ? (uint32_t)b->types[token] : 0, n, e->worker->row[0], x);
+        add_row(e, op->positions, token - b->starts[s], n, e->worker->row[0], x);
+        st_apply_norm(e->k, &op->norm, x, n, x);
+        st_env_write_n(e, r, &op->next, x);
+    }
+}
+
+void st_run_norm(const st_env *e, const st_norm *norm)
+{
+    uint32_t lo, hi;
+    st_env_share(e, e->n_rows, 1, &lo, &hi);
+    for (uint32_t r = lo; r < hi; r++)
+        st_env_write_n(e, r, norm, e->slots->f[ST_SLOT_X] + (size_t)r * e->slots->ld[ST_SLOT_X]);
+}
+
+void st_run_qk(const st_env *e, const st_op_qk *op)
+{
+    const st_batch *b = e->batch;
+    const float *table = op->rope == ST_ROPE_NONE ? NULL : e->state->rope[op->rope_class];
+    uint32_t lo, hi, s = e->seq0, half = op->n_rot / 2;
+    st_env_share(e, e->n_rows, 1, &lo, &hi);
+    for (uint32_t r = lo; r < hi; r++) {
+        while (b->starts[s + 1] <= e->row0 + r) s++;
+        uint32_t pos = e->row0 + r - b->starts[s];
+        float *x = e->slots->f[ST_SLOT_QKV] + (size_t)r * e->slots->ld[ST_SLOT_QKV];
+        for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++, x += op->d_head) {
+            st_apply_norm(e->k, h < op->n_head ? &op->q_norm : &op->k_norm, x, op->d_head, x);
+            if (!table) continue;
+            const float *angles = table + (size_t)pos * op->n_rot;
+            e->k->rope(x, angles, angles + half, half, op->rope == ST_ROPE_NEOX);
+        }
+    }
+}
+
+void st_run_resid(const st_env *e, const st_op_resid *op)
+{
+    uint32_t n = e->exec->plan->width[ST_SLOT_X], lo, hi;
+    st_env_share(e, e->n_rows, 1, &lo, &hi);
+    for (uint32_t r = lo; r < hi; r++) {
+        float *x = e->slots->f[ST_SLOT_X] + (size_t)r * e->slots->ld[ST_SLOT_X];
+        float *y = e->slots->f[ST_SLOT_Y] + (size_t)r * e->slots->ld[ST_SLOT_Y];
+        if (op->branch.kind != ST_NORM_NONE) st_apply_norm(e->k, &op->branch, y, n, y);
+        e->k->add_scaled(y, 1.0f, x, n);
+        if (op->sum.kind != ST_NORM_NONE) st_apply_norm(e->k, &op->sum, x, n, x);
+        st_env_write_n(e, r, &op->next, x);
+    }
+}
+
+void st_run_pool(const st_env *e)
+{
+    const st_batch *b = e->batch;
+    uint32_t n = e->exec->plan->width[ST_SLOT_N], lo, hi;
+    size_t ld = e->slots->ld[ST_SLOT_N];
+    st_env_share(e, e->seq1 - e->seq0, 1, &lo, &hi);
+    for (uint32_t i = lo; i < hi; i++) {
+        uint32_t first = b->starts[e->seq0 + i] - e->row0, end = b->starts[e->seq0 + i + 1] - e->row0;
+        const float *x = e->slots->f[ST_SLOT_N];
+        float *p = e->slots->f[ST_SLOT_P] + (size_t)i * e->slots->ld[ST_SLOT_P];
+        uint32_t at = b->pooling == STRATA_POOLING_LAST ? end - 1 : first;
+        memcpy(p, x + (size_t)at * ld, n * sizeof *p);
+        if (b->pooling != STRATA_POOLING_MEAN) continue;
+        for (uint32_t r = first + 1; r < end; r++) e->k->add_scaled(x + (size_t)r * ld, 1.0f, p, n);
+        e->k->scale(p, 1.0f / (float)(end - first), p, n);
+    }
+}

@@ -1,0 +1,157 @@
+/* scratch.c: the memory of a run, grown before it starts and kept for the next. */
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "base/math.h"
+
+/* Hands out pieces of one block. First with base NULL to measure, then for real. */
+typedef struct carver {
+    uint8_t *base;
+    size_t at;
+    bool ok;
+} carver;
+
+static void *carve(carver *c, size_t n, size_t size)
+{
+    size_t bytes, end;
+    c->ok = c->ok && st_mul(n, size, &bytes) && st_add(c->at, bytes, &end) && end < SIZE_MAX - 64;
+    if (!c->ok) return NULL;
+    void *p = c->base ? c->base + c->at : NULL;
+    c->at = st_round_up(end, 64);
+    return p;
+}
+
+static void carve_qact(carver *c, st_qact *q, size_t rows, size_t width, unsigned form)
+{
+    /* Rows of 4 KiB would all fall into the same cache sets: 64 bytes more spread them. */
+    q->ld = st_round_up(width, 32) + 64;
+    bool lo = form & ST_FORM_LO;
+    q->hi = carve(c, rows, q->ld);
+    q->d = carve(c, rows, q->ld / 32 * sizeof(float));
+    q->sum_hi = carve(c, rows, q->ld / 16 * sizeof(int32_t));
+    q->lo = lo ? carve(c, rows, q->ld) : NULL;
+    q->sum_lo = lo ? carve(c, rows, q->ld / 16 * sizeof(int32_t)) : NULL;
+}
+
+static void carve_slots(carver *c, const st_state *s, st_slots *sl)
+{
+    const st_plan *p = s->exec->plan;
+    for (int i = 0; i < ST_SLOT_COUNT; i++) {
+        /* Pooled slots have a row a sequence; logits go straight to the caller. */
+        size_t rows = i == ST_SLOT_P || i == ST_SLOT_P2 ? sl->cap_seqs : sl->cap_rows;
+        if (p->width[i] == 0 || i == ST_SLOT_OUT) continue;
+        sl->ld[i] = st_round_up(p->width[i], 16);
+        if (s->form[i] & ST_FORM_FLOAT) sl->f[i] = carve(c, rows, sl->ld[i] * sizeof(float));
+        if (s->form[i] & ST_FORM_HI) carve_qact(c, &sl->q[i], rows, p->width[i], s->form[i]);
+    }
+    size_t len = st_round_up(sl->cap_len, 16);
+    for (int i = 0; i < 2; i++) {
+        sl->kt[i] = carve(c, len, p->config->d_head_k * sizeof(float));
+        sl->v[i] = carve(c, len, st_round_up(p->config->d_head_v, 16) * sizeof(float));
+    }
+}
+
+static uint32_t max3(uint32_t a, uint32_t b, uint32_t c)
+{
+    return a > b ? (a > c ? a : c) : (b > c ? b : c);
+}
+
+static int reserve_slots(st_state *s, st_slots *sl, uint32_t rows, uint32_t seqs, uint32_t len, strata_error *err)
+{
+    if (rows <= sl->cap_rows && seqs <= sl->cap_seqs && len <= sl->cap_len) return STRATA_OK;
+    st_slots next = {.cap_rows = max3(rows, sl->cap_rows, 0),
+                     .cap_seqs = max3(seqs, sl->cap_seqs, 0),
+                     .cap_len = max3(len, sl->cap_len, 0)};
+    carver c = {.ok = true};
+    carve_slots(&c, s, &next);
+    size_t bytes = c.at;
+    c = (carver){.base = c.ok ? st_alloc_huge(s->exec->mem, bytes, 1) : NULL, .ok = true};
+    ST_FAIL_IF(!c.base, err, STRATA_NO_MEMORY, "no memory for %u tokens at a time (%zu bytes)", rows, bytes);
+    st_free(s->exec->mem, sl->block);
+    next.block = c.base;
+    carve_slots(&c, s, &next);
+    *sl = next;
+    return STRATA_OK;
+}
+
+/* Scores of a block of queries: 256 KB stay in L2 beside the keys, or a single query when the text is longer than that. */
+static size_t score_floats(const st_config *c, uint32_t len)
+{
+    size_t one = (size_t)(c->n_head / c->n_head_kv) * st_round_up(len, 16);
+    return one > 65536 ? one : 65536;
+}
+
+static void carve_worker(carver *c, const st_state *s, st_worker *w)
+{
+    const st_plan *p = s->exec->plan;
+    uint32_t widest = 0;
+    for (int i = 0; i < ST_SLOT_COUNT; i++)
+        if (i != ST_SLOT_OUT && p->width[i] > widest) widest = p->width[i];
+    for (int i = 0; i < 2; i++) {
+        w->tile[i] = carve(c, ST_ROW_CHUNK, 32 * sizeof(float));
+        w->row[i] = carve(c, st_round_up(widest, 16), sizeof(float));
+    }
+    w->panel = carve(c, 2 * ST_K_CHUNK, 16 * sizeof(float));
+    w->scores = carve(c, w->n_scores, sizeof(float));
+    w->layer_seconds = carve(c, (size_t)p->config->n_layer + 1, sizeof(double));
+}
+
+static int reserve_worker(st_state *s, st_worker *w, uint32_t len, strata_error *err)
+{
+    size_t n = score_floats(s->exec->plan->config, len);
+    if (n <= w->n_scores) return STRATA_OK;
+    st_worker next = {.n_scores = n};
+    carver c = {.ok = true};
+    carve_worker(&c, s, &next);
+    size_t bytes = c.at;
+    c = (carver){.base = c.ok ? st_alloc_huge(s->exec->mem, bytes, 1) : NULL, .ok = true};
+    ST_FAIL_IF(!c.base, err, STRATA_NO_MEMORY, "no memory for the scratch of a thread (%zu bytes)", bytes);
+    st_free(s->exec->mem, w->block);
+    next.block = c.base;
+    carve_worker(&c, s, &next);
+    memset(next.layer_seconds, 0, ((size_t)s->exec->plan->config->n_layer + 1) * sizeof(double));
+    *w = next;
+    return STRATA_OK;
+}
+
+int st_state_reserve(st_state *s, uint32_t n_slots, uint32_t rows, uint32_t seqs, uint32_t len, strata_error *err)
+{
+    for (uint32_t i = 0; i < n_slots; i++) ST_TRY(reserve_slots(s, &s->slots[i], rows, seqs, len, err));
+    for (uint32_t i = 0; i < s->n_threads; i++) ST_TRY(reserve_worker(s, &s->workers[i], len, err));
+    return STRATA_OK;
+}
+
+/* HF computes inv_freq = 1 / base^(2i/n_rot), the angle position * inv_freq and its cosine each in float32
+ * (modeling_rope_utils.py); the same roundings here keep long texts within float noise of it. */
+static void fill_rope(float *table, const st_rope *rope, uint32_t n_rot, uint32_t from, uint32_t to)
+{
+    uint32_t half = n_rot / 2;
+    for (uint32_t i = 0; i < half; i++) {
+        float exponent = (float)(2 * i) / (float)n_rot;
+        float inv = 1.0f / (float)st_pow((double)rope->base, (double)exponent);
+        inv = inv / rope->factor;
+        for (uint32_t pos = from; pos < to; pos++) {
+            double angle = (double)((float)pos * inv);
+            table[(size_t)pos * n_rot + i] = (float)st_cos(angle);
+            table[(size_t)pos * n_rot + half + i] = (float)st_sin(angle);
+        }
+    }
+}
+
+int st_state_rope(st_state *s, uint32_t len, strata_error *err)
+{
+    const st_config *c = s->exec->plan->config;
+    if (c->arch->rope == ST_ROPE_NONE || len <= s->rope_len) return STRATA_OK;
+    uint32_t cap = len < 64 ? 64 : len;
+    int classes = c->window ? 2 : 1;
+    for (int i = 0; i < classes; i++) {
+        float *t = st_alloc(s->exec->mem, (size_t)cap * c->n_rot, sizeof *t);
+        ST_FAIL_IF(!t, err, STRATA_NO_MEMORY, "no memory for the angles of %u positions", cap);
+        if (s->rope_len) memcpy(t, s->rope[i], (size_t)s->rope_len * c->n_rot * sizeof *t);
+        fill_rope(t, &c->rope[i], c->n_rot, s->rope_len, cap);
+        st_free(s->exec->mem, s->rope[i]);
+        s->rope[i] = t;
+    }
+    s->rope_len = cap;
+    return STRATA_OK;
+}

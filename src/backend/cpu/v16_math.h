@@ -1,0 +1,110 @@
+/* v16_math.h: exp, tanh, erf and the activations over v16. Included inside the target region of each k_*.c, after its
+ * v16_*.h. Coefficients: tools/gen_poly.py. Errors, measured by tests/kernels, in ulp: exp 1, tanh 2, erf 2. */
+
+/* exp(x) for x <= 0 or NaN. +0 below -86.5 (there exp is 2.7e-38, still normal), NaN for NaN.
+ * x = n ln2 + r, |r| <= 0.347; n comes out of the low bits of x log2(e) + 1.5 * 2^23, so nothing is converted. */
+V16_FN v16 v16_exp(v16 x)
+{
+    const v16 magic = v16_set1(0x1.8p23f);
+    v16 t = v16_fma(x, v16_set1(0x1.715476p+0f), magic);
+    v16 n = v16_sub(t, magic);
+    v16 r = v16_fma(n, v16_set1(-0x1.62e4p-1f), x); /* exact: 16 bits of ln2 times 8 bits of n */
+    r = v16_fma(n, v16_set1(-0x1.7f7d1cp-20f), r);
+    v16 p = v16_set1(0x1.6ad156p-10f);
+    p = v16_fma(p, r, v16_set1(0x1.123f30p-7f));
+    p = v16_fma(p, r, v16_set1(0x1.55584ep-5f));
+    p = v16_fma(p, r, v16_set1(0x1.55548ap-3f));
+    p = v16_fma(p, r, v16_set1(0x1.fffffcp-2f));
+    p = v16_fma(p, r, v16_set1(1.0f));
+    p = v16_fma(p, r, v16_set1(1.0f));
+    v16 two_n = v16_from_bits(v16i_add(v16i_shl(v16_bits(t), 23), v16i_set1(0x3f800000)));
+    return v16_sel(v16_lt(x, v16_set1(-86.5f)), v16_set1(0.0f), v16_mul(p, two_n));
+}
+
+/* +-1 at +-inf; NaN for NaN. */
+V16_FN v16 v16_tanh(v16 x)
+{
+    v16 s = v16_mul(x, x), a = v16_abs(x);
+    v16 p = v16_set1(-0x1.9460c0p-8f);
+    p = v16_fma(p, s, v16_set1(0x1.5812a0p-6f));
+    p = v16_fma(p, s, v16_set1(-0x1.b905c4p-5f));
+    p = v16_fma(p, s, v16_set1(0x1.110c5ep-3f));
+    p = v16_fma(p, s, v16_set1(-0x1.555548p-2f));
+    v16 small = v16_fma(v16_mul(p, s), x, x);
+    v16 e = v16_exp(v16_mul(a, v16_set1(-2.0f))); /* 1 - 2e/(1+e) */
+    v16 big = v16_sub(v16_set1(1.0f), v16_div(v16_add(e, e), v16_add(e, v16_set1(1.0f))));
+    return v16_copysign(v16_sel(v16_lt(a, v16_set1(0.555f)), small, big), x);
+}
+
+/* +-1 at +-inf and from 3.93 on; NaN for NaN. */
+V16_FN v16 v16_erf(v16 x)
+{
+    v16 s = v16_mul(x, x), a = v16_abs(x);
+    v16 p = v16_set1(-0x1.4a7c02p-11f);
+    p = v16_fma(p, s, v16_set1(0x1.4afb4ep-8f));
+    p = v16_fma(p, s, v16_set1(-0x1.b724d2p-6f));
+    p = v16_fma(p, s, v16_set1(0x1.ce247cp-4f));
+    p = v16_fma(p, s, v16_set1(-0x1.812722p-2f));
+    p = v16_fma(p, s, v16_set1(0x1.06eba8p-3f));
+    v16 small = v16_fma(p, x, x);
+    v16 t = v16_min(v16_set1(4.0f), a); /* NaN stays */
+    v16 b = v16_set1(0x1.139988p-17f);
+    b = v16_fma(b, t, v16_set1(-0x1.335cfep-12f));
+    b = v16_fma(b, t, v16_set1(0x1.cde780p-9f));
+    b = v16_fma(b, t, v16_set1(-0x1.814c18p-6f));
+    b = v16_fma(b, t, v16_set1(0x1.b20126p-4f));
+    b = v16_fma(b, t, v16_set1(0x1.454824p-1f));
+    b = v16_fma(b, t, v16_set1(0x1.07641cp-3f));
+    b = v16_fma(b, t, t);
+    v16 big = v16_sub(v16_set1(1.0f), v16_exp(v16_sub(v16_set1(0.0f), b)));
+    return v16_copysign(v16_sel(v16_lt(a, v16_set1(0.855f)), small, big), x);
+}
+
+/* x / (1 + exp(-z)) where z has x's sign: with e = exp(-|z|), x/(1+e) or, below 0, x e/(1+e), so that nothing overflows.
+ * x = -inf counts as -1e30, which gives -0. */
+V16_FN v16 v16_sigmoid_times(v16 z, v16 x)
+{
+    v16 e = v16_exp(v16_copysign(z, v16_set1(-1.0f)));
+    v16 finite = v16_max(v16_set1(-1e30f), x); /* NaN stays */
+    v16 num = v16_sel(v16_lt(x, v16_set1(0.0f)), v16_mul(finite, e), x);
+    return v16_div(num, v16_add(e, v16_set1(1.0f)));
+}
+
+V16_FN v16 v16_silu(v16 x)
+{
+    return v16_sigmoid_times(x, x);
+}
+
+/* (1 + tanh(u))/2 = 1/(1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3). */
+V16_FN v16 v16_gelu_tanh(v16 x)
+{
+    v16 u = v16_fma(v16_mul(x, x), v16_set1(2 * 0.0356774081363f), v16_set1(2 * 0.797884560803f));
+    return v16_sigmoid_times(v16_mul(x, u), x);
+}
+
+/* -0 at -inf, which counts as -1e30. */
+V16_FN v16 v16_gelu_erf(v16 x)
+{
+    v16 e = v16_erf(v16_mul(x, v16_set1(0.707106781187f)));
+    v16 half = v16_mul(v16_max(v16_set1(-1e30f), x), v16_set1(0.5f));
+    return v16_mul(half, v16_add(e, v16_set1(1.0f)));
+}
+
+V16_FN v16 v16_relu(v16 x)
+{
+    return v16_max(v16_set1(0.0f), x); /* NaN stays */
+}
+
+V16_FN v16 v16_act(st_act kind, v16 x)
+{
+    switch (kind) {
+    case ST_ACT_GELU_ERF: return v16_gelu_erf(x);
+    case ST_ACT_GELU_TANH: return v16_gelu_tanh(x);
+    case ST_ACT_SILU: return v16_silu(x);
+    case ST_ACT_RELU: return v16_relu(x);
+    case ST_ACT_TANH: return v16_tanh(x);
+    case ST_ACT_NONE:
+    case ST_ACT_COUNT: break;
+    }
+    return x;
+}

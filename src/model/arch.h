@@ -1,0 +1,55 @@
+/* arch.h: one row per architecture.
+ *
+ * A row holds only what a file cannot say. Everything else follows from metadata (config.c) and from which tensors are
+ * present (weights.c, plan.c). If the emitter needs to know the name of an architecture, a field is missing here. */
+#ifndef ST_MODEL_ARCH_H
+#define ST_MODEL_ARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gguf/gguf.h"
+#include "model/act.h"
+#include "strata.h"
+
+typedef enum st_norm_kind { ST_NORM_NONE = 0, ST_NORM_RMS = 1, ST_NORM_LAYER = 2 } st_norm_kind;
+
+/* Which two values of a head rotate together. */
+typedef enum st_rope_kind {
+    ST_ROPE_NONE = 0,
+    ST_ROPE_NORM = 1, /* (2i, 2i+1); llama-family files store Q and K permuted for it */
+    ST_ROPE_NEOX = 2  /* (i, i + n_rot/2) */
+} st_rope_kind;
+
+typedef enum st_window_kind {
+    ST_WINDOW_CAUSAL = 0,   /* key j is seen from i if i - j < window */
+    ST_WINDOW_SYMMETRIC = 1 /* if |i - j| <= window/2 */
+} st_window_kind;
+
+typedef struct st_arch {
+    const char *name; /* general.architecture, and the prefix of its keys */
+    st_norm_kind norm;
+    st_act act;
+    st_rope_kind rope;
+    bool embed_scale_sqrt; /* token embeddings times sqrt(n_embd) */
+    bool causal;           /* unless the file has attention.causal */
+    strata_pooling pooling; /* unless the file has pooling_type; NONE: a decoder without one */
+    st_window_kind window;
+    uint32_t window_pattern; /* every Nth layer sees everything, the others the window; 0: the window holds everywhere */
+    float rope_base;         /* when rope.freq_base is absent */
+    float rope_base_swa;     /* of windowed layers when rope.freq_base_swa is absent; 0: as the other layers */
+    bool dense_heads;        /* trained with dense_2/dense_3 after pooling: warn when the file lacks them */
+    uint32_t min_dims;       /* smallest Matryoshka cut it is trained for; 0: none known */
+    const char *prompt_query, *prompt_document;
+} st_arch;
+
+/* NULL when the architecture is not supported. */
+const st_arch *st_arch_find(st_str name);
+
+/* The i-th row, NULL past the end. */
+const st_arch *st_arch_at(uint32_t i);
+
+/* Writes the supported names, separated by spaces, into buf (cut to fit). */
+void st_arch_names(char *buf, size_t cap);
+
+#endif

@@ -1,0 +1,48 @@
+/* config.h: metadata + row -> the numbers of one model, each range-checked.
+ *
+ * A number is named after its GGUF key where it has one; the key is `<arch>.<suffix>`. */
+#ifndef ST_MODEL_CONFIG_H
+#define ST_MODEL_CONFIG_H
+
+#include "gguf/gguf.h"
+#include "model/arch.h"
+
+/* How a class of layers turns positions into angles. Class 0: layers that see everything; 1: windowed layers. */
+typedef struct st_rope {
+    float base;   /* rope.freq_base */
+    float factor; /* positions are divided by it; rope.scaling.type = linear */
+} st_rope;
+
+typedef struct st_config {
+    const st_arch *arch;
+    uint32_t n_layer; /* block_count */
+    uint32_t n_ctx;   /* context_length */
+    uint32_t n_embd;  /* embedding_length */
+    uint32_t n_ff;    /* feed_forward_length */
+    uint32_t n_head;  /* attention.head_count */
+    uint32_t n_head_kv;
+    uint32_t d_head_k; /* attention.key_length, else n_embd / n_head */
+    uint32_t d_head_v; /* attention.value_length */
+    uint32_t n_rot;    /* rope.dimension_count, else d_head_k */
+    float norm_eps;    /* attention.layer_norm_epsilon or _rms_epsilon, by the row's norm */
+    float embed_scale;
+    float attn_scale; /* attention.scale, else 1/sqrt(d_head_k) */
+    bool causal;
+    uint32_t window; /* attention.sliding_window, 0: none */
+    uint32_t window_pattern;
+    strata_pooling pooling;
+    st_rope rope[2];
+} st_config;
+
+/* Errors: UNSUPPORTED_ARCH (with what is supported), CORRUPT_MODEL (the key, its value and the range), UNSUPPORTED_OP (a
+ * key that asks for something this version does not do). */
+int st_config_read(const st_gguf *g, st_config *c, strata_error *err);
+
+/* Does layer il see only the window? */
+static inline bool st_config_windowed(const st_config *c, uint32_t il)
+{
+    if (c->window == 0) return false;
+    return c->window_pattern == 0 || (il + 1) % c->window_pattern != 0;
+}
+
+#endif

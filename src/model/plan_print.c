@@ -1,0 +1,109 @@
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "model/plan.h"
+#include "quant/quant.h"
+
+typedef struct line {
+    char text[512];
+    size_t len;
+} line;
+
+static void put(line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void put(line *l, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(l->text + l->len, sizeof l->text - l->len, fmt, ap);
+    va_end(ap);
+    if (n > 0) l->len += (size_t)n;
+    if (l->len >= sizeof l->text) l->len = sizeof l->text - 1;
+}
+
+const char *st_op_name(st_op_kind kind)
+{
+    static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM", "LINEAR", "QK", "ATTN", "RESID", "POOL"};
+    return (unsigned)kind < ST_OP_KIND_COUNT ? names[kind] : "?";
+}
+
+const char *st_slot_name(st_slot slot)
+{
+    static const char *const names[ST_SLOT_COUNT] = {"X", "N", "QKV", "A", "Y", "H", "P", "P2", "OUT"};
+    return (unsigned)slot < ST_SLOT_COUNT ? names[slot] : "?";
+}
+
+static const char *norm_name(const st_norm *n)
+{
+    return n->kind == ST_NORM_RMS ? "rms_norm" : n->kind == ST_NORM_LAYER ? "layer_norm" : "none";
+}
+
+static void put_mat(line *l, const char *what, st_mat m)
+{
+    if (m)
+        put(l, " %s %.*s %s", what, ST_STR(m->name), st_quant_get(m->type)->name);
+}
+
+static void put_linear(line *l, const st_op_linear *op)
+{
+    put(l, " [%u -> %u]", op->k, op->n);
+    for (uint32_t i = 0; i < op->n_parts; i++) {
+        const st_part *p = &op->parts[i];
+        put(l, "%s %.*s", i ? " |" : "", ST_STR(p->m->name));
+        if (p->n != p->m->dims[1]) put(l, "[%u..%u]", p->row, p->row + p->n);
+        put(l, " %s%s%s", st_quant_get(p->m->type)->name, p->bias ? " +bias" : "", p->planes == 2 ? " x2" : "");
+    }
+    if (op->act != ST_ACT_NONE) put(l, " %s%s", st_act_name(op->act), op->glu ? "_glu" : "");
+    if (op->exact) put(l, " float");
+}
+
+static void put_op(line *l, const st_op *op, const st_config *c)
+{
+    switch (op->kind) {
+    case ST_OP_EMBED:
+        put_mat(l, "", op->embed.tokens);
+        if (op->embed.scale != 1.0f) put(l, " x%g", (double)op->embed.scale);
+        put_mat(l, "+", op->embed.types);
+        put_mat(l, "+", op->embed.positions);
+        put(l, ", norm %s, next %s", norm_name(&op->embed.norm), norm_name(&op->embed.next));
+        break;
+    case ST_OP_NORM: put(l, " %s", norm_name(&op->norm)); break;
+    case ST_OP_LINEAR: put_linear(l, &op->linear); break;
+    case ST_OP_QK:
+        put(l, " heads %u/%u of %u, norm %s", op->qk.n_head, op->qk.n_head_kv, op->qk.d_head, norm_name(&op->qk.q_norm));
+        if (op->qk.rope != ST_ROPE_NONE)
+            put(l, ", rope %s %u base %g", op->qk.rope == ST_ROPE_NEOX ? "neox" : "norm", op->qk.n_rot,
+                (double)c->rope[op->qk.rope_class].base);
+        break;
+    case ST_OP_ATTN:
+        put(l, " heads %u/%u of %u, scale %g, %s", op->attn.n_head, op->attn.n_head_kv, op->attn.d_head_k,
+            (double)op->attn.scale, op->attn.causal ? "causal" : "bidirectional");
+        if (op->attn.window)
+            put(l, ", window %u %s", op->attn.window,
+                op->attn.window_kind == ST_WINDOW_SYMMETRIC ? "symmetric" : "causal");
+        break;
+    case ST_OP_RESID:
+        put(l, " branch %s, sum %s, next %s", norm_name(&op->resid.branch), norm_name(&op->resid.sum),
+            norm_name(&op->resid.next));
+        break;
+    case ST_OP_POOL: put(l, " %s", strata_pooling_name((int)c->pooling)); break;
+    case ST_OP_KIND_COUNT: break;
+    }
+}
+
+void st_plan_print(const st_plan *p, strata_write_fn write, void *user)
+{
+    for (uint32_t i = 0; i < p->n_ops; i++) {
+        const st_op *op = &p->ops[i];
+        line l = {.len = 0};
+        if (i == p->pool || i == p->logits) put(&l, "%s:\n", i == p->pool ? "pooled" : "logits");
+        put(&l, "%3u ", i);
+        if (op->layer >= 0)
+            put(&l, "L%-3d", op->layer);
+        else
+            put(&l, "%-4s", "");
+        put(&l, " %-6s %3s -> %-3s", st_op_name(op->kind), st_slot_name(op->in), st_slot_name(op->out));
+        put_op(&l, op, p->config);
+        put(&l, "\n");
+        write(user, l.text, l.len);
+    }
+}

@@ -1,0 +1,56 @@
+/* q5.c: Q5_0 and Q5_1, 32 values of 5 bits: nibbles as in Q4_0, and the fifth bit of value i in bit i of a word. */
+#include "quant/quant_rows.h"
+
+static void unpack5(const uint8_t *high, const uint8_t *low, int8_t *q, int offset)
+{
+    uint32_t h = st_get_u32(high);
+    st_unpack_nibbles(low, q, 16, 0);
+    for (int i = 0; i < 32; i++) q[i] = (int8_t)((q[i] | (int)(h >> i & 1) << 4) - offset);
+}
+
+static void pack5(uint8_t *high, uint8_t *low, const uint8_t *q)
+{
+    uint32_t h = 0;
+    for (int i = 0; i < 32; i++) h |= (uint32_t)(q[i] >> 4) << i;
+    st_put_u32(high, h);
+    for (int i = 0; i < 16; i++) low[i] = (uint8_t)((q[i] & 15) | (q[16 + i] & 15) << 4);
+}
+
+/* {f16 d; u8 qh[4], qs[16]}, value = d * (q - 16) */
+static void block_q5_0(const uint8_t *p, int8_t *q, float *scale, float *min)
+{
+    (void)min;
+    *scale = st_get_f16(p);
+    unpack5(p + 2, p + 6, q, 16);
+}
+
+static void quantize_q5_0(const float *src, void *dst, size_t n)
+{
+    uint8_t *p = dst, q[32];
+    for (size_t at = 0; at < n; at += 32, p += 22) {
+        st_put_f16(p, st_quantize_symmetric(src + at, 16, q));
+        pack5(p + 2, p + 6, q);
+    }
+}
+
+/* {f16 d, m; u8 qh[4], qs[16]}, value = d * q + m */
+static void block_q5_1(const uint8_t *p, int8_t *q, float *scale, float *min)
+{
+    *scale = st_get_f16(p);
+    *min = -st_get_f16(p + 2);
+    unpack5(p + 4, p + 8, q, 0);
+}
+
+static void quantize_q5_1(const float *src, void *dst, size_t n)
+{
+    uint8_t *p = dst, q[32];
+    for (size_t at = 0; at < n; at += 32, p += 24) {
+        float min;
+        st_put_f16(p, st_quantize_affine(src + at, 31, q, &min));
+        st_put_f16(p + 2, min);
+        pack5(p + 4, p + 8, q);
+    }
+}
+
+ST_QUANT_ROW(q5_0, "Q5_0", 32, 22, 32, false, quantize_q5_0);
+ST_QUANT_ROW(q5_1, "Q5_1", 32, 24, 32, true, quantize_q5_1);

@@ -1,0 +1,432 @@
+/* embed.c: texts -> tokens -> ragged batch -> vectors, in the caller's order. */
+#include <math.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/thread.h"
+#include "run/engine.h"
+
+/* Texts in one run of the backend: bounds the memory for vectors that are cut before the caller gets them. */
+#define CHUNK 1024u
+
+typedef struct entry {
+    uint32_t n_tokens;
+    size_t index; /* of the caller's text */
+    size_t at;    /* first token in job.tokens */
+} entry;
+
+typedef struct job {
+    strata_ctx *ctx;
+    const strata_model *m;
+    strata_embed_opts opts;
+    const char *prompt;
+    size_t prompt_len;
+    int pooling, what;
+    uint32_t width, dims; /* of the backend's vectors; of the caller's */
+    double deadline;
+    const strata_text *texts;
+    size_t n;
+    strata_embed_item *items; /* [n] */
+    float *out;
+    size_t stride;
+    st_tokens tokens; /* of all texts */
+    entry *entries;   /* texts that are run, longest first */
+    size_t n_entries;
+    char *joined; /* prompt + text */
+    size_t cap_joined;
+    pthread_mutex_t lock; /* of done */
+    size_t done;
+} job;
+
+static void fail_item(strata_embed_item *item, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void fail_item(strata_embed_item *item, int status, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(item->msg, sizeof item->msg, fmt, ap);
+    va_end(ap);
+    item->status = status;
+}
+
+static void advance(job *j, size_t n)
+{
+    if (!j->opts.progress) return;
+    pthread_mutex_lock(&j->lock);
+    j->done += n;
+    j->opts.progress(j->opts.progress_user, j->done, j->n);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void on_progress(void *user, uint32_t n)
+{
+    advance(user, n);
+}
+
+static int stopped(const job *j, strata_error *err)
+{
+    if (j->opts.cancel && __atomic_load_n(j->opts.cancel, __ATOMIC_RELAXED)) ST_FAIL(err, STRATA_CANCELLED, "cancelled");
+    ST_FAIL_IF(j->deadline > 0 && st_now() > j->deadline, err, STRATA_DEADLINE,
+               "the deadline passed before the run was done");
+    return STRATA_OK;
+}
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+static const char *prompt_of(const strata_model *m, const strata_embed_opts *o)
+{
+    if (o->prompt) return o->prompt;
+    const char *p = o->role == STRATA_ROLE_QUERY      ? m->prompt_query
+                    : o->role == STRATA_ROLE_DOCUMENT ? m->prompt_document
+                                                      : NULL;
+    return p ? p : "";
+}
+
+int st_embed_check(const strata_model *m, const strata_embed_opts *o, uint32_t *dims, strata_error *err)
+{
+    ST_FAIL_IF(m->vocab_only, err, STRATA_UNSUPPORTED_OP, "%s: opened for its vocabulary only", m->path);
+    ST_FAIL_IF(o->role < 0 || o->role > STRATA_ROLE_DOCUMENT, err, STRATA_INVALID_ARG, "role: no such value as %d", o->role);
+    ST_FAIL_IF(o->normalize < 0 || o->normalize > STRATA_NORMALIZE_NONE, err, STRATA_INVALID_ARG,
+               "normalize: no such value as %d", o->normalize);
+    ST_FAIL_IF(o->truncate < 0 || o->truncate > STRATA_TRUNCATE_START, err, STRATA_INVALID_ARG,
+               "truncate: no such value as %d", o->truncate);
+    ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
+               o->deadline_ms);
+    bool tokens = o->pooling == STRATA_POOLING_NONE;
+    int pooling;
+    if (!tokens) ST_TRY(st_engine_pooling(m, o->pooling, &pooling, err));
+    uint32_t width = tokens ? m->config.n_embd : m->plan.n_embd_out;
+    ST_FAIL_IF(o->dims > width, err, STRATA_INVALID_ARG, "dims: %u, but the model has %u", o->dims, width);
+    *dims = o->dims ? o->dims : width;
+    if (*dims == width || o->force_dims) return STRATA_OK;
+    uint32_t min = m->config.arch->min_dims;
+    ST_FAIL_IF(min == 0, err, STRATA_UNSUPPORTED_OP,
+               "dims: %s is not known to be trained for shorter vectors (Matryoshka); force it to cut all the same", m->path);
+    ST_FAIL_IF(*dims < min, err, STRATA_UNSUPPORTED_OP, "dims: %u is below the %u that the model is trained for; force it",
+               *dims, min);
+    return STRATA_OK;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
+
+static int join_prompt(job *j, strata_text *text, strata_error *err)
+{
+    if (j->prompt_len == 0) return STRATA_OK;
+    size_t len;
+    ST_FAIL_IF(!st_add(j->prompt_len, text->len, &len) ||
+                   !st_grow(j->tokens.mem, &j->joined, &j->cap_joined, len + 1, 0, 1),
+               err, STRATA_NO_MEMORY, "no memory for a text of %zu bytes", text->len);
+    memcpy(j->joined, j->prompt, j->prompt_len);
+    if (text->len) memcpy(j->joined + j->prompt_len, text->ptr, text->len);
+    *text = (strata_text){j->joined, len};
+    return STRATA_OK;
+}
+
+/* Tokens at the start of a text that are its prompt alone. */
+static int prompt_tokens(const job *j, strata_text text, unsigned flags, size_t front, size_t *n, strata_error *err)
+{
+    st_tokens t = {.mem = j->tokens.mem, .want_spans = true};
+    int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &t, err);
+    *n = 0;
+    if (!rc)
+        while (front + *n < t.n && t.spans[front + *n].end <= j->prompt_len && t.spans[front + *n].end > 0) ++*n;
+    st_tokens_free(&t);
+    return rc;
+}
+
+/* Cuts the tokens at [at, n) of job.tokens to the context. Added special tokens and the prompt stay. */
+static int truncate_tokens(job *j, strata_text text, unsigned flags, size_t at, strata_error *err)
+{
+    const st_token_info *info = st_tokenizer_info(j->m->tokenizer);
+    size_t n = j->tokens.n - at, ctx = j->m->config.n_ctx, drop = n - ctx, front = info->add_bos, back = info->add_eos;
+    int32_t *ids = j->tokens.ids + at;
+    if (j->opts.truncate == STRATA_TRUNCATE_END) {
+        if (back && ctx) ids[ctx - 1] = ids[n - 1];
+    } else {
+        size_t keep = 0;
+        if (j->prompt_len) ST_TRY(prompt_tokens(j, text, flags, front, &keep, err));
+        keep += front;
+        if (keep > ctx) keep = ctx;
+        memmove(ids + keep, ids + keep + drop, (ctx - keep) * sizeof *ids);
+    }
+    j->tokens.n = at + ctx;
+    return STRATA_OK;
+}
+
+/* Failures of the text go to its item; what ends the whole call is returned. */
+static int tokenize_one(job *j, size_t i, strata_error *err)
+{
+    strata_embed_item *item = &j->items[i];
+    strata_text text = j->texts[i];
+    *item = (strata_embed_item){0};
+    if (text.len && !text.ptr) {
+        fail_item(item, STRATA_INVALID_ARG, "the text is NULL but has %zu bytes", text.len);
+        return STRATA_OK;
+    }
+    ST_TRY(join_prompt(j, &text, err));
+    size_t at = j->tokens.n;
+    unsigned flags = STRATA_TOKENIZE_ADD_SPECIAL;
+    if (j->opts.parse_special) flags |= STRATA_TOKENIZE_PARSE_SPECIAL;
+    if (j->opts.lossy) flags |= STRATA_TOKENIZE_LOSSY;
+    strata_error e = {0};
+    int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &j->tokens, &e);
+    if (rc == STRATA_NO_MEMORY) ST_FAIL(err, rc, "%s", e.msg);
+    if (rc) {
+        fail_item(item, rc, "%.127s", e.msg);
+        return STRATA_OK;
+    }
+    size_t n = j->tokens.n - at, ctx = j->m->config.n_ctx;
+    item->n_tokens = item->n_tokens_all = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+    if (n == 0) {
+        fail_item(item, STRATA_EMPTY_PROMPT, "the text has no tokens");
+        return STRATA_OK;
+    }
+    if (n > ctx) {
+        if (j->opts.truncate == STRATA_TRUNCATE_ERROR) {
+            j->tokens.n = at;
+            fail_item(item, STRATA_TOO_LONG, "%zu tokens, the model's context has %zu", n, ctx);
+            return STRATA_OK;
+        }
+        ST_TRY(truncate_tokens(j, text, flags, at, err));
+        item->truncated = 1;
+        item->n_tokens = (uint32_t)ctx;
+    }
+    j->entries[j->n_entries++] = (entry){.n_tokens = (uint32_t)(j->tokens.n - at), .index = i, .at = at};
+    return STRATA_OK;
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    if (x->n_tokens != y->n_tokens) return x->n_tokens < y->n_tokens ? 1 : -1;
+    return x->index < y->index ? -1 : 1;
+}
+
+/* ---- vectors ----------------------------------------------------------------------------------------------------- */
+
+static void nan_row(float *row, size_t n)
+{
+    static const uint32_t quiet_nan = 0x7fc00000u; /* the one NaN that is ever written out */
+    for (size_t i = 0; i < n; i++) memcpy(row + i, &quiet_nan, sizeof *row);
+}
+
+static size_t rows_of(const job *j, const entry *e)
+{
+    return j->what == STRATA_EVAL_HIDDEN ? e->n_tokens : 1;
+}
+
+/* What the backend made of one text -> the caller's rows. */
+static void finish(job *j, const entry *e, int status, const float *v)
+{
+    float *row = j->out + e->index * j->stride;
+    strata_embed_item *item = &j->items[e->index];
+    if (status) fail_item(item, status, "the model gave NaN or infinity for this text");
+    for (size_t r = 0; r < rows_of(j, e); r++, row += j->dims, v += j->width) {
+        if (status) {
+            nan_row(row, j->dims);
+            continue;
+        }
+        if (row != v) memcpy(row, v, j->dims * sizeof *row);
+        if (j->opts.normalize == STRATA_NORMALIZE_L2) st_l2_normalize(row, j->dims);
+    }
+}
+
+/* Per-chunk arrays of the batch. */
+typedef struct chunk {
+    int32_t *ids;
+    uint32_t *starts;
+    float **out;
+    int *status;
+    float *vectors; /* [CHUNK, width] where vectors are cut afterwards */
+} chunk;
+
+static void chunk_free(job *j, chunk *c)
+{
+    st_mem *mem = j->tokens.mem;
+    st_free(mem, c->ids);
+    st_free(mem, c->starts);
+    st_free(mem, c->out);
+    st_free(mem, c->status);
+    st_free(mem, c->vectors);
+}
+
+static int run_chunk(job *j, const entry *entries, uint32_t n, strata_error *err)
+{
+    st_mem *mem = j->tokens.mem;
+    size_t n_tokens = 0, n_rows = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        n_tokens += entries[i].n_tokens;
+        n_rows += rows_of(j, &entries[i]);
+    }
+    bool direct = j->dims == j->width;
+    chunk c = {.ids = st_alloc(mem, n_tokens, sizeof *c.ids),
+               .starts = st_alloc(mem, (size_t)n + 1, sizeof *c.starts),
+               .out = st_alloc(mem, n, sizeof *c.out),
+               .status = st_calloc(mem, n, sizeof *c.status),
+               .vectors = direct ? NULL : st_alloc(mem, n_rows, j->width * sizeof(float))};
+    int rc = STRATA_OK;
+    if (!c.ids || !c.starts || !c.out || !c.status || (!direct && !c.vectors))
+        rc = st_error_set(err, STRATA_NO_MEMORY, "no memory for a batch of %u texts, %zu tokens", n, n_tokens);
+    if (!rc) {
+        float *v = c.vectors;
+        c.starts[0] = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            const entry *e = &entries[i];
+            memcpy(c.ids + c.starts[i], j->tokens.ids + e->at, e->n_tokens * sizeof *c.ids);
+            c.starts[i + 1] = c.starts[i] + e->n_tokens;
+            c.out[i] = direct ? j->out + e->index * j->stride : v;
+            if (!direct) v += rows_of(j, e) * j->width;
+        }
+        st_batch b = {.n_seqs = n,
+                      .n_tokens = (uint32_t)n_tokens,
+                      .ids = c.ids,
+                      .starts = c.starts,
+                      .what = j->what,
+                      .pooling = j->pooling,
+                      .out = c.out,
+                      .status = c.status,
+                      .cancel = j->opts.cancel,
+                      .deadline = j->deadline,
+                      .progress = on_progress,
+                      .progress_user = j};
+        rc = j->m->backend->run(j->ctx->state, &b, err);
+    }
+    for (uint32_t i = 0; !rc && i < n; i++) finish(j, &entries[i], c.status[i], c.out[i]);
+    chunk_free(j, &c);
+    return rc;
+}
+
+/* Texts of a chunk: CHUNK of them, or as many as keep token counts inside 32 bits. */
+static uint32_t chunk_len(const job *j, size_t from)
+{
+    uint64_t tokens = 0;
+    uint32_t n = 0;
+    while (from + n < j->n_entries && n < CHUNK) {
+        tokens += j->entries[from + n].n_tokens;
+        if (n && tokens > (1u << 24)) break;
+        n++;
+    }
+    return n;
+}
+
+static int run_all(job *j, strata_error *err)
+{
+    for (size_t i = 0; i < j->n; i++) {
+        if (i % 64 == 0) ST_TRY(stopped(j, err));
+        ST_TRY(tokenize_one(j, i, err));
+    }
+    advance(j, j->n - j->n_entries);
+    qsort(j->entries, j->n_entries, sizeof *j->entries, longest_first);
+    for (size_t i = 0; i < j->n_entries;) {
+        uint32_t n = chunk_len(j, i);
+        ST_TRY(run_chunk(j, j->entries + i, n, err));
+        i += n;
+    }
+    return STRATA_OK;
+}
+
+static int prepare(job *j, strata_ctx *c, const strata_embed_opts *opts, strata_error *err)
+{
+    strata_model *m = c->model;
+    double now = st_now();
+    *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_embed_opts){0}, .tokens = {.mem = &m->mem}};
+    ST_TRY(st_embed_check(m, &j->opts, &j->dims, err));
+    j->prompt = prompt_of(m, &j->opts);
+    j->prompt_len = strlen(j->prompt);
+    if (j->opts.deadline_ms > 0) j->deadline = now + j->opts.deadline_ms * 1e-3;
+    return STRATA_OK;
+}
+
+static void release(job *j)
+{
+    st_free(j->tokens.mem, j->entries);
+    st_free(j->tokens.mem, j->joined);
+    st_tokens_free(&j->tokens);
+}
+
+static int embed_all(job *j, strata_error *err)
+{
+    st_mem *mem = j->tokens.mem;
+    j->entries = st_alloc(mem, j->n, sizeof *j->entries);
+    ST_FAIL_IF(!j->entries, err, STRATA_NO_MEMORY, "no memory for %zu texts", j->n);
+    ST_FAIL_IF(pthread_mutex_init(&j->lock, NULL) != 0, err, STRATA_NO_MEMORY, "no memory for a lock");
+    int rc = run_all(j, err);
+    pthread_mutex_destroy(&j->lock);
+    return rc;
+}
+
+static int first_failure(const job *j, strata_error *err)
+{
+    for (size_t i = 0; i < j->n; i++)
+        if (j->items[i].status) ST_FAIL(err, j->items[i].status, "text %zu: %s", i, j->items[i].msg);
+    return STRATA_OK;
+}
+
+int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out, size_t stride,
+             strata_embed_item *items, strata_error *err)
+{
+    job j;
+    ST_TRY(prepare(&j, c, opts, err));
+    ST_FAIL_IF(j.opts.pooling == STRATA_POOLING_NONE, err, STRATA_INVALID_ARG,
+               "pooling none gives a vector a token: use strata_embed_tokens");
+    ST_FAIL_IF(stride < j.dims, err, STRATA_INVALID_ARG, "stride: %zu, want at least the %u dims", stride, j.dims);
+    ST_TRY(st_engine_pooling(j.m, j.opts.pooling, &j.pooling, err));
+    j.what = STRATA_EVAL_POOLED;
+    j.width = j.m->plan.n_embd_out;
+    j.texts = texts;
+    j.n = n;
+    j.out = out;
+    j.stride = stride;
+    j.items = items;
+    strata_embed_item *own = NULL;
+    if (!items) {
+        own = j.items = st_alloc(j.tokens.mem, n, sizeof *own);
+        ST_FAIL_IF(!own, err, STRATA_NO_MEMORY, "no memory for %zu texts", n);
+    }
+    int rc = embed_all(&j, err);
+    if (!rc) {
+        for (size_t i = 0; i < n; i++)
+            if (j.items[i].status && j.items[i].status != STRATA_NONFINITE) nan_row(out + i * stride, j.dims);
+        if (!items) rc = first_failure(&j, err);
+    }
+    st_free(j.tokens.mem, own);
+    release(&j);
+    return rc;
+}
+
+int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_opts *opts, float *out, size_t cap,
+                    size_t *n_rows, strata_embed_item *item, strata_error *err)
+{
+    strata_embed_opts o = opts ? *opts : (strata_embed_opts){0};
+    o.pooling = STRATA_POOLING_NONE;
+    job j;
+    ST_TRY(prepare(&j, c, &o, err));
+    strata_embed_item own;
+    entry one;
+    j.what = STRATA_EVAL_HIDDEN;
+    j.width = j.m->config.n_embd;
+    j.texts = text;
+    j.n = 1;
+    j.items = item ? item : &own;
+    j.out = out;
+    j.entries = &one;
+    int rc = tokenize_one(&j, 0, err);
+    *n_rows = 0;
+    if (!rc && j.items->status) rc = st_error_set(err, j.items->status, "%s", j.items->msg);
+    if (!rc) {
+        *n_rows = one.n_tokens;
+        if (cap < *n_rows)
+            rc = st_error_set(err, STRATA_TOO_LONG, "room for %zu rows, the text has %zu tokens", cap, *n_rows);
+    }
+    if (!rc) {
+        rc = pthread_mutex_init(&j.lock, NULL) ? st_error_set(err, STRATA_NO_MEMORY, "no memory for a lock")
+                                               : run_chunk(&j, &one, 1, err);
+        pthread_mutex_destroy(&j.lock);
+    }
+    if (!rc && j.items->status) rc = st_error_set(err, j.items->status, "%s", j.items->msg);
+    j.entries = NULL;
+    release(&j);
+    return rc;
+}

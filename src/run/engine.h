@@ -1,0 +1,77 @@
+/* engine.h: what the two public handles hold. */
+#ifndef ST_RUN_ENGINE_H
+#define ST_RUN_ENGINE_H
+
+#include "backend/backend.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "gguf/gguf.h"
+#include "model/plan.h"
+#include "token/token.h"
+
+/* Totals of one tensor type in the file. */
+typedef struct st_type_total {
+    const char *name;
+    uint32_t n_tensors;
+    uint64_t bytes;
+} st_type_total;
+
+#define ST_MAX_TYPE_TOTALS 48
+
+/* Immutable once open. The pieces point into each other in the order of the fields, so they are freed from the end. */
+struct strata_model {
+    st_mem mem;
+    st_log log;
+    char *path, *arch, *name, *tokenizer_name; /* NUL-terminated copies for the info; NULL if absent */
+    char *prompt_query, *prompt_document;
+    bool vocab_only;
+    st_file file;
+    st_gguf gguf;
+    st_tokenizer *tokenizer;
+    st_config config;
+    st_weights weights;
+    st_plan plan;
+    const st_backend *backend;
+    st_exec *exec;
+    st_type_total types[ST_MAX_TYPE_TOTALS];
+    uint32_t n_types;
+    uint64_t n_params;
+};
+
+struct strata_ctx {
+    strata_model *model;
+    st_state *state;
+    uint32_t n_threads;
+    strata_trace_fn trace;
+    void *trace_user;
+    _Atomic int busy;
+};
+
+/* Loads everything that opts ask for from m->file, which is open. On failure the caller closes m. */
+int st_engine_load(strata_model *m, const char *name, const strata_model_opts *opts, strata_error *err);
+void st_engine_free(strata_model *m);
+
+/* The pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
+int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
+
+/* Enters and leaves a context. BUSY if another thread is inside. */
+int st_ctx_enter(strata_ctx *c, strata_error *err);
+void st_ctx_leave(strata_ctx *c);
+
+/* y = x / |x|, in place; a zero vector stays. Sums in double, where the square of a float is exact, so that every machine
+ * gets the same bits without an fma. */
+void st_l2_normalize(float *x, size_t n);
+
+/* Each public call of its name, after the arguments were checked for NULL. */
+int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out, size_t stride,
+             strata_embed_item *items, strata_error *err);
+int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_opts *opts, float *out, size_t cap,
+                    size_t *n_rows, strata_embed_item *item, strata_error *err);
+int st_embed_check(const strata_model *m, const strata_embed_opts *opts, uint32_t *dims, strata_error *err);
+int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,
+            size_t cap, size_t *rows, size_t *cols, strata_error *err);
+int st_diff(strata_model *m, const char *against, const int32_t *ids, size_t n, int precision, strata_write_fn write,
+            void *user, int *first, strata_error *err);
+
+#endif

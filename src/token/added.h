@@ -1,0 +1,40 @@
+/* added.h: tokens that are cut out of a text whole: control tokens, user-defined tokens.
+ *
+ * A trie whose edges sit in one hash table. Matching takes the longest token that starts at a place and costs one probe
+ * a byte matched. Longer spellings than ST_ADDED_MAX never match, which bounds the work at each place of a text. */
+#ifndef ST_TOKEN_ADDED_H
+#define ST_TOKEN_ADDED_H
+
+#include "base/error.h"
+#include "base/mem.h"
+
+#define ST_ADDED_MAX 1024
+
+enum { ST_ADDED_ALWAYS = 1, ST_ADDED_PARSE = 2 }; /* when a token is matched: bits of a class */
+
+typedef struct st_added_edge {
+    uint32_t node, child; /* child 0: free slot; the root is nobody's child */
+    uint32_t byte;
+} st_added_edge;
+
+typedef struct st_added_node {
+    int32_t id; /* -1: no token ends here */
+    uint32_t class;
+} st_added_node;
+
+typedef struct st_added {
+    st_added_edge *edges;
+    st_added_node *nodes; /* [n_nodes] */
+    size_t n_nodes, node_cap, edge_cap;
+    uint8_t first[256]; /* classes of the tokens that start with this byte */
+} st_added;
+
+/* Adds a token; the first of equal spellings stays. Spellings that are empty, too long or not UTF-8 are left out.
+ * False: no memory. */
+bool st_added_put(st_added *a, st_mem *mem, const char *p, size_t n, int32_t id, uint32_t class);
+void st_added_free(st_added *a, st_mem *mem);
+
+/* Longest token of these classes at p; its id and *len, or -1. */
+int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, uint32_t classes, size_t *len);
+
+#endif
