@@ -30,7 +30,7 @@ static int put_text(size_t index, const char *place, const ints *ids, buf *text,
 {
     size_t len = 0;
     int rc = e->msg[0] ? STRATA_INVALID_ARG : strata_detokenize(s.model, ids->p, ids->n, text->p, text->cap, &len, e);
-    if (rc == STRATA_TOO_LONG && len > text->cap) {
+    if (len > text->cap && (!rc || rc == STRATA_TOO_LONG)) {
         text->p = must_grow(text->p, &text->cap, len, 1);
         rc = strata_detokenize(s.model, ids->p, ids->n, text->p, text->cap, &len, e);
     }

@@ -16,12 +16,12 @@ typedef struct tokens {
     size_t n, cap;
 } tokens;
 
-/* Every byte makes a few tokens at most; the exact number is asked for when the guess was too small. */
+/* Again with room enough where the memory of the last text is too small (without any, the call only counts). */
 static int tokenize(const char *text, size_t len, unsigned flags, tokens *t, strata_error *e)
 {
     for (int attempt = 0;; attempt++) {
         int rc = strata_tokenize(s.model, text, len, flags, t->ids, with_text ? t->spans : NULL, t->cap, &t->n, e);
-        if (rc != STRATA_TOO_LONG || attempt || t->n <= t->cap) return rc;
+        if (attempt || t->n <= t->cap || (rc && rc != STRATA_TOO_LONG)) return rc;
         t->cap = t->n + t->n / 4;
         free(t->ids), free(t->spans);
         t->ids = must_calloc(t->cap, sizeof *t->ids);

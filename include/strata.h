@@ -270,7 +270,7 @@ typedef struct strata_embed_opts {
     uint32_t dims;      /* keep the first dims values, then normalise; 0: all */
     int force_dims;     /* 1: cut even where the model is not known to be trained for it */
     int truncate;       /* strata_truncate */
-    int parse_special;  /* 1: control tokens in the texts count as such */
+    int plain_special;  /* 1: control tokens written in a text ("[SEP]") are plain text; 0: tokens, as HuggingFace does */
     int lossy;          /* 1: invalid UTF-8 becomes U+FFFD instead of an error of that text */
     const volatile int *cancel; /* caller's flag, looked at between ops; not 0: CANCELLED */
     double deadline_ms;         /* from the start of the call, looked at between ops; 0: none */

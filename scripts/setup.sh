@@ -29,7 +29,7 @@ need() {
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" != 0 ]; then
     if command -v sudo >/dev/null; then
-      sudo=(sudo --preserve-env=DEBIAN_FRONTEND,LC_ALL)
+      sudo=(sudo "--preserve-env=DEBIAN_FRONTEND,LC_ALL")
     else
       echo "These Debian packages are missing, and there is neither root nor sudo to install them. Please run as root:" >&2
       die "apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
@@ -48,8 +48,8 @@ build() {
   local preset=$1
   shift
   say "building: $preset"
-  cmake --preset "$preset" "$@" >"build-$preset.tmp" || { cat "build-$preset.tmp"; return 1; }
-  rm -f "build-$preset.tmp"
+  mkdir -p build
+  cmake --preset "$preset" "$@" >"build/$preset.log" 2>&1 || die "$(cat "build/$preset.log")"
   cmake --build --preset "$preset"
 }
 

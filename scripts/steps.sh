@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # The steps of test.sh: each a function step_NAME that fails loudly. Sourced after setup.sh.
+# shellcheck disable=SC2034 # the lists are test.sh's
 
 QUICK=(tools models release)
 FULL=(tools_full models_full format release clang asan tsan fuzz coverage aarch64)
@@ -118,7 +119,7 @@ step_coverage() {
   suite cov -L 'unit|cli|fuzz'
   gcovr --root . --filter src/ --object-directory build/cov --json build/cov/coverage.json build/cov >/dev/null
   for folder in src/*/ src/backend/*/; do
-    gcovr --add-tracefile build/cov/coverage.json --root . --filter "$folder[^/]*\$" |
+    gcovr --add-tracefile build/cov/coverage.json --root . --filter "${folder}[^/]*\$" |
       awk -v f="$folder" '/^TOTAL/ { printf "  %-20s %6d lines %6s\n", f, $2, $4 }'
   done
   gcovr --add-tracefile build/cov/coverage.json --root . --fail-under-line "$COVERAGE_PERCENT" | awk '/^TOTAL/ { print "  all of src/: " $4 }'

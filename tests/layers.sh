@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The layer rule: data flows down the list of folders, and a folder includes only folders above it. See
 # docs/ARCHITECTURE.md. Also: the program sees strata.h alone, OS headers stay in src/base, intrinsics in
-# src/backend/cpu/k_*.
+# src/backend/cpu/{k,v16}_*.
 #   layers.sh [SOURCE_DIR]     names each bad #include as file:line; exit 1 if there is one
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
@@ -33,8 +33,8 @@ BEGIN {
 /^[ \t]*#[ \t]*include[ \t]*<(unistd|fcntl|pthread|sched|dlfcn|sys\/[a-z]+)\.h>/ && FILENAME ~ /^src\// && FILENAME !~ /^src\/base\// {
   bad("OS header outside src/base")
 }
-/^[ \t]*#[ \t]*include[ \t]*<([a-z]*intrin|arm_[a-z0-9_]+)\.h>/ && FILENAME ~ /^src\// && FILENAME !~ /^src\/(backend\/cpu\/k_|base\/)/ {
-  bad("intrinsics outside src/backend/cpu/k_*")
+/^[ \t]*#[ \t]*include[ \t]*<([a-z]*intrin|arm_[a-z0-9_]+)\.h>/ && FILENAME ~ /^src\// && FILENAME !~ /^src\/(backend\/cpu\/(k_|v16_)|base\/)/ {
+  bad("intrinsics outside src/backend/cpu/{k,v16}_*")
 }
 END { exit failed }
 ' "${files[@]}" || { echo "layer rule broken" >&2; exit 1; }

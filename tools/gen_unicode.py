@@ -66,22 +66,18 @@ def between_letters(pre):
 
 
 def combining_classes(nfd):
-    """ccc by sorting against one known mark of every class."""
-    refs = {}
-    for c in SCALARS:
-        v = unicodedata.combining(chr(c))
-        if v and v not in refs:
-            refs[v] = chr(c)
-    low, high, out = refs[1], refs[max(refs)], {}
-    for c in SCALARS:
+    """ccc by sorting against one mark of every class. HF's table is older than Python's: only marks that it moves count."""
+    low, high = "\u0334", "\u0345"  # classes 1 and 240, the lowest and the highest
+    moved = [c for c in SCALARS if nfd(chr(c)) == chr(c) and
+             (nfd("a" + chr(c) + low) != "a" + chr(c) + low or nfd("a" + high + chr(c)) != "a" + high + chr(c))]
+    refs, out = {}, {}
+    for c in moved:
+        refs.setdefault(unicodedata.combining(chr(c)), chr(c))
+    refs.pop(0, None)
+    for c in moved:
         s = chr(c)
-        if nfd(s) != s:
-            continue
-        if nfd("a" + s + low) == "a" + s + low and nfd("a" + high + s) == "a" + high + s:
-            continue  # class 0: never moves
-        above = [v for v, r in refs.items() if nfd("a" + r + s) == "a" + r + s]  # classes <= ccc
-        out[c] = max(above) if above else 0
-        assert out[c] and nfd("a" + s + refs[out[c]]) == "a" + s + refs[out[c]], hex(c)
+        out[c] = max(v for v, r in refs.items() if nfd("a" + r + s) == "a" + r + s)  # classes <= ccc
+        assert nfd("a" + s + refs[out[c]]) == "a" + s + refs[out[c]], hex(c)
     return out
 
 

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cpu/kernels.h"
 #include "base/thread.h"
 #include "run/engine.h"
 
@@ -49,7 +48,7 @@ const char *strata_pooling_name(int pooling)
 
 const char *strata_cpu_level(uint32_t i)
 {
-    const char *const *levels = st_kernels_levels();
+    const char *const *levels = st_backend_default()->levels();
     for (uint32_t j = 0; levels[j]; j++)
         if (j == i) return levels[j];
     return NULL;

@@ -58,7 +58,8 @@ typedef struct st_backend {
     const char *name;
     int (*load)(const st_plan *plan, const st_file *file, const st_load_opts *opts, st_exec **out, strata_error *err);
     void (*unload)(st_exec *e);
-    const char *(*level)(const st_exec *e);       /* kernel level or device, for people */
+    const char *const *(*levels)(void);           /* what this machine has, best last, NULL-terminated */
+    const char *(*level)(const st_exec *e);       /* the one in use */
     uint64_t (*packed_bytes)(const st_exec *e);   /* memory of the prepared weights */
     int (*open)(const st_exec *e, const st_state_opts *opts, st_state **out, strata_error *err);
     void (*close)(st_state *s);

@@ -4,7 +4,6 @@
 #include "base/thread.h"
 
 #include <fenv.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +195,27 @@ void st_pool_barrier(st_pool *p)
     } else {
         gate_wait(&p->step, before);
     }
+}
+
+int st_lock_open(st_lock *l, strata_error *err)
+{
+    ST_FAIL_IF(pthread_mutex_init(&l->mutex, NULL) != 0, err, STRATA_NO_MEMORY, "no memory for a lock");
+    return STRATA_OK;
+}
+
+void st_lock_close(st_lock *l)
+{
+    pthread_mutex_destroy(&l->mutex);
+}
+
+void st_lock_take(st_lock *l)
+{
+    pthread_mutex_lock(&l->mutex);
+}
+
+void st_lock_give(st_lock *l)
+{
+    pthread_mutex_unlock(&l->mutex);
 }
 
 /* ---- cores ------------------------------------------------------------------------------------------------------- */

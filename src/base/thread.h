@@ -7,6 +7,7 @@
 #ifndef ST_BASE_THREAD_H
 #define ST_BASE_THREAD_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -26,6 +27,15 @@ void st_pool_run(st_pool *p, uint32_t nth, st_pool_fn fn, void *arg);
 
 /* Inside fn: waits until all nth threads of the run are here. What they wrote before is visible after. */
 void st_pool_barrier(st_pool *p);
+
+/* A lock between threads. st_lock_open gives NO_MEMORY when the system has none left. */
+typedef struct st_lock {
+    pthread_mutex_t mutex;
+} st_lock;
+int st_lock_open(st_lock *l, strata_error *err);
+void st_lock_close(st_lock *l);
+void st_lock_take(st_lock *l);
+void st_lock_give(st_lock *l);
 
 /* Physical cores that this process may use: affinity, one per core of siblings, cut by the cgroup's CPU quota; >= 1. */
 uint32_t st_cpu_count(void);

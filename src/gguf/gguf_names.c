@@ -1,5 +1,4 @@
-/* gguf_names.c: names of keys and tensors. Owns their hash tables and how they and their types are shown in messages.
- */
+/* gguf_names.c: names of keys and tensors. Owns their hash tables, and how they and types are shown in messages. */
 #include <stddef.h>
 #include <string.h>
 
@@ -46,8 +45,7 @@ static bool same(st_str a, st_str b)
 static st_str name_at(const void *first, size_t stride, uint32_t i)
 {
     st_str s;
-    memcpy(&s, (const uint8_t *)first + (size_t)i * stride,
-           sizeof s); /* the name is the first member of both records */
+    memcpy(&s, (const uint8_t *)first + (size_t)i * stride, sizeof s);
     return s;
 }
 

@@ -104,6 +104,8 @@ static int begin_kv(st_gguf_writer *w, st_str key, uint32_t type, size_t value_b
     size_t bytes;
     ST_FAIL_IF(key.len == 0 || key.len > 65535, err, STRATA_INVALID_ARG, "a key has %zu bytes, want 1 to 65535",
                key.len);
+    ST_FAIL_IF(type != ST_GGUF_U32 && st_str_eq(key, ALIGNMENT_KEY), err, STRATA_INVALID_ARG,
+               ALIGNMENT_KEY " is of type %s, want u32", st_gguf_type_name(type));
     ST_FAIL_IF(is_there(&w->kv, w->keys, w->n_kv, key.ptr, key.len), err, STRATA_INVALID_ARG, "key '%s' is there twice",
                st_str_print(key, name));
     ST_FAIL_IF(!st_grow(w->mem, &w->keys, &w->keys_cap, w->n_kv + 1, w->n_kv, sizeof *w->keys), err, STRATA_NO_MEMORY,
@@ -123,20 +125,21 @@ static st_str str_of(const char *z)
     return (st_str){z, strlen(z)};
 }
 
-static int set_alignment(st_gguf_writer *w, uint32_t v, strata_error *err)
+static int check_alignment(const st_gguf_writer *w, uint32_t v, strata_error *err)
 {
     ST_FAIL_IF(v < 8 || v > 4096 || (v & (v - 1)), err, STRATA_INVALID_ARG,
                ALIGNMENT_KEY " is %u, want a power of two from 8 to 4096", v);
     ST_FAIL_IF(w->n_tensors, err, STRATA_INVALID_ARG, ALIGNMENT_KEY " must be set before the first tensor");
-    w->alignment = v;
     return STRATA_OK;
 }
 
 int st_gguf_put_u32(st_gguf_writer *w, const char *key, uint32_t v, strata_error *err)
 {
-    if (strcmp(key, ALIGNMENT_KEY) == 0) ST_TRY(set_alignment(w, v, err));
+    bool alignment = strcmp(key, ALIGNMENT_KEY) == 0;
+    if (alignment) ST_TRY(check_alignment(w, v, err));
     ST_TRY(begin_kv(w, str_of(key), ST_GGUF_U32, 4, err));
     put_int(&w->kv, v, 4);
+    if (alignment) w->alignment = v;
     return STRATA_OK;
 }
 
@@ -200,14 +203,15 @@ int st_gguf_put_strings(st_gguf_writer *w, const char *key, const st_str *v, uin
 
 int st_gguf_put_kv(st_gguf_writer *w, const st_gguf_kv *kv, strata_error *err)
 {
-    bool array = kv->type == ST_GGUF_ARRAY;
-    if (kv->type == ST_GGUF_U32 && st_str_eq(kv->key, ALIGNMENT_KEY)) ST_TRY(set_alignment(w, st_le32(kv->data), err));
+    bool array = kv->type == ST_GGUF_ARRAY, alignment = kv->type == ST_GGUF_U32 && st_str_eq(kv->key, ALIGNMENT_KEY);
+    if (alignment) ST_TRY(check_alignment(w, st_le32(kv->data), err));
     ST_TRY(begin_kv(w, kv->key, kv->type, kv->bytes + (array ? 12 : 0), err)); /* bytes of a file: cannot wrap */
     if (array) {
         put_int(&w->kv, kv->elem_type, 4);
         put_int(&w->kv, kv->count, 8);
     }
     put_bytes(&w->kv, kv->data, kv->bytes);
+    if (alignment) w->alignment = st_le32(kv->data);
     return STRATA_OK;
 }
 

@@ -192,7 +192,8 @@ static int emit_model(emitter *e)
     st_mat head = w->output ? w->output : generates ? w->token_embd : NULL;
     if (!head) return STRATA_OK;
     st_op_linear op = {.k = c->n_embd, .n = w->n_vocab, .n_parts = 1};
-    op.parts[0] = part_of(head, 0, w->n_vocab, 0, w->output_b, 1);
+    /* Two planes: a decode step waits for the head's memory, not for its products. */
+    op.parts[0] = part_of(head, 0, w->n_vocab, 0, w->output_b, 2);
     return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_OUT, .linear = op});
 }
 

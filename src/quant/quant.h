@@ -1,8 +1,9 @@
 /* quant.h: one row per tensor type.
  *
- * A type is a block of `block` values stored in `bytes` bytes. Its file (q8_0.c, ...) is its scalar definition: `dequant`
- * is bit-equal to gguf-py's. For integer kernels a block is also unpacked exactly, never requantised, to int8 values
- * with a scale per group of `group` values and, for types that have one, a minimum: value = scale * q - min.
+ * A type is a block of `block` values stored in `bytes` bytes. Its file (q8_0.c, k_quants.c, ...) is its scalar
+ * definition: `dequant` is bit-equal to gguf-py's. For integer kernels a block is also unpacked exactly, never
+ * requantised, to int8 values with a scale per group of `group` values and, for types that have one, a minimum:
+ * value = scale * q - min.
  * Rows are ordered as in GGUF: the fastest dimension first, n a multiple of block. Stateless and thread-safe. */
 #ifndef ST_QUANT_QUANT_H
 #define ST_QUANT_QUANT_H

@@ -1,6 +1,5 @@
 /* embed.c: texts -> tokens -> ragged batch -> vectors, in the caller's order. */
 #include <math.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +36,7 @@ typedef struct job {
     size_t n_entries;
     char *joined; /* prompt + text */
     size_t cap_joined;
-    pthread_mutex_t lock; /* of done */
+    st_lock lock; /* of done */
     size_t done;
 } job;
 
@@ -54,10 +53,10 @@ static void fail_item(strata_embed_item *item, int status, const char *fmt, ...)
 static void advance(job *j, size_t n)
 {
     if (!j->opts.progress) return;
-    pthread_mutex_lock(&j->lock);
+    st_lock_take(&j->lock);
     j->done += n;
     j->opts.progress(j->opts.progress_user, j->done, j->n);
-    pthread_mutex_unlock(&j->lock);
+    st_lock_give(&j->lock);
 }
 
 static void on_progress(void *user, uint32_t n)
@@ -168,7 +167,7 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
     ST_TRY(join_prompt(j, &text, err));
     size_t at = j->tokens.n;
     unsigned flags = STRATA_TOKENIZE_ADD_SPECIAL;
-    if (j->opts.parse_special) flags |= STRATA_TOKENIZE_PARSE_SPECIAL;
+    if (!j->opts.plain_special) flags |= STRATA_TOKENIZE_PARSE_SPECIAL;
     if (j->opts.lossy) flags |= STRATA_TOKENIZE_LOSSY;
     strata_error e = {0};
     int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &j->tokens, &e);
@@ -351,9 +350,9 @@ static int embed_all(job *j, strata_error *err)
     st_mem *mem = j->tokens.mem;
     j->entries = st_alloc(mem, j->n, sizeof *j->entries);
     ST_FAIL_IF(!j->entries, err, STRATA_NO_MEMORY, "no memory for %zu texts", j->n);
-    ST_FAIL_IF(pthread_mutex_init(&j->lock, NULL) != 0, err, STRATA_NO_MEMORY, "no memory for a lock");
+    ST_TRY(st_lock_open(&j->lock, err));
     int rc = run_all(j, err);
-    pthread_mutex_destroy(&j->lock);
+    st_lock_close(&j->lock);
     return rc;
 }
 
@@ -420,10 +419,9 @@ int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_o
         if (cap < *n_rows)
             rc = st_error_set(err, STRATA_TOO_LONG, "room for %zu rows, the text has %zu tokens", cap, *n_rows);
     }
-    if (!rc) {
-        rc = pthread_mutex_init(&j.lock, NULL) ? st_error_set(err, STRATA_NO_MEMORY, "no memory for a lock")
-                                               : run_chunk(&j, &one, 1, err);
-        pthread_mutex_destroy(&j.lock);
+    if (!rc && !(rc = st_lock_open(&j.lock, err))) {
+        rc = run_chunk(&j, &one, 1, err);
+        st_lock_close(&j.lock);
     }
     if (!rc && j.items->status) rc = st_error_set(err, j.items->status, "%s", j.items->msg);
     j.entries = NULL;

@@ -294,8 +294,9 @@ static void finish_spm(st_encoder *e)
 
 /* ---- decode ------------------------------------------------------------------------------------------------------ */
 
-/* A run of byte tokens: its text if it is UTF-8, else U+FFFD for each. HF: byte_fallback.rs. */
-static void put_bytes(const st_tokenizer *t, const int32_t *ids, size_t n, st_text_out *out)
+/* A run of byte tokens: its text if it is UTF-8, else U+FFFD for each. HF: byte_fallback.rs. strip: without a space at
+ * its start. */
+static void put_bytes(const st_tokenizer *t, const int32_t *ids, size_t n, bool strip, st_text_out *out)
 {
     bool valid = true;
     for (int pass = 0; pass < 2; pass++) { /* first only to see whether all is valid */
@@ -307,7 +308,7 @@ static void put_bytes(const st_tokenizer *t, const int32_t *ids, size_t n, st_te
             if (!pass) {
                 valid = valid && len;
             } else if (valid) {
-                st_text_put(out, (char *)b, len);
+                if (i || !strip || b[0] != ' ') st_text_put(out, (char *)b, len);
             } else {
                 len = 1;
                 st_text_put(out, "\xef\xbf\xbd", 3);
@@ -326,9 +327,8 @@ static int decode_spm(const st_tokenizer *t, const int32_t *ids, size_t n, st_te
         if (t->vocab.types[ids[i]] == ST_TOKEN_BYTE) {
             size_t k = i + 1;
             while (k < n && t->vocab.types[ids[k]] == ST_TOKEN_BYTE) k++;
-            if (strip && byte_of(st_vocab_piece(&t->vocab, (uint32_t)ids[i])) == ' ') i++;
+            put_bytes(t, ids + i, k - i, strip, out);
             strip = false;
-            put_bytes(t, ids + i, k - i, out);
             i = k;
             continue;
         }

@@ -68,9 +68,12 @@ int st_vocab_index(st_vocab *v, unsigned types, st_mem *mem, strata_error *err)
 {
     enum { AHEAD = 16 }; /* hash a batch and prefetch its slots before the first is used: 3x on 262k tokens */
     size_t n_slots = 16;
-    while (n_slots < (size_t)v->n * 2) n_slots *= 2;
+    /* Four bits of filter a slot. Tokens of 4 GiB, 8 bytes each at least, need 2^30 slots: the shift reaches 0, not
+     * less. */
+    for (v->shift = 32 - 6; n_slots < (size_t)v->n * 2; n_slots *= 2) v->shift--;
     v->slots = st_alloc_huge(mem, n_slots, sizeof *v->slots);
-    ST_FAIL_IF(!v->slots, err, STRATA_NO_MEMORY, "no memory for the index of %u tokens", v->n);
+    v->filter = st_calloc(mem, n_slots / 2, 1);
+    ST_FAIL_IF(!v->slots || !v->filter, err, STRATA_NO_MEMORY, "no memory for the index of %u tokens", v->n);
     memset(v->slots, 0, n_slots * sizeof *v->slots);
     v->mask = (uint32_t)(n_slots - 1);
     for (uint32_t base = 0; base < v->n; base += AHEAD) {
@@ -88,6 +91,8 @@ int st_vocab_index(st_vocab *v, unsigned types, st_mem *mem, strata_error *err)
                        "key '" KEY_TOKENS "': token %u and hundreds of others share a hash", id);
             if (v->slots[k]) continue; /* a duplicate: the first id stays */
             v->slots[k] = (uint64_t)hash[j] << 32 | (id + 1);
+            uint32_t bit = hash[j] >> v->shift;
+            v->filter[bit >> 3] |= (uint8_t)(1u << (bit & 7));
             if (len > v->max_len) v->max_len = len;
         }
     }
@@ -99,6 +104,7 @@ void st_vocab_close(st_vocab *v, st_mem *mem)
     st_free(mem, v->offsets);
     st_free(mem, v->types);
     st_free(mem, v->slots);
+    st_free(mem, v->filter);
     *v = (st_vocab){0};
 }
 

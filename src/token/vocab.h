@@ -15,7 +15,9 @@ typedef struct st_vocab {
     uint32_t *offsets;    /* [n + 1]: where spelling i starts; it ends 8 bytes before the next */
     uint8_t *types;       /* [n] */
     uint64_t *slots;      /* hash << 32 | id + 1; 0: free */
+    uint8_t *filter;      /* one bit a hash, some 8 bits a token: most spellings that are no token end here */
     uint32_t mask;        /* slots - 1 */
+    uint32_t shift;       /* of a hash to its bit in the filter */
     uint32_t n;
     uint32_t max_len; /* bytes of the longest hashed spelling */
     bool typed;       /* the file says types */
@@ -72,15 +74,30 @@ static inline uint32_t st_vocab_hash(const uint8_t *p, size_t n)
     return (uint32_t)(h >> 32);
 }
 
+/* p[n] == q[n], for strings too short to be worth a call of memcmp (a fifth of SPM's time). */
+static inline bool st_same(const uint8_t *p, const uint8_t *q, size_t n)
+{
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8)
+            if (st_load64(p + i) != st_load64(q + i)) return false;
+        return st_load64(p + n - 8) == st_load64(q + n - 8);
+    }
+    if (n >= 4) return st_load32(p) == st_load32(q) && st_load32(p + n - 4) == st_load32(q + n - 4);
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != q[i]) return false;
+    return true;
+}
+
 /* Id of the indexed token spelled p[n], or -1. */
 static inline int32_t st_vocab_find(const st_vocab *v, const uint8_t *p, size_t n)
 {
     if (n > v->max_len) return -1;
-    uint32_t h = st_vocab_hash(p, n);
+    uint32_t h = st_vocab_hash(p, n), bit = h >> v->shift;
+    if (!(v->filter[bit >> 3] >> (bit & 7) & 1)) return -1;
     for (uint32_t k = h & v->mask; v->slots[k]; k = (k + 1) & v->mask) {
         if ((uint32_t)(v->slots[k] >> 32) != h) continue;
         uint32_t id = (uint32_t)v->slots[k] - 1;
-        if (v->offsets[id + 1] - 8 - v->offsets[id] == n && memcmp(v->bytes + v->offsets[id], p, n) == 0)
+        if (v->offsets[id + 1] - 8 - v->offsets[id] == n && st_same(v->bytes + v->offsets[id], p, n))
             return (int32_t)id;
     }
     return -1;

@@ -142,10 +142,12 @@ static int flush(st_encoder *e, word *w)
         int32_t id = longest(&e->t->vocab, w, at, &len);
         known = id >= 0;
         if (!known) break;
-        if (e->out->want_spans)
-            ST_TRY(push(e, id, w->from[at], w->to[at + len - 1]));
-        else
-            ST_TRY(push(e, id, 0, 0));
+        size_t from = SIZE_MAX, to = 0; /* marks may have changed places: the outermost ends count */
+        for (uint32_t i = at; e->out->want_spans && i < at + len; i++) {
+            from = w->from[i] < from ? w->from[i] : from;
+            to = w->to[i] > to ? w->to[i] : to;
+        }
+        ST_TRY(push(e, id, from, to));
     }
     if (!known) {
         e->out->n = n;

@@ -55,6 +55,7 @@ class Tiny(Temp):
         folder = self.folder(name)
         meta = json.loads((folder / f"{name}.json").read_text())
         tol = tolerance(meta, precision)
+        all_got, all_want = [], []
         for key, item in meta["inputs"].items():
             ids, types = item["ids"], item.get("token_type_ids")
             label = f"{name}/{key}/{precision}"
@@ -62,7 +63,11 @@ class Tiny(Temp):
                 spec = item["logits"]
                 want = f32(folder / spec["file"], spec["shape"][-1])
                 got = self.eval(folder, name, ids, types, "logits", precision)
-                self.check(label, got[-len(want):], want, tol)
+                if tol is INT8_LOGITS:  # a mean over the file's rows: a long input has only its last
+                    all_got += got[-len(want):]
+                    all_want += want
+                else:
+                    self.check(label, got[-len(want):], want, tol)
                 continue
             spec = item["hidden"]
             got = self.eval(folder, name, ids, types, "hidden", precision)
@@ -79,6 +84,8 @@ class Tiny(Temp):
                     spec = item[pooling]
                 got = self.eval(folder, name, ids, types, "pooled", precision, "--pooling", pooling)
                 self.check(f"{label}/{pooling}", got, f32(folder / spec["file"], spec["shape"][-1]), tol)
+        if all_got:
+            self.check(f"{name}/{precision}", all_got, all_want, tol)
 
 
 def add(name, precision, **kw):

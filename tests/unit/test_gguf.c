@@ -649,6 +649,34 @@ static void failed_saves_leave_nothing(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* An outside opinion, where a Python with gguf-py is at hand. */
+static void gguf_py_reads_what_we_write(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "import sys; from gguf import GGUFReader; r = GGUFReader(sys.argv[1]); f = lambda k: r.fields[k].contents(); "
+        "assert r.alignment == 64 and f('general.architecture') == 'bert' and f('k.u32') == 0xdeadbeef; "
+        "assert f('k.f32') == -0.5 and f('k.bool') is True and list(f('k.ints')) == [7, 8, 9]; "
+        "assert f('k.strings') == ['one', '', 't\\0o']; t = {t.name: t for t in r.tensors}; "
+        "assert t['a'].data.tolist() == [[1, 2, 3], [4, 5, 6]] and t['a'].shape.tolist() == [3, 2]; "
+        "assert t['b.weight'].tensor_type.name == 'Q8_0' and t['b.weight'].data.tobytes() == bytes([1, 2, 3] + [0] * "
+        "65)";
+    char python[512], command[2048], path[] = "/tmp/strata-gguf-XXXXXX";
+    const char *chosen = getenv("STRATA_GGUF_PYTHON"), *home = getenv("HOME");
+    if (chosen)
+        snprintf(python, sizeof python, "%s", chosen);
+    else
+        snprintf(python, sizeof python, "%s/.cache/strata-test-models/venv/bin/python", home ? home : "");
+    if (access(python, X_OK) != 0) skip();
+    strata_error err;
+    close(mkstemp(path));
+    assert_int_equal(write_sample(&mem, NULL, NULL, path, &err), STRATA_OK);
+    snprintf(command, sizeof command, "%s -c \"%s\" %s", python, script, path);
+    int rc = system(command);
+    remove(path);
+    assert_int_equal(rc, 0);
+}
+
 static void writer_refuses(void **state)
 {
     (void)state;
@@ -672,6 +700,7 @@ static void writer_refuses(void **state)
     REFUSED(st_gguf_put_u32(w, "general.alignment", 32, &err), "general.alignment must be set before the first tensor");
     REFUSED(st_gguf_put_u32(w, "general.alignment", 33, &err),
             "general.alignment is 33, want a power of two from 8 to 4096");
+    REFUSED(st_gguf_put_bool(w, "general.alignment", true, &err), "general.alignment is of type bool, want u32");
     REFUSED(st_gguf_put_array(w, "b", ST_GGUF_STRING, NULL, 0, &err),
             "key 'b': elements of type string are not of fixed size");
     REFUSED(st_gguf_put_array(w, "b", ST_GGUF_BOOL, bools, 2, &err), "key 'b': bool 1 has the byte 2, want 0 or 1");
@@ -768,12 +797,19 @@ int main(void)
         seeds[i] =
             (struct CMUnitTest){expectations[i].seed, seed_case, NULL, NULL, (void *)(uintptr_t)&expectations[i]};
     const struct CMUnitTest others[] = {
-        cmocka_unit_test(every_seed_has_a_case), cmocka_unit_test(reads_every_type),
-        cmocka_unit_test(skips_tensors),         cmocka_unit_test(long_keys_and_paths),
-        cmocka_unit_test(prints_names),          cmocka_unit_test(truncated_at_every_byte),
-        cmocka_unit_test(mutations_do_no_harm),  cmocka_unit_test(parse_survives_no_memory),
-        cmocka_unit_test(writes_what_it_reads),  cmocka_unit_test(failed_saves_leave_nothing),
-        cmocka_unit_test(writer_refuses),        cmocka_unit_test(writer_survives_no_memory),
+        cmocka_unit_test(every_seed_has_a_case),
+        cmocka_unit_test(reads_every_type),
+        cmocka_unit_test(skips_tensors),
+        cmocka_unit_test(long_keys_and_paths),
+        cmocka_unit_test(prints_names),
+        cmocka_unit_test(truncated_at_every_byte),
+        cmocka_unit_test(mutations_do_no_harm),
+        cmocka_unit_test(parse_survives_no_memory),
+        cmocka_unit_test(writes_what_it_reads),
+        cmocka_unit_test(failed_saves_leave_nothing),
+        cmocka_unit_test(gguf_py_reads_what_we_write),
+        cmocka_unit_test(writer_refuses),
+        cmocka_unit_test(writer_survives_no_memory),
         cmocka_unit_test(parses_the_goldens),
     };
     st_mem_init(&mem, NULL, 0);

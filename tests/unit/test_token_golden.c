@@ -1,7 +1,7 @@
 /* test_token_golden.c: token ids and texts against the references of goldens/tok, row by row, without one difference.
  *
- * Three vocabularies are ours and committed with a part of their rows (tests/data/tok). All rows of all vocabularies run
- * where the shared material and python3 exist: STRATA_SHARED (default ../shared) and STRATA_TEST_MODELS (default
+ * Three vocabularies are ours and committed with a part of their rows (tests/data/tok). All rows of all vocabularies
+ * run where the shared material and python3 exist: STRATA_SHARED (default ../shared) and STRATA_TEST_MODELS (default
  * ~/.cache/strata-test-models). What is missing is skipped aloud, unless CI=true: then it fails. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* popen */
@@ -87,8 +87,8 @@ static list read_list(cursor *c, const list *base)
     return l;
 }
 
-/* Spans lie in the text, in order, and where they are not empty their bytes and the piece agree (SentencePiece; WordPiece
- * changes letters). */
+/* Spans lie in the text, in order, and where they are not empty their bytes and the piece agree (SentencePiece;
+ * WordPiece changes letters). */
 static bool spans_fit(const st_tokenizer *t, st_str text, const st_tokens *got, bool spm)
 {
     size_t last = 0;
@@ -102,10 +102,14 @@ static bool spans_fit(const st_tokenizer *t, st_str text, const st_tokens *got, 
         size_t k = piece.len, e = s.end; /* backwards, since a space may stand before the first piece of a fragment */
         while (k && e > s.begin) {
             bool wide = k >= 3 && memcmp(piece.ptr + k - 3, "\xe2\x96\x81", 3) == 0;
-            if (wide && text.ptr[e - 1] == ' ') k -= 3, e--;
-            else if (piece.ptr[k - 1] == ' ' && (uint8_t)text.ptr[e - 1] == 0x81) k--, e -= 3;
-            else if (piece.ptr[k - 1] == text.ptr[e - 1]) k--, e--;
-            else return false;
+            if (wide && text.ptr[e - 1] == ' ')
+                k -= 3, e--;
+            else if (piece.ptr[k - 1] == ' ' && (uint8_t)text.ptr[e - 1] == 0x81)
+                k--, e -= 3;
+            else if (piece.ptr[k - 1] == text.ptr[e - 1])
+                k--, e--;
+            else
+                return false;
         }
         if (e != s.begin || (k && !(k == 3 && memcmp(piece.ptr, "\xe2\x96\x81", 3) == 0))) return false;
     }
@@ -124,8 +128,10 @@ static int check_ids(const st_tokenizer *t, const char *what, st_str id, st_str 
         print_error("%.*s %s: other ids with spans\n", ST_STR(id), what);
     else if (got.n != want->n || (got.n && memcmp(got.ids, want->p, got.n * sizeof *got.ids) != 0))
         print_error("%.*s %s: %zu ids, want %zu\n", ST_STR(id), what, got.n, want->n);
-    else if (valid && !spans_fit(t, text, &got, spm)) print_error("%.*s %s: wrong spans\n", ST_STR(id), what);
-    else bad = 0;
+    else if (valid && !spans_fit(t, text, &got, spm))
+        print_error("%.*s %s: wrong spans\n", ST_STR(id), what);
+    else
+        bad = 0;
     st_tokens_free(&got);
     st_tokens_free(&plain);
     return bad;
@@ -138,7 +144,8 @@ static int check_decoded(const st_tokenizer *t, st_str id, const list *ids, st_s
     char *buf = malloc(cap);
     assert_int_equal(st_tokenizer_decode(t, ids->p, ids->n, buf, cap, &len, &err), 0);
     int bad = len != want.len || memcmp(buf, want.ptr, len) != 0;
-    if (bad) print_error("%.*s decoded: '%.*s', want '%.*s'\n", ST_STR(id), (int)(len < 60 ? len : 60), buf, ST_STR(want));
+    if (bad)
+        print_error("%.*s decoded: '%.*s', want '%.*s'\n", ST_STR(id), (int)(len < 60 ? len : 60), buf, ST_STR(want));
     free(buf);
     return bad;
 }
@@ -224,9 +231,12 @@ static void shared(void **state)
     char base[900], golden[1024], gguf[1024], command[3000];
     snprintf(base, sizeof base, "%s", dir ? dir : STRATA_SOURCE_DIR "/../shared");
     snprintf(golden, sizeof golden, "%s/goldens/tok/%s.jsonl.gz", base, name);
-    if (!model) snprintf(gguf, sizeof gguf, "%s/goldens/tok/%s.gguf", base, name);
-    else if (models) snprintf(gguf, sizeof gguf, "%s/%s", models, model);
-    else snprintf(gguf, sizeof gguf, "%s/.cache/strata-test-models/%s", home ? home : "", model);
+    if (!model)
+        snprintf(gguf, sizeof gguf, "%s/goldens/tok/%s.gguf", base, name);
+    else if (models)
+        snprintf(gguf, sizeof gguf, "%s/%s", models, model);
+    else
+        snprintf(gguf, sizeof gguf, "%s/.cache/strata-test-models/%s", home ? home : "", model);
     if (access(golden, R_OK) != 0) missing(golden);
     if (access(gguf, R_OK) != 0) missing(gguf);
     if (system("python3 -c '' 2>/dev/null") != 0) missing("python3");
@@ -238,8 +248,17 @@ static void shared(void **state)
     run_rows(name, gguf, rows);
 }
 
-#define COMMITTED(n) {"committed " n, committed, NULL, NULL, n}
-#define SHARED(n, m) {"shared " n, shared, NULL, NULL, (void *)(const char *[]){n, m}}
+#define COMMITTED(n)                             \
+    {                                            \
+        "committed " n, committed, NULL, NULL, n \
+    }
+#define SHARED(n, m)                                              \
+    {                                                             \
+        "shared " n, shared, NULL, NULL, (void *)(const char *[]) \
+        {                                                         \
+            n, m                                                  \
+        }                                                         \
+    }
 
 int main(void)
 {

@@ -121,6 +121,7 @@ const st_backend st_backend_cpu = {
     .name = "cpu",
     .load = load,
     .unload = unload,
+    .levels = st_kernels_levels,
     .level = level,
     .packed_bytes = packed_bytes,
     .open = open_state,

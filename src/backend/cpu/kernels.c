@@ -13,6 +13,9 @@ typedef struct level {
 
 static const level levels[] = {
     {"generic", 0, st_kernels_generic},
+#if defined(__x86_64__)
+    {"avx512", ST_CPU_AVX2 | ST_CPU_AVX512, st_kernels_avx512},
+#endif
 };
 enum { N_LEVELS = sizeof levels / sizeof levels[0] };
 
@@ -30,10 +33,8 @@ bool st_kernels_init(st_kernels *k, const char *cap)
     return true;
 }
 
-/* Every subset of the table that the machine can run is a prefix-like choice, so the list is built at compile time of the
- * names and cut at run time. */
 const char *const *st_kernels_levels(void)
 {
-    static const char *const names[] = {"generic", NULL};
+    static const char *const names[] = {"generic", "avx512", NULL};
     return names;
 }

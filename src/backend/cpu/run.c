@@ -1,5 +1,4 @@
 /* run.c: a batch -> groups of tokens -> threads, and the walk over the plan. */
-#include <pthread.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -23,7 +22,7 @@ typedef struct schedule {
     uint32_t target;   /* tokens a group */
     bool shared;       /* the phase is one group for all threads: [next_seq, end_seq) */
     uint32_t end_seq;
-    pthread_mutex_t lock;
+    st_lock lock;
 } schedule;
 
 static uint32_t seq_len(const st_batch *b, uint32_t s)
@@ -198,10 +197,10 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
         return;
     }
     while (atomic_load(&sc->state->stop) == 0) {
-        pthread_mutex_lock(&sc->lock);
+        st_lock_take(&sc->lock);
         uint32_t seq0 = sc->next_seq, seq1 = seq0 < sc->end_seq ? group_end(sc->batch, seq0, sc->target) : seq0;
         sc->next_seq = seq1;
-        pthread_mutex_unlock(&sc->lock);
+        st_lock_give(&sc->lock);
         if (seq0 == seq1) return;
         st_env e = env_of(sc, seq0, seq1, ith, ith, 1);
         run_group(&e);
@@ -297,9 +296,9 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
     ST_TRY(st_state_rope(s, longest, err));
     atomic_store(&s->stop, STRATA_OK);
     schedule sc = {.state = s, .batch = batch};
-    ST_FAIL_IF(pthread_mutex_init(&sc.lock, NULL) != 0, err, STRATA_NO_MEMORY, "no memory for a lock");
+    ST_TRY(st_lock_open(&sc.lock, err));
     int rc = run_phases(&sc, err);
-    pthread_mutex_destroy(&sc.lock);
+    st_lock_close(&sc.lock);
     ST_TRY(rc);
     int why = atomic_load(&s->stop);
     ST_FAIL_IF(why == STRATA_CANCELLED, err, why, "cancelled");
