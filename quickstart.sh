@@ -11,8 +11,8 @@ model models all-minilm-l6-v2 q8_0
 drop_sources models
 
 strata=build/release/strata
-say "$strata embed -m $MODEL \"A cat sits on the mat\" | cut -c 1-100"
-"$strata" embed -m "$MODEL" "A cat sits on the mat" | cut -c 1-100
+say "$strata embed -m $MODEL --format jsonl \"A cat sits on the mat\" | cut -c 1-100"
+"$strata" embed -m "$MODEL" --format jsonl "A cat sits on the mat" | cut -c 1-100
 
 say "$strata embed -m $MODEL --similarity ..."
 "$strata" embed -m "$MODEL" --similarity \

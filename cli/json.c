@@ -102,7 +102,7 @@ static void put_utf8(buf *out, unsigned c)
 /* After "\u". */
 static bool unicode_escape(reader *r, buf *out)
 {
-    unsigned c, low;
+    unsigned c = 0, low = 0;
     if (!hex4(r, &c)) return false;
     if (c >= 0xd800 && c <= 0xdbff && r->end - r->p >= 2 && r->p[0] == '\\' && r->p[1] == 'u') {
         const char *back = r->p;

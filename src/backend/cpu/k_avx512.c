@@ -153,10 +153,6 @@ V16_FN void tile(int shape, int planes, int mr, int nr, const st_qact *a, size_t
                 }
             }
         }
-        if (mr == 1) { /* PF */
-            UNROLL for (int j = 0; j < nr; j++) for (uint32_t t = 0; t < st_shape_block_bytes((st_gemm_shape)shape); t += 64)
-                _mm_prefetch((const char *)w + (size_t)j * panel_bytes + t + PFD, _MM_HINT_T0);
-        }
         hi += 32;
         if (planes == 2) lo += 32;
         w += st_shape_block_bytes((st_gemm_shape)shape);
@@ -191,35 +187,41 @@ TILES(2, 2)
 TILES(3, 1)
 TILES(3, 2)
 
-#define RUN(shape, planes, mr)                                                                      \
-    do {                                                                                            \
-        prepare(&s, shape, planes, mr, a, row0 + r, block, n);                                      \
-        if (n_panels == 2)                                                                          \
-            hot_i8_##shape##_##planes##_##mr##x2(a, row0 + r, block, n, &s, wb, panel_bytes, cr, ldc); \
-        else                                                                                        \
-            hot_i8_##shape##_##planes##_##mr##x1(a, row0 + r, block, n, &s, wb, panel_bytes, cr, ldc); \
-        r += mr;                                                                                    \
-        cr += mr * ldc;                                                                             \
+#define RUN(shape, planes, mr, nr)                                                                              \
+    do {                                                                                                        \
+        prepare(&s, shape, planes, mr, a, row0 + r, block, n);                                                  \
+        hot_i8_##shape##_##planes##_##mr##x##nr(a, row0 + r, block, n, &s, wb, panel_bytes, cr, ldc);           \
+        r += mr;                                                                                                \
+        cr += mr * ldc;                                                                                         \
     } while (0)
-#define RUN_ROWS(shape, planes)                         \
-    while (r + 6 <= rows) RUN(shape, planes, 6);        \
-    if (r + 4 <= rows) RUN(shape, planes, 4);           \
-    if (r + 2 <= rows) RUN(shape, planes, 2);           \
-    if (r < rows) RUN(shape, planes, 1)
+#define RUN_ROWS(shape, planes, nr)                      \
+    while (r + 6 <= rows) RUN(shape, planes, 6, nr);     \
+    if (r + 4 <= rows) RUN(shape, planes, 4, nr);        \
+    if (r + 2 <= rows) RUN(shape, planes, 2, nr);        \
+    if (r < rows) RUN(shape, planes, 1, nr)
+/* Up to one tile of rows is bound by memory, and one stream of weights comes faster than two: panel by panel then. */
 #define GEMM_I8(shape)                                                                                              \
     static void gemm_i8_##shape(const st_qact *a, uint32_t row0, uint32_t rows, int planes, const uint8_t *w,        \
                                 size_t panel_bytes, uint32_t n_panels, uint32_t blocks, float *c, size_t ldc)        \
     {                                                                                                               \
+        if (n_panels == 2 && rows <= MR) {                                                                          \
+            gemm_i8_##shape(a, row0, rows, planes, w, panel_bytes, 1, blocks, c, ldc);                              \
+            w += panel_bytes, c += 16, n_panels = 1;                                                                \
+        }                                                                                                           \
         side s;                                                                                                     \
         for (uint32_t block = 0; block < blocks; block += PASS) {                                                   \
             const uint32_t n = blocks - block < PASS ? blocks - block : PASS;                                       \
             const uint8_t *wb = w + block * st_shape_block_bytes(shape);                                            \
             float *cr = c;                                                                                          \
             uint32_t r = 0;                                                                                         \
-            if (planes == 2) {                                                                                      \
-                RUN_ROWS(shape, 2);                                                                                 \
+            if (planes == 2 && n_panels == 2) {                                                                     \
+                RUN_ROWS(shape, 2, 2);                                                                              \
+            } else if (planes == 2) {                                                                               \
+                RUN_ROWS(shape, 2, 1);                                                                              \
+            } else if (n_panels == 2) {                                                                             \
+                RUN_ROWS(shape, 1, 2);                                                                              \
             } else {                                                                                                \
-                RUN_ROWS(shape, 1);                                                                                 \
+                RUN_ROWS(shape, 1, 1);                                                                              \
             }                                                                                                       \
         }                                                                                                           \
     }
