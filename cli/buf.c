@@ -34,8 +34,8 @@ void *must_grow(void *p, size_t *cap, size_t need, size_t size)
 
 void buf_add(buf *b, const void *bytes, size_t n)
 {
-    if (n > SIZE_MAX - b->len) out_of_memory();
-    b->p = must_grow(b->p, &b->cap, b->len + n, 1);
+    if (n >= SIZE_MAX - b->len) out_of_memory();
+    b->p = must_grow(b->p, &b->cap, b->len + n + 1, 1); /* never NULL, also when nothing is added */
     if (n) memcpy(b->p + b->len, bytes, n);
     b->len += n;
 }

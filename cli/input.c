@@ -95,14 +95,15 @@ static int next_line(source *s, const char **line, size_t *len)
     size_t seen = 0;
     char *nl;
     *line = NULL;
+    int rc = s->b.p ? CLI_OK : refill(s);
+    if (rc) return rc;
     for (;;) {
         char *from = s->b.p + s->at;
         size_t have = s->b.len - s->at;
         nl = have > seen ? memchr(from + seen, '\n', have - seen) : NULL;
         if (nl || s->eof) break;
         seen = have;
-        int rc = refill(s);
-        if (rc) return rc;
+        if ((rc = refill(s)) != CLI_OK) return rc;
     }
     char *begin = s->b.p + s->at, *end = nl ? nl : s->b.p + s->b.len;
     if (!nl && begin == end) return CLI_OK;

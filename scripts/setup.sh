@@ -28,7 +28,8 @@ need() {
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" != 0 ]; then
-    if command -v sudo >/dev/null; then
+    # A sudo that this user may not use is none; on a terminal it may ask for the password.
+    if command -v sudo >/dev/null && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }; }; then
       sudo=(sudo "--preserve-env=DEBIAN_FRONTEND,LC_ALL")
     else
       echo "These Debian packages are missing, and there is neither root nor sudo to install them. Please run as root:" >&2

@@ -116,7 +116,7 @@ step_coverage() {
   local folder
   build cov
   find build/cov -name '*.gcda' -delete
-  suite cov -L 'unit|cli|fuzz'
+  suite cov -L 'unit|cli|fuzz|golden'
   gcovr --root . --filter src/ --object-directory build/cov --json build/cov/coverage.json build/cov >/dev/null
   for folder in src/*/ src/backend/*/; do
     gcovr --add-tracefile build/cov/coverage.json --root . --filter "${folder}[^/]*\$" |

@@ -221,6 +221,7 @@ def render():
     shifts = {"PROP": shift}
     emit_stages(out, "prop", s1, s2)
     emit_array(out, "uint32_t", "st_uc_kinds", list(kinds))
+    emit_array(out, "uint32_t", "st_uc_ascii", [words[c] for c in range(128)])
     shifts["LOWER"] = emit_map(out, "lower", lower)
     shifts["NFD"] = emit_map(out, "nfd", nfd)
     keys = sorted(pairs)

@@ -108,11 +108,11 @@ static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
 static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
 {
     uint32_t dims = e->vector ? 1 : 2;
-    /* A vector may be stored as [n, 1]. */
-    bool flat = t->n_dims == dims || (t->n_dims < dims && t->dims[1] == 1);
+    /* Trailing dims of 1 are often dropped or added: a vector may be stored as [n, 1], a matrix of one row as [k]. */
+    bool flat = true;
     for (uint32_t i = dims; i < ST_GGUF_MAX_DIMS; i++) flat = flat && t->dims[i] == 1;
-    ST_FAIL_IF(!flat && t->n_dims != dims, b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%.*s' has %u dims, want %u", b->g->name,
-               ST_STR(t->name), t->n_dims, dims);
+    ST_FAIL_IF(!flat, b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%.*s' has %u dims, want %u", b->g->name, ST_STR(t->name),
+               t->n_dims, dims);
     uint64_t have_n = e->vector ? t->dims[0] : t->dims[1], want_n = 0, have_k = e->vector ? 0 : t->dims[0], want_k = 0;
     bool ok = dim_ok(b, e->n, have_n, &want_n);
     if (!e->vector) ok = dim_ok(b, e->k, have_k, &want_k) && ok;
@@ -155,18 +155,33 @@ static int bind_vector(binder *b, const st_gguf_tensor *t, st_vec *out)
     return STRATA_OK;
 }
 
+#define NAME_LEN 96
+static const char *name_of(const entry *e, uint32_t layer, char *buf)
+{
+    const char *mark = strchr(e->name, '%');
+    if (mark)
+        snprintf(buf, NAME_LEN, "%.*s%u%s", (int)(mark - e->name), e->name, layer, mark + 2);
+    else
+        snprintf(buf, NAME_LEN, "%s", e->name);
+    return buf;
+}
+
+static void log_tensor(const st_log *log, const char *name, const st_gguf_tensor *t, bool vector)
+{
+    const char *type = st_quant_get(t->type)->name;
+    unsigned long long k = t->dims[0], n = t->dims[1];
+    if (vector)
+        st_log_write(log, STRATA_LOG_DEBUG, "tensor %s %s [%llu]", name, type, k);
+    else
+        st_log_write(log, STRATA_LOG_DEBUG, "tensor %s %s [%llu, %llu]", name, type, n, k);
+}
+
 static int bind(binder *b, const entry *table, size_t n, uint32_t layer, void *base)
 {
     for (size_t i = 0; i < n; i++) {
         const entry *e = &table[i];
-        char name[96];
-        if (strchr(e->name, '%')) {
-            const char *mark = strchr(e->name, '%');
-            snprintf(name, sizeof name, "%.*s%u%s", (int)(mark - e->name), e->name, layer, mark + 2);
-        } else {
-            snprintf(name, sizeof name, "%s", e->name);
-        }
-        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, name);
+        char name[NAME_LEN];
+        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, name_of(e, layer, name));
         if (!t) continue;
         b->used[t - b->g->tensors] = 1;
         ST_TRY(check_shape(b, t, e));
@@ -175,9 +190,7 @@ static int bind(binder *b, const entry *table, size_t n, uint32_t layer, void *b
             ST_TRY(bind_vector(b, t, (st_vec *)(void *)((uint8_t *)base + e->offset)));
         else
             *(st_mat *)(void *)((uint8_t *)base + e->offset) = t;
-        if (st_log_on(b->log, STRATA_LOG_DEBUG))
-            st_log_write(b->log, STRATA_LOG_DEBUG, "tensor %s %s [%llu, %llu]", name, st_quant_get(t->type)->name,
-                         (unsigned long long)t->dims[1], (unsigned long long)t->dims[0]);
+        log_tensor(b->log, name, t, e->vector);
     }
     return STRATA_OK;
 }
@@ -194,26 +207,59 @@ static int need(const binder *b, bool have, const char *what, uint32_t layer)
     return STRATA_OK;
 }
 
-/* A layer must be whole, and like the other layers: a file that lost one norm would run, and give other vectors. */
+/* ModernBERT's first layer has no attn_norm: the embedding norm stands for it. */
+static bool first_normed(const binder *b, uint32_t il)
+{
+    return il == 0 && b->w->token_embd_norm_w.v;
+}
+
+/* A layer must be whole. */
 static int check_layer(const binder *b, uint32_t il)
 {
-    const st_layer *l = &b->w->layers[il], *last = &b->w->layers[b->c->n_layer - 1];
+    const st_layer *l = &b->w->layers[il];
     bool split = l->attn_q && l->attn_k && l->attn_v;
     ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
     ST_TRY(need(b, l->attn_output, "attn_output", il));
     ST_TRY(need(b, l->ffn_up, "ffn_up", il));
     ST_TRY(need(b, l->ffn_down, "ffn_down", il));
-    bool first_normed = il == 0 && b->w->token_embd_norm_w.v;
-    ST_TRY(need(b, l->attn_norm_w.v || l->attn_output_norm_w.v || l->post_attention_norm.v || first_normed,
+    ST_TRY(need(b, l->attn_norm_w.v || l->attn_output_norm_w.v || l->post_attention_norm.v || first_normed(b, il),
                 "norm around attention", il));
-    ST_TRY(need(b, l->ffn_norm_w.v || l->layer_output_norm_w.v || l->post_ffw_norm.v, "norm around its FFN", il));
+    return need(b, l->ffn_norm_w.v || l->layer_output_norm_w.v || l->post_ffw_norm.v, "norm around its FFN", il);
+}
+
+/* And like the other layers: a file that lost one norm would run, and give other vectors. */
+static int check_alike(const binder *b, uint32_t il)
+{
+    uint32_t last = b->c->n_layer - 1;
     for (size_t i = 0; i < COUNT(per_layer); i++) {
         const entry *e = &per_layer[i];
-        /* ModernBERT's first layer has no attn_norm: the embedding norm stands for it. */
-        if (first_normed && e->offset == offsetof(st_layer, attn_norm_w)) continue;
-        ST_FAIL_IF(present(l, e) != present(last, e), b->err, STRATA_CORRUPT_MODEL,
-                   "%s: layers %u and %u differ: only one has '%s'", b->g->name, il, b->c->n_layer - 1, e->name);
+        if (first_normed(b, il) && e->offset == offsetof(st_layer, attn_norm_w)) continue;
+        bool here = present(&b->w->layers[il], e), there = present(&b->w->layers[last], e);
+        char name[NAME_LEN];
+        ST_FAIL_IF(here != there, b->err, STRATA_CORRUPT_MODEL, "%s: no tensor '%s', which layer %u has", b->g->name,
+                   name_of(e, here ? last : il, name), here ? il : last);
     }
+    return STRATA_OK;
+}
+
+/* The same outside the layers: what a layer of this kind cannot do without. */
+static int check_globals(const binder *b)
+{
+    const st_weights *w = b->w;
+    const st_layer *last = &w->layers[b->c->n_layer - 1];
+    bool pre = last->attn_norm_w.v != NULL, biased = last->attn_norm_b.v || last->attn_output_norm_b.v;
+    const struct {
+        bool missing;
+        const char *name;
+    } rules[] = {
+        {b->c->arch->rope == ST_ROPE_NONE && !w->position_embd, "position_embd.weight"},
+        {pre && !w->output_norm_w.v, "output_norm.weight"},
+        {!pre && !w->token_embd_norm_w.v, "token_embd_norm.weight"},
+        {biased && w->output_norm_w.v && !w->output_norm_b.v, "output_norm.bias"},
+        {biased && w->token_embd_norm_w.v && !w->token_embd_norm_b.v, "token_embd_norm.bias"},
+    };
+    for (size_t i = 0; i < COUNT(rules); i++)
+        ST_FAIL_IF(rules[i].missing, b->err, STRATA_CORRUPT_MODEL, "%s: no tensor '%s'", b->g->name, rules[i].name);
     return STRATA_OK;
 }
 
@@ -239,6 +285,8 @@ static int bind_all(binder *b)
     for (uint32_t il = 0; il < b->c->n_layer; il++)
         ST_TRY(bind(b, per_layer, COUNT(per_layer), il, &w->layers[il]));
     for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(check_layer(b, il));
+    for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(check_alike(b, il));
+    ST_TRY(check_globals(b));
     return check_used(b);
 }
 

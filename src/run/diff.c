@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "run/engine.h"
 
 /* What the reference left after each op, and the verdict. */
@@ -81,6 +82,7 @@ static void on_op(void *user, uint32_t op, const st_peek *peek, double micros)
 static int run_level(diff *d, const char *level, const int32_t *ids, size_t n, int precision, strata_error *err)
 {
     strata_model *m = d->m;
+    uint64_t fp = st_fp_enter();
     st_exec *exec = NULL;
     st_state *state = NULL;
     st_load_opts load = {.n_threads = 1, .level = level, .log = &m->log, .mem = &m->mem};
@@ -103,6 +105,7 @@ static int run_level(diff *d, const char *level, const int32_t *ids, size_t n, i
     m->backend->close(state);
     m->backend->unload(exec);
     st_free(&m->mem, out);
+    st_fp_leave(fp);
     return rc;
 }
 

@@ -124,13 +124,13 @@ static int join_prompt(job *j, strata_text *text, strata_error *err)
 }
 
 /* Tokens at the start of a text that are its prompt alone. */
-static int prompt_tokens(const job *j, strata_text text, unsigned flags, size_t front, size_t *n, strata_error *err)
+static int prompt_tokens(const job *j, strata_text text, unsigned flags, size_t front, size_t back, size_t *n, strata_error *err)
 {
     st_tokens t = {.mem = j->tokens.mem, .want_spans = true};
     int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &t, err);
     *n = 0;
     if (!rc)
-        while (front + *n < t.n && t.spans[front + *n].end <= j->prompt_len && t.spans[front + *n].end > 0) ++*n;
+        while (front + *n + back < t.n && t.spans[front + *n].end <= j->prompt_len) ++*n;
     st_tokens_free(&t);
     return rc;
 }
@@ -145,13 +145,22 @@ static int truncate_tokens(job *j, strata_text text, unsigned flags, size_t at, 
         if (back && ctx) ids[ctx - 1] = ids[n - 1];
     } else {
         size_t keep = 0;
-        if (j->prompt_len) ST_TRY(prompt_tokens(j, text, flags, front, &keep, err));
+        if (j->prompt_len) ST_TRY(prompt_tokens(j, text, flags, front, back, &keep, err));
         keep += front;
         if (keep > ctx) keep = ctx;
         memmove(ids + keep, ids + keep + drop, (ctx - keep) * sizeof *ids);
     }
     j->tokens.n = at + ctx;
     return STRATA_OK;
+}
+
+/* A text that is not UTF-8 is told where in itself, not in prompt + text. */
+static void blame_text(const job *j, strata_text text, unsigned flags, strata_error *e)
+{
+    strata_error own = {0};
+    st_tokens t = {.mem = j->tokens.mem};
+    if (st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &t, &own) == STRATA_INVALID_ARG) *e = own;
+    st_tokens_free(&t);
 }
 
 /* Failures of the text go to its item; what ends the whole call is returned. */
@@ -172,6 +181,7 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
     strata_error e = {0};
     int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &j->tokens, &e);
     if (rc == STRATA_NO_MEMORY) ST_FAIL(err, rc, "%s", e.msg);
+    if (rc == STRATA_INVALID_ARG && j->prompt_len) blame_text(j, j->texts[i], flags, &e);
     if (rc) {
         fail_item(item, rc, "%.127s", e.msg);
         return STRATA_OK;

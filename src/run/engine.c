@@ -100,7 +100,7 @@ static int load_model(strata_model *m, const strata_model_opts *opts, strata_err
     return m->backend->load(&m->plan, &m->file, &load, &m->exec, err);
 }
 
-int st_engine_load(strata_model *m, const char *name, const strata_model_opts *opts, strata_error *err)
+static int load_all(strata_model *m, const char *name, const strata_model_opts *opts, strata_error *err)
 {
     double start = st_now();
     m->vocab_only = opts->vocab_only != 0;
@@ -121,6 +121,14 @@ int st_engine_load(strata_model *m, const char *name, const strata_model_opts *o
     }
     st_log_write(&m->log, STRATA_LOG_INFO, "%s: open in %.1f ms", m->path, (st_now() - start) * 1e3);
     return STRATA_OK;
+}
+
+int st_engine_load(strata_model *m, const char *name, const strata_model_opts *opts, strata_error *err)
+{
+    uint64_t fp = st_fp_enter(); /* scales, angles and packed weights must not depend on the caller's rounding */
+    int rc = load_all(m, name, opts, err);
+    st_fp_leave(fp);
+    return rc;
 }
 
 void st_engine_free(strata_model *m)
@@ -156,11 +164,13 @@ int st_ctx_enter(strata_ctx *c, strata_error *err)
     int expected = 0;
     ST_FAIL_IF(!atomic_compare_exchange_strong(&c->busy, &expected, 1), err, STRATA_BUSY,
                "another thread is inside this context");
+    c->fp = st_fp_enter();
     return STRATA_OK;
 }
 
 void st_ctx_leave(strata_ctx *c)
 {
+    st_fp_leave(c->fp);
     atomic_store(&c->busy, 0);
 }
 

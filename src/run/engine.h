@@ -46,6 +46,7 @@ struct strata_ctx {
     strata_trace_fn trace;
     void *trace_user;
     _Atomic int busy;
+    uint64_t fp; /* the caller's floating-point state while a call is inside */
 };
 
 /* Loads everything that opts ask for from m->file, which is open. On failure the caller closes m. */
@@ -55,7 +56,7 @@ void st_engine_free(strata_model *m);
 /* The pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
 int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
 
-/* Enters and leaves a context. BUSY if another thread is inside. */
+/* Enters and leaves a context, with floating-point state of our own in between. BUSY if another thread is inside. */
 int st_ctx_enter(strata_ctx *c, strata_error *err);
 void st_ctx_leave(strata_ctx *c);
 

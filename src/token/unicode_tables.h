@@ -41,6 +41,7 @@ enum { ST_UC_PROP_SHIFT = 8, ST_UC_LOWER_SHIFT = 8, ST_UC_NFD_SHIFT = 8, ST_UC_N
 extern const uint8_t st_uc_prop1[], st_uc_prop2[], st_uc_lower1[], st_uc_nfd1[];
 extern const uint16_t st_uc_lower2[], st_uc_nfd2[];
 extern const uint32_t st_uc_kinds[], st_uc_lower_pool[], st_uc_nfd_pool[];
+extern const uint32_t st_uc_ascii[128]; /* property words of ASCII, one load away */
 /* {first, second, composed}, ascending; without Hangul. */
 extern const uint32_t st_uc_pairs[ST_UC_N_PAIRS][3];
 

@@ -30,13 +30,16 @@
  * A tile is up to 6 rows x 2 panels: 12 integer and 12 float accumulators, 2 weights, 1 activation and 1 scale fill the 32
  * registers. The bytes of the weights are q + 128, so the integers start from -128 * sum(a), which the row sums give.
  * That start, the activations' scales and, for a minimum, -sum(a) as float are prepared for a tile and up to PASS blocks. */
-enum { MR = 6, PASS = 64 };
+enum { MR = 6, PASS = 64, AD_LD = PASS + 16, SIDE_LD = 2 * PASS + 16 };
 
 typedef struct side {
-    int32_t start[MR][2 * PASS + 16]; /* by group */
-    float minus_sum[MR][2 * PASS + 16];
-    float ad[MR][PASS + 16];
+    int32_t start[MR][SIDE_LD]; /* by group */
+    float minus_sum[MR][SIDE_LD];
+    float ad[MR][AD_LD];
 } side;
+
+/* Makes the value of a pointer opaque, so that the addresses made from it are not simplified. */
+#define KEEP(p) __asm__("" : "+r"(p))
 
 V16_FN void prepare(side *s, int shape, int planes, int mr, const st_qact *a, size_t row, uint32_t block, uint32_t blocks)
 {
@@ -85,6 +88,16 @@ V16_FN __m512i dot4(__m512i acc, __m512i w, __m512i a)
 #endif
 }
 
+V16_FN __m512i times128_plus(__m512i q, __m512i v)
+{
+#ifdef __clang__
+    return _mm512_add_epi32(_mm512_slli_epi32(q, 7), v);
+#else
+    __asm__("vpslld $7, %0, %0\n\tvpaddd %1, %0, %0" : "+&v"(q) : "v"(v));
+    return q;
+#endif
+}
+
 V16_FN __m512i broadcast4(const int8_t *p)
 {
     int32_t x;
@@ -92,17 +105,20 @@ V16_FN __m512i broadcast4(const int8_t *p)
     return _mm512_set1_epi32(x);
 }
 
-/* q += one plane's dot products over one group. */
+/* q += one plane's dot products over one group. x: the row of activations. The rows are addressed from x and from x + 3 ld,
+ * hidden from the compiler, which otherwise keeps six pointers and spills. */
 V16_FN void dots(__m512i q[MR][2], int steps, int mr, int nr, const int8_t *x, size_t ld, const uint8_t *w,
                  size_t panel_bytes)
 {
+    const int8_t *x3 = x + 3 * ld;
+    KEEP(x3);
     UNROLL for (int t = 0; t < steps; t++)
     {
         __m512i u[2];
         UNROLL for (int j = 0; j < nr; j++) u[j] = _mm512_loadu_si512(w + (size_t)j * panel_bytes + 64 * t);
         UNROLL for (int i = 0; i < mr; i++)
         {
-            __m512i v = broadcast4(x + (size_t)i * ld + 4 * t);
+            __m512i v = broadcast4((i < 3 ? x + (size_t)i * ld : x3 + (size_t)(i - 3) * ld) + 4 * t);
             UNROLL for (int j = 0; j < nr; j++) q[i][j] = dot4(q[i][j], u[j], v);
         }
     }
@@ -114,29 +130,34 @@ V16_FN void tile(int shape, int planes, int mr, int nr, const st_qact *a, size_t
     const int groups = shape >= ST_SHAPE_16 ? 2 : 1, steps = 8 / groups;
     const bool has_min = shape & 1;
     const size_t ld = a->ld;
-    const int8_t *hi = a->hi + row * ld + 32 * (size_t)block;
-    const int8_t *lo = planes == 2 ? a->lo + row * ld + 32 * (size_t)block : NULL;
+    const int8_t *hi = a->hi + row * ld + 32 * (size_t)block, *end = hi + 32 * (size_t)blocks;
+    const ptrdiff_t to_lo = planes == 2 ? a->lo - a->hi : 0;
+    const int32_t *start = s->start[0];
+    const float *minus_sum = s->minus_sum[0], *ads = s->ad[0];
     __m512 f[MR][2];
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++) f[i][j] =
         block ? _mm512_loadu_ps(c + (size_t)i * ldc + 16 * j) : _mm512_setzero_ps();
 
-    for (uint32_t b = 0; b < blocks; b++) {
+    for (; hi < end; hi += 32, ads++, w += st_shape_block_bytes((st_gemm_shape)shape)) {
         UNROLL for (int g = 0; g < groups; g++)
         {
             __m512i q[MR][2];
             UNROLL for (int i = 0; i < mr; i++)
             {
-                __m512i start = planes == 2 ? _mm512_setzero_si512() : _mm512_set1_epi32(s->start[i][(uint32_t)groups * b + (uint32_t)g]);
-                UNROLL for (int j = 0; j < nr; j++) q[i][j] = start;
+                __m512i v = planes == 2 ? _mm512_setzero_si512() : _mm512_set1_epi32(start[i * SIDE_LD]);
+                UNROLL for (int j = 0; j < nr; j++) q[i][j] = v;
             }
-            dots(q, steps, mr, nr, hi + 16 * g, ld, w + 64 * steps * g, panel_bytes);
-            if (planes == 2) { /* 128 * hi-dot + lo-dot in the same registers */
+            const int8_t *x = hi + 16 * g, *last = x + to_lo;
+            if (planes == 2) KEEP(last);
+            for (;;) { /* two planes: 128 * hi-dot + lo-dot in the same registers; a loop, since unrolled it spills */
+                dots(q, steps, mr, nr, x, ld, w + 64 * steps * g, panel_bytes);
+                if (planes == 1 || x == last) break;
+                x = last;
                 UNROLL for (int i = 0; i < mr; i++)
                 {
-                    __m512i start = _mm512_set1_epi32(s->start[i][(uint32_t)groups * b + (uint32_t)g]);
-                    UNROLL for (int j = 0; j < nr; j++) q[i][j] = _mm512_add_epi32(_mm512_slli_epi32(q[i][j], 7), start);
+                    __m512i v = _mm512_set1_epi32(start[i * SIDE_LD]);
+                    UNROLL for (int j = 0; j < nr; j++) q[i][j] = times128_plus(q[i][j], v);
                 }
-                dots(q, steps, mr, nr, lo + 16 * g, ld, w + 64 * steps * g, panel_bytes);
             }
             UNROLL for (int j = 0; j < nr; j++)
             {
@@ -145,85 +166,74 @@ V16_FN void tile(int shape, int planes, int mr, int nr, const st_qact *a, size_t
                 if (has_min) min = _mm512_loadu_ps(tail + 64 * groups);
                 UNROLL for (int i = 0; i < mr; i++)
                 {
-                    __m512 ad = _mm512_set1_ps(s->ad[i][b]);
+                    __m512 ad = _mm512_set1_ps(ads[i * AD_LD]);
                     f[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(q[i][j]), _mm512_mul_ps(scale, ad), f[i][j]);
                     if (has_min)
-                        f[i][j] = _mm512_fmadd_ps(_mm512_set1_ps(s->minus_sum[i][(uint32_t)groups * b + (uint32_t)g]),
-                                                  _mm512_mul_ps(min, ad), f[i][j]);
+                        f[i][j] = _mm512_fmadd_ps(_mm512_set1_ps(minus_sum[i * SIDE_LD]), _mm512_mul_ps(min, ad), f[i][j]);
                 }
             }
+            start++, minus_sum++;
         }
-        hi += 32;
-        if (planes == 2) lo += 32;
-        w += st_shape_block_bytes((st_gemm_shape)shape);
     }
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++)
         _mm512_storeu_ps(c + (size_t)i * ldc + 16 * j, f[i][j]);
 }
 
-/* One function a tile, so that tests/kernels/spills.sh can find its loop by name. */
-#define TILE(shape, planes, mr, nr)                                                                                  \
-    static __attribute__((noinline)) void hot_i8_##shape##_##planes##_##mr##x##nr(                                   \
-        const st_qact *a, size_t row, uint32_t block, uint32_t blocks, side *s, const uint8_t *w, size_t panel_bytes, \
-        float *c, size_t ldc)                                                                                        \
-    {                                                                                                                \
-        tile(shape, planes, mr, nr, a, row, block, blocks, s, w, panel_bytes, c, ldc);                               \
+/* One function a tile, so that tests/kernels/spills.sh finds its loop by name: hot_i8_SHAPE_PLANES_ROWSxPANELS. */
+typedef void (*tile_fn)(const st_qact *a, size_t row, uint32_t block, uint32_t blocks, const side *s, const uint8_t *w,
+                        size_t panel_bytes, float *c, size_t ldc);
+#define TILE(shape, planes, mr, nr)                                                                            \
+    static __attribute__((noinline)) void hot_i8_##shape##_##planes##_##mr##x##nr(                             \
+        const st_qact *a, size_t row, uint32_t block, uint32_t blocks, const side *s, const uint8_t *w,        \
+        size_t panel_bytes, float *c, size_t ldc)                                                              \
+    {                                                                                                          \
+        tile(shape, planes, mr, nr, a, row, block, blocks, s, w, panel_bytes, c, ldc);                         \
     }
-#define TILES(shape, planes)  \
-    TILE(shape, planes, 6, 2) \
-    TILE(shape, planes, 4, 2) \
-    TILE(shape, planes, 2, 2) \
-    TILE(shape, planes, 1, 2) \
-    TILE(shape, planes, 6, 1) \
-    TILE(shape, planes, 4, 1) \
-    TILE(shape, planes, 2, 1) \
-    TILE(shape, planes, 1, 1)
-TILES(0, 1)
-TILES(0, 2)
-TILES(1, 1)
-TILES(1, 2)
-TILES(2, 1)
-TILES(2, 2)
-TILES(3, 1)
-TILES(3, 2)
+#define TILES(shape, planes, nr)                                                                               \
+    TILE(shape, planes, 1, nr)                                                                                 \
+    TILE(shape, planes, 2, nr)                                                                                 \
+    TILE(shape, planes, 3, nr)                                                                                 \
+    TILE(shape, planes, 4, nr)                                                                                 \
+    TILE(shape, planes, 5, nr)                                                                                 \
+    TILE(shape, planes, 6, nr)                                                                                 \
+    static const tile_fn tiles_##shape##_##planes##_##nr[MR] = {                                               \
+        hot_i8_##shape##_##planes##_1x##nr, hot_i8_##shape##_##planes##_2x##nr,                                \
+        hot_i8_##shape##_##planes##_3x##nr, hot_i8_##shape##_##planes##_4x##nr,                                \
+        hot_i8_##shape##_##planes##_5x##nr, hot_i8_##shape##_##planes##_6x##nr};
 
-#define RUN(shape, planes, mr, nr)                                                                              \
-    do {                                                                                                        \
-        prepare(&s, shape, planes, mr, a, row0 + r, block, n);                                                  \
-        hot_i8_##shape##_##planes##_##mr##x##nr(a, row0 + r, block, n, &s, wb, panel_bytes, cr, ldc);           \
-        r += mr;                                                                                                \
-        cr += mr * ldc;                                                                                         \
-    } while (0)
-#define RUN_ROWS(shape, planes, nr)                      \
-    while (r + 6 <= rows) RUN(shape, planes, 6, nr);     \
-    if (r + 4 <= rows) RUN(shape, planes, 4, nr);        \
-    if (r + 2 <= rows) RUN(shape, planes, 2, nr);        \
-    if (r < rows) RUN(shape, planes, 1, nr)
-/* Up to one tile of rows is bound by memory, and one stream of weights comes faster than two: panel by panel then. */
-#define GEMM_I8(shape)                                                                                              \
-    static void gemm_i8_##shape(const st_qact *a, uint32_t row0, uint32_t rows, int planes, const uint8_t *w,        \
-                                size_t panel_bytes, uint32_t n_panels, uint32_t blocks, float *c, size_t ldc)        \
-    {                                                                                                               \
-        if (n_panels == 2 && rows <= MR) {                                                                          \
-            gemm_i8_##shape(a, row0, rows, planes, w, panel_bytes, 1, blocks, c, ldc);                              \
-            w += panel_bytes, c += 16, n_panels = 1;                                                                \
-        }                                                                                                           \
-        side s;                                                                                                     \
-        for (uint32_t block = 0; block < blocks; block += PASS) {                                                   \
-            const uint32_t n = blocks - block < PASS ? blocks - block : PASS;                                       \
-            const uint8_t *wb = w + block * st_shape_block_bytes(shape);                                            \
-            float *cr = c;                                                                                          \
-            uint32_t r = 0;                                                                                         \
-            if (planes == 2 && n_panels == 2) {                                                                     \
-                RUN_ROWS(shape, 2, 2);                                                                              \
-            } else if (planes == 2) {                                                                               \
-                RUN_ROWS(shape, 2, 1);                                                                              \
-            } else if (n_panels == 2) {                                                                             \
-                RUN_ROWS(shape, 1, 2);                                                                              \
-            } else {                                                                                                \
-                RUN_ROWS(shape, 1, 1);                                                                              \
-            }                                                                                                       \
-        }                                                                                                           \
+V16_FN void rows_by_tiles(int shape, int planes, const tile_fn tiles[MR], const st_qact *a, uint32_t row0, uint32_t rows,
+                          const uint8_t *w, size_t panel_bytes, uint32_t blocks, float *c, size_t ldc)
+{
+    side s;
+    for (uint32_t block = 0; block < blocks; block += PASS, w += PASS * st_shape_block_bytes((st_gemm_shape)shape)) {
+        const uint32_t n = blocks - block < PASS ? blocks - block : PASS;
+        for (uint32_t r = 0, mr; r < rows; r += mr) {
+            const uint32_t left = rows - r, tiles_left = (left + MR - 1) / MR;
+            mr = (left + tiles_left - 1) / tiles_left;
+            prepare(&s, shape, planes, (int)mr, a, row0 + r, block, n);
+            tiles[mr - 1](a, row0 + r, block, n, &s, w, panel_bytes, c + r * ldc, ldc);
+        }
+    }
+}
+
+/* Rows for one tile are bound by memory, and one stream of weights comes faster than two: panel by panel then. */
+#define GEMM_I8(shape)                                                                                               \
+    TILES(shape, 1, 1)                                                                                               \
+    TILES(shape, 1, 2)                                                                                               \
+    TILES(shape, 2, 1)                                                                                               \
+    TILES(shape, 2, 2)                                                                                               \
+    static void gemm_i8_##shape(const st_qact *a, uint32_t row0, uint32_t rows, int planes, const uint8_t *w,         \
+                                size_t panel_bytes, uint32_t n_panels, uint32_t blocks, float *c, size_t ldc)         \
+    {                                                                                                                \
+        const uint32_t step = rows <= MR ? 1 : n_panels;                                                             \
+        for (uint32_t p = 0; p < n_panels; p += step, w += panel_bytes, c += 16) {                                   \
+            if (planes == 2)                                                                                         \
+                rows_by_tiles(shape, 2, step == 2 ? tiles_##shape##_2_2 : tiles_##shape##_2_1, a, row0, rows, w,     \
+                              panel_bytes, blocks, c, ldc);                                                          \
+            else                                                                                                     \
+                rows_by_tiles(shape, 1, step == 2 ? tiles_##shape##_1_2 : tiles_##shape##_1_1, a, row0, rows, w,     \
+                              panel_bytes, blocks, c, ldc);                                                          \
+        }                                                                                                            \
     }
 GEMM_I8(0)
 GEMM_I8(1)

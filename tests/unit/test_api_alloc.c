@@ -1,0 +1,220 @@
+/* test_api_alloc.c: every Nth allocation fails, over a whole session: NO_MEMORY, nothing leaks, nothing crashes, and the same
+ * call succeeds afterwards with the same bits. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* mkstemp */
+#endif
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "unit/test_api.h"
+
+enum { DIMS = 64 };
+
+/* Counts, and fails the allocation number fail_at (from 1; 0: none). Every block is remembered by its size, so that bytes
+ * balance too. */
+typedef struct heap {
+    _Atomic size_t n, live, bytes;
+    size_t fail_at;
+    _Atomic int failed;
+} heap;
+
+typedef struct head {
+    void *base;
+    size_t size;
+} head;
+
+static void *take(void *user, size_t size, size_t align)
+{
+    heap *h = user;
+    size_t n = atomic_fetch_add(&h->n, 1) + 1;
+    assert_true(align && (align & (align - 1)) == 0);
+    if (h->fail_at && n == h->fail_at) {
+        atomic_store(&h->failed, 1);
+        return NULL;
+    }
+    size_t room = align > sizeof(head) ? align : 64;
+    uint8_t *base = malloc(size + 2 * room);
+    assert_non_null(base);
+    uintptr_t p = ((uintptr_t)base + room + room - 1) & ~(uintptr_t)(room - 1);
+    memcpy((void *)(p - sizeof(head)), &(head){base, size}, sizeof(head));
+    memset((void *)p, 0xa5, size); /* nobody may count on zeros */
+    atomic_fetch_add(&h->live, 1);
+    atomic_fetch_add(&h->bytes, size);
+    return (void *)p;
+}
+
+static void give(void *user, void *ptr)
+{
+    heap *h = user;
+    head x;
+    assert_non_null(ptr);
+    memcpy(&x, (uint8_t *)ptr - sizeof x, sizeof x);
+    atomic_fetch_sub(&h->live, 1);
+    atomic_fetch_sub(&h->bytes, x.size);
+    free(x.base);
+}
+
+static void ignore(void *user, const char *text, size_t len)
+{
+    (void)user, (void)text, (void)len;
+}
+
+/* What a session leaves. */
+typedef struct results {
+    float embed[4 * DIMS], tokens[32 * DIMS], eval[20 * DIMS];
+    int32_t ids[64];
+    size_t n_ids, rows;
+    char text[64];
+    size_t len;
+    int first;
+} results;
+
+enum { RETRIES = 2 };
+
+/* A call that may fail once, for want of memory; the second try must succeed. */
+#define TRY(call)                                                                                       \
+    do {                                                                                                \
+        strata_error err_ = {0}, *err = &err_;                                                          \
+        int rc_ = 0, failed_ = atomic_load(&h->failed);                                                 \
+        for (int try_ = 0; try_ < RETRIES; try_++) {                                                    \
+            rc_ = (call);                                                                               \
+            if (!rc_) break;                                                                            \
+            if (rc_ != STRATA_NO_MEMORY || failed_ || !atomic_load(&h->failed) || !err_.msg[0])         \
+                fail_msg("allocation %zu: %s: %s '%s'", h->fail_at, #call, strata_status_name(rc_), err_.msg); \
+            failed_ = 1;                                                                                \
+        }                                                                                               \
+        assert_int_equal(rc_, 0);                                                                       \
+    } while (0)
+
+static void session(heap *h, const char *path, const strata_model_opts *base, results *r)
+{
+    strata_allocator a = {take, give, h};
+    strata_model_opts o = *base;
+    o.allocator = &a;
+    o.n_threads = 1;
+    strata_model *m = NULL;
+    strata_ctx *c = NULL;
+    size_t cols;
+    memset(r, 0, sizeof *r);
+    TRY(strata_model_open(path, &o, &m, err));
+    TRY(strata_tokenize(m, "some text </s> a", 16, STRATA_TOKENIZE_PARSE_SPECIAL, r->ids, NULL, 64, &r->n_ids, err));
+    TRY(strata_detokenize(m, r->ids, r->n_ids, r->text, sizeof r->text, &r->len, err));
+    if (!o.vocab_only) {
+        strata_text t[4] = {text_of("a first text"), text_of(""), text_of("b"), text_of("the fourth one is longer than the others")};
+        strata_embed_item items[4];
+        int32_t ids[20];
+        for (int i = 0; i < 20; i++) ids[i] = i * 13;
+        TRY(strata_ctx_open(m, &(strata_ctx_opts){.n_threads = 2}, &c, err));
+        TRY(strata_embed(c, t, 4, &(strata_embed_opts){.role = STRATA_ROLE_QUERY}, r->embed, DIMS, items, err));
+        for (int i = 0; i < 4; i++) assert_true(items[i].status == STRATA_OK || (i == 1 && items[i].status == STRATA_EMPTY_PROMPT));
+        TRY(strata_embed(c, t, 4, &(strata_embed_opts){.dims = 20, .force_dims = 1, .prompt = "x"}, r->embed, DIMS, items, err));
+        TRY(strata_embed(c, t + 2, 2, NULL, r->embed, DIMS, NULL, err));
+        TRY(strata_embed_tokens(c, "a text", 6, NULL, r->tokens, 32, &r->rows, NULL, err));
+        TRY(strata_eval(c, ids, NULL, 20, STRATA_EVAL_HIDDEN, 0, r->eval, 20 * DIMS, &r->rows, &cols, err));
+        TRY(strata_model_diff(m, NULL, ids, 20, 0, ignore, NULL, &r->first, err));
+        assert_int_equal(r->first, -1);
+    }
+    strata_ctx_close(c);
+    strata_model_close(m);
+    if (h->live || h->bytes) fail_msg("allocation %zu: %zu blocks, %zu bytes leak", h->fail_at, h->live, h->bytes);
+}
+
+static void every_allocation(const char *path, const strata_model_opts *o)
+{
+    heap h = {0};
+    results want, got;
+    session(&h, path, o, &want);
+    size_t n = h.n;
+    assert_true(n > 5);
+    for (size_t i = 1; i <= n; i++) {
+        h = (heap){.fail_at = i};
+        session(&h, path, o, &got);
+        if (!h.failed) fail_msg("allocation %zu of %zu did not happen", i, n);
+        assert_memory_equal(&got, &want, sizeof want);
+    }
+    printf("%s: %zu allocations\n", strrchr(path, '/') + 1, n);
+}
+
+/* A model with fewer layers than the file has: their allocations repeat themselves. */
+static void shallow(const char *name, const edit *edits, int no_mmap)
+{
+    char path[] = "/tmp/strata-test-XXXXXX";
+    int fd = mkstemp(path);
+    blob b = rewrite(tiny(name), edits);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, b.data, b.size), b.size);
+    close(fd);
+    free(b.data);
+    every_allocation(path, &(strata_model_opts){.no_mmap = no_mmap});
+    unlink(path);
+}
+
+static void test_bert(void **state)
+{
+    (void)state;
+    const edit edits[] = {{SET_U32, "bert.block_count", .u = 1}, {DROP_PREFIX, .name = "blk.1."}, {DROP_PREFIX, .name = "blk.2."}, {0}};
+    shallow("bert-q8_0", edits, 0);
+    shallow("bert-q8_0", edits, 1);
+}
+
+static void test_gemma(void **state)
+{
+    (void)state;
+    const edit edits[] = {{SET_U32, "gemma-embedding.block_count", .u = 1},
+                          {DROP_PREFIX, .name = "blk.1."},
+                          {DROP_PREFIX, .name = "blk.2."},
+                          {DROP_PREFIX, .name = "blk.3."},
+                          {DROP_PREFIX, .name = "blk.4."},
+                          {DROP_PREFIX, .name = "blk.5."},
+                          {DROP_PREFIX, .name = "blk.6."},
+                          {0}};
+    shallow("gemma-embedding", edits, 0);
+}
+
+static void test_vocabularies(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"spm4k", "spm2k-ud", "wp3k-cased"};
+    for (int i = 0; i < 3; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/tests/data/tok/%s.gguf", STRATA_SOURCE_DIR, names[i]);
+        every_allocation(path, &(strata_model_opts){.vocab_only = 1});
+    }
+}
+
+/* Vectors that are not float32 in the file are copied: those copies can fail too. */
+static void test_copied_vectors(void **state)
+{
+    (void)state;
+    uint16_t half[64];
+    for (int i = 0; i < 64; i++) half[i] = 0x3c00; /* 1.0 */
+    const edit edits[] = {{RETYPE, "token_embd_norm.weight", .u = ST_F16, .data = half},
+                          {RETYPE, "blk.0.attn_output_norm.bias", .u = ST_BF16},
+                          {0}};
+    blob b = rewrite(tiny("bert-q8_0"), edits);
+    heap h = {0};
+    strata_allocator a = {take, give, &h};
+    strata_model_opts o = {.allocator = &a, .n_threads = 1};
+    strata_model *m = NULL;
+    OK(strata_model_open_buffer(b.data, b.size, "copies", &o, &m, err));
+    strata_model_close(m);
+    size_t n = h.n;
+    for (size_t i = 1; i <= n; i++) {
+        h = (heap){.fail_at = i};
+        FAILS(strata_model_open_buffer(b.data, b.size, "copies", &o, &m, err), STRATA_NO_MEMORY, "");
+        assert_int_equal(h.live, 0);
+        assert_int_equal(h.bytes, 0);
+    }
+    free(b.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bert),
+        cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_vocabularies),
+        cmocka_unit_test(test_copied_vectors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
