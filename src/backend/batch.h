@@ -10,7 +10,7 @@ typedef struct st_batch {
     const int32_t *types;   /* [n_tokens] token types, each < n_types; NULL: all 0 */
     const uint32_t *starts; /* [n_seqs + 1]: sequence s is tokens starts[s]..starts[s+1], at least one */
     int what;               /* strata_eval_what */
-    int pooling;            /* strata_pooling, for POOLED; MEAN, CLS or LAST */
+    int pooling;            /* strata_pooling, for POOLED: MEAN, CLS or LAST, or RANK for a classification head's outputs */
     float *const *out;      /* [n_seqs]: where each sequence's rows go: [rows, width] without gaps */
     int *status;            /* [n_seqs]: set to STRATA_OK or NONFINITE */
     const volatile int *cancel; /* looked at between ops; NULL: never */

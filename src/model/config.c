@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/math.h"
+
 /* Limits far above any real model, low enough that products of two of them stay inside 64 bits. */
 #define MAX_LAYERS 4096u
 #define MAX_WIDTH (1u << 20)
@@ -95,18 +97,74 @@ static int read_shape(reader *r, st_config *c)
     return STRATA_OK;
 }
 
-static int read_numbers(reader *r, st_config *c)
+static int read_norm(reader *r, st_config *c)
 {
-    const st_arch *a = c->arch;
-    const char *eps = a->norm == ST_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
+    const char *eps = c->arch->norm == ST_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
     ST_TRY(st_gguf_f32(r->g, key_of(r, eps), &c->norm_eps, r->err));
     ST_FAIL_IF(!(c->norm_eps >= 0.0f && c->norm_eps < 1.0f), r->err, STRATA_CORRUPT_MODEL,
                "%s: key '%s' is %g, want 0..1", r->g->name, r->key, (double)c->norm_eps);
-    c->embed_scale = a->embed_scale_sqrt ? sqrtf((float)c->n_embd) : 1.0f;
-    ST_TRY(opt_f32(r, "attention.scale", 1.0f / sqrtf((float)c->d_head_k), &c->attn_scale));
-    ST_TRY(st_gguf_bool_or(r->g, key_of(r, "attention.causal"), a->causal, &c->causal, r->err));
+    return STRATA_OK;
+}
+
+static int positive_f32(reader *r, const char *suffix, float def, float *out)
+{
+    ST_TRY(opt_f32(r, suffix, def, out));
+    ST_FAIL_IF(!(*out > 0), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %g, want > 0", r->g->name, r->key, (double)*out);
+    return STRATA_OK;
+}
+
+static int read_scales(reader *r, st_config *c)
+{
+    const st_arch *a = c->arch;
+    float logit_scale;
+    ST_TRY(positive_f32(r, "embedding_scale", a->embed_scale_sqrt ? sqrtf((float)c->n_embd) : 1.0f, &c->embed_scale));
+    /* Some converters write 0 for "the usual". */
+    float usual = a->attn_scale_one ? 1.0f : 1.0f / sqrtf((float)c->d_head_k);
+    ST_TRY(opt_f32(r, "attention.scale", usual, &c->attn_scale));
+    if (c->attn_scale == 0) c->attn_scale = usual;
+    ST_TRY(positive_f32(r, "residual_scale", 1.0f, &c->residual_scale));
+    ST_TRY(positive_f32(r, "logit_scale", 1.0f, &logit_scale));
+    c->logit_scale = a->logit_scale_divides ? 1.0f / logit_scale : logit_scale;
+    ST_TRY(opt_f32(r, "attn_logit_softcapping", 0.0f, &c->attn_softcap));
+    ST_TRY(opt_f32(r, "final_logit_softcapping", 0.0f, &c->logit_softcap));
+    ST_FAIL_IF(c->attn_softcap < 0 || c->logit_softcap < 0, r->err, STRATA_CORRUPT_MODEL, "%s: a softcap below 0",
+               r->g->name);
+    if (a->alibi) ST_TRY(positive_f32(r, "attention.max_alibi_bias", 8.0f, &c->alibi_max));
+    return STRATA_OK;
+}
+
+/* The pattern of windowed layers may be a number or a list of flags; rows know it for files that say nothing. */
+static int read_window(reader *r, st_config *c)
+{
     ST_TRY(opt_u32(r, "attention.sliding_window", 0, 0, UINT32_MAX, &c->window));
-    c->window_pattern = a->window_pattern;
+    c->window_pattern = c->arch->window_pattern;
+    const st_gguf_kv *kv = st_gguf_find(r->g, key_of(r, "attention.sliding_window_pattern"));
+    if (kv && kv->type != ST_GGUF_ARRAY)
+        ST_TRY(opt_u32(r, "attention.sliding_window_pattern", 0, 1, MAX_LAYERS, &c->window_pattern));
+    return STRATA_OK;
+}
+
+static int read_attention(reader *r, st_config *c)
+{
+    ST_TRY(st_gguf_bool_or(r->g, key_of(r, "attention.causal"), c->arch->causal, &c->causal, r->err));
+    ST_TRY(st_gguf_bool_or(r->g, key_of(r, "use_parallel_residual"), false, &c->parallel, r->err));
+    return read_window(r, c);
+}
+
+static int read_experts(reader *r, st_config *c)
+{
+    ST_TRY(opt_u32(r, "expert_count", 0, 0, 4096, &c->n_expert));
+    if (c->n_expert == 0) return STRATA_OK;
+    ST_TRY(need_u32(r, "expert_used_count", 1, c->n_expert, &c->n_expert_used));
+    ST_TRY(opt_u32(r, "expert_feed_forward_length", c->n_ff, 1, MAX_WIDTH, &c->n_ff_expert));
+    ST_TRY(opt_u32(r, "expert_shared_feed_forward_length", 0, 0, MAX_WIDTH, &c->n_ff_shared));
+    ST_TRY(st_gguf_bool_or(r->g, key_of(r, "expert_weights_norm"), c->arch->moe_normalize, &c->expert_normalize, r->err));
+    ST_TRY(opt_f32(r, "expert_weights_scale", 1.0f, &c->expert_scale));
+    if (c->expert_scale == 0) c->expert_scale = 1.0f;
+    uint32_t gating;
+    ST_TRY(opt_u32(r, "expert_gating_func", 1, 0, UINT32_MAX, &gating));
+    ST_FAIL_IF(gating > 1, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is %u; only softmax (1) is supported", r->g->name,
+               r->key, gating);
     return STRATA_OK;
 }
 
@@ -116,11 +174,35 @@ static int read_pooling(reader *r, st_config *c)
     static const strata_pooling of_file[] = {STRATA_POOLING_NONE, STRATA_POOLING_MEAN, STRATA_POOLING_CLS,
                                              STRATA_POOLING_LAST, STRATA_POOLING_RANK};
     uint32_t v;
-    c->pooling = c->arch->pooling;
+    /* Converters write no pooling type for BERT-like rerankers: their head tells. */
+    bool ranks = st_gguf_tensor_find(r->g, "cls.output.weight") != NULL;
+    c->pooling = ranks ? STRATA_POOLING_RANK : c->arch->pooling;
     if (!has(r, "pooling_type")) return STRATA_OK;
     ST_TRY(need_u32(r, "pooling_type", 0, 4, &v));
     c->pooling = of_file[v];
     return STRATA_OK;
+}
+
+static int read_scaling(reader *r, st_config *c, st_rope *rope)
+{
+    st_str type;
+    char seen[ST_STR_PRINT];
+    ST_TRY(st_gguf_str_or(r->g, key_of(r, "rope.scaling.type"), "none", &type, r->err));
+    bool linear = st_str_eq(type, "linear"), yarn = st_str_eq(type, "yarn");
+    /* LongRoPE is told by its factor tensors; its files may name the type or not. */
+    ST_FAIL_IF(!linear && !yarn && !st_str_eq(type, "none") && !st_str_eq(type, "longrope"), r->err, STRATA_UNSUPPORTED_OP,
+               "%s: rope scaling '%s' is not supported (none, linear, yarn, longrope)", r->g->name,
+               st_str_print(type, seen));
+    if (linear || yarn) {
+        rope->scaling = linear ? ST_ROPE_SCALING_LINEAR : ST_ROPE_SCALING_YARN;
+        ST_TRY(positive_f32(r, "rope.scaling.factor", 1.0f, &rope->factor));
+    }
+    ST_TRY(opt_u32(r, "rope.scaling.original_context_length", c->n_ctx, 1, MAX_CTX, &c->rope_original));
+    ST_TRY(positive_f32(r, "rope.scaling.yarn_beta_fast", 32.0f, &rope->beta_fast));
+    ST_TRY(positive_f32(r, "rope.scaling.yarn_beta_slow", 1.0f, &rope->beta_slow));
+    /* YaRN's temperature, 0.1 ln(factor) + 1 (paper, eq. 22), unless the file has its own. */
+    float usual = yarn && rope->factor > 1 ? (float)(0.1 * st_ln((double)rope->factor) + 1.0) : 1.0f;
+    return positive_f32(r, "rope.scaling.attn_factor", usual, &rope->attn_factor);
 }
 
 static int read_rope(reader *r, st_config *c)
@@ -134,18 +216,12 @@ static int read_rope(reader *r, st_config *c)
     ST_TRY(opt_f32(r, "rope.freq_base_swa", a->rope_base_swa > 0 ? a->rope_base_swa : base, &swa));
     ST_FAIL_IF(!(base > 0 && swa > 0), r->err, STRATA_CORRUPT_MODEL, "%s: rope bases are %g and %g, want > 0", r->g->name,
                (double)base, (double)swa);
-    st_str type;
-    float factor;
-    ST_TRY(st_gguf_str_or(r->g, key_of(r, "rope.scaling.type"), "none", &type, r->err));
-    ST_TRY(opt_f32(r, "rope.scaling.factor", 1.0f, &factor));
-    bool linear = st_str_eq(type, "linear");
-    ST_FAIL_IF(!linear && !st_str_eq(type, "none"), r->err, STRATA_UNSUPPORTED_OP,
-               "%s: rope scaling '%.*s' is not supported (none, linear)", r->g->name, ST_STR(type));
-    ST_FAIL_IF(!(factor > 0), r->err, STRATA_CORRUPT_MODEL, "%s: rope scaling factor is %g, want > 0", r->g->name,
-               (double)factor);
-    c->rope[0] = (st_rope){base, linear ? factor : 1.0f};
+    st_rope full = {.base = base, .factor = 1.0f, .attn_factor = 1.0f};
+    ST_TRY(read_scaling(r, c, &full));
     /* Gemma 3 scales the positions of its full layers only (HF: rope_local has no scaling). */
-    c->rope[1] = (st_rope){swa, linear && a->rope_base_swa == 0 ? factor : 1.0f};
+    c->rope[0] = c->rope[1] = full;
+    if (a->rope_base_swa > 0) c->rope[1] = (st_rope){.factor = 1.0f, .attn_factor = 1.0f};
+    c->rope[1].base = swa;
     return STRATA_OK;
 }
 
@@ -156,14 +232,17 @@ int st_config_read(const st_gguf *g, st_config *c, strata_error *err)
     ST_TRY(st_gguf_str(g, "general.architecture", &name, err));
     c->arch = st_arch_find(name);
     if (!c->arch) {
-        char known[160];
+        char known[200], seen[ST_STR_PRINT];
         st_arch_names(known, sizeof known);
-        ST_FAIL(err, STRATA_UNSUPPORTED_ARCH, "%s: architecture '%.*s' is not supported; supported: %s", g->name,
-                ST_STR(name), known);
+        ST_FAIL(err, STRATA_UNSUPPORTED_ARCH, "%s: architecture '%s' is not supported; supported: %s", g->name,
+                st_str_print(name, seen), known);
     }
     reader r = {.g = g, .arch = c->arch->name, .err = err};
     ST_TRY(read_shape(&r, c));
-    ST_TRY(read_numbers(&r, c));
+    ST_TRY(read_norm(&r, c));
+    ST_TRY(read_scales(&r, c));
+    ST_TRY(read_attention(&r, c));
+    ST_TRY(read_experts(&r, c));
     ST_TRY(read_pooling(&r, c));
     return read_rope(&r, c);
 }

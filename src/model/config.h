@@ -7,10 +7,19 @@
 #include "gguf/gguf.h"
 #include "model/arch.h"
 
+typedef enum st_rope_scaling {
+    ST_ROPE_SCALING_NONE = 0, /* also: factors from tensors (llama3, LongRoPE) */
+    ST_ROPE_SCALING_LINEAR = 1,
+    ST_ROPE_SCALING_YARN = 2
+} st_rope_scaling;
+
 /* How a class of layers turns positions into angles. Class 0: layers that see everything; 1: windowed layers. */
 typedef struct st_rope {
-    float base;   /* rope.freq_base */
-    float factor; /* positions are divided by it; rope.scaling.type = linear */
+    float base; /* rope.freq_base */
+    st_rope_scaling scaling;
+    float factor;    /* of LINEAR and YARN: positions are stretched by it */
+    float attn_factor; /* cos and sin are multiplied by it */
+    float beta_fast, beta_slow; /* of YARN */
 } st_rope;
 
 typedef struct st_config {
@@ -26,12 +35,23 @@ typedef struct st_config {
     uint32_t n_rot;    /* rope.dimension_count, else d_head_k */
     float norm_eps;    /* attention.layer_norm_epsilon or _rms_epsilon, by the row's norm */
     float embed_scale;
-    float attn_scale; /* attention.scale, else 1/sqrt(d_head_k) */
+    float attn_scale;      /* attention.scale, else 1/sqrt(d_head_k) */
+    float attn_softcap;    /* attn_logit_softcapping, 0: none */
+    float residual_scale;  /* of each branch before it is added */
+    float logit_scale;     /* logits are multiplied by it */
+    float logit_softcap;   /* final_logit_softcapping, 0: none */
+    float alibi_max;       /* attention.max_alibi_bias, 0: no ALiBi */
     bool causal;
-    uint32_t window; /* attention.sliding_window, 0: none */
+    bool parallel;         /* use_parallel_residual: attention and FFN read the same stream */
+    uint32_t window;       /* attention.sliding_window, 0: none */
     uint32_t window_pattern;
+    uint32_t n_expert, n_expert_used; /* 0: no experts */
+    uint32_t n_ff_expert, n_ff_shared;
+    float expert_scale;    /* expert_weights_scale */
+    bool expert_normalize; /* expert_weights_norm */
     strata_pooling pooling;
     st_rope rope[2];
+    uint32_t rope_original; /* rope.scaling.original_context_length: longer sequences take LongRoPE's long factors */
 } st_config;
 
 /* Errors: UNSUPPORTED_ARCH (with what is supported), CORRUPT_MODEL (the key, its value and the range), UNSUPPORTED_OP (a
@@ -42,7 +62,8 @@ int st_config_read(const st_gguf *g, st_config *c, strata_error *err);
 static inline bool st_config_windowed(const st_config *c, uint32_t il)
 {
     if (c->window == 0) return false;
-    return c->window_pattern == 0 || (il + 1) % c->window_pattern != 0;
+    if (c->window_pattern == 0) return true;
+    return (c->arch->window_full_first ? il : il + 1) % c->window_pattern != 0;
 }
 
 #endif

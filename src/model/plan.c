@@ -33,11 +33,35 @@ static st_norm norm_w(const emitter *e, st_vec w)
     return norm_of(e, w, (st_vec){0});
 }
 
-/* What the first LINEAR of layer il reads, or, past the last layer, the final norm. */
-static st_norm norm_before(const emitter *e, uint32_t il)
+/* What the branches of a layer read. Most have one norm; a parallel residual may have two of the same stream. */
+typedef struct entry_norms {
+    st_norm first, second;
+    bool two;
+} entry_norms;
+
+/* Attention and FFN read the same stream: told by its key, or by a layer that has one norm for both. */
+static bool is_parallel(const emitter *e, const st_layer *l)
 {
-    if (il == e->c->n_layer) return norm_of(e, e->w->output_norm_w, e->w->output_norm_b);
-    return norm_of(e, e->w->layers[il].attn_norm_w, e->w->layers[il].attn_norm_b);
+    bool ffn_normed = l->ffn_norm_w.v || l->layer_output_norm_w.v || l->post_ffw_norm.v;
+    return e->c->parallel || (l->attn_norm_w.v && !ffn_normed);
+}
+
+/* Of layer il, or, past the last layer, the final norm. */
+static entry_norms norms_before(const emitter *e, uint32_t il)
+{
+    if (il == e->c->n_layer) return (entry_norms){.first = norm_of(e, e->w->output_norm_w, e->w->output_norm_b)};
+    const st_layer *l = &e->w->layers[il];
+    entry_norms n = {.first = norm_of(e, l->attn_norm_w, l->attn_norm_b)};
+    if (!is_parallel(e, l)) return n;
+    if (l->attn_norm_2_w.v) {
+        n.second = n.first;
+        n.first = norm_of(e, l->attn_norm_2_w, l->attn_norm_2_b);
+        n.two = true;
+    } else if (l->ffn_norm_w.v) {
+        n.second = norm_of(e, l->ffn_norm_w, l->ffn_norm_b);
+        n.two = true;
+    }
+    return n;
 }
 
 static st_part part_of(st_mat m, uint32_t row, uint32_t n, uint32_t col, st_vec bias, uint32_t planes)
@@ -62,7 +86,7 @@ static int emit_qkv(emitter *e, const st_layer *l, int il)
 {
     const st_config *c = e->c;
     uint32_t q = c->n_head * c->d_head_k, k = c->n_head_kv * c->d_head_k, v = c->n_head_kv * c->d_head_v;
-    st_op_linear op = {.k = c->n_embd, .n = q + k + v, .n_parts = 3};
+    st_op_linear op = {.k = c->n_embd, .n = q + k + v, .n_parts = 3, .scale = 1.0f};
     if (l->attn_qkv) {
         op.parts[0] = part_of(l->attn_qkv, 0, q, 0, l->attn_qkv_b, 1);
         op.parts[1] = part_of(l->attn_qkv, q, k, q, l->attn_qkv_b, 1);
@@ -75,12 +99,17 @@ static int emit_qkv(emitter *e, const st_layer *l, int il)
     return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = il, .in = ST_SLOT_N, .out = ST_SLOT_QKV, .linear = op});
 }
 
-static int emit_ffn(emitter *e, const st_layer *l, int il)
+static st_act act_of(const st_config *c, bool gated)
+{
+    return !gated && c->arch->act_ungated != ST_ACT_NONE ? c->arch->act_ungated : c->arch->act;
+}
+
+static int emit_ffn(emitter *e, const st_layer *l, int il, st_slot from, bool accumulate)
 {
     const st_config *c = e->c;
     uint32_t ff = c->n_ff, up = planes_up(l);
-    bool fused = l->ffn_up->dims[1] == 2 * (uint64_t)ff;
-    st_op_linear in = {.k = c->n_embd, .n = ff, .n_parts = 1, .act = c->arch->act, .glu = fused || l->ffn_gate};
+    bool fused = l->ffn_up->dims[1] == 2 * (uint64_t)ff, gated = fused || l->ffn_gate;
+    st_op_linear in = {.k = c->n_embd, .n = ff, .n_parts = 1, .act = act_of(c, gated), .glu = gated, .scale = 1.0f};
     if (fused) {
         in.parts[0] = part_of(l->ffn_up, 0, ff, 0, l->ffn_up_b, up);
         in.parts[1] = part_of(l->ffn_up, ff, ff, 0, l->ffn_up_b, up);
@@ -92,72 +121,169 @@ static int emit_ffn(emitter *e, const st_layer *l, int il)
     } else {
         in.parts[0] = part_of(l->ffn_up, 0, ff, 0, l->ffn_up_b, up);
     }
-    ST_TRY(emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = il, .in = ST_SLOT_N, .out = ST_SLOT_H, .linear = in}));
-    st_op_linear down = {.k = ff, .n = c->n_embd, .n_parts = 1};
+    ST_TRY(emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = il, .in = from, .out = ST_SLOT_H, .linear = in}));
+    st_op_linear down = {.k = ff, .n = c->n_embd, .n_parts = 1, .scale = 1.0f, .accumulate = accumulate};
     down.parts[0] = part_of(l->ffn_down, 0, c->n_embd, 0, l->ffn_down_b, planes_down(c));
     return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = il, .in = ST_SLOT_H, .out = ST_SLOT_Y, .linear = down});
 }
 
-static int emit_resid(emitter *e, int il, st_norm branch, st_norm sum, st_norm next)
+static int emit_moe(emitter *e, const st_layer *l, int il)
+{
+    const st_config *c = e->c;
+    uint32_t all_ff = c->n_expert * c->n_ff_expert, all_embd = c->n_expert * c->n_embd;
+    st_op_moe op = {.n_expert = c->n_expert,
+                    .n_used = c->n_expert_used,
+                    .k = c->n_embd,
+                    .n_ff = c->n_ff_expert,
+                    .act = c->arch->act,
+                    .normalize = c->expert_normalize,
+                    .scale = c->expert_scale};
+    st_vec none = {0};
+    op.parts[ST_MOE_ROUTER] = part_of(l->ffn_gate_inp, 0, c->n_expert, 0, none, 1);
+    op.parts[ST_MOE_GATE] = part_of(l->ffn_gate_exps, 0, all_ff, 0, none, planes_up(l));
+    op.parts[ST_MOE_UP] = part_of(l->ffn_up_exps, 0, all_ff, 0, none, planes_up(l));
+    op.parts[ST_MOE_DOWN] = part_of(l->ffn_down_exps, 0, all_embd, 0, none, planes_down(c));
+    if (l->ffn_up_shexp) {
+        op.n_ff_shared = c->n_ff_shared;
+        if (l->ffn_gate_inp_shexp)
+            op.parts[ST_MOE_SHARED_ROUTER] = part_of(l->ffn_gate_inp_shexp, 0, 1, 0, none, 1);
+        op.parts[ST_MOE_SHARED_GATE] = part_of(l->ffn_gate_shexp, 0, c->n_ff_shared, 0, none, planes_up(l));
+        op.parts[ST_MOE_SHARED_UP] = part_of(l->ffn_up_shexp, 0, c->n_ff_shared, 0, none, planes_up(l));
+        op.parts[ST_MOE_SHARED_DOWN] = part_of(l->ffn_down_shexp, 0, c->n_embd, 0, none, planes_down(c));
+    }
+    return emit(e, (st_op){.kind = ST_OP_MOE, .layer = il, .in = ST_SLOT_N, .out = ST_SLOT_Y, .moe = op});
+}
+
+static int emit_resid(emitter *e, int il, st_norm branch, st_norm sum, entry_norms next)
 {
     return emit(e, (st_op){.kind = ST_OP_RESID,
                            .layer = il,
                            .in = ST_SLOT_Y,
                            .out = ST_SLOT_N,
-                           .resid = {.branch = branch, .sum = sum, .next = next}});
+                           .resid = {.branch = branch,
+                                     .sum = sum,
+                                     .next = next.first,
+                                     .next2 = next.second,
+                                     .has_next2 = next.two,
+                                     .scale = e->c->residual_scale}});
+}
+
+static int emit_qk(emitter *e, const st_layer *l, uint32_t index, bool windowed)
+{
+    const st_config *c = e->c;
+    uint32_t nope = c->arch->nope_pattern;
+    bool rotates = c->arch->rope != ST_ROPE_NONE && !(nope && (index + 1) % nope == 0);
+    if (!rotates && !l->attn_q_norm_w.v) return STRATA_OK;
+    st_op_qk op = {.n_head = c->n_head,
+                   .n_head_kv = c->n_head_kv,
+                   .d_head = c->d_head_k,
+                   .n_rot = c->n_rot,
+                   .q_norm = norm_of(e, l->attn_q_norm_w, l->attn_q_norm_b),
+                   .k_norm = norm_of(e, l->attn_k_norm_w, l->attn_k_norm_b),
+                   .rope = rotates ? c->arch->rope : ST_ROPE_NONE,
+                   .rope_class = windowed ? 1 : 0};
+    if (l->attn_q_norm_w.n > c->d_head_k) op.span = l->qk_norm_row ? ST_QK_NORM_ROW : ST_QK_NORM_OWN_HEAD;
+    return emit(e, (st_op){.kind = ST_OP_QK, .layer = (int)index, .in = ST_SLOT_QKV, .out = ST_SLOT_QKV, .qk = op});
+}
+
+static int emit_attn(emitter *e, const st_layer *l, uint32_t index, bool windowed)
+{
+    const st_config *c = e->c;
+    st_op_attn op = {.n_head = c->n_head,
+                     .n_head_kv = c->n_head_kv,
+                     .d_head_k = c->d_head_k,
+                     .d_head_v = c->d_head_v,
+                     .scale = c->attn_scale,
+                     .causal = c->causal,
+                     .window = windowed ? c->window : 0,
+                     .window_kind = c->arch->window,
+                     .softcap = c->attn_softcap,
+                     .alibi_max = c->alibi_max,
+                     .rel_bias = e->w->layers[0].attn_rel_b};
+    ST_TRY(emit(e, (st_op){.kind = ST_OP_ATTN, .layer = (int)index, .in = ST_SLOT_QKV, .out = ST_SLOT_A, .attn = op}));
+    st_op_linear out = {.k = c->n_head * c->d_head_v, .n = c->n_embd, .n_parts = 1, .scale = 1.0f};
+    out.parts[0] = part_of(l->attn_output, 0, c->n_embd, 0, l->attn_output_b, 1);
+    return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = (int)index, .in = ST_SLOT_A, .out = ST_SLOT_Y, .linear = out});
 }
 
 static int emit_layer(emitter *e, uint32_t index)
 {
-    const st_config *c = e->c;
     const st_layer *l = &e->w->layers[index];
     int il = (int)index;
-    bool windowed = st_config_windowed(c, index);
-
+    bool windowed = st_config_windowed(e->c, index), parallel = is_parallel(e, l);
     ST_TRY(emit_qkv(e, l, il));
-    if (c->arch->rope != ST_ROPE_NONE || l->attn_q_norm.v)
-        ST_TRY(emit(e, (st_op){.kind = ST_OP_QK,
-                               .layer = il,
-                               .in = ST_SLOT_QKV,
-                               .out = ST_SLOT_QKV,
-                               .qk = {.n_head = c->n_head,
-                                      .n_head_kv = c->n_head_kv,
-                                      .d_head = c->d_head_k,
-                                      .n_rot = c->n_rot,
-                                      .q_norm = norm_w(e, l->attn_q_norm),
-                                      .k_norm = norm_w(e, l->attn_k_norm),
-                                      .rope = c->arch->rope,
-                                      .rope_class = windowed ? 1 : 0}}));
-    ST_TRY(emit(e, (st_op){.kind = ST_OP_ATTN,
-                           .layer = il,
-                           .in = ST_SLOT_QKV,
-                           .out = ST_SLOT_A,
-                           .attn = {.n_head = c->n_head,
-                                    .n_head_kv = c->n_head_kv,
-                                    .d_head_k = c->d_head_k,
-                                    .d_head_v = c->d_head_v,
-                                    .scale = c->attn_scale,
-                                    .causal = c->causal,
-                                    .window = windowed ? c->window : 0,
-                                    .window_kind = c->arch->window}}));
-    st_op_linear out = {.k = c->n_head * c->d_head_v, .n = c->n_embd, .n_parts = 1};
-    out.parts[0] = part_of(l->attn_output, 0, c->n_embd, 0, l->attn_output_b, 1);
-    ST_TRY(emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = il, .in = ST_SLOT_A, .out = ST_SLOT_Y, .linear = out}));
-    ST_TRY(emit_resid(e, il, norm_w(e, l->post_attention_norm), norm_of(e, l->attn_output_norm_w, l->attn_output_norm_b),
-                      norm_of(e, l->ffn_norm_w, l->ffn_norm_b)));
-    ST_TRY(emit_ffn(e, l, il));
+    ST_TRY(emit_qk(e, l, index, windowed));
+    ST_TRY(emit_attn(e, l, index, windowed));
+    if (parallel) {
+        ST_TRY(emit_ffn(e, l, il, norms_before(e, index).two ? ST_SLOT_N2 : ST_SLOT_N, true));
+    } else {
+        ST_TRY(emit_resid(e, il, norm_w(e, l->post_attention_norm),
+                          norm_of(e, l->attn_output_norm_w, l->attn_output_norm_b),
+                          (entry_norms){.first = norm_of(e, l->ffn_norm_w, l->ffn_norm_b)}));
+        ST_TRY(l->ffn_gate_inp ? emit_moe(e, l, il) : emit_ffn(e, l, il, ST_SLOT_N, false));
+    }
     return emit_resid(e, il, norm_w(e, l->post_ffw_norm), norm_of(e, l->layer_output_norm_w, l->layer_output_norm_b),
-                      norm_before(e, index + 1));
+                      norms_before(e, index + 1));
 }
 
 /* A head after pooling: float activations, since it runs once a text and alone would cost a third of the int8 error. */
-static int emit_dense(emitter *e, st_mat m, st_slot in, st_slot out)
+static int emit_head(emitter *e, st_mat m, st_vec bias, st_act act, st_slot in, st_slot out)
 {
-    st_op_linear op = {.k = (uint32_t)m->dims[0], .n = (uint32_t)m->dims[1], .n_parts = 1, .exact = true};
-    op.parts[0] = part_of(m, 0, op.n, 0, (st_vec){0}, 1);
-    e->p->pooled = out;
-    e->p->n_embd_out = op.n;
+    st_op_linear op = {.k = (uint32_t)m->dims[0],
+                       .n = (uint32_t)m->dims[1],
+                       .n_parts = 1,
+                       .act = act,
+                       .exact = true,
+                       .scale = 1.0f};
+    op.parts[0] = part_of(m, 0, op.n, 0, bias, 1);
     return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = -1, .in = in, .out = out, .linear = op});
+}
+
+static int emit_pooled(emitter *e)
+{
+    const st_weights *w = e->w;
+    st_plan *p = e->p;
+    ST_TRY(emit(e, (st_op){.kind = ST_OP_POOL, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_P}));
+    p->n_embd_out = e->c->n_embd;
+    p->pooled = ST_SLOT_P;
+    if (!w->dense_2) return STRATA_OK;
+    ST_TRY(emit_head(e, w->dense_2, (st_vec){0}, ST_ACT_NONE, ST_SLOT_P, ST_SLOT_P2));
+    ST_TRY(emit_head(e, w->dense_3, (st_vec){0}, ST_ACT_NONE, ST_SLOT_P2, ST_SLOT_P));
+    p->n_embd_out = (uint32_t)w->dense_3->dims[1];
+    return STRATA_OK;
+}
+
+static int emit_ranked(emitter *e)
+{
+    const st_weights *w = e->w;
+    const st_arch *a = e->c->arch;
+    if (!w->cls_output) return STRATA_OK;
+    strata_pooling kind = a->rank_pooling != STRATA_POOLING_DEFAULT ? a->rank_pooling : STRATA_POOLING_CLS;
+    ST_TRY(emit(e, (st_op){.kind = ST_OP_POOL, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_P, .pool = {kind}}));
+    st_slot at = ST_SLOT_P;
+    if (w->cls) {
+        ST_TRY(emit_head(e, w->cls, w->cls_b, a->cls_act, ST_SLOT_P, ST_SLOT_P2));
+        at = ST_SLOT_P2;
+    }
+    if (w->cls_norm.v)
+        ST_TRY(emit(e, (st_op){.kind = ST_OP_NORM, .layer = -1, .in = at, .out = at, .norm = norm_w(e, w->cls_norm)}));
+    e->p->ranked = at == ST_SLOT_P ? ST_SLOT_P2 : ST_SLOT_P;
+    e->p->n_labels = (uint32_t)w->cls_output->dims[1];
+    return emit_head(e, w->cls_output, w->cls_output_b, ST_ACT_NONE, at, e->p->ranked);
+}
+
+static int emit_logits(emitter *e)
+{
+    const st_config *c = e->c;
+    const st_weights *w = e->w;
+    /* A decoder without an output matrix ties its head to the embeddings; encoders and embedders have none. */
+    bool generates = c->causal && c->pooling == STRATA_POOLING_NONE;
+    st_mat head = w->output ? w->output : generates ? w->token_embd : NULL;
+    if (!head) return STRATA_OK;
+    st_op_linear op = {.k = c->n_embd, .n = w->n_vocab, .n_parts = 1, .scale = c->logit_scale, .softcap = c->logit_softcap};
+    /* Two planes: a decode step waits for the head's memory, not for its products. */
+    op.parts[0] = part_of(head, 0, w->n_vocab, 0, w->output_b, 2);
+    return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_OUT, .linear = op});
 }
 
 static int emit_model(emitter *e)
@@ -165,6 +291,7 @@ static int emit_model(emitter *e)
     const st_config *c = e->c;
     const st_weights *w = e->w;
     st_plan *p = e->p;
+    entry_norms first = norms_before(e, 0);
     ST_TRY(emit(e, (st_op){.kind = ST_OP_EMBED,
                            .layer = -1,
                            .in = ST_SLOT_X,
@@ -174,27 +301,29 @@ static int emit_model(emitter *e)
                                      .types = w->token_types,
                                      .positions = w->position_embd,
                                      .norm = norm_of(e, w->token_embd_norm_w, w->token_embd_norm_b),
-                                     .next = norm_before(e, 0)}}));
+                                     .next = first.first,
+                                     .next2 = first.second,
+                                     .has_next2 = first.two}}));
     for (uint32_t il = 0; il < c->n_layer; il++) ST_TRY(emit_layer(e, il));
     p->n_body = p->pool = p->n_ops;
-
-    ST_TRY(emit(e, (st_op){.kind = ST_OP_POOL, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_P}));
-    p->n_embd_out = c->n_embd;
-    p->pooled = ST_SLOT_P;
-    if (w->dense_2) {
-        ST_TRY(emit_dense(e, w->dense_2, ST_SLOT_P, ST_SLOT_P2));
-        ST_TRY(emit_dense(e, w->dense_3, ST_SLOT_P2, ST_SLOT_P));
-    }
-
+    ST_TRY(emit_pooled(e));
+    p->rank = p->n_ops;
+    ST_TRY(emit_ranked(e));
     p->logits = p->n_ops;
-    /* A decoder without an output matrix ties its head to the embeddings; encoders and embedders have none. */
-    bool generates = c->causal && c->pooling == STRATA_POOLING_NONE;
-    st_mat head = w->output ? w->output : generates ? w->token_embd : NULL;
-    if (!head) return STRATA_OK;
-    st_op_linear op = {.k = c->n_embd, .n = w->n_vocab, .n_parts = 1};
-    /* Two planes: a decode step waits for the head's memory, not for its products. */
-    op.parts[0] = part_of(head, 0, w->n_vocab, 0, w->output_b, 2);
-    return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_OUT, .linear = op});
+    return emit_logits(e);
+}
+
+const st_part *st_op_part(const st_op *op, uint32_t i, uint32_t *k)
+{
+    if (op->kind == ST_OP_LINEAR && i < op->linear.n_parts) {
+        *k = op->linear.k;
+        return &op->linear.parts[i];
+    }
+    if (op->kind == ST_OP_MOE && i < ST_OP_PARTS) {
+        *k = i == ST_MOE_DOWN ? op->moe.n_ff : i == ST_MOE_SHARED_DOWN ? op->moe.n_ff_shared : op->moe.k;
+        return &op->moe.parts[i];
+    }
+    return NULL;
 }
 
 static void size_slots(st_plan *p)
@@ -204,6 +333,17 @@ static void size_slots(st_plan *p)
         const st_op *op = &p->ops[i];
         uint32_t n = 0;
         if (op->kind == ST_OP_LINEAR) n = op->linear.n;
+        if (op->kind == ST_OP_RESID || op->kind == ST_OP_EMBED) {
+            bool two = op->kind == ST_OP_RESID ? op->resid.has_next2 : op->embed.has_next2;
+            if (two) p->width[ST_SLOT_N2] = p->config->n_embd;
+        }
+        if (op->kind == ST_OP_MOE) {
+            uint32_t ff = op->moe.n_ff > op->moe.n_ff_shared ? op->moe.n_ff : op->moe.n_ff_shared;
+            if (ff > p->width[ST_SLOT_H]) p->width[ST_SLOT_H] = ff;
+            n = op->moe.k;
+            p->width[ST_SLOT_R] = op->moe.n_expert + 1;
+            p->width[ST_SLOT_G] = p->width[ST_SLOT_E] = op->moe.k;
+        }
         if (op->kind == ST_OP_ATTN) n = op->attn.n_head * op->attn.d_head_v;
         if (n > p->width[op->out]) p->width[op->out] = n;
     }
@@ -211,7 +351,7 @@ static void size_slots(st_plan *p)
 
 int st_plan_build(const st_config *c, const st_weights *w, st_mem *mem, st_plan *p, strata_error *err)
 {
-    *p = (st_plan){.config = c, .mem = mem};
+    *p = (st_plan){.config = c, .weights = w, .mem = mem};
     emitter e = {.p = p, .c = c, .w = w, .err = err};
     int rc = emit_model(&e);
     if (rc)

@@ -22,13 +22,14 @@ static void put(line *l, const char *fmt, ...)
 
 const char *st_op_name(st_op_kind kind)
 {
-    static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM", "LINEAR", "QK", "ATTN", "RESID", "POOL"};
+    static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM", "LINEAR", "QK",
+                                                             "ATTN",  "RESID", "MOE", "POOL"};
     return (unsigned)kind < ST_OP_KIND_COUNT ? names[kind] : "?";
 }
 
 const char *st_slot_name(st_slot slot)
 {
-    static const char *const names[ST_SLOT_COUNT] = {"X", "N", "QKV", "A", "Y", "H", "P", "P2", "OUT"};
+    static const char *const names[ST_SLOT_COUNT] = {"X", "N", "N2", "QKV", "A", "Y", "H", "R", "G", "E", "P", "P2", "OUT"};
     return (unsigned)slot < ST_SLOT_COUNT ? names[slot] : "?";
 }
 
@@ -39,8 +40,7 @@ static const char *norm_name(const st_norm *n)
 
 static void put_mat(line *l, const char *what, st_mat m)
 {
-    if (m)
-        put(l, " %s %.*s %s", what, ST_STR(m->name), st_quant_get(m->type)->name);
+    if (m) put(l, " %s%.*s %s", what, ST_STR(m->name), st_quant_get(m->type)->name);
 }
 
 static void put_linear(line *l, const st_op_linear *op)
@@ -54,6 +54,9 @@ static void put_linear(line *l, const st_op_linear *op)
     }
     if (op->act != ST_ACT_NONE) put(l, " %s%s", st_act_name(op->act), op->glu ? "_glu" : "");
     if (op->exact) put(l, " float");
+    if (op->accumulate) put(l, " accumulate");
+    if (op->scale != 1.0f) put(l, " x%g", (double)op->scale);
+    if (op->softcap > 0) put(l, " softcap %g", (double)op->softcap);
 }
 
 static void put_op(line *l, const st_op *op, const st_config *c)
@@ -62,8 +65,8 @@ static void put_op(line *l, const st_op *op, const st_config *c)
     case ST_OP_EMBED:
         put_mat(l, "", op->embed.tokens);
         if (op->embed.scale != 1.0f) put(l, " x%g", (double)op->embed.scale);
-        put_mat(l, "+", op->embed.types);
-        put_mat(l, "+", op->embed.positions);
+        put_mat(l, "+ ", op->embed.types);
+        put_mat(l, "+ ", op->embed.positions);
         put(l, ", norm %s, next %s", norm_name(&op->embed.norm), norm_name(&op->embed.next));
         break;
     case ST_OP_NORM: put(l, " %s", norm_name(&op->norm)); break;
@@ -80,12 +83,23 @@ static void put_op(line *l, const st_op *op, const st_config *c)
         if (op->attn.window)
             put(l, ", window %u %s", op->attn.window,
                 op->attn.window_kind == ST_WINDOW_SYMMETRIC ? "symmetric" : "causal");
+        if (op->attn.softcap > 0) put(l, ", softcap %g", (double)op->attn.softcap);
+        if (op->attn.alibi_max > 0) put(l, ", alibi %g", (double)op->attn.alibi_max);
+        if (op->attn.rel_bias) put(l, ", relative bias of %llu buckets", (unsigned long long)op->attn.rel_bias->dims[1]);
         break;
     case ST_OP_RESID:
-        put(l, " branch %s, sum %s, next %s", norm_name(&op->resid.branch), norm_name(&op->resid.sum),
-            norm_name(&op->resid.next));
+        put(l, " branch %s, sum %s, next %s%s", norm_name(&op->resid.branch), norm_name(&op->resid.sum),
+            norm_name(&op->resid.next), op->resid.has_next2 ? " twice" : "");
+        if (op->resid.scale != 1.0f) put(l, ", x%g", (double)op->resid.scale);
         break;
-    case ST_OP_POOL: put(l, " %s", strata_pooling_name((int)c->pooling)); break;
+    case ST_OP_MOE:
+        put(l, " %u of %u experts [%u -> %u]", op->moe.n_used, op->moe.n_expert, op->moe.k, op->moe.n_ff);
+        for (int i = 0; i < 3; i++) put_mat(l, i ? "| " : "", op->moe.parts[i].m);
+        if (op->moe.n_ff_shared) put(l, ", shared %u", op->moe.n_ff_shared);
+        break;
+    case ST_OP_POOL:
+        put(l, " %s", strata_pooling_name((int)(op->pool.kind ? op->pool.kind : c->pooling)));
+        break;
     case ST_OP_KIND_COUNT: break;
     }
 }
@@ -95,7 +109,9 @@ void st_plan_print(const st_plan *p, strata_write_fn write, void *user)
     for (uint32_t i = 0; i < p->n_ops; i++) {
         const st_op *op = &p->ops[i];
         line l = {.len = 0};
-        if (i == p->pool || i == p->logits) put(&l, "%s:\n", i == p->pool ? "pooled" : "logits");
+        if (i == p->pool) put(&l, "pooled:\n");
+        if (i == p->rank && p->rank < p->logits) put(&l, "ranked:\n");
+        if (i == p->logits) put(&l, "logits:\n");
         put(&l, "%3u ", i);
         if (op->layer >= 0)
             put(&l, "L%-3d", op->layer);

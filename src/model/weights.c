@@ -14,7 +14,14 @@ typedef enum dim {
     VW,   /* n_head_kv * d_head_v */
     QKVW, /* the three above each other */
     OW,   /* n_head * d_head_v */
-    HEAD, /* d_head_k */
+    QNORM, /* d_head_k, or that for each query head */
+    KNORM, /* the same for key heads */
+    ROT,   /* n_rot / 2 */
+    HEADS, /* n_head */
+    EXPERTS,
+    FF_EXPERT,
+    FF_SHARED,
+    ONE,
     FF,
     FF_GLU, /* n_ff, or 2*n_ff when gate and up are one matrix */
     VOCAB,
@@ -22,15 +29,22 @@ typedef enum dim {
     DENSE, /* rows of dense_2 */
 } dim;
 
+typedef enum form {
+    MATRIX,  /* [n, k] */
+    VECTOR,  /* [n] as float32; more dims are taken flat */
+    EXPERT,  /* [n_expert][n, k] */
+} form;
+
 typedef struct entry {
     const char *name; /* of layers with %u */
     size_t offset;
-    bool vector; /* [n] as float32, else a matrix [n, k] */
+    form form;
     dim n, k;
 } entry;
 
-#define MAT(field, name, n, k)      {name, offsetof(OF, field), false, n, k}
-#define VEC(field, name, n)         {name, offsetof(OF, field), true, n, ANY}
+#define MAT(field, name, n, k)      {name, offsetof(OF, field), MATRIX, n, k}
+#define EXP(field, name, n, k)      {name, offsetof(OF, field), EXPERT, n, k}
+#define VEC(field, name, n)         {name, offsetof(OF, field), VECTOR, n, ANY}
 #define VEC_WB(field, name, n)      VEC(field##_w, name ".weight", n), VEC(field##_b, name ".bias", n)
 #define MAT_WB(field, name, n, k)   MAT(field, name ".weight", n, k), VEC(field##_b, name ".bias", n)
 
@@ -45,20 +59,27 @@ static const entry globals[] = {
     MAT(dense_2, "dense_2.weight", ANY, EMBD),
     MAT(dense_3, "dense_3.weight", ANY, DENSE),
     MAT_WB(cls, "cls", EMBD, EMBD),
+    VEC(cls_norm, "cls.norm.weight", EMBD),
     MAT_WB(cls_output, "cls.output", ANY, EMBD),
+    VEC(rope_freqs, "rope_freqs.weight", ROT),
+    VEC(rope_factors_short, "rope_factors_short.weight", ROT),
+    VEC(rope_factors_long, "rope_factors_long.weight", ROT),
 };
 #undef OF
 
 #define OF st_layer
 static const entry per_layer[] = {
     VEC_WB(attn_norm, "blk.%u.attn_norm", EMBD),
+    VEC_WB(attn_norm_2, "blk.%u.attn_norm_2", EMBD),
     MAT_WB(attn_q, "blk.%u.attn_q", QW, EMBD),
     MAT_WB(attn_k, "blk.%u.attn_k", KW, EMBD),
     MAT_WB(attn_v, "blk.%u.attn_v", VW, EMBD),
     MAT_WB(attn_qkv, "blk.%u.attn_qkv", QKVW, EMBD),
-    VEC(attn_q_norm, "blk.%u.attn_q_norm.weight", HEAD),
-    VEC(attn_k_norm, "blk.%u.attn_k_norm.weight", HEAD),
+    VEC_WB(attn_q_norm, "blk.%u.attn_q_norm", QNORM),
+    VEC_WB(attn_k_norm, "blk.%u.attn_k_norm", KNORM),
+    MAT(attn_rel_b, "blk.%u.attn_rel_b.weight", ANY, HEADS),
     MAT_WB(attn_output, "blk.%u.attn_output", EMBD, OW),
+    MAT(attn_output, "blk.%u.attn_o.weight", EMBD, OW), /* T5's name for it */
     VEC_WB(attn_output_norm, "blk.%u.attn_output_norm", EMBD),
     VEC(post_attention_norm, "blk.%u.post_attention_norm.weight", EMBD),
     VEC_WB(ffn_norm, "blk.%u.ffn_norm", EMBD),
@@ -67,10 +88,19 @@ static const entry per_layer[] = {
     MAT_WB(ffn_down, "blk.%u.ffn_down", EMBD, FF),
     VEC_WB(layer_output_norm, "blk.%u.layer_output_norm", EMBD),
     VEC(post_ffw_norm, "blk.%u.post_ffw_norm.weight", EMBD),
+    MAT(ffn_gate_inp, "blk.%u.ffn_gate_inp.weight", EXPERTS, EMBD),
+    EXP(ffn_gate_exps, "blk.%u.ffn_gate_exps.weight", FF_EXPERT, EMBD),
+    EXP(ffn_up_exps, "blk.%u.ffn_up_exps.weight", FF_EXPERT, EMBD),
+    EXP(ffn_down_exps, "blk.%u.ffn_down_exps.weight", EMBD, FF_EXPERT),
+    MAT(ffn_gate_inp_shexp, "blk.%u.ffn_gate_inp_shexp.weight", ONE, EMBD),
+    MAT(ffn_gate_shexp, "blk.%u.ffn_gate_shexp.weight", FF_SHARED, EMBD),
+    MAT(ffn_up_shexp, "blk.%u.ffn_up_shexp.weight", FF_SHARED, EMBD),
+    MAT(ffn_down_shexp, "blk.%u.ffn_down_shexp.weight", EMBD, FF_SHARED),
 };
 #undef OF
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
+#define NAME_LEN 96
 
 typedef struct binder {
     const st_gguf *g;
@@ -95,7 +125,14 @@ static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
     case VW: *want = v; break;
     case QKVW: *want = q + k + v; break;
     case OW: *want = (uint64_t)c->n_head * c->d_head_v; break;
-    case HEAD: *want = c->d_head_k; break;
+    case QNORM: *want = have == q ? q : c->d_head_k; break;
+    case KNORM: *want = have == k ? k : c->d_head_k; break;
+    case ROT: *want = c->n_rot / 2; break;
+    case HEADS: *want = c->n_head; break;
+    case EXPERTS: *want = c->n_expert; break;
+    case FF_EXPERT: *want = c->n_ff_expert; break;
+    case FF_SHARED: *want = c->n_ff_shared; break;
+    case ONE: *want = 1; break;
     case FF: *want = c->n_ff; break;
     case FF_GLU: *want = have == 2 * (uint64_t)c->n_ff ? have : c->n_ff; break;
     case VOCAB: *want = b->w->n_vocab ? b->w->n_vocab : have; break;
@@ -105,24 +142,36 @@ static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
     return have == *want;
 }
 
+/* "[n, k]" of what is there and what is wanted; the file's order is the other way round. */
+static int bad_shape(const binder *b, const st_gguf_tensor *t, uint32_t n_dims, const uint64_t *want)
+{
+    char name[ST_STR_PRINT], have[100] = "", need[100] = "";
+    size_t h = 0, w = 0;
+    for (uint32_t i = t->n_dims; i-- > 0 && h < sizeof have - 24;)
+        h += (size_t)snprintf(have + h, sizeof have - h, "%llu%s", (unsigned long long)t->dims[i], i ? ", " : "");
+    for (uint32_t i = n_dims; i-- > 0 && w < sizeof need - 24;)
+        w += (size_t)snprintf(need + w, sizeof need - w, "%llu%s", (unsigned long long)want[i], i ? ", " : "");
+    ST_FAIL(b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%s' is [%s], want [%s]", b->g->name, st_str_print(t->name, name), have,
+            need);
+}
+
 static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
 {
-    uint32_t dims = e->vector ? 1 : 2;
-    /* Trailing dims of 1 are often dropped or added: a vector may be stored as [n, 1], a matrix of one row as [k]. */
-    bool flat = true;
-    for (uint32_t i = dims; i < ST_GGUF_MAX_DIMS; i++) flat = flat && t->dims[i] == 1;
-    ST_FAIL_IF(!flat, b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%.*s' has %u dims, want %u", b->g->name, ST_STR(t->name),
-               t->n_dims, dims);
-    uint64_t have_n = e->vector ? t->dims[0] : t->dims[1], want_n = 0, have_k = e->vector ? 0 : t->dims[0], want_k = 0;
-    bool ok = dim_ok(b, e->n, have_n, &want_n);
-    if (!e->vector) ok = dim_ok(b, e->k, have_k, &want_k) && ok;
-    if (ok) return STRATA_OK;
-    if (e->vector)
-        ST_FAIL(b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%.*s' is [%llu], want [%llu]", b->g->name, ST_STR(t->name),
-                (unsigned long long)have_n, (unsigned long long)want_n);
-    ST_FAIL(b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%.*s' is [%llu, %llu], want [%llu, %llu]", b->g->name,
-            ST_STR(t->name), (unsigned long long)have_n, (unsigned long long)have_k, (unsigned long long)want_n,
-            (unsigned long long)want_k);
+    uint64_t want[3] = {0, 0, 0};
+    if (e->form == VECTOR) {
+        uint64_t n = 1;
+        for (uint32_t i = 0; i < t->n_dims; i++) n *= t->dims[i];
+        bool ok = dim_ok(b, e->n, n, &want[0]) && n <= UINT32_MAX;
+        /* [n, heads] is a vector of each head; any other second dimension is a mistake. */
+        bool flat = t->n_dims == 1 || e->n == QNORM || e->n == KNORM || t->dims[0] == n;
+        return ok && flat ? STRATA_OK : bad_shape(b, t, 1, want);
+    }
+    uint32_t n_dims = e->form == EXPERT ? 3 : 2;
+    bool ok = dim_ok(b, e->n, t->dims[1], &want[1]);
+    ok = dim_ok(b, e->k, t->dims[0], &want[0]) && ok;
+    want[2] = b->c->n_expert;
+    ok = ok && (e->form == EXPERT ? t->dims[2] == want[2] : t->dims[2] == 1) && t->dims[3] == 1;
+    return ok ? STRATA_OK : bad_shape(b, t, n_dims, want);
 }
 
 static int check_type(const binder *b, const st_gguf_tensor *t)
@@ -131,39 +180,44 @@ static int check_type(const binder *b, const st_gguf_tensor *t)
     const char *name = "unknown";
     uint32_t block, bytes;
     st_quant_geometry(t->type, &name, &block, &bytes);
-    ST_FAIL(b->err, STRATA_UNSUPPORTED_TYPE, "%s: tensor '%.*s' has type %s (%u), which is not supported; supported: %s",
-            b->g->name, ST_STR(t->name), name, t->type, st_quant_supported());
+    char seen[ST_STR_PRINT];
+    ST_FAIL(b->err, STRATA_UNSUPPORTED_TYPE, "%s: tensor '%s' has type %s (%u), not supported; supported: %s", b->g->name,
+            st_str_print(t->name, seen), name, t->type, st_quant_supported());
 }
 
 static int bind_vector(binder *b, const st_gguf_tensor *t, st_vec *out)
 {
     st_weights *w = b->w;
     const st_quant *q = st_quant_get(t->type);
-    ST_FAIL_IF(q->group, b->err, STRATA_UNSUPPORTED_TYPE, "%s: vector '%.*s' has type %s, want F32, F16 or BF16",
-               b->g->name, ST_STR(t->name), q->name);
-    out->n = (uint32_t)t->dims[0];
+    char name[ST_STR_PRINT];
+    ST_FAIL_IF(q->group, b->err, STRATA_UNSUPPORTED_TYPE, "%s: vector '%s' has type %s, want F32, F16 or BF16", b->g->name,
+               st_str_print(t->name, name), q->name);
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < t->n_dims; i++) n *= t->dims[i];
+    out->n = (uint32_t)n;
     if (t->type == ST_F32 && (uintptr_t)t->data % sizeof(float) == 0) {
         out->v = (const float *)(const void *)t->data;
         return STRATA_OK;
     }
     bool room = st_grow(w->mem, &w->copies, &w->cap_copies, w->n_copies + 1, w->n_copies, sizeof *w->copies);
     float *v = room ? st_alloc(w->mem, out->n, sizeof *v) : NULL;
-    ST_FAIL_IF(!v, b->err, STRATA_NO_MEMORY, "%s: no memory for tensor '%.*s'", b->g->name, ST_STR(t->name));
+    ST_FAIL_IF(!v, b->err, STRATA_NO_MEMORY, "%s: no memory for tensor '%s'", b->g->name, st_str_print(t->name, name));
     w->copies[w->n_copies++] = v;
     q->dequant(t->data, v, out->n);
     out->v = v;
     return STRATA_OK;
 }
 
-#define NAME_LEN 96
-static const char *name_of(const entry *e, uint32_t layer, char *buf)
+/* The file's name of an entry, in out [NAME_LEN]. */
+static const char *spell(const binder *b, const entry *e, uint32_t layer, char *out)
 {
-    const char *mark = strchr(e->name, '%');
+    const char *mark = strchr(e->name, '%'), *prefix = b->c->arch->tensor_prefix;
+    bool prefixed = prefix && (mark || strncmp(e->name, "output_norm", 11) == 0);
     if (mark)
-        snprintf(buf, NAME_LEN, "%.*s%u%s", (int)(mark - e->name), e->name, layer, mark + 2);
+        snprintf(out, NAME_LEN, "%s%.*s%u%s", prefixed ? prefix : "", (int)(mark - e->name), e->name, layer, mark + 2);
     else
-        snprintf(buf, NAME_LEN, "%s", e->name);
-    return buf;
+        snprintf(out, NAME_LEN, "%s%s", prefixed ? prefix : "", e->name);
+    return out;
 }
 
 static void log_tensor(const st_log *log, const char *name, const st_gguf_tensor *t, bool vector)
@@ -181,16 +235,16 @@ static int bind(binder *b, const entry *table, size_t n, uint32_t layer, void *b
     for (size_t i = 0; i < n; i++) {
         const entry *e = &table[i];
         char name[NAME_LEN];
-        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, name_of(e, layer, name));
+        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, spell(b, e, layer, name));
         if (!t) continue;
         b->used[t - b->g->tensors] = 1;
         ST_TRY(check_shape(b, t, e));
         ST_TRY(check_type(b, t));
-        if (e->vector)
+        if (e->form == VECTOR)
             ST_TRY(bind_vector(b, t, (st_vec *)(void *)((uint8_t *)base + e->offset)));
         else
             *(st_mat *)(void *)((uint8_t *)base + e->offset) = t;
-        log_tensor(b->log, name, t, e->vector);
+        log_tensor(b->log, name, t, e->form == VECTOR);
     }
     return STRATA_OK;
 }
@@ -198,7 +252,7 @@ static int bind(binder *b, const entry *table, size_t n, uint32_t layer, void *b
 static bool present(const void *base, const entry *e)
 {
     const uint8_t *p = (const uint8_t *)base + e->offset;
-    return e->vector ? ((const st_vec *)(const void *)p)->v != NULL : *(const st_mat *)(const void *)p != NULL;
+    return e->form == VECTOR ? ((const st_vec *)(const void *)p)->v != NULL : *(const st_mat *)(const void *)p != NULL;
 }
 
 static int need(const binder *b, bool have, const char *what, uint32_t layer)
@@ -220,11 +274,16 @@ static int check_layer(const binder *b, uint32_t il)
     bool split = l->attn_q && l->attn_k && l->attn_v;
     ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
     ST_TRY(need(b, l->attn_output, "attn_output", il));
-    ST_TRY(need(b, l->ffn_up, "ffn_up", il));
-    ST_TRY(need(b, l->ffn_down, "ffn_down", il));
+    bool experts = l->ffn_gate_inp && l->ffn_gate_exps && l->ffn_up_exps && l->ffn_down_exps;
+    ST_TRY(need(b, l->ffn_up || experts, "ffn_up, nor the tensors of experts", il));
+    ST_TRY(need(b, l->ffn_down || experts, "ffn_down", il));
+    bool shared = l->ffn_gate_shexp || l->ffn_up_shexp || l->ffn_down_shexp || l->ffn_gate_inp_shexp;
+    ST_TRY(need(b, !shared || (l->ffn_gate_shexp && l->ffn_up_shexp && l->ffn_down_shexp), "whole shared expert", il));
     ST_TRY(need(b, l->attn_norm_w.v || l->attn_output_norm_w.v || l->post_attention_norm.v || first_normed(b, il),
                 "norm around attention", il));
-    return need(b, l->ffn_norm_w.v || l->layer_output_norm_w.v || l->post_ffw_norm.v, "norm around its FFN", il);
+    /* Without a norm of its own the FFN reads attention's: a parallel residual. */
+    return need(b, l->ffn_norm_w.v || l->layer_output_norm_w.v || l->post_ffw_norm.v || l->attn_norm_w.v,
+                "norm around its FFN", il);
 }
 
 /* And like the other layers: a file that lost one norm would run, and give other vectors. */
@@ -234,10 +293,11 @@ static int check_alike(const binder *b, uint32_t il)
     for (size_t i = 0; i < COUNT(per_layer); i++) {
         const entry *e = &per_layer[i];
         if (first_normed(b, il) && e->offset == offsetof(st_layer, attn_norm_w)) continue;
+        if (e->offset == offsetof(st_layer, attn_rel_b)) continue; /* T5's table stands in the first layer only */
         bool here = present(&b->w->layers[il], e), there = present(&b->w->layers[last], e);
         char name[NAME_LEN];
         ST_FAIL_IF(here != there, b->err, STRATA_CORRUPT_MODEL, "%s: no tensor '%s', which layer %u has", b->g->name,
-                   name_of(e, here ? last : il, name), here ? il : last);
+                   spell(b, e, here ? last : il, name), here ? il : last);
     }
     return STRATA_OK;
 }
@@ -246,29 +306,58 @@ static int check_alike(const binder *b, uint32_t il)
 static int check_globals(const binder *b)
 {
     const st_weights *w = b->w;
+    const st_arch *a = b->c->arch;
     const st_layer *last = &w->layers[b->c->n_layer - 1];
-    bool pre = last->attn_norm_w.v != NULL, biased = last->attn_norm_b.v || last->attn_output_norm_b.v;
+    bool pre = last->attn_norm_w.v != NULL, post = last->attn_output_norm_w.v != NULL,
+         biased = last->attn_norm_b.v || last->attn_output_norm_b.v;
+    bool positions = a->rope != ST_ROPE_NONE || a->relative_bias || a->alibi;
     const struct {
         bool missing;
-        const char *name;
+        const char *prefix, *name;
     } rules[] = {
-        {b->c->arch->rope == ST_ROPE_NONE && !w->position_embd, "position_embd.weight"},
-        {pre && !w->output_norm_w.v, "output_norm.weight"},
-        {!pre && !w->token_embd_norm_w.v, "token_embd_norm.weight"},
-        {biased && w->output_norm_w.v && !w->output_norm_b.v, "output_norm.bias"},
-        {biased && w->token_embd_norm_w.v && !w->token_embd_norm_b.v, "token_embd_norm.bias"},
+        {!positions && !w->position_embd, NULL, "position_embd.weight"},
+        {pre && !w->output_norm_w.v, a->tensor_prefix, "output_norm.weight"},
+        {post && !w->token_embd_norm_w.v, NULL, "token_embd_norm.weight"},
+        {biased && w->output_norm_w.v && !w->output_norm_b.v, a->tensor_prefix, "output_norm.bias"},
+        {biased && w->token_embd_norm_w.v && !w->token_embd_norm_b.v, NULL, "token_embd_norm.bias"},
     };
     for (size_t i = 0; i < COUNT(rules); i++)
-        ST_FAIL_IF(rules[i].missing, b->err, STRATA_CORRUPT_MODEL, "%s: no tensor '%s'", b->g->name, rules[i].name);
+        ST_FAIL_IF(rules[i].missing, b->err, STRATA_CORRUPT_MODEL, "%s: no tensor '%s%s'", b->g->name,
+                   rules[i].prefix ? rules[i].prefix : "", rules[i].name);
+    return STRATA_OK;
+}
+
+/* Facts that span tensors. */
+static int check_special(binder *b)
+{
+    st_weights *w = b->w;
+    const st_config *c = b->c;
+    ST_FAIL_IF(c->arch->relative_bias && !w->layers[0].attn_rel_b, b->err, STRATA_CORRUPT_MODEL,
+               "%s: no tensor '%sblk.0.attn_rel_b.weight'", b->g->name, c->arch->tensor_prefix ? c->arch->tensor_prefix : "");
+    ST_FAIL_IF((w->rope_factors_short.v == NULL) != (w->rope_factors_long.v == NULL), b->err, STRATA_CORRUPT_MODEL,
+               "%s: only one of rope_factors_short and rope_factors_long is there", b->g->name);
+    ST_FAIL_IF(w->layers[0].attn_norm_2_w.v && !c->arch->swapped_norms, b->err, STRATA_UNSUPPORTED_OP,
+               "%s: tensor 'blk.0.attn_norm_2.weight' is not supported for architecture '%s'", b->g->name, c->arch->name);
+    uint32_t q = c->n_head * c->d_head_k;
+    for (uint32_t il = 0; il < c->n_layer; il++) {
+        st_layer *l = &w->layers[il];
+        /* [d, n_head] is a norm of each head, with its own weights; [n_head*d] is one norm of the row. The two differ in the
+         * file's dims only. */
+        char name[NAME_LEN];
+        snprintf(name, sizeof name, "blk.%u.attn_q_norm.weight", il);
+        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, name);
+        l->qk_norm_row = t && t->n_dims == 1 && t->dims[0] == q && c->n_head > 1;
+    }
     return STRATA_OK;
 }
 
 static int check_used(const binder *b)
 {
+    char name[ST_STR_PRINT];
     for (size_t i = 0; i < b->g->n_tensors; i++)
         ST_FAIL_IF(!b->used[i], b->err, STRATA_UNSUPPORTED_OP,
-                   "%s: tensor '%.*s' is not known for architecture '%s': the model needs more than this version does",
-                   b->g->name, ST_STR(b->g->tensors[i].name), b->c->arch->name);
+                   "%s: tensor '%s' is not known for architecture '%s': the model needs more than this version does",
+                   b->g->name, st_str_print(b->g->tensors[i].name, name), b->c->arch->name);
     return STRATA_OK;
 }
 
@@ -287,6 +376,7 @@ static int bind_all(binder *b)
     for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(check_layer(b, il));
     for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(check_alike(b, il));
     ST_TRY(check_globals(b));
+    ST_TRY(check_special(b));
     return check_used(b);
 }
 

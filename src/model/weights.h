@@ -19,13 +19,17 @@ typedef struct st_vec {
 } st_vec;
 
 typedef struct st_layer {
-    st_vec attn_norm_w, attn_norm_b; /* [n_embd] before attention */
+    st_vec attn_norm_w, attn_norm_b;     /* [n_embd] before attention */
+    st_vec attn_norm_2_w, attn_norm_2_b; /* [n_embd] a second norm of the same stream (falcon-40b) */
     st_mat attn_q;                   /* [n_head*d_head_k, n_embd] */
     st_mat attn_k;                   /* [n_head_kv*d_head_k, n_embd] */
     st_mat attn_v;                   /* [n_head_kv*d_head_v, n_embd] */
     st_mat attn_qkv;                 /* the three above each other, instead of them */
     st_vec attn_q_b, attn_k_b, attn_v_b, attn_qkv_b;
-    st_vec attn_q_norm, attn_k_norm; /* [d_head_k] of each head */
+    st_vec attn_q_norm_w, attn_k_norm_w; /* [d_head_k] for every head, [n_head*d_head_k] of a head each or of the row */
+    st_vec attn_q_norm_b, attn_k_norm_b;
+    bool qk_norm_row;  /* the norm is over the whole row, not over a head */
+    st_mat attn_rel_b; /* [n_buckets, n_head] bias by distance, for all layers (T5) */
     st_mat attn_output;              /* [n_embd, n_head*d_head_v] */
     st_vec attn_output_b;
     st_vec attn_output_norm_w, attn_output_norm_b; /* [n_embd] of the sum after attention (post-norm) */
@@ -36,6 +40,12 @@ typedef struct st_layer {
     st_vec ffn_gate_b, ffn_up_b, ffn_down_b;
     st_vec layer_output_norm_w, layer_output_norm_b; /* [n_embd] of the sum after the FFN (post-norm) */
     st_vec post_ffw_norm;                            /* [n_embd] of the branch before it is added (sandwich) */
+    st_mat ffn_gate_inp;                             /* [n_expert, n_embd] router */
+    st_mat ffn_gate_exps, ffn_up_exps;               /* [n_expert][n_ff_expert, n_embd] */
+    st_mat ffn_down_exps;                            /* [n_expert][n_embd, n_ff_expert] */
+    st_mat ffn_gate_inp_shexp;                       /* [1, n_embd] gate of the shared expert */
+    st_mat ffn_gate_shexp, ffn_up_shexp;             /* [n_ff_shared, n_embd] */
+    st_mat ffn_down_shexp;                           /* [n_embd, n_ff_shared] */
 } st_layer;
 
 typedef struct st_weights {
@@ -49,8 +59,11 @@ typedef struct st_weights {
     st_mat dense_2, dense_3; /* [dense, n_embd], [n_embd_out, dense]: after pooling */
     st_mat cls;              /* [n_embd, n_embd]: dense layer of a classification head */
     st_vec cls_b;
+    st_vec cls_norm;
     st_mat cls_output; /* [n_labels, n_embd] */
     st_vec cls_output_b;
+    st_vec rope_freqs;                      /* [n_rot/2] divisors of the frequencies (llama3) */
+    st_vec rope_factors_short, rope_factors_long; /* [n_rot/2] the same, by length of the sequence (LongRoPE) */
     st_layer *layers; /* [n_layer] */
     uint32_t n_vocab, n_types;
     void **copies; /* vectors that the file does not hold as aligned float32 */

@@ -95,7 +95,11 @@ int st_embed_check(const strata_model *m, const strata_embed_opts *o, uint32_t *
                o->deadline_ms);
     bool tokens = o->pooling == STRATA_POOLING_NONE;
     int pooling;
-    if (!tokens) ST_TRY(st_engine_pooling(m, o->pooling, &pooling, err));
+    if (!tokens) {
+        ST_TRY(st_engine_pooling(m, o->pooling, &pooling, err));
+        ST_FAIL_IF(pooling == STRATA_POOLING_RANK, err, STRATA_UNSUPPORTED_OP,
+                   "%s: a ranking model: use strata_rank, or ask for mean, cls or last", m->path);
+    }
     uint32_t width = tokens ? m->config.n_embd : m->plan.n_embd_out;
     ST_FAIL_IF(o->dims > width, err, STRATA_INVALID_ARG, "dims: %u, but the model has %u", o->dims, width);
     *dims = o->dims ? o->dims : width;

@@ -153,8 +153,8 @@ int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_err
     case STRATA_POOLING_NONE:
         ST_FAIL(err, STRATA_UNSUPPORTED_OP, "%s: the model has no pooling of its own; ask for mean, cls or last", m->path);
     case STRATA_POOLING_RANK:
-        ST_FAIL(err, STRATA_UNSUPPORTED_OP, "%s: a ranking model: its scores are not supported yet; ask for mean, cls or last",
-                m->path);
+        ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP, "%s: the model has no classification head", m->path);
+        return STRATA_OK;
     default: ST_FAIL(err, STRATA_INVALID_ARG, "pooling: no such value as %d", asked);
     }
 }

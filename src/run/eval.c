@@ -34,7 +34,7 @@ int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, i
     case STRATA_EVAL_POOLED:
         ST_TRY(st_engine_pooling(m, pooling, &pool, err));
         *rows = 1;
-        *cols = m->plan.n_embd_out;
+        *cols = pool == STRATA_POOLING_RANK ? m->plan.n_labels : m->plan.n_embd_out;
         break;
     default: ST_FAIL(err, STRATA_INVALID_ARG, "what: no such value as %d", what);
     }

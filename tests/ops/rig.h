@@ -17,6 +17,8 @@ typedef struct rig {
     st_mem mem;
     st_arch arch;
     st_config config;
+    st_layer layer;
+    st_weights weights;
     st_op ops[4];
     st_plan plan;
     st_file file;
@@ -36,7 +38,8 @@ static inline rig *rig_new(const char *level, int precision)
     r->level = level;
     r->precision = precision;
     r->config = (st_config){.arch = &r->arch, .n_layer = 1, .n_head = 1, .n_head_kv = 1, .d_head_k = 16, .d_head_v = 16};
-    r->plan = (st_plan){.config = &r->config, .ops = r->ops, .mem = &r->mem};
+    r->weights.layers = &r->layer;
+    r->plan = (st_plan){.config = &r->config, .weights = &r->weights, .ops = r->ops, .mem = &r->mem};
     return r;
 }
 

@@ -148,6 +148,15 @@ static void test_texts_apart(void **state)
 
 /* ---- rotation ---- */
 
+/* Angles of a base, with positions stretched by a factor. */
+static st_rope scaled(float base, float factor)
+{
+    return (st_rope){.base = base,
+                     .scaling = factor == 1 ? ST_ROPE_SCALING_NONE : ST_ROPE_SCALING_LINEAR,
+                     .factor = factor,
+                     .attn_factor = 1};
+}
+
 static rig *rope_rig(const char *level, st_rope_kind kind, uint32_t d, uint32_t n_rot, st_rope rope, uint32_t len)
 {
     static uint32_t starts[2];
@@ -182,7 +191,7 @@ static void test_rope(void **state)
                 snprintf(at, sizeof at, "%u.%u.%g.%g", d, n_rot, (double)cases[c].base, (double)cases[c].factor);
                 snprintf(what, sizeof what, "%s rope %s %s", level, at, neox ? "neox" : "norm");
                 st_rope_kind kind = neox ? ST_ROPE_NEOX : ST_ROPE_NORM;
-                rig *r = rope_rig(level, kind, d, n_rot, (st_rope){cases[c].base, cases[c].factor}, len);
+                rig *r = rope_rig(level, kind, d, n_rot, scaled(cases[c].base, cases[c].factor), len);
                 const array *x = GET(&v, "%s.x", at), *want = GET(&v, "%s.%s", at, neox ? "neox" : "norm");
                 float *q = r->env.slots->f[ST_SLOT_QKV];
                 size_t ld = r->env.slots->ld[ST_SLOT_QKV];
@@ -224,7 +233,7 @@ static void test_qk_norm(void **state)
         r->arch.rope = ST_ROPE_NEOX;
         r->config.n_head = 2;
         r->config.d_head_k = r->config.d_head_v = r->config.n_rot = d;
-        r->config.rope[0] = (st_rope){1e4f, 1};
+        r->config.rope[0] = scaled(1e4f, 1);
         r->plan.width[ST_SLOT_QKV] = 4 * d;
         rig_open(r, starts, 1);
         float *q = r->env.slots->f[ST_SLOT_QKV];

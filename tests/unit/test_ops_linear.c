@@ -23,7 +23,7 @@ static rig *product(const char *level, int precision, const st_gguf_tensor *m, c
     r->plan.width[ST_SLOT_N] = k;
     r->plan.width[ST_SLOT_Y] = n;
     st_op op = {.kind = ST_OP_LINEAR, .in = ST_SLOT_N, .out = ST_SLOT_Y};
-    op.linear = (st_op_linear){.k = k, .n = n, .n_parts = 1, .exact = exact};
+    op.linear = (st_op_linear){.k = k, .n = n, .n_parts = 1, .exact = exact, .scale = 1};
     op.linear.parts[0] = (st_part){.m = m, .n = n, .planes = planes, .bias = bias};
     uint32_t index = rig_op(r, op);
     rig_open(r, starts, 1);
@@ -100,7 +100,7 @@ static void test_parts(void **state)
         r->plan.width[ST_SLOT_N] = k;
         r->plan.width[ST_SLOT_QKV] = n;
         st_op op = {.kind = ST_OP_LINEAR, .in = ST_SLOT_N, .out = ST_SLOT_QKV};
-        op.linear = (st_op_linear){.k = k, .n = n, .n_parts = 3};
+        op.linear = (st_op_linear){.k = k, .n = n, .n_parts = 3, .scale = 1};
         static const uint32_t rows[] = {0, 21, 28, 40};
         for (uint32_t i = 0; i < 3; i++)
             op.linear.parts[i] = (st_part){.m = &m,
@@ -143,7 +143,7 @@ static void test_gated(void **state)
                 r->plan.width[ST_SLOT_N] = k;
                 r->plan.width[ST_SLOT_H] = n;
                 st_op op = {.kind = ST_OP_LINEAR, .in = ST_SLOT_N, .out = ST_SLOT_H};
-                op.linear = (st_op_linear){.k = k, .n = n, .n_parts = glu ? 2 : 1, .act = acts[a], .glu = glu != 0};
+                op.linear = (st_op_linear){.k = k, .n = n, .n_parts = glu ? 2 : 1, .act = acts[a], .glu = glu != 0, .scale = 1};
                 op.linear.parts[0] = (st_part){.m = &m, .n = n, .planes = 1};
                 op.linear.parts[1] = (st_part){.m = &m, .row = n, .n = n, .planes = 1};
                 uint32_t index = rig_op(r, op);

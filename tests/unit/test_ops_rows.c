@@ -61,7 +61,8 @@ static void test_resid(void **state)
     (void)state;
     vectors v = vectors_read("rest");
     st_norm layer = {.kind = ST_NORM_LAYER, .w = {GET(&v, "w")->f, N}, .b = {GET(&v, "b")->f, N}, .eps = 1e-3f};
-    st_op_resid pre = {.next = rms(&v, 1)}, post = {.sum = layer}, sandwich = {.branch = rms(&v, 0), .next = rms(&v, 1)};
+    st_op_resid pre = {.next = rms(&v, 1), .scale = 1}, post = {.sum = layer, .scale = 1},
+                sandwich = {.branch = rms(&v, 0), .next = rms(&v, 1), .scale = 1};
     EACH_LEVEL(level)
     {
         rig *r = rows_rig(level, &v);
@@ -83,7 +84,8 @@ static void test_resid(void **state)
 #undef RUN
         rig_put(r, ST_SLOT_X, GET(&v, "resid.pre.x")->f, ROWS, N);
         st_norm next = rms(&v, 1);
-        st_run_norm(&r->env, &next);
+        for (uint32_t i = 0; i < ROWS; i++)
+            st_env_write_n(&r->env, ST_SLOT_N, i, &next, r->env.slots->f[ST_SLOT_X] + i * r->env.slots->ld[ST_SLOT_X]);
         rig_close_to(r, ST_SLOT_N, "norm", GET(&v, "resid.pre.n"), 1e-6);
         rig_close(r);
     }
@@ -99,13 +101,13 @@ static void test_pool(void **state)
         rig *r = rows_rig(level, &v);
         rig_put(r, ST_SLOT_N, GET(&v, "resid.x")->f, ROWS, N);
         r->batch.pooling = STRATA_POOLING_MEAN;
-        st_run_pool(&r->env);
+        st_run_pool(&r->env, &(st_op_pool){STRATA_POOLING_DEFAULT});
         rig_close_to(r, ST_SLOT_P, "mean", GET(&v, "pool.mean"), 1e-6);
         r->batch.pooling = STRATA_POOLING_CLS;
-        st_run_pool(&r->env);
+        st_run_pool(&r->env, &(st_op_pool){STRATA_POOLING_DEFAULT});
         rig_close_to(r, ST_SLOT_P, "cls", GET(&v, "pool.cls"), 0);
         r->batch.pooling = STRATA_POOLING_LAST;
-        st_run_pool(&r->env);
+        st_run_pool(&r->env, &(st_op_pool){STRATA_POOLING_DEFAULT});
         rig_close_to(r, ST_SLOT_P, "last", GET(&v, "pool.last"), 0);
         rig_close(r);
     }

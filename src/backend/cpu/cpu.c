@@ -58,6 +58,25 @@ static uint64_t packed_bytes(const st_exec *e)
     return e->blob_bytes;
 }
 
+static void want(st_state *s, st_slot slot, const st_packed *p, uint32_t planes, bool exact)
+{
+    if (exact || s->precision == STRATA_PRECISION_F32 || p->kind != ST_PACK_I8)
+        s->form[slot] |= ST_FORM_FLOAT;
+    else
+        s->form[slot] |= planes == 2 ? ST_FORM_HI | ST_FORM_LO : ST_FORM_HI;
+}
+
+static void want_moe(st_state *s, const st_op *op, const st_packed *packed)
+{
+    for (uint32_t i = 0; i < ST_OP_PARTS; i++) {
+        const st_part *part = &op->moe.parts[i];
+        bool router = i == ST_MOE_ROUTER || i == ST_MOE_SHARED_ROUTER, down = i == ST_MOE_DOWN || i == ST_MOE_SHARED_DOWN;
+        if (!part->m) continue;
+        want(s, down ? ST_SLOT_H : op->in, &packed[i], part->planes, router);
+    }
+    s->form[ST_SLOT_G] |= s->form[op->in]; /* rows are gathered in every form */
+}
+
 /* Which forms the consumers of each slot want, in this precision. */
 static void choose_forms(st_state *s)
 {
@@ -66,15 +85,11 @@ static void choose_forms(st_state *s)
     for (int i = 0; i < ST_SLOT_COUNT; i++) s->form[i] = i == ST_SLOT_H ? 0 : ST_FORM_FLOAT;
     for (uint32_t i = 0; i < p->n_ops; i++) {
         const st_op *op = &p->ops[i];
+        const st_packed *packed = s->exec->packed[i];
+        if (op->kind == ST_OP_MOE) want_moe(s, op, packed);
         if (op->kind != ST_OP_LINEAR) continue;
-        for (uint32_t j = 0; j < op->linear.n_parts; j++) {
-            bool floats = op->linear.exact || s->precision == STRATA_PRECISION_F32 ||
-                          s->exec->packed[i][j].kind != ST_PACK_I8;
-            unsigned form = floats                              ? ST_FORM_FLOAT
-                            : op->linear.parts[j].planes == 2 ? ST_FORM_HI | ST_FORM_LO
-                                                                : ST_FORM_HI;
-            s->form[op->in] |= (uint8_t)form;
-        }
+        for (uint32_t j = 0; j < op->linear.n_parts; j++)
+            want(s, op->in, &packed[j], op->linear.parts[j].planes, op->linear.exact);
     }
     if (s->watch && s->form[ST_SLOT_H] == 0) s->form[ST_SLOT_H] = ST_FORM_FLOAT;
 }
@@ -86,7 +101,7 @@ static void close_state(st_state *s)
     st_pool_close(s->pool);
     for (uint32_t i = 0; s->slots && i < s->n_threads; i++) st_free(mem, s->slots[i].block);
     for (uint32_t i = 0; s->workers && i < s->n_threads; i++) st_free(mem, s->workers[i].block);
-    for (int i = 0; i < 2; i++) st_free(mem, s->rope[i]);
+    for (int i = 0; i < ST_ROPE_TABLES; i++) st_free(mem, s->rope[i]);
     st_free(mem, s->slots);
     st_free(mem, s->workers);
     st_free(mem, s);

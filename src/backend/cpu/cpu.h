@@ -3,7 +3,8 @@
  *   cpu.c      load, open, close: what belongs to the model and what to a caller
  *   pack.c     weights -> panels (kernels.h has the layout)
  *   run.c      a batch -> groups of tokens -> threads; walks the plan
- *   op_*.c     one file a kind of op
+ *   rope.c     angles by position
+ *   op_*.c     one file a kind of op, or the kinds that work on single rows
  *   kernels.c  the table of kernels, k_*.c the levels
  *
  * A group of tokens, cut at text boundaries, has its own slots. When there are enough groups, every thread takes its own
@@ -38,7 +39,7 @@ struct st_exec {
     const st_plan *plan;
     st_mem *mem;
     const st_log *log;
-    st_packed (*packed)[ST_MAX_PARTS]; /* [n_ops] */
+    st_packed (*packed)[ST_OP_PARTS]; /* [n_ops], by st_op_part's index */
     uint8_t *blob;                     /* all panels */
     size_t blob_bytes;
 };
@@ -63,14 +64,20 @@ typedef struct st_worker {
     float *tile[2]; /* [ST_ROW_CHUNK, 32]: outputs of one pair of panels */
     float *panel;   /* [2][ST_K_CHUNK][16]: decoded weights */
     float *row[2];  /* widest row */
+    uint32_t *rows; /* [cap_rows] of a group: rows of an expert; only for mixtures */
     float *scores;  /* attention: [queries * heads, keys] */
     size_t n_scores;
+    float *bias; /* attention by distance: [2 * cap_len] for one head */
+    uint32_t cap_len, cap_rows;
     double *layer_seconds; /* [n_layer + 1], the last for ops outside the layers */
     void *block;
 } st_worker;
 
 #define ST_ROW_CHUNK 256u /* rows that pass one pair of panels at a time */
 #define ST_K_CHUNK 256u   /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
+
+/* Tables by class of layer (st_config.rope), and for each of these by LongRoPE's short or long factors. */
+#define ST_ROPE_TABLES 4
 
 struct st_state {
     const st_exec *exec;
@@ -82,7 +89,7 @@ struct st_state {
     uint8_t form[ST_SLOT_COUNT];     /* ST_FORM_* that some consumer of the slot wants */
     st_slots *slots;                 /* [n_threads] */
     st_worker *workers;              /* [n_threads] */
-    float *rope[2];                  /* [positions][n_rot]: cos, then sin, of n_rot/2 angles */
+    float *rope[ST_ROPE_TABLES];     /* [positions][n_rot]: cos, then sin, of n_rot/2 angles */
     uint32_t rope_len;
     _Atomic int stop;       /* a status that ends the run */
     _Atomic int verdict[2]; /* of a shared group, see go_on */
@@ -122,18 +129,41 @@ static inline void st_env_share(const st_env *e, uint32_t n, uint32_t unit, uint
 void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
                      uint32_t k0);
 
-/* Writes row r of slot N: the norm of x, in every form that is wanted. */
-void st_env_write_n(const st_env *e, uint32_t r, const st_norm *next, const float *x);
+/* Writes row r of slot N or N2: the norm of x, in every form that is wanted. */
+void st_env_write_n(const st_env *e, st_slot slot, uint32_t r, const st_norm *norm, const float *x);
 
 void st_apply_norm(const st_kernels *k, const st_norm *norm, const float *x, uint32_t n, float *y);
 
+/* A product with packed weights: a LINEAR op, or a step of a MOE. */
+typedef struct st_linear_part {
+    const st_packed *packed;
+    uint32_t panel0; /* first panel */
+    uint32_t n;      /* outputs from there */
+    uint32_t col;
+    int planes;
+    const float *bias; /* [n] or NULL */
+} st_linear_part;
+
+typedef struct st_linear {
+    st_slot in, out;
+    uint32_t n_parts;
+    st_linear_part parts[ST_MAX_PARTS];
+    st_act act;
+    bool glu, exact, accumulate;
+    float scale, softcap;
+} st_linear;
+
+/* `rows` rows from slot in to slot out. All threads of the group call it; the caller synchronises. */
+void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows);
+
 void st_run_embed(const st_env *e, const st_op_embed *op);
-void st_run_norm(const st_env *e, const st_norm *norm);
+void st_run_norm(const st_env *e, const st_op *op);
 void st_run_linear(const st_env *e, uint32_t index);
 void st_run_qk(const st_env *e, const st_op_qk *op);
 void st_run_attn(const st_env *e, const st_op_attn *op);
 void st_run_resid(const st_env *e, const st_op_resid *op);
-void st_run_pool(const st_env *e);
+void st_run_moe(const st_env *e, uint32_t index);
+void st_run_pool(const st_env *e, const st_op_pool *op);
 
 /* Grows scratch to groups of `rows` tokens, `seqs` sequences and `len` tokens in one sequence, for the first n_slots groups.
  * Errors: NO_MEMORY. */
@@ -141,6 +171,9 @@ int st_state_reserve(st_state *s, uint32_t n_slots, uint32_t rows, uint32_t seqs
 
 /* Fills the rope tables up to `len` positions. Errors: NO_MEMORY. */
 int st_state_rope(st_state *s, uint32_t len, strata_error *err);
+
+/* The angles of a position in a sequence of `len` tokens: cos [n_rot/2], then sin. */
+const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos);
 
 int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err);
 

@@ -39,7 +39,7 @@ typedef struct side {
 } side;
 
 /* Makes the value of a pointer opaque, so that the addresses made from it are not simplified. */
-#define KEEP(p) __asm__("" : "+r"(p))
+#define KEEP(p) __asm__ volatile("" : "+r"(p))
 
 V16_FN void prepare(side *s, int shape, int planes, int mr, const st_qact *a, size_t row, uint32_t block, uint32_t blocks)
 {
@@ -150,7 +150,9 @@ V16_FN void tile(int shape, int planes, int mr, int nr, const st_qact *a, size_t
             const int8_t *x = hi + 16 * g, *last = x + to_lo;
             if (planes == 2) KEEP(last);
             for (;;) { /* two planes: 128 * hi-dot + lo-dot in the same registers; a loop, since unrolled it spills */
-                dots(q, steps, mr, nr, x, ld, w + 64 * steps * g, panel_bytes);
+                const uint8_t *wg = w + 64 * steps * g;
+                if (planes == 2) KEEP(wg); /* or the weights are all loaded before the loop, and spilt */
+                dots(q, steps, mr, nr, x, ld, wg, panel_bytes);
                 if (planes == 1 || x == last) break;
                 x = last;
                 UNROLL for (int i = 0; i < mr; i++)

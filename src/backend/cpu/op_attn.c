@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/math.h"
+#include "quant/quant.h"
 
 typedef struct attn {
     const st_env *env;
@@ -58,6 +60,47 @@ static void visible(const attn *a, uint32_t i, uint32_t *lo, uint32_t *hi)
     }
 }
 
+/* ALiBi's slope of a head: a geometric series down from 2^(-max/n), and for n that is no power of two a second, finer one
+ * (ALiBi paper, section 3; HF build_alibi_tensor). */
+static float alibi_slope(const st_op_attn *op, uint32_t head)
+{
+    if (!(op->alibi_max > 0)) return 0.0f;
+    uint32_t n = 1;
+    while (n * 2 <= op->n_head) n *= 2;
+    double step = head < n ? -(double)op->alibi_max / n : -(double)op->alibi_max / 2 / n;
+    return (float)st_pow(2.0, step * (head < n ? head + 1 : 2 * (head - n) + 1));
+}
+
+/* T5's bucket of a distance: exact up close, logarithmic up to 128 (HF modeling_t5.py, _relative_position_bucket, with its
+ * float32 roundings). Keys after the query have the upper half of the buckets. */
+static uint32_t t5_bucket(int64_t distance, uint32_t n_buckets)
+{
+    enum { MAX_DISTANCE = 128 };
+    uint32_t half = n_buckets / 2, exact = half / 2, base = distance > 0 ? half : 0;
+    uint64_t n = (uint64_t)(distance < 0 ? -distance : distance);
+    if (n < exact) return base + (uint32_t)n;
+    if (n >= MAX_DISTANCE || exact == 0) return base + half - 1;
+    float at = (float)st_ln((double)n / exact) / (float)st_ln((double)MAX_DISTANCE / exact) * (float)(half - exact);
+    uint32_t bucket = exact + (uint32_t)at;
+    return base + (bucket < half ? bucket : half - 1);
+}
+
+/* The bias of one head for every distance, at worker->bias + distance + len - 1. */
+static void fill_bias(const attn *a, uint32_t head)
+{
+    st_mat m = a->op->rel_bias;
+    const st_quant *q = st_quant_get(m->type);
+    st_worker *w = a->env->worker;
+    int64_t len = a->len;
+    uint32_t have = UINT32_MAX;
+    for (int64_t d = 1 - len; d < len; d++) {
+        uint32_t bucket = t5_bucket(d, (uint32_t)m->dims[1]);
+        if (bucket != have) q->dequant(m->data + (size_t)bucket * st_mat_row_bytes(m), w->row[0], (size_t)m->dims[0]);
+        have = bucket;
+        w->bias[d + len - 1] = w->row[0][head];
+    }
+}
+
 /* Queries [q0, q1) against their keys -> A. */
 static void run_block(const attn *a, uint32_t q0, uint32_t q1)
 {
@@ -77,11 +120,15 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
         float *sg = s + (size_t)g * n_q * n;
         float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
                      (a->kv * a->group + g) * op->d_head_v;
-        float sums[ST_ROW_CHUNK];
+        float sums[ST_ROW_CHUNK], slope = alibi_slope(op, a->kv * a->group + g);
+        if (op->rel_bias) fill_bias(a, a->kv * a->group + g);
         for (uint32_t i = 0; i < n_q; i++) {
-            uint32_t from, to;
-            visible(a, q0 + i, &from, &to);
-            sums[i] = e->k->softmax(sg + (size_t)i * n, n, from - lo, to - lo, op->scale, 0.0f, 0.0f, 0);
+            uint32_t from, to, q = q0 + i;
+            float *row = sg + (size_t)i * n;
+            visible(a, q, &from, &to);
+            /* Models with a relative bias have a scale of 1, so it may be added before the softmax scales. */
+            if (op->rel_bias) e->k->add_scaled(e->worker->bias + (a->len - 1 - q + from), 1.0f, row + (from - lo), to - from);
+            sums[i] = e->k->softmax(row, n, from - lo, to - lo, op->scale, op->softcap, slope, (int64_t)q - lo);
         }
         size_t ld = e->slots->ld[ST_SLOT_A];
         bool direct = a->ldv == op->d_head_v; /* whole panels of values: no column past the head is written */

@@ -11,16 +11,9 @@
 /* Rows per thread from which a shared op is split by rows: below, splitting by panels reads the weights once. */
 #define ROWS_PER_THREAD 64u
 
-typedef struct linear {
-    const st_env *env;
-    const st_op *op;
-    const st_packed *packed; /* [n_parts] */
-    bool floats[ST_MAX_PARTS];
-} linear;
-
-static bool part_in_float(const st_state *s, const st_op_linear *op, const st_packed *p)
+static bool in_float(const st_env *e, const st_linear *l, const st_packed *p)
 {
-    return op->exact || s->precision == STRATA_PRECISION_F32 || p->kind != ST_PACK_I8;
+    return l->exact || e->state->precision == STRATA_PRECISION_F32 || p->kind != ST_PACK_I8;
 }
 
 /* k rows from k0 on of a panel, as floats; either where they are or decoded into dst. */
@@ -36,11 +29,10 @@ static const float *decode(const st_kernels *k, const st_packed *p, uint32_t pan
     return dst;
 }
 
-static void gemm_floats(const linear *l, const st_packed *p, uint32_t panel, uint32_t np, uint32_t r0, uint32_t rows,
-                        float *tile)
+static void gemm_floats(const st_env *e, const st_linear *l, const st_packed *p, uint32_t panel, uint32_t np, uint32_t r0,
+                        uint32_t rows, float *tile)
 {
-    const st_env *e = l->env;
-    const float *x = e->slots->f[l->op->in] + (size_t)r0 * e->slots->ld[l->op->in];
+    const float *x = e->slots->f[l->in] + (size_t)r0 * e->slots->ld[l->in];
     for (uint32_t k0 = 0; k0 < p->k; k0 += ST_K_CHUNK) {
         uint32_t n = p->k - k0 < ST_K_CHUNK ? p->k - k0 : ST_K_CHUNK;
         size_t panel_ld = ST_K_CHUNK * 16;
@@ -49,91 +41,91 @@ static void gemm_floats(const linear *l, const st_packed *p, uint32_t panel, uin
             panel_ld = p->panel_bytes / sizeof(float);
         else if (np == 2)
             decode(e->k, p, panel + 1, k0, n, e->worker->panel + panel_ld);
-        e->k->gemm_f32(x + k0, e->slots->ld[l->op->in], rows, b, 16, panel_ld, np, n, k0 > 0, tile, 32);
+        e->k->gemm_f32(x + k0, e->slots->ld[l->in], rows, b, 16, panel_ld, np, n, k0 > 0, tile, 32);
     }
 }
 
-/* Rows r0.. times the pair of panels -> tile [rows, 32], with bias. */
-static void product(const linear *l, uint32_t part, uint32_t panel, uint32_t np, uint32_t r0, uint32_t rows, float *tile)
+/* Columns col..col+n of a part, n <= 32, for rows r0.. -> tile [rows, 32], with bias. */
+static void product(const st_env *e, const st_linear *l, const st_linear_part *part, uint32_t col, uint32_t n, uint32_t r0,
+                    uint32_t rows, float *tile)
 {
-    const st_env *e = l->env;
-    const st_packed *p = &l->packed[part];
-    const st_part *src = &l->op->linear.parts[part];
-    if (l->floats[part])
-        gemm_floats(l, p, panel, np, r0, rows, tile);
+    const st_packed *p = part->packed;
+    uint32_t panel = part->panel0 + col / 16, np = n > 16 ? 2 : 1;
+    if (in_float(e, l, p))
+        gemm_floats(e, l, p, panel, np, r0, rows, tile);
     else
-        e->k->gemm_i8[p->shape](&e->slots->q[l->op->in], r0, rows, (int)src->planes,
-                                p->panels + (size_t)panel * p->panel_bytes, p->panel_bytes, np, p->k / 32, tile, 32);
-    if (src->bias) {
-        uint32_t left = src->n - panel * 16;
-        e->k->bias(tile, 32, rows, left < 32 ? left : 32, src->bias + panel * 16);
+        e->k->gemm_i8[p->shape](&e->slots->q[l->in], r0, rows, part->planes, p->panels + (size_t)panel * p->panel_bytes,
+                                p->panel_bytes, np, p->k / 32, tile, 32);
+    if (part->bias) e->k->bias(tile, 32, rows, n, part->bias + col);
+}
+
+static void scale_tile(const st_env *e, const st_linear *l, uint32_t rows, uint32_t n, float *tile)
+{
+    for (uint32_t r = 0; r < rows && l->scale != 1.0f; r++) e->k->scale(tile + r * 32, l->scale, tile + r * 32, n);
+    if (!(l->softcap > 0)) return;
+    for (uint32_t r = 0; r < rows; r++) {
+        float *t = tile + r * 32;
+        e->k->scale(t, 1.0f / l->softcap, t, n);
+        e->k->act(ST_ACT_TANH, t, 32, 1, n);
+        e->k->scale(t, l->softcap, t, n);
     }
 }
 
-static void store(const linear *l, uint32_t col, uint32_t n, uint32_t r0, uint32_t rows, const float *tile)
+static void store(const st_env *e, const st_linear *l, uint32_t col, uint32_t n, uint32_t r0, uint32_t rows,
+                  const float *tile)
 {
-    const st_env *e = l->env;
-    st_slot out = l->op->out;
-    uint8_t form = e->state->form[out];
+    uint8_t form = e->state->form[l->out];
     if (form & ST_FORM_FLOAT) {
-        size_t ld = e->slots->ld[out];
-        float *y = e->slots->f[out] + (size_t)r0 * ld + col;
-        for (uint32_t r = 0; r < rows; r++, y += ld, tile += 32) memcpy(y, tile, n * sizeof *y);
-        tile -= (size_t)rows * 32;
+        size_t ld = e->slots->ld[l->out];
+        float *y = e->slots->f[l->out] + (size_t)r0 * ld + col;
+        for (uint32_t r = 0; r < rows; r++) {
+            if (l->accumulate)
+                e->k->add_scaled(tile + r * 32, 1.0f, y + r * ld, n);
+            else
+                memcpy(y + r * ld, tile + r * 32, n * sizeof *y);
+        }
     }
     /* H is quantised here, hot; a quantised consumer has k = n in whole blocks of 32. */
-    if (out == ST_SLOT_H && (form & ST_FORM_HI)) st_env_quantize(e, out, tile, 32, r0, r0 + rows, n, col);
+    if (l->out == ST_SLOT_H && (form & ST_FORM_HI)) st_env_quantize(e, l->out, tile, 32, r0, r0 + rows, n, col);
 }
 
-/* One pair of panels of one part (or of gate and up), all rows [lo, hi). */
-static void run_pair(const linear *l, uint32_t part, uint32_t pair, uint32_t lo, uint32_t hi)
+/* Pair of panels `pair` of one part (or of gate and up), all rows [lo, hi). */
+static void run_pair(const st_env *e, const st_linear *l, uint32_t i, uint32_t pair, uint32_t lo, uint32_t hi)
 {
-    const st_env *e = l->env;
-    const st_op_linear *op = &l->op->linear;
-    const st_part *p = &op->parts[part];
-    uint32_t panel = pair * 2, left = l->packed[part].n_panels - panel, np = left < 2 ? left : 2;
-    uint32_t n = p->n - panel * 16 < 32 ? p->n - panel * 16 : 32;
+    const st_linear_part *part = &l->parts[i];
+    uint32_t col = pair * 32, n = part->n - col < 32 ? part->n - col : 32;
     float *tile = e->worker->tile[0], *up = e->worker->tile[1];
     for (uint32_t r = lo; r < hi; r += ST_ROW_CHUNK) {
         uint32_t rows = hi - r < ST_ROW_CHUNK ? hi - r : ST_ROW_CHUNK;
-        product(l, part, panel, np, r, rows, tile);
-        if (op->glu) {
-            product(l, 1, panel, np, r, rows, up);
-            e->k->glu(op->act, tile, 32, up, 32, rows, n);
-        } else if (op->act != ST_ACT_NONE) {
-            e->k->act(op->act, tile, 32, rows, n);
+        product(e, l, part, col, n, r, rows, tile);
+        if (l->glu) {
+            product(e, l, &l->parts[1], col, n, r, rows, up);
+            e->k->glu(l->act, tile, 32, up, 32, rows, n);
+        } else if (l->act != ST_ACT_NONE) {
+            e->k->act(l->act, tile, 32, rows, n);
         }
-        store(l, p->col + panel * 16, n, r, rows, tile);
+        scale_tile(e, l, rows, n, tile);
+        store(e, l, part->col + col, n, r, rows, tile);
     }
 }
 
-static uint32_t pairs_of(const st_packed *p)
-{
-    return (p->n_panels + 1) / 2;
-}
-
 /* Attention's output is quantised by whoever consumes it, since a block of 32 may span heads of several threads. */
-static void prepare_input(const linear *l, uint32_t rows)
+static void prepare_input(const st_env *e, const st_linear *l, uint32_t rows)
 {
-    const st_env *e = l->env;
-    if (l->op->in != ST_SLOT_A || !(e->state->form[ST_SLOT_A] & ST_FORM_HI)) return;
+    if (l->in != ST_SLOT_A || !(e->state->form[ST_SLOT_A] & ST_FORM_HI)) return;
     uint32_t lo, hi;
     st_env_share(e, rows, 1, &lo, &hi);
     size_t ld = e->slots->ld[ST_SLOT_A];
-    if (lo < hi) st_env_quantize(e, ST_SLOT_A, e->slots->f[ST_SLOT_A] + lo * ld, ld, lo, hi, l->op->linear.k, 0);
+    if (lo < hi)
+        st_env_quantize(e, ST_SLOT_A, e->slots->f[ST_SLOT_A] + lo * ld, ld, lo, hi, e->exec->plan->width[ST_SLOT_A], 0);
     st_env_sync(e);
 }
 
-void st_run_linear(const st_env *e, uint32_t index)
+void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows)
 {
-    const st_op *op = &e->exec->plan->ops[index];
-    linear l = {.env = e, .op = op, .packed = e->exec->packed[index]};
-    bool pooled = op->in == ST_SLOT_P || op->in == ST_SLOT_P2;
-    uint32_t rows = pooled ? e->seq1 - e->seq0 : e->n_rows;
-    uint32_t n_parts = op->linear.glu ? 1 : op->linear.n_parts, total = 0;
-    for (uint32_t i = 0; i < op->linear.n_parts; i++) l.floats[i] = part_in_float(e->state, &op->linear, &l.packed[i]);
-    for (uint32_t i = 0; i < n_parts; i++) total += pairs_of(&l.packed[i]);
-    prepare_input(&l, rows);
+    uint32_t n_parts = l->glu ? 1 : l->n_parts, total = 0;
+    for (uint32_t i = 0; i < n_parts; i++) total += (l->parts[i].n + 31) / 32;
+    prepare_input(e, l, rows);
 
     uint32_t lo = 0, hi = rows, first = 0, last = total;
     if (e->nth > 1 && rows >= ROWS_PER_THREAD * e->nth)
@@ -141,8 +133,33 @@ void st_run_linear(const st_env *e, uint32_t index)
     else
         st_env_share(e, total, 1, &first, &last);
     for (uint32_t i = 0, base = 0; i < n_parts && lo < hi; i++) {
-        uint32_t n = pairs_of(&l.packed[i]);
-        for (uint32_t p = first > base ? first - base : 0; p < n && base + p < last; p++) run_pair(&l, i, p, lo, hi);
+        uint32_t n = (l->parts[i].n + 31) / 32;
+        for (uint32_t p = first > base ? first - base : 0; p < n && base + p < last; p++) run_pair(e, l, i, p, lo, hi);
         base += n;
     }
+}
+
+void st_run_linear(const st_env *e, uint32_t index)
+{
+    const st_op *op = &e->exec->plan->ops[index];
+    const st_op_linear *src = &op->linear;
+    st_linear l = {.in = op->in,
+                   .out = op->out,
+                   .n_parts = src->n_parts,
+                   .act = src->act,
+                   .glu = src->glu,
+                   .exact = src->exact,
+                   .accumulate = src->accumulate,
+                   .scale = src->scale,
+                   .softcap = src->softcap};
+    for (uint32_t i = 0; i < src->n_parts; i++) {
+        const st_part *p = &src->parts[i];
+        l.parts[i] = (st_linear_part){.packed = &e->exec->packed[index][i],
+                                      .n = p->n,
+                                      .col = p->col,
+                                      .planes = (int)p->planes,
+                                      .bias = p->bias};
+    }
+    bool pooled = op->in == ST_SLOT_P || op->in == ST_SLOT_P2;
+    st_linear_run(e, &l, pooled ? e->seq1 - e->seq0 : e->n_rows);
 }

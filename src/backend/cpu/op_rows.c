@@ -33,17 +33,17 @@ void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, 
         if (e->k->quantize(x + (size_t)(r - lo) * ldx, ldx, 1, k, planes, q, r, k0)) mark_nonfinite(e, r);
 }
 
-void st_env_write_n(const st_env *e, uint32_t r, const st_norm *next, const float *x)
+void st_env_write_n(const st_env *e, st_slot slot, uint32_t r, const st_norm *norm, const float *x)
 {
-    uint32_t n = e->exec->plan->width[ST_SLOT_N];
-    float *y = e->slots->f[ST_SLOT_N] + (size_t)r * e->slots->ld[ST_SLOT_N];
-    st_apply_norm(e->k, next, x, n, y);
-    if (e->state->form[ST_SLOT_N] & ST_FORM_HI) st_env_quantize(e, ST_SLOT_N, y, 0, r, r + 1, n, 0);
+    uint32_t n = e->exec->plan->width[slot];
+    float *y = e->slots->f[slot] + (size_t)r * e->slots->ld[slot];
+    st_apply_norm(e->k, norm, x, n, y);
+    if (e->state->form[slot] & ST_FORM_HI) st_env_quantize(e, slot, y, 0, r, r + 1, n, 0);
 }
 
 static const uint8_t *table_row(st_mat m, uint32_t row)
 {
-    return m->data + (size_t)row * (m->bytes / (size_t)m->dims[1]);
+    return m->data + (size_t)row * st_mat_row_bytes(m);
 }
 
 static void add_row(const st_env *e, st_mat m, uint32_t row, uint32_t n, float *tmp, float *x)
@@ -67,32 +67,54 @@ void st_run_embed(const st_env *e, const st_op_embed *op)
         add_row(e, op->types, b->types ? (uint32_t)b->types[token] : 0, n, e->worker->row[0], x);
         add_row(e, op->positions, token - b->starts[s], n, e->worker->row[0], x);
         st_apply_norm(e->k, &op->norm, x, n, x);
-        st_env_write_n(e, r, &op->next, x);
+        st_env_write_n(e, ST_SLOT_N, r, &op->next, x);
+        if (op->has_next2) st_env_write_n(e, ST_SLOT_N2, r, &op->next2, x);
     }
 }
 
-void st_run_norm(const st_env *e, const st_norm *norm)
+/* In place on a pooled slot. */
+void st_run_norm(const st_env *e, const st_op *op)
 {
     uint32_t lo, hi;
-    st_env_share(e, e->n_rows, 1, &lo, &hi);
-    for (uint32_t r = lo; r < hi; r++)
-        st_env_write_n(e, r, norm, e->slots->f[ST_SLOT_X] + (size_t)r * e->slots->ld[ST_SLOT_X]);
+    st_env_share(e, e->seq1 - e->seq0, 1, &lo, &hi);
+    for (uint32_t r = lo; r < hi; r++) {
+        float *x = e->slots->f[op->in] + (size_t)r * e->slots->ld[op->in];
+        st_apply_norm(e->k, &op->norm, x, op->norm.w.n, x);
+    }
+}
+
+/* The norm of head h, or of the row when h is its first head. */
+static void norm_head(const st_env *e, const st_op_qk *op, const st_norm *norm, uint32_t h, uint32_t n_head, float *x)
+{
+    st_norm n = *norm;
+    if (n.kind == ST_NORM_NONE) return;
+    switch (op->span) {
+    case ST_QK_NORM_HEAD: break;
+    case ST_QK_NORM_OWN_HEAD:
+        n.w.v += (size_t)h * op->d_head;
+        if (n.b.v) n.b.v += (size_t)h * op->d_head;
+        break;
+    case ST_QK_NORM_ROW:
+        if (h == 0) st_apply_norm(e->k, &n, x, n_head * op->d_head, x);
+        return;
+    }
+    st_apply_norm(e->k, &n, x, op->d_head, x);
 }
 
 void st_run_qk(const st_env *e, const st_op_qk *op)
 {
     const st_batch *b = e->batch;
-    const float *table = op->rope == ST_ROPE_NONE ? NULL : e->state->rope[op->rope_class];
     uint32_t lo, hi, s = e->seq0, half = op->n_rot / 2;
     st_env_share(e, e->n_rows, 1, &lo, &hi);
     for (uint32_t r = lo; r < hi; r++) {
         while (b->starts[s + 1] <= e->row0 + r) s++;
-        uint32_t pos = e->row0 + r - b->starts[s];
+        uint32_t pos = e->row0 + r - b->starts[s], len = b->starts[s + 1] - b->starts[s];
         float *x = e->slots->f[ST_SLOT_QKV] + (size_t)r * e->slots->ld[ST_SLOT_QKV];
         for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++, x += op->d_head) {
-            st_apply_norm(e->k, h < op->n_head ? &op->q_norm : &op->k_norm, x, op->d_head, x);
-            if (!table) continue;
-            const float *angles = table + (size_t)pos * op->n_rot;
+            bool key = h >= op->n_head;
+            norm_head(e, op, key ? &op->k_norm : &op->q_norm, key ? h - op->n_head : h, key ? op->n_head_kv : op->n_head, x);
+            if (op->rope == ST_ROPE_NONE) continue;
+            const float *angles = st_rope_at(e->state, op->rope_class, len, pos);
             e->k->rope(x, angles, angles + half, half, op->rope == ST_ROPE_NEOX);
         }
     }
@@ -106,15 +128,17 @@ void st_run_resid(const st_env *e, const st_op_resid *op)
         float *x = e->slots->f[ST_SLOT_X] + (size_t)r * e->slots->ld[ST_SLOT_X];
         float *y = e->slots->f[ST_SLOT_Y] + (size_t)r * e->slots->ld[ST_SLOT_Y];
         if (op->branch.kind != ST_NORM_NONE) st_apply_norm(e->k, &op->branch, y, n, y);
-        e->k->add_scaled(y, 1.0f, x, n);
+        e->k->add_scaled(y, op->scale, x, n);
         if (op->sum.kind != ST_NORM_NONE) st_apply_norm(e->k, &op->sum, x, n, x);
-        st_env_write_n(e, r, &op->next, x);
+        st_env_write_n(e, ST_SLOT_N, r, &op->next, x);
+        if (op->has_next2) st_env_write_n(e, ST_SLOT_N2, r, &op->next2, x);
     }
 }
 
-void st_run_pool(const st_env *e)
+void st_run_pool(const st_env *e, const st_op_pool *op)
 {
     const st_batch *b = e->batch;
+    int kind = op->kind != STRATA_POOLING_DEFAULT ? (int)op->kind : b->pooling;
     uint32_t n = e->exec->plan->width[ST_SLOT_N], lo, hi;
     size_t ld = e->slots->ld[ST_SLOT_N];
     st_env_share(e, e->seq1 - e->seq0, 1, &lo, &hi);
@@ -122,9 +146,9 @@ void st_run_pool(const st_env *e)
         uint32_t first = b->starts[e->seq0 + i] - e->row0, end = b->starts[e->seq0 + i + 1] - e->row0;
         const float *x = e->slots->f[ST_SLOT_N];
         float *p = e->slots->f[ST_SLOT_P] + (size_t)i * e->slots->ld[ST_SLOT_P];
-        uint32_t at = b->pooling == STRATA_POOLING_LAST ? end - 1 : first;
+        uint32_t at = kind == STRATA_POOLING_LAST ? end - 1 : first;
         memcpy(p, x + (size_t)at * ld, n * sizeof *p);
-        if (b->pooling != STRATA_POOLING_MEAN) continue;
+        if (kind != STRATA_POOLING_MEAN) continue;
         for (uint32_t r = first + 1; r < end; r++) e->k->add_scaled(x + (size_t)r * ld, 1.0f, p, n);
         e->k->scale(p, 1.0f / (float)(end - first), p, n);
     }

@@ -47,7 +47,7 @@ static const uint8_t *source_row(const job *j, uint32_t panel, uint32_t i)
     uint32_t r = panel * 16 + i;
     if (r >= j->part->n) return NULL;
     const st_gguf_tensor *m = j->part->m;
-    return m->data + (size_t)(j->part->row + r) * (m->bytes / (size_t)m->dims[1]);
+    return m->data + (size_t)(j->part->row + r) * st_mat_row_bytes(m);
 }
 
 static void pack_floats(const job *j, uint32_t panel, uint8_t *dst)
@@ -117,7 +117,7 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
             pack_panel(p->exec, j, panel);
             /* The source pages of this panel are not needed again. */
             const st_gguf_tensor *m = j->part->m;
-            size_t row = m->bytes / (size_t)m->dims[1];
+            size_t row = st_mat_row_bytes(m);
             st_file_release(p->file, m->data + (size_t)(j->part->row + panel * 16) * row, 16 * row);
         }
     }
@@ -127,14 +127,14 @@ static int collect(packer *p, st_exec *e, strata_error *err)
 {
     size_t at = 0;
     for (uint32_t i = 0; i < e->plan->n_ops; i++) {
-        const st_op *op = &e->plan->ops[i];
-        if (op->kind != ST_OP_LINEAR) continue;
-        for (uint32_t j = 0; j < op->linear.n_parts; j++) {
-            const st_part *part = &op->linear.parts[j];
+        const st_part *part;
+        uint32_t k;
+        for (uint32_t j = 0; (part = st_op_part(&e->plan->ops[i], j, &k)); j++) {
+            if (!part->m) continue;
             st_packed *d = &e->packed[i][j];
             d->kind = kind_of(part->m->type);
             if (d->kind == ST_PACK_I8) d->shape = shape_of(st_quant_get(part->m->type));
-            d->k = op->linear.k;
+            d->k = k;
             d->n_panels = (part->n + 15) / 16;
             d->panel_bytes = panel_bytes(d);
             size_t bytes;
@@ -163,7 +163,7 @@ int st_pack_all(st_exec *e, const st_file *file, uint32_t n_threads, strata_erro
 {
     packer p = {.exec = e, .file = file};
     st_pool *pool = NULL;
-    p.jobs = st_alloc(e->mem, (size_t)e->plan->n_ops * ST_MAX_PARTS, sizeof *p.jobs);
+    p.jobs = st_alloc(e->mem, (size_t)e->plan->n_ops * ST_OP_PARTS, sizeof *p.jobs);
     int rc = p.jobs ? collect(&p, e, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory to pack the weights");
     if (!rc) rc = st_pool_open(n_threads, e->mem, &pool, err);
     if (!rc && p.n_jobs) st_pool_run(pool, n_threads, work, &p);

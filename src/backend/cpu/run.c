@@ -71,12 +71,13 @@ static void run_op(const st_env *e, uint32_t i)
     const st_op *op = &e->exec->plan->ops[i];
     switch (op->kind) {
     case ST_OP_EMBED: st_run_embed(e, &op->embed); break;
-    case ST_OP_NORM: st_run_norm(e, &op->norm); break;
+    case ST_OP_NORM: st_run_norm(e, op); break;
     case ST_OP_LINEAR: st_run_linear(e, i); break;
     case ST_OP_QK: st_run_qk(e, &op->qk); break;
     case ST_OP_ATTN: st_run_attn(e, &op->attn); break;
     case ST_OP_RESID: st_run_resid(e, &op->resid); break;
-    case ST_OP_POOL: st_run_pool(e); break;
+    case ST_OP_MOE: st_run_moe(e, i); break;
+    case ST_OP_POOL: st_run_pool(e, &op->pool); break;
     case ST_OP_KIND_COUNT: break;
     }
 }
@@ -153,8 +154,12 @@ static void run_group(st_env *e)
     if (b->what == STRATA_EVAL_HIDDEN) {
         st_env_sync(e);
         copy_out(e, ST_SLOT_N, p->width[ST_SLOT_N]);
+    } else if (b->what == STRATA_EVAL_POOLED && b->pooling == STRATA_POOLING_RANK) {
+        if (!walk(e, p->rank, p->logits)) return;
+        st_env_sync(e);
+        copy_out(e, p->ranked, p->n_labels);
     } else if (b->what == STRATA_EVAL_POOLED) {
-        if (!walk(e, p->pool, p->logits)) return;
+        if (!walk(e, p->pool, p->rank)) return;
         st_env_sync(e);
         copy_out(e, p->pooled, p->n_embd_out);
     } else {

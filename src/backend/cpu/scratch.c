@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
-#include "base/math.h"
 
 /* Hands out pieces of one block. First with base NULL to measure, then for real. */
 typedef struct carver {
@@ -51,17 +50,17 @@ static void carve_slots(carver *c, const st_state *s, st_slots *sl)
     }
 }
 
-static uint32_t max3(uint32_t a, uint32_t b, uint32_t c)
+static uint32_t max2(uint32_t a, uint32_t b)
 {
-    return a > b ? (a > c ? a : c) : (b > c ? b : c);
+    return a > b ? a : b;
 }
 
 static int reserve_slots(st_state *s, st_slots *sl, uint32_t rows, uint32_t seqs, uint32_t len, strata_error *err)
 {
     if (rows <= sl->cap_rows && seqs <= sl->cap_seqs && len <= sl->cap_len) return STRATA_OK;
-    st_slots next = {.cap_rows = max3(rows, sl->cap_rows, 0),
-                     .cap_seqs = max3(seqs, sl->cap_seqs, 0),
-                     .cap_len = max3(len, sl->cap_len, 0)};
+    st_slots next = {.cap_rows = max2(rows, sl->cap_rows),
+                     .cap_seqs = max2(seqs, sl->cap_seqs),
+                     .cap_len = max2(len, sl->cap_len)};
     carver c = {.ok = true};
     carve_slots(&c, s, &next);
     size_t bytes = c.at;
@@ -93,14 +92,18 @@ static void carve_worker(carver *c, const st_state *s, st_worker *w)
     }
     w->panel = carve(c, 2 * ST_K_CHUNK, 16 * sizeof(float));
     w->scores = carve(c, w->n_scores, sizeof(float));
+    w->bias = carve(c, p->weights->layers[0].attn_rel_b ? 2 * (size_t)w->cap_len : 0, sizeof(float));
+    w->rows = carve(c, p->config->n_expert ? w->cap_rows : 0, sizeof(uint32_t));
     w->layer_seconds = carve(c, (size_t)p->config->n_layer + 1, sizeof(double));
 }
 
-static int reserve_worker(st_state *s, st_worker *w, uint32_t len, strata_error *err)
+static int reserve_worker(st_state *s, st_worker *w, uint32_t rows, uint32_t len, strata_error *err)
 {
     size_t n = score_floats(s->exec->plan->config, len);
-    if (n <= w->n_scores) return STRATA_OK;
-    st_worker next = {.n_scores = n};
+    if (n <= w->n_scores && len <= w->cap_len && rows <= w->cap_rows) return STRATA_OK;
+    st_worker next = {.n_scores = n > w->n_scores ? n : w->n_scores,
+                      .cap_len = max2(len, w->cap_len),
+                      .cap_rows = max2(rows, w->cap_rows)};
     carver c = {.ok = true};
     carve_worker(&c, s, &next);
     size_t bytes = c.at;
@@ -117,41 +120,6 @@ static int reserve_worker(st_state *s, st_worker *w, uint32_t len, strata_error 
 int st_state_reserve(st_state *s, uint32_t n_slots, uint32_t rows, uint32_t seqs, uint32_t len, strata_error *err)
 {
     for (uint32_t i = 0; i < n_slots; i++) ST_TRY(reserve_slots(s, &s->slots[i], rows, seqs, len, err));
-    for (uint32_t i = 0; i < s->n_threads; i++) ST_TRY(reserve_worker(s, &s->workers[i], len, err));
-    return STRATA_OK;
-}
-
-/* HF computes inv_freq = 1 / base^(2i/n_rot), the angle position * inv_freq and its cosine each in float32
- * (modeling_rope_utils.py); the same roundings here keep long texts within float noise of it. */
-static void fill_rope(float *table, const st_rope *rope, uint32_t n_rot, uint32_t from, uint32_t to)
-{
-    uint32_t half = n_rot / 2;
-    for (uint32_t i = 0; i < half; i++) {
-        float exponent = (float)(2 * i) / (float)n_rot;
-        float inv = 1.0f / (float)st_pow((double)rope->base, (double)exponent);
-        inv = inv / rope->factor;
-        for (uint32_t pos = from; pos < to; pos++) {
-            double angle = (double)((float)pos * inv);
-            table[(size_t)pos * n_rot + i] = (float)st_cos(angle);
-            table[(size_t)pos * n_rot + half + i] = (float)st_sin(angle);
-        }
-    }
-}
-
-int st_state_rope(st_state *s, uint32_t len, strata_error *err)
-{
-    const st_config *c = s->exec->plan->config;
-    if (c->arch->rope == ST_ROPE_NONE || len <= s->rope_len) return STRATA_OK;
-    uint32_t cap = len < 64 ? 64 : len;
-    int classes = c->window ? 2 : 1;
-    for (int i = 0; i < classes; i++) {
-        float *t = st_alloc(s->exec->mem, (size_t)cap * c->n_rot, sizeof *t);
-        ST_FAIL_IF(!t, err, STRATA_NO_MEMORY, "no memory for the angles of %u positions", cap);
-        if (s->rope_len) memcpy(t, s->rope[i], (size_t)s->rope_len * c->n_rot * sizeof *t);
-        fill_rope(t, &c->rope[i], c->n_rot, s->rope_len, cap);
-        st_free(s->exec->mem, s->rope[i]);
-        s->rope[i] = t;
-    }
-    s->rope_len = cap;
+    for (uint32_t i = 0; i < s->n_threads; i++) ST_TRY(reserve_worker(s, &s->workers[i], rows, len, err));
     return STRATA_OK;
 }

@@ -1,0 +1,149 @@
+/* op_moe.c: a mixture of experts.
+ *
+ * The router's products and softmax are float. Then the experts are taken in the order of their indices: rows that chose an
+ * expert are gathered, go through it as through any FFN, and are added to their place times the expert's weight. So a row's
+ * sum has the same order whatever else is in the batch. */
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+
+typedef struct moe {
+    const st_env *env;
+    const st_op *op;
+    const st_packed *packed; /* by st_moe_part */
+    uint32_t *rows;          /* [n] rows that chose the expert at hand */
+    uint32_t n;
+} moe;
+
+static float *row_of(const st_env *e, st_slot slot, uint32_t r)
+{
+    return e->slots->f[slot] + (size_t)r * e->slots->ld[slot];
+}
+
+static st_linear_part part_of(const moe *m, st_moe_part i, uint32_t row, uint32_t n)
+{
+    return (st_linear_part){.packed = &m->packed[i],
+                            .panel0 = row / 16,
+                            .n = n,
+                            .planes = (int)m->op->moe.parts[i].planes};
+}
+
+/* Logits of the router -> R, whose last column is the shared expert's. */
+static void route(const moe *m)
+{
+    const st_env *e = m->env;
+    const st_op_moe *op = &m->op->moe;
+    st_linear l = {.in = m->op->in, .out = ST_SLOT_R, .n_parts = 1, .exact = true, .scale = 1.0f};
+    l.parts[0] = part_of(m, ST_MOE_ROUTER, 0, op->n_expert);
+    if (op->parts[ST_MOE_SHARED_ROUTER].m) {
+        l.parts[l.n_parts] = part_of(m, ST_MOE_SHARED_ROUTER, 0, 1);
+        l.parts[l.n_parts++].col = op->n_expert;
+    }
+    st_linear_run(e, &l, e->n_rows);
+    st_env_sync(e);
+}
+
+/* By the softmax of (x, 0), whose exponentials are the same on every ISA. */
+static float sigmoid(const st_kernels *k, float x)
+{
+    float pair[16] = {x, 0.0f};
+    float sum = k->softmax(pair, 16, 0, 2, 1.0f, 0.0f, 0.0f, 0);
+    return pair[0] / sum;
+}
+
+/* Row of logits -> row of weights: 0 for experts that were not chosen. Ties go to the lower index. */
+static void choose(const st_env *e, const st_op_moe *op, float *row)
+{
+    float shared = row[op->n_expert], *p = e->worker->row[0], total = 0;
+    uint32_t width = (uint32_t)st_round_up(op->n_expert, 16);
+    memset(p, 0, width * sizeof *p);
+    memcpy(p, row, op->n_expert * sizeof *p);
+    float sum = e->k->softmax(p, width, 0, op->n_expert, 1.0f, 0.0f, 0.0f, 0);
+    memset(row, 0, op->n_expert * sizeof *row);
+    for (uint32_t k = 0; k < op->n_used; k++) {
+        uint32_t best = 0;
+        for (uint32_t i = 1; i < op->n_expert; i++)
+            if (p[i] > p[best]) best = i;
+        row[best] = p[best] / sum;
+        total += row[best];
+        p[best] = -1.0f;
+    }
+    for (uint32_t i = 0; i < op->n_expert; i++) {
+        if (op->normalize) row[i] = row[i] / total;
+        row[i] = row[i] * op->scale;
+    }
+    row[op->n_expert] = op->parts[ST_MOE_SHARED_ROUTER].m ? sigmoid(e->k, shared) : 1.0f;
+}
+
+/* Rows of the input that chose expert i -> G, in every form that is wanted. */
+static void gather(moe *m, uint32_t expert)
+{
+    const st_env *e = m->env;
+    st_slot in = m->op->in;
+    m->n = 0;
+    for (uint32_t r = 0; r < e->n_rows; r++)
+        if (row_of(e, ST_SLOT_R, r)[expert] != 0) m->rows[m->n++] = r;
+    uint32_t lo, hi, k = m->op->moe.k;
+    st_env_share(e, m->n, 1, &lo, &hi);
+    for (uint32_t i = lo; i < hi; i++) {
+        uint32_t r = m->rows[i];
+        memcpy(row_of(e, ST_SLOT_G, i), row_of(e, in, r), k * sizeof(float));
+        if (!(e->state->form[ST_SLOT_G] & ST_FORM_HI)) continue;
+        const st_qact *from = &e->slots->q[in];
+        st_qact *to = &e->slots->q[ST_SLOT_G];
+        memcpy(to->hi + i * to->ld, from->hi + r * from->ld, k);
+        memcpy(to->d + i * (to->ld / 32), from->d + r * (from->ld / 32), k / 32 * sizeof *to->d);
+        memcpy(to->sum_hi + i * (to->ld / 16), from->sum_hi + r * (from->ld / 16), k / 16 * sizeof *to->sum_hi);
+        if (!to->lo) continue;
+        memcpy(to->lo + i * to->ld, from->lo + r * from->ld, k);
+        memcpy(to->sum_lo + i * (to->ld / 16), from->sum_lo + r * (from->ld / 16), k / 16 * sizeof *to->sum_lo);
+    }
+    st_env_sync(e);
+}
+
+/* One FFN: `rows` rows of `in` -> E. */
+static void run_expert(const moe *m, st_slot in, uint32_t rows, st_moe_part gate, uint32_t expert, uint32_t n_ff)
+{
+    const st_env *e = m->env;
+    const st_op_moe *op = &m->op->moe;
+    st_linear up = {.in = in, .out = ST_SLOT_H, .n_parts = 2, .act = op->act, .glu = true, .scale = 1.0f};
+    up.parts[0] = part_of(m, gate, expert * n_ff, n_ff);
+    up.parts[1] = part_of(m, (st_moe_part)(gate + 1), expert * n_ff, n_ff);
+    st_linear_run(e, &up, rows);
+    st_env_sync(e);
+    st_linear down = {.in = ST_SLOT_H, .out = ST_SLOT_E, .n_parts = 1, .scale = 1.0f};
+    down.parts[0] = part_of(m, (st_moe_part)(gate + 2), expert * op->k, op->k);
+    st_linear_run(e, &down, rows);
+    st_env_sync(e);
+}
+
+void st_run_moe(const st_env *e, uint32_t index)
+{
+    const st_op *op = &e->exec->plan->ops[index];
+    const st_op_moe *src = &op->moe;
+    moe m = {.env = e, .op = op, .packed = e->exec->packed[index], .rows = e->worker->rows};
+    route(&m);
+    uint32_t lo, hi;
+    st_env_share(e, e->n_rows, 1, &lo, &hi);
+    for (uint32_t r = lo; r < hi; r++) {
+        choose(e, src, row_of(e, ST_SLOT_R, r));
+        memset(row_of(e, ST_SLOT_Y, r), 0, src->k * sizeof(float));
+    }
+    st_env_sync(e);
+    for (uint32_t i = 0; i < src->n_expert; i++) {
+        gather(&m, i);
+        if (m.n == 0) continue;
+        run_expert(&m, ST_SLOT_G, m.n, ST_MOE_GATE, i, src->n_ff);
+        st_env_share(e, m.n, 1, &lo, &hi);
+        for (uint32_t j = lo; j < hi; j++) {
+            uint32_t r = m.rows[j];
+            e->k->add_scaled(row_of(e, ST_SLOT_E, j), row_of(e, ST_SLOT_R, r)[i], row_of(e, ST_SLOT_Y, r), src->k);
+        }
+        st_env_sync(e);
+    }
+    if (src->n_ff_shared == 0) return;
+    run_expert(&m, op->in, e->n_rows, ST_MOE_SHARED_GATE, 0, src->n_ff_shared);
+    st_env_share(e, e->n_rows, 1, &lo, &hi);
+    for (uint32_t r = lo; r < hi; r++)
+        e->k->add_scaled(row_of(e, ST_SLOT_E, r), row_of(e, ST_SLOT_R, r)[src->n_expert], row_of(e, ST_SLOT_Y, r), src->k);
+}

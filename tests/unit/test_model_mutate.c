@@ -1,0 +1,168 @@
+/* test_model_mutate.c: models cut short and mutated at random: an error or a success, no signal, no leak (the sanitizers of the
+ * build look on). The seeds are fixed: a failure names its number, and MUTATION=N runs that one alone. */
+#include "unit/test_api.h"
+
+#include "fuzz/fuzz_model.c"
+
+enum { N_CUTS = 200, N_MUTATIONS = 5000 };
+
+typedef struct seed {
+    const char *name;
+    blob b;
+    size_t head; /* bytes before the tensors' data */
+} seed;
+static seed seeds[3];
+
+/* Small versions of the tiny models: one layer, a short context. */
+static void make_seeds(void)
+{
+    static const edit bert[] = {{SET_U32, "bert.block_count", .u = 1},
+                                {SET_U32, "bert.context_length", .u = 16},
+                                {RESHAPE, "position_embd.weight", .n = 16, .k = 64},
+                                {DROP_PREFIX, .name = "blk.1."},
+                                {DROP_PREFIX, .name = "blk.2."},
+                                {0}};
+    static const edit gemma[] = {{SET_U32, "gemma-embedding.block_count", .u = 1},
+                                 {DROP_PREFIX, .name = "blk.1."},
+                                 {DROP_PREFIX, .name = "blk.2."},
+                                 {DROP_PREFIX, .name = "blk.3."},
+                                 {DROP_PREFIX, .name = "blk.4."},
+                                 {DROP_PREFIX, .name = "blk.5."},
+                                 {DROP_PREFIX, .name = "blk.6."},
+                                 {0}};
+    char path[512];
+    snprintf(path, sizeof path, "%s/tests/data/tok/spm2k-ud.gguf", STRATA_SOURCE_DIR);
+    seeds[0] = (seed){.name = "bert-q8_0", .b = rewrite(tiny("bert-q8_0"), bert)};
+    seeds[1] = (seed){.name = "gemma-embedding-q8_0", .b = rewrite(tiny("gemma-embedding-q8_0"), gemma)};
+    seeds[2] = (seed){.name = "spm2k-ud", .b = blob_read(path)};
+    for (int i = 0; i < 3; i++) {
+        st_mem mem;
+        st_gguf g;
+        st_mem_init(&mem, NULL, 0);
+        assert_int_equal(st_gguf_parse(&g, seeds[i].b.data, seeds[i].b.size, seeds[i].name, false, &mem, NULL), 0);
+        seeds[i].head = g.n_tensors ? (size_t)(g.tensors[0].data - seeds[i].b.data) : seeds[i].b.size;
+        st_gguf_free(&g);
+    }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    make_seeds();
+    const char *folder = getenv("STRATA_WRITE_CORPUS");
+    for (int i = 0; folder && i < 3; i++) {
+        char path[600];
+        snprintf(path, sizeof path, "%s/%s.gguf", folder, seeds[i].name);
+        FILE *f = fopen(path, "wb");
+        assert_non_null(f);
+        assert_int_equal(fwrite(seeds[i].b.data, 1, seeds[i].b.size, f), seeds[i].b.size);
+        fclose(f);
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) free(seeds[i].b.data);
+    return 0;
+}
+
+/* On exactly as many bytes as there are, so that a sanitizer sees the first one read beyond them. */
+static void run(const uint8_t *data, size_t size)
+{
+    uint8_t *p = malloc(size ? size : 1);
+    assert_non_null(p);
+    memcpy(p, data, size);
+    LLVMFuzzerTestOneInput(p, size);
+    free(p);
+}
+
+static void test_seeds(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) { /* they do run */
+        strata_model *m = open_blob(seeds[i].b, NULL);
+        strata_ctx *c = open_ctx(m, 1, 0);
+        float v[64];
+        embed_one(c, text_of("abc"), NULL, v, 64);
+        strata_ctx_close(c);
+        strata_model_close(m);
+        run(seeds[i].b.data, seeds[i].b.size);
+    }
+}
+
+static void test_cut_short(void **state)
+{
+    (void)state;
+    uint64_t r = 20240601;
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < N_CUTS; k++) {
+            /* Half of the cuts in the metadata. */
+            size_t size = ((uint64_t)rng_next(&r) << 16 | rng_next(&r) % 65536) % (k % 2 ? seeds[i].head : seeds[i].b.size);
+            strata_model *m = NULL;
+            strata_error e = {0};
+            int rc = strata_model_open_buffer(seeds[i].b.data, size, "cut", NULL, &m, &e);
+            if (rc != STRATA_CORRUPT_MODEL && rc != STRATA_NOT_GGUF)
+                fail_msg("%s cut to %zu bytes: %s '%s'", seeds[i].name, size, strata_status_name(rc), e.msg);
+            run(seeds[i].b.data, size);
+        }
+    }
+}
+
+static void mutate(uint8_t *p, size_t size, size_t head, uint64_t *r)
+{
+    static const uint64_t odd[] = {0, 1, 2, 7, 31, 32, 63, 64, 255, 256, 0x7f, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
+                                   0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0x7fc00000, 0x7f800000};
+    unsigned n = 1 + rng_next(r) % 4;
+    while (n--) {
+        /* Most of what can go wrong is in the metadata. */
+        size_t room = rng_next(r) % 5 ? head : size, at = rng_next(r) % room, to = rng_next(r) % room, k;
+        uint64_t v = odd[rng_next(r) % (sizeof odd / sizeof *odd)];
+        switch (rng_next(r) % 6) {
+        case 0: p[at] ^= (uint8_t)(1u << rng_next(r) % 8); break;
+        case 1: p[at] = (uint8_t)rng_next(r); break;
+        case 2: p[at] = (uint8_t)(p[at] + 1 + rng_next(r) % 3 - 2); break;
+        case 3: memcpy(p + at, &v, room - at < 4 ? room - at : 4); break;
+        case 4: memcpy(p + at, &v, room - at < 8 ? room - at : 8); break;
+        default:
+            k = 1 + rng_next(r) % 64;
+            if (k > room - at) k = room - at;
+            if (k > room - to) k = room - to;
+            memmove(p + to, p + at, k);
+        }
+    }
+}
+
+static void test_mutations(void **state)
+{
+    (void)state;
+    const char *only = getenv("MUTATION");
+    int opened = 0;
+    for (int i = 0; i < N_MUTATIONS; i++) {
+        if (only && atoi(only) != i) continue;
+        const seed *s = &seeds[i % 8 == 7 ? 2 : i % 2];
+        uint64_t r = (uint64_t)i * 7919 + 1;
+        uint8_t *p = malloc(s->b.size);
+        memcpy(p, s->b.data, s->b.size);
+        mutate(p, s->b.size, s->head, &r);
+        if (only) printf("mutation %d of %s\n", i, s->name);
+        run(p, s->b.size);
+        strata_model *m = NULL;
+        if (i % 50 == 0 && !strata_model_open_buffer(p, s->b.size, "m", &(strata_model_opts){.n_threads = 1, .vocab_only = 1}, &m, NULL))
+            opened++;
+        strata_model_close(m);
+        free(p);
+    }
+    if (!only) assert_true(opened > 5); /* not all of them break at the first byte */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_mutations),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
