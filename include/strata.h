@@ -176,6 +176,7 @@ typedef struct strata_model_info {
     int pooling;          /* strata_pooling of the file or the architecture */
     int dense;            /* strata_dense_state */
     int has_logits;       /* 1: STRATA_EVAL_LOGITS works */
+    uint32_t n_labels;    /* outputs of the classification head, 0: none; strata_rank works with 1 or 2 */
     int vocab_only;
     uint32_t min_dims;    /* smallest Matryoshka cut the model is trained for; 0: not known to support cuts */
 } strata_model_info;
@@ -304,12 +305,31 @@ STRATA_API int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, 
 /* The dims that a vector of these options has; 0 if the options are refused. */
 STRATA_API uint32_t strata_embed_dims(const strata_model *m, const strata_embed_opts *opts, strata_error *err);
 
+/* ---- ranking ----------------------------------------------------------------------------------------------------- */
+
+typedef struct strata_rank_opts {
+    int truncate;      /* strata_truncate, of the passage: the query and the special tokens stay */
+    int sigmoid;       /* 1: scores through 1/(1 + exp(-x)), as a probability */
+    int plain_special; /* as in strata_embed_opts */
+    int lossy;
+    const volatile int *cancel;
+    double deadline_ms;
+    uint64_t reserved[8];
+} strata_rank_opts;
+
+/* How well each passage answers the query, by a model with a classification head (a cross-encoder): scores[i] belongs to
+ * passages[i], higher is better. A head with one output gives it raw; one with two, "yes" and "no", gives yes - no. A pair
+ * that fails leaves NaN and its status in items[i] (`items` may be NULL: then the first failure is returned). Errors as
+ * strata_embed; UNSUPPORTED_OP if the model has no classification head. */
+STRATA_API int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n,
+                           const strata_rank_opts *opts, float *scores, strata_embed_item *items, strata_error *err);
+
 /* ---- raw evaluation and tools ------------------------------------------------------------------------------------ */
 
 typedef enum strata_eval_what {
     STRATA_EVAL_LOGITS = 0, /* [n, n_vocab] */
     STRATA_EVAL_HIDDEN = 1, /* [n, n_embd], after the final norm */
-    STRATA_EVAL_POOLED = 2  /* [1, n_embd_out], after the dense heads, not normalised */
+    STRATA_EVAL_POOLED = 2  /* [1, n_embd_out] after the dense heads, not normalised; with RANK [1, n_labels], raw */
 } strata_eval_what;
 
 /* One sequence of raw ids through the model, no tokenizer involved. `types` (token types) may be NULL: all 0. `out` has

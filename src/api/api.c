@@ -152,6 +152,7 @@ void strata_model_get_info(const strata_model *m, strata_model_info *info)
                   : c->arch->dense_heads ? STRATA_DENSE_MISSING
                                            : STRATA_DENSE_NONE;
     info->has_logits = m->plan.logits < m->plan.n_ops;
+    info->n_labels = m->plan.n_labels;
     info->min_dims = c->arch->min_dims;
 }
 
@@ -310,6 +311,19 @@ uint32_t strata_embed_dims(const strata_model *m, const strata_embed_opts *opts,
         return 0;
     }
     return st_embed_check(m, &o, &dims, err) ? 0 : dims;
+}
+
+int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n, const strata_rank_opts *opts,
+                float *scores, strata_embed_item *items, strata_error *err)
+{
+    NEED(c);
+    ST_FAIL_IF(query.len && !query.ptr, err, STRATA_INVALID_ARG, "strata_rank: the query is NULL but has %zu bytes",
+               query.len);
+    ST_FAIL_IF(n && (!passages || !scores), err, STRATA_INVALID_ARG, "strata_rank: passages or scores is NULL");
+    ST_TRY(st_ctx_enter(c, err));
+    int rc = st_rank(c, query, passages, n, opts, scores, items, err);
+    st_ctx_leave(c);
+    return rc;
 }
 
 int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,

@@ -96,7 +96,15 @@ static const st_arch rows[] = {
      .rope_base = 1e6f,
      .rope_base_swa = 1e4f},
     {.name = "qwen2", DECODER, .rope = ST_ROPE_NEOX},
-    {.name = "qwen3", DECODER, .rope = ST_ROPE_NEOX, .rank_pooling = STRATA_POOLING_LAST},
+    {.name = "qwen3",
+     DECODER,
+     .rope = ST_ROPE_NEOX,
+     .rank_pooling = STRATA_POOLING_LAST,
+     /* Qwen3-Reranker's model card. */
+     .rank_template = "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the "
+                      "Instruct provided. Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n"
+                      "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
+                      "<Query>: {query}\n<Document>: {document}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"},
     {.name = "qwen2moe", DECODER, .rope = ST_ROPE_NEOX},
     {.name = "qwen3moe", DECODER, .rope = ST_ROPE_NEOX, .moe_normalize = true},
     {.name = "phi3", DECODER, .rope = ST_ROPE_NEOX},

@@ -53,6 +53,7 @@ typedef struct st_arch {
     bool dense_heads;         /* trained with dense_2/dense_3 after pooling: warn when the file lacks them */
     uint32_t min_dims;        /* smallest Matryoshka cut it is trained for; 0: none known */
     const char *prompt_query, *prompt_document;
+    const char *rank_template; /* how a decoder is asked to judge {query} and {document}; NULL: a pair of segments */
 } st_arch;
 
 /* NULL when the architecture is not supported. */

@@ -162,8 +162,9 @@ static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
         uint64_t n = 1;
         for (uint32_t i = 0; i < t->n_dims; i++) n *= t->dims[i];
         bool ok = dim_ok(b, e->n, n, &want[0]) && n <= UINT32_MAX;
-        /* [n, heads] is a vector of each head; any other second dimension is a mistake. */
-        bool flat = t->n_dims == 1 || e->n == QNORM || e->n == KNORM || t->dims[0] == n;
+        /* [d_head, n_head] is a vector of each head; any other second dimension is a mistake. */
+        bool by_head = (e->n == QNORM || e->n == KNORM) && t->dims[0] == b->c->d_head_k;
+        bool flat = t->dims[0] == n || by_head;
         return ok && flat ? STRATA_OK : bad_shape(b, t, 1, want);
     }
     uint32_t n_dims = e->form == EXPERT ? 3 : 2;

@@ -5,17 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/thread.h"
-#include "run/engine.h"
-
-/* Texts in one run of the backend: bounds the memory for vectors that are cut before the caller gets them. */
-#define CHUNK 1024u
-
-typedef struct entry {
-    uint32_t n_tokens;
-    size_t index; /* of the caller's text */
-    size_t at;    /* first token in job.tokens */
-} entry;
+#include "run/batcher.h"
 
 typedef struct job {
     strata_ctx *ctx;
@@ -32,12 +22,12 @@ typedef struct job {
     float *out;
     size_t stride;
     st_tokens tokens; /* of all texts */
-    entry *entries;   /* texts that are run, longest first */
-    size_t n_entries;
+    st_sequence *seqs; /* texts that are run */
+    size_t n_seqs;
     char *joined; /* prompt + text */
     size_t cap_joined;
-    st_lock lock; /* of done */
-    size_t done;
+    size_t room, n_rows; /* of rows a token: the caller's, and how many there are */
+    size_t failed;       /* texts that are not run */
 } job;
 
 static void fail_item(strata_embed_item *item, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -50,26 +40,10 @@ static void fail_item(strata_embed_item *item, int status, const char *fmt, ...)
     item->status = status;
 }
 
-static void advance(job *j, size_t n)
+static void on_progress(void *user, size_t done)
 {
-    if (!j->opts.progress) return;
-    st_lock_take(&j->lock);
-    j->done += n;
-    j->opts.progress(j->opts.progress_user, j->done, j->n);
-    st_lock_give(&j->lock);
-}
-
-static void on_progress(void *user, uint32_t n)
-{
-    advance(user, n);
-}
-
-static int stopped(const job *j, strata_error *err)
-{
-    if (j->opts.cancel && __atomic_load_n(j->opts.cancel, __ATOMIC_RELAXED)) ST_FAIL(err, STRATA_CANCELLED, "cancelled");
-    ST_FAIL_IF(j->deadline > 0 && st_now() > j->deadline, err, STRATA_DEADLINE,
-               "the deadline passed before the run was done");
-    return STRATA_OK;
+    job *j = user;
+    j->opts.progress(j->opts.progress_user, j->failed + done, j->n);
 }
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
@@ -206,15 +180,13 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
         item->truncated = 1;
         item->n_tokens = (uint32_t)ctx;
     }
-    j->entries[j->n_entries++] = (entry){.n_tokens = (uint32_t)(j->tokens.n - at), .index = i, .at = at};
+    j->n_rows = j->tokens.n - at;
+    if (j->what == STRATA_EVAL_HIDDEN && j->room < j->n_rows) {
+        fail_item(item, STRATA_TOO_LONG, "room for %zu rows, the text has %zu tokens", j->room, j->n_rows);
+        return STRATA_OK;
+    }
+    j->seqs[j->n_seqs++] = (st_sequence){.n_tokens = (uint32_t)(j->tokens.n - at), .index = i, .at = at};
     return STRATA_OK;
-}
-
-static int longest_first(const void *a, const void *b)
-{
-    const entry *x = a, *y = b;
-    if (x->n_tokens != y->n_tokens) return x->n_tokens < y->n_tokens ? 1 : -1;
-    return x->index < y->index ? -1 : 1;
 }
 
 /* ---- vectors ----------------------------------------------------------------------------------------------------- */
@@ -225,18 +197,20 @@ static void nan_row(float *row, size_t n)
     for (size_t i = 0; i < n; i++) memcpy(row + i, &quiet_nan, sizeof *row);
 }
 
-static size_t rows_of(const job *j, const entry *e)
+static float *target(void *user, const st_sequence *s)
 {
-    return j->what == STRATA_EVAL_HIDDEN ? e->n_tokens : 1;
+    job *j = user;
+    return j->out + s->index * j->stride;
 }
 
 /* What the backend made of one text -> the caller's rows. */
-static void finish(job *j, const entry *e, int status, const float *v)
+static void deliver(void *user, const st_sequence *s, int status, const float *v)
 {
-    float *row = j->out + e->index * j->stride;
-    strata_embed_item *item = &j->items[e->index];
-    if (status) fail_item(item, status, "the model gave NaN or infinity for this text");
-    for (size_t r = 0; r < rows_of(j, e); r++, row += j->dims, v += j->width) {
+    job *j = user;
+    float *row = j->out + s->index * j->stride;
+    size_t n_rows = j->what == STRATA_EVAL_HIDDEN ? s->n_tokens : 1;
+    if (status) fail_item(&j->items[s->index], status, "the model gave NaN or infinity for this text");
+    for (size_t r = 0; r < n_rows; r++, row += j->dims, v += j->width) {
         if (status) {
             nan_row(row, j->dims);
             continue;
@@ -246,98 +220,28 @@ static void finish(job *j, const entry *e, int status, const float *v)
     }
 }
 
-/* Per-chunk arrays of the batch. */
-typedef struct chunk {
-    int32_t *ids;
-    uint32_t *starts;
-    float **out;
-    int *status;
-    float *vectors; /* [CHUNK, width] where vectors are cut afterwards */
-} chunk;
-
-static void chunk_free(job *j, chunk *c)
-{
-    st_mem *mem = j->tokens.mem;
-    st_free(mem, c->ids);
-    st_free(mem, c->starts);
-    st_free(mem, c->out);
-    st_free(mem, c->status);
-    st_free(mem, c->vectors);
-}
-
-static int run_chunk(job *j, const entry *entries, uint32_t n, strata_error *err)
-{
-    st_mem *mem = j->tokens.mem;
-    size_t n_tokens = 0, n_rows = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        n_tokens += entries[i].n_tokens;
-        n_rows += rows_of(j, &entries[i]);
-    }
-    bool direct = j->dims == j->width;
-    chunk c = {.ids = st_alloc(mem, n_tokens, sizeof *c.ids),
-               .starts = st_alloc(mem, (size_t)n + 1, sizeof *c.starts),
-               .out = st_alloc(mem, n, sizeof *c.out),
-               .status = st_calloc(mem, n, sizeof *c.status),
-               .vectors = direct ? NULL : st_alloc(mem, n_rows, j->width * sizeof(float))};
-    int rc = STRATA_OK;
-    if (!c.ids || !c.starts || !c.out || !c.status || (!direct && !c.vectors))
-        rc = st_error_set(err, STRATA_NO_MEMORY, "no memory for a batch of %u texts, %zu tokens", n, n_tokens);
-    if (!rc) {
-        float *v = c.vectors;
-        c.starts[0] = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            const entry *e = &entries[i];
-            memcpy(c.ids + c.starts[i], j->tokens.ids + e->at, e->n_tokens * sizeof *c.ids);
-            c.starts[i + 1] = c.starts[i] + e->n_tokens;
-            c.out[i] = direct ? j->out + e->index * j->stride : v;
-            if (!direct) v += rows_of(j, e) * j->width;
-        }
-        st_batch b = {.n_seqs = n,
-                      .n_tokens = (uint32_t)n_tokens,
-                      .ids = c.ids,
-                      .starts = c.starts,
-                      .what = j->what,
-                      .pooling = j->pooling,
-                      .out = c.out,
-                      .status = c.status,
-                      .cancel = j->opts.cancel,
-                      .deadline = j->deadline,
-                      .progress = on_progress,
-                      .progress_user = j};
-        rc = j->m->backend->run(j->ctx->state, &b, err);
-    }
-    for (uint32_t i = 0; !rc && i < n; i++) finish(j, &entries[i], c.status[i], c.out[i]);
-    chunk_free(j, &c);
-    return rc;
-}
-
-/* Texts of a chunk: CHUNK of them, or as many as keep token counts inside 32 bits. */
-static uint32_t chunk_len(const job *j, size_t from)
-{
-    uint64_t tokens = 0;
-    uint32_t n = 0;
-    while (from + n < j->n_entries && n < CHUNK) {
-        tokens += j->entries[from + n].n_tokens;
-        if (n && tokens > (1u << 24)) break;
-        n++;
-    }
-    return n;
-}
-
 static int run_all(job *j, strata_error *err)
 {
     for (size_t i = 0; i < j->n; i++) {
-        if (i % 64 == 0) ST_TRY(stopped(j, err));
+        if (i % 64 == 0) ST_TRY(st_stopped(j->opts.cancel, j->deadline, err));
         ST_TRY(tokenize_one(j, i, err));
     }
-    advance(j, j->n - j->n_entries);
-    qsort(j->entries, j->n_entries, sizeof *j->entries, longest_first);
-    for (size_t i = 0; i < j->n_entries;) {
-        uint32_t n = chunk_len(j, i);
-        ST_TRY(run_chunk(j, j->entries + i, n, err));
-        i += n;
-    }
-    return STRATA_OK;
+    j->failed = j->n - j->n_seqs;
+    if (j->opts.progress && j->failed) on_progress(j, 0);
+    st_batcher b = {.ctx = j->ctx,
+                    .ids = j->tokens.ids,
+                    .seqs = j->seqs,
+                    .n = j->n_seqs,
+                    .what = j->what,
+                    .pooling = j->pooling,
+                    .width = j->width,
+                    .cancel = j->opts.cancel,
+                    .deadline = j->deadline,
+                    .target = j->dims == j->width ? target : NULL,
+                    .deliver = deliver,
+                    .progress = j->opts.progress ? on_progress : NULL,
+                    .user = j};
+    return st_batcher_run(&b, err);
 }
 
 static int prepare(job *j, strata_ctx *c, const strata_embed_opts *opts, strata_error *err)
@@ -354,20 +258,16 @@ static int prepare(job *j, strata_ctx *c, const strata_embed_opts *opts, strata_
 
 static void release(job *j)
 {
-    st_free(j->tokens.mem, j->entries);
+    st_free(j->tokens.mem, j->seqs);
     st_free(j->tokens.mem, j->joined);
     st_tokens_free(&j->tokens);
 }
 
 static int embed_all(job *j, strata_error *err)
 {
-    st_mem *mem = j->tokens.mem;
-    j->entries = st_alloc(mem, j->n, sizeof *j->entries);
-    ST_FAIL_IF(!j->entries, err, STRATA_NO_MEMORY, "no memory for %zu texts", j->n);
-    ST_TRY(st_lock_open(&j->lock, err));
-    int rc = run_all(j, err);
-    st_lock_close(&j->lock);
-    return rc;
+    j->seqs = st_alloc(j->tokens.mem, j->n, sizeof *j->seqs);
+    ST_FAIL_IF(!j->seqs, err, STRATA_NO_MEMORY, "no memory for %zu texts", j->n);
+    return run_all(j, err);
 }
 
 static int first_failure(const job *j, strata_error *err)
@@ -417,28 +317,16 @@ int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_o
     job j;
     ST_TRY(prepare(&j, c, &o, err));
     strata_embed_item own;
-    entry one;
     j.what = STRATA_EVAL_HIDDEN;
     j.width = j.m->config.n_embd;
     j.texts = text;
     j.n = 1;
     j.items = item ? item : &own;
     j.out = out;
-    j.entries = &one;
-    int rc = tokenize_one(&j, 0, err);
-    *n_rows = 0;
+    j.room = cap;
+    int rc = embed_all(&j, err);
+    *n_rows = j.items->status && j.items->status != STRATA_TOO_LONG ? 0 : j.n_rows;
     if (!rc && j.items->status) rc = st_error_set(err, j.items->status, "%s", j.items->msg);
-    if (!rc) {
-        *n_rows = one.n_tokens;
-        if (cap < *n_rows)
-            rc = st_error_set(err, STRATA_TOO_LONG, "room for %zu rows, the text has %zu tokens", cap, *n_rows);
-    }
-    if (!rc && !(rc = st_lock_open(&j.lock, err))) {
-        rc = run_chunk(&j, &one, 1, err);
-        st_lock_close(&j.lock);
-    }
-    if (!rc && j.items->status) rc = st_error_set(err, j.items->status, "%s", j.items->msg);
-    j.entries = NULL;
     release(&j);
     return rc;
 }

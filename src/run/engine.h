@@ -70,6 +70,8 @@ int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_emb
 int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_opts *opts, float *out, size_t cap,
                     size_t *n_rows, strata_embed_item *item, strata_error *err);
 int st_embed_check(const strata_model *m, const strata_embed_opts *opts, uint32_t *dims, strata_error *err);
+int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n, const strata_rank_opts *opts,
+            float *scores, strata_embed_item *items, strata_error *err);
 int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,
             size_t cap, size_t *rows, size_t *cols, strata_error *err);
 int st_diff(strata_model *m, const char *against, const int32_t *ids, size_t n, int precision, strata_write_fn write,

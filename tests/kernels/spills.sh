@@ -50,7 +50,8 @@ name != "" && /^ *[0-9a-f]+:\t/ {
     addr[lines] = hex(a)
     text[lines] = $0
     if ($0 ~ /mov +%rsp,%rbp|mov\tx29, sp/) frame = 1
-    if ($2 ~ /^j|^b$|^b\.|^cb|^tb/ && match($0, /[0-9a-f]+ </)) target[lines] = hex(substr($0, RSTART, RLENGTH - 2))
+    # Conditional jumps only: the unconditional ones that go back come from blocks that are moved out of the way.
+    if ($2 ~ /^j[^m]|^b\.|^cb|^tb/ && match($0, /[0-9a-f]+ </)) target[lines] = hex(substr($0, RSTART, RLENGTH - 2))
 }
 END {
     finish()

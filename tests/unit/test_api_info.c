@@ -257,7 +257,7 @@ static void test_plan(void **state)
     strata_model *m = open_model("gemma-embedding", NULL);
     capture c = {0};
     OK(strata_model_print_plan(m, on_write, &c, err));
-    has(&c, "EMBED    X -> N    token_embd.weight");
+    has(&c, "EMBED    X -> N   token_embd.weight");
     has(&c, "window 8 symmetric");
     has(&c, "POOL");
     has(&c, "dense_3.weight");

@@ -115,7 +115,7 @@ static void test_options(void **state)
     REFUSED(STRATA_INVALID_ARG, "pooling: no such value as 6", .pooling = 6);
     REFUSED(STRATA_INVALID_ARG, "pooling: no such value as -1", .pooling = -1);
     REFUSED(STRATA_INVALID_ARG, "strata_embed_tokens", .pooling = STRATA_POOLING_NONE);
-    REFUSED(STRATA_UNSUPPORTED_OP, "mean, cls or last", .pooling = STRATA_POOLING_RANK);
+    REFUSED(STRATA_UNSUPPORTED_OP, "no classification head", .pooling = STRATA_POOLING_RANK);
     REFUSED(STRATA_INVALID_ARG, "deadline_ms", .deadline_ms = -1);
     REFUSED(STRATA_INVALID_ARG, "deadline_ms", .deadline_ms = (double)NAN);
     REFUSED(STRATA_INVALID_ARG, "dims: 65, but the model has 64", .dims = 65);
@@ -156,7 +156,7 @@ static void test_eval_input(void **state)
     FAILS(EVAL(ids, NULL, 3, 3, 0, cap), STRATA_INVALID_ARG, "what: no such value as 3");
     FAILS(EVAL(ids, NULL, 3, -1, 0, cap), STRATA_INVALID_ARG, "what");
     FAILS(EVAL(ids, NULL, 3, STRATA_EVAL_POOLED, 9, cap), STRATA_INVALID_ARG, "pooling: no such value as 9");
-    FAILS(EVAL(ids, NULL, 3, STRATA_EVAL_POOLED, STRATA_POOLING_RANK, cap), STRATA_UNSUPPORTED_OP, "ranking");
+    FAILS(EVAL(ids, NULL, 3, STRATA_EVAL_POOLED, STRATA_POOLING_RANK, cap), STRATA_UNSUPPORTED_OP, "no classification head");
     FAILS(EVAL(ids, NULL, 3, STRATA_EVAL_HIDDEN, 0, 3 * DIMS - 1), STRATA_TOO_LONG, "want 3 x 64");
     assert_int_equal(rows, 3);
     assert_int_equal(cols, DIMS);

@@ -10,16 +10,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "backend/cpu/tiles.h"
 #include "base/half.h"
 
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), \
                              apply_to = function)
-#define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
-#define UNROLL _Pragma("GCC unroll 16")
 #endif
 
 #include "backend/cpu/v16_avx512.h"
@@ -37,9 +36,6 @@ typedef struct side {
     float minus_sum[MR][SIDE_LD];
     float ad[MR][AD_LD];
 } side;
-
-/* Makes the value of a pointer opaque, so that the addresses made from it are not simplified. */
-#define KEEP(p) __asm__ volatile("" : "+r"(p))
 
 V16_FN void prepare(side *s, int shape, int planes, int mr, const st_qact *a, size_t row, uint32_t block, uint32_t blocks)
 {
@@ -105,23 +101,21 @@ V16_FN __m512i broadcast4(const int8_t *p)
     return _mm512_set1_epi32(x);
 }
 
-/* q += one plane's dot products over one group. x: the row of activations. The rows are addressed from x and from x + 3 ld,
- * hidden from the compiler, which otherwise keeps six pointers and spills. */
-V16_FN void dots(__m512i q[MR][2], int steps, int mr, int nr, const int8_t *x, size_t ld, const uint8_t *w,
+/* q += one plane's dot products over one group. x: the row of activations. The rows are addressed from x and from x + 3 ld:
+ * left alone, gcc keeps six pointers and spills. */
+V16_FN void dots(__m512i q[8][4], int steps, int mr, int nr, const int8_t *x, size_t ld, const uint8_t *w,
                  size_t panel_bytes)
 {
     const int8_t *x3 = x + 3 * ld;
-    KEEP(x3);
-    UNROLL for (int t = 0; t < steps; t++)
-    {
-        __m512i u[2];
-        UNROLL for (int j = 0; j < nr; j++) u[j] = _mm512_loadu_si512(w + (size_t)j * panel_bytes + 64 * t);
-        UNROLL for (int i = 0; i < mr; i++)
-        {
-            __m512i v = broadcast4((i < 3 ? x + (size_t)i * ld : x3 + (size_t)(i - 3) * ld) + 4 * t);
-            UNROLL for (int j = 0; j < nr; j++) q[i][j] = dot4(q[i][j], u[j], v);
-        }
-    }
+    if (mr > 3) KEEP(x3);
+    EACH_STEP(t, steps, {
+        __m512i u[4];
+        EACH_COL(j, nr, u[j] = _mm512_loadu_si512(w + j * panel_bytes + 64 * t););
+        EACH_ROW(i, mr, {
+            __m512i v = broadcast4((i < 3 ? x + i * ld : x3 + (size_t)(i - 3) * ld) + 4 * t);
+            EACH_COL(j, nr, q[i][j] = dot4(q[i][j], u[j], v););
+        });
+    });
 }
 
 V16_FN void tile(int shape, int planes, int mr, int nr, const st_qact *a, size_t row, uint32_t block, uint32_t blocks,
@@ -134,51 +128,41 @@ V16_FN void tile(int shape, int planes, int mr, int nr, const st_qact *a, size_t
     const ptrdiff_t to_lo = planes == 2 ? a->lo - a->hi : 0;
     const int32_t *start = s->start[0];
     const float *minus_sum = s->minus_sum[0], *ads = s->ad[0];
-    __m512 f[MR][2];
-    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++) f[i][j] =
-        block ? _mm512_loadu_ps(c + (size_t)i * ldc + 16 * j) : _mm512_setzero_ps();
+    __m512 f[8][4];
+    EACH_ROW(i, mr, EACH_COL(j, nr, f[i][j] = block ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();););
 
     for (; hi < end; hi += 32, ads++, w += st_shape_block_bytes((st_gemm_shape)shape)) {
-        UNROLL for (int g = 0; g < groups; g++)
-        {
-            __m512i q[MR][2];
-            UNROLL for (int i = 0; i < mr; i++)
-            {
+        for (int g = 0; g < groups; g++, start++, minus_sum++) {
+            const int8_t *x = hi + 16 * g;
+            const uint8_t *wg = w + 64 * steps * g, *tail = w + 512 + 64 * g;
+            __m512i q[8][4];
+            EACH_ROW(i, mr, {
                 __m512i v = planes == 2 ? _mm512_setzero_si512() : _mm512_set1_epi32(start[i * SIDE_LD]);
-                UNROLL for (int j = 0; j < nr; j++) q[i][j] = v;
-            }
-            const int8_t *x = hi + 16 * g, *last = x + to_lo;
-            if (planes == 2) KEEP(last);
-            for (;;) { /* two planes: 128 * hi-dot + lo-dot in the same registers; a loop, since unrolled it spills */
-                const uint8_t *wg = w + 64 * steps * g;
-                if (planes == 2) KEEP(wg); /* or the weights are all loaded before the loop, and spilt */
-                dots(q, steps, mr, nr, x, ld, wg, panel_bytes);
-                if (planes == 1 || x == last) break;
-                x = last;
-                UNROLL for (int i = 0; i < mr; i++)
-                {
+                EACH_COL(j, nr, q[i][j] = v;);
+            });
+            dots(q, steps, mr, nr, x, ld, wg, panel_bytes);
+            if (planes == 2) { /* 128 * hi-dot + lo-dot in the same registers */
+                EACH_ROW(i, mr, {
                     __m512i v = _mm512_set1_epi32(start[i * SIDE_LD]);
-                    UNROLL for (int j = 0; j < nr; j++) q[i][j] = times128_plus(q[i][j], v);
-                }
+                    EACH_COL(j, nr, q[i][j] = times128_plus(q[i][j], v););
+                });
+                KEEP(wg); /* or the weights stay in registers, and others spill */
+                dots(q, steps, mr, nr, x + to_lo, ld, wg, panel_bytes);
             }
-            UNROLL for (int j = 0; j < nr; j++)
-            {
-                const uint8_t *tail = w + (size_t)j * panel_bytes + 512 + 64 * g;
-                __m512 scale = _mm512_loadu_ps(tail), min = scale;
-                if (has_min) min = _mm512_loadu_ps(tail + 64 * groups);
-                UNROLL for (int i = 0; i < mr; i++)
-                {
-                    __m512 ad = _mm512_set1_ps(ads[i * AD_LD]);
-                    f[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(q[i][j]), _mm512_mul_ps(scale, ad), f[i][j]);
-                    if (has_min)
-                        f[i][j] = _mm512_fmadd_ps(_mm512_set1_ps(minus_sum[i * SIDE_LD]), _mm512_mul_ps(min, ad), f[i][j]);
+            __m512 scale[4], min[4];
+            EACH_COL(j, nr, scale[j] = _mm512_loadu_ps(tail + j * panel_bytes););
+            if (has_min) EACH_COL(j, nr, min[j] = _mm512_loadu_ps(tail + j * panel_bytes + 64 * groups););
+            EACH_ROW(i, mr, {
+                __m512 ad = _mm512_set1_ps(ads[i * AD_LD]);
+                EACH_COL(j, nr, f[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(q[i][j]), _mm512_mul_ps(scale[j], ad), f[i][j]););
+                if (has_min) {
+                    __m512 s_ = _mm512_set1_ps(minus_sum[i * SIDE_LD]);
+                    EACH_COL(j, nr, f[i][j] = _mm512_fmadd_ps(s_, _mm512_mul_ps(min[j], ad), f[i][j]););
                 }
-            }
-            start++, minus_sum++;
+            });
         }
     }
-    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++)
-        _mm512_storeu_ps(c + (size_t)i * ldc + 16 * j, f[i][j]);
+    EACH_ROW(i, mr, EACH_COL(j, nr, _mm512_storeu_ps(c + i * ldc + 16 * j, f[i][j]);););
 }
 
 /* One function a tile, so that tests/kernels/spills.sh finds its loop by name: hot_i8_SHAPE_PLANES_ROWSxPANELS. */
@@ -248,19 +232,20 @@ V16_FN void f32_tile(int mr, int nr, const float *a, size_t lda, const float *b,
                      bool accumulate, float *c, size_t ldc)
 {
     __m512 f[8][4];
-    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++) f[i][j] =
-        accumulate ? _mm512_loadu_ps(c + (size_t)i * ldc + 16 * j) : _mm512_setzero_ps();
-    for (uint32_t t = 0; t < k; t++, a++, b += ldb) {
+    EACH_ROW(i, mr,
+             EACH_COL(j, nr, f[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();););
+    for (const float *end = a + k; a < end; a++, b += ldb) {
+        const float *a3 = a + 3 * lda, *a6 = a + 6 * lda;
+        if (mr > 3) KEEP(a3);
+        if (mr > 6) KEEP(a6);
         __m512 u[4];
-        UNROLL for (int j = 0; j < nr; j++) u[j] = _mm512_loadu_ps(b + (size_t)j * panel_ld);
-        UNROLL for (int i = 0; i < mr; i++)
-        {
-            __m512 x = _mm512_set1_ps(a[(size_t)i * lda]);
-            UNROLL for (int j = 0; j < nr; j++) f[i][j] = _mm512_fmadd_ps(x, u[j], f[i][j]);
-        }
+        EACH_COL(j, nr, u[j] = _mm512_loadu_ps(b + j * panel_ld););
+        EACH_ROW(i, mr, {
+            __m512 x = _mm512_set1_ps(*(i < 3 ? a + i * lda : i < 6 ? a3 + (i - 3) * lda : a6 + (i - 6) * lda));
+            EACH_COL(j, nr, f[i][j] = _mm512_fmadd_ps(x, u[j], f[i][j]););
+        });
     }
-    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++)
-        _mm512_storeu_ps(c + (size_t)i * ldc + 16 * j, f[i][j]);
+    EACH_ROW(i, mr, EACH_COL(j, nr, _mm512_storeu_ps(c + i * ldc + 16 * j, f[i][j]);););
 }
 
 #define F32_TILE(mr, nr)                                                                                           \

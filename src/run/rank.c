@@ -1,0 +1,265 @@
+/* rank.c: query and passage in one sequence -> a score of the classification head. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/math.h"
+#include "run/batcher.h"
+
+typedef struct job {
+    strata_ctx *ctx;
+    const strata_model *m;
+    strata_rank_opts opts;
+    unsigned flags; /* of tokenizing user text */
+    double deadline;
+    st_str template; /* of a decoder; len 0: a pair of segments */
+    strata_text query;
+    const strata_text *passages;
+    size_t n;
+    float *scores;
+    strata_embed_item *items;
+    st_tokens tokens; /* of all pairs */
+    st_sequence *seqs;
+    size_t n_seqs;
+    uint32_t yes; /* which of two labels is "yes" */
+} job;
+
+static void fail_item(strata_embed_item *item, int status, const char *msg)
+{
+    item->status = status;
+    snprintf(item->msg, sizeof item->msg, "%.127s", msg);
+}
+
+static void nan_score(float *score)
+{
+    static const uint32_t quiet_nan = 0x7fc00000u;
+    memcpy(score, &quiet_nan, sizeof *score);
+}
+
+/* ---- one pair -> tokens ------------------------------------------------------------------------------------------ */
+
+static int encode(job *j, strata_text t, unsigned flags, strata_error *err)
+{
+    return st_tokenizer_encode(j->m->tokenizer, t.ptr ? t.ptr : "", t.len, flags, &j->tokens, err);
+}
+
+static int push(job *j, int32_t id, strata_error *err)
+{
+    st_tokens *t = &j->tokens;
+    ST_FAIL_IF(!st_grow(t->mem, &t->ids, &t->cap, t->n + 1, t->n, sizeof *t->ids), err, STRATA_NO_MEMORY,
+               "no memory for a token");
+    t->ids[t->n++] = id;
+    return STRATA_OK;
+}
+
+/* Positions in the tokens of a pair. */
+typedef struct layout {
+    size_t passage, passage_end; /* tokens of the passage alone */
+    size_t second;               /* first token of the second segment */
+} layout;
+
+/* Two separators between the segments, as RoBERTa and XLM-R have (<s> A </s></s> B </s>), when the file says so or, for the
+ * Unigram vocabularies of XLM-R files that say nothing, by their kind. */
+static bool doubled_separator(const strata_model *m)
+{
+    bool says = false;
+    const st_gguf_kv *kv = st_gguf_find(&m->gguf, "tokenizer.ggml.add_sep_token");
+    if (kv && st_gguf_bool_or(&m->gguf, "tokenizer.ggml.add_sep_token", false, &says, NULL) == STRATA_OK)
+        return says && strcmp(m->tokenizer_name, "bert") != 0;
+    return strcmp(m->tokenizer_name, "t5") == 0;
+}
+
+/* [CLS] query [SEP] passage [SEP]: what HF's post-processors make of a pair. */
+static int encode_pair(job *j, size_t i, layout *l, strata_error *err)
+{
+    const st_token_info *info = st_tokenizer_info(j->m->tokenizer);
+    size_t start = j->tokens.n;
+    ST_TRY(encode(j, j->query, j->flags | STRATA_TOKENIZE_ADD_SPECIAL, err));
+    bool closed = info->add_eos && j->tokens.n > start;
+    int32_t end = closed ? j->tokens.ids[j->tokens.n - 1] : -1;
+    if (closed && doubled_separator(j->m)) ST_TRY(push(j, end, err));
+    l->second = l->passage = j->tokens.n;
+    ST_TRY(encode(j, j->passages[i], j->flags, err));
+    l->passage_end = j->tokens.n;
+    return closed ? push(j, end, err) : STRATA_OK;
+}
+
+/* A decoder's template: its own words may be control tokens, those of query and document never. */
+static int encode_template(job *j, size_t i, layout *l, strata_error *err)
+{
+    static const char *const names[] = {"{query}", "{document}"};
+    const char *p = j->template.ptr, *end = p + j->template.len, *from = p;
+    unsigned own = STRATA_TOKENIZE_PARSE_SPECIAL, first = STRATA_TOKENIZE_ADD_SPECIAL;
+    *l = (layout){0};
+    for (; p < end; p++) {
+        for (int k = 0; k < 2; k++) {
+            size_t len = strlen(names[k]);
+            if ((size_t)(end - p) < len || memcmp(p, names[k], len) != 0) continue;
+            ST_TRY(encode(j, (strata_text){from, (size_t)(p - from)}, own | first, err));
+            first = 0;
+            size_t at = j->tokens.n;
+            ST_TRY(encode(j, k ? j->passages[i] : j->query, j->flags & ~(unsigned)STRATA_TOKENIZE_PARSE_SPECIAL, err));
+            if (k) {
+                l->passage = at;
+                l->passage_end = j->tokens.n;
+            }
+            from = p + len;
+            p = from - 1;
+            break;
+        }
+    }
+    ST_TRY(encode(j, (strata_text){from, (size_t)(end - from)}, own | first, err));
+    l->second = j->tokens.n;
+    return STRATA_OK;
+}
+
+/* Cuts the passage so that the pair fits. */
+static int fit(job *j, size_t start, const layout *l, strata_embed_item *item)
+{
+    size_t n = j->tokens.n - start, ctx = j->m->config.n_ctx, over = n - ctx, have = l->passage_end - l->passage;
+    char msg[96];
+    if (j->opts.truncate == STRATA_TRUNCATE_ERROR || over > have) {
+        snprintf(msg, sizeof msg, "%zu tokens, the model's context has %zu", n, ctx);
+        fail_item(item, STRATA_TOO_LONG, msg);
+        return -1;
+    }
+    size_t to = j->opts.truncate == STRATA_TRUNCATE_END ? l->passage_end - over : l->passage;
+    int32_t *ids = j->tokens.ids;
+    memmove(ids + to, ids + to + over, (j->tokens.n - to - over) * sizeof *ids);
+    j->tokens.n -= over;
+    item->truncated = 1;
+    return 0;
+}
+
+static int tokenize_pair(job *j, size_t i, strata_error *err)
+{
+    strata_embed_item *item = &j->items[i];
+    size_t start = j->tokens.n;
+    layout l;
+    strata_error e = {0};
+    *item = (strata_embed_item){0};
+    if (j->passages[i].len && !j->passages[i].ptr) {
+        fail_item(item, STRATA_INVALID_ARG, "the passage is NULL but not empty");
+        return STRATA_OK;
+    }
+    int rc = j->template.len ? encode_template(j, i, &l, &e) : encode_pair(j, i, &l, &e);
+    if (rc == STRATA_NO_MEMORY) ST_FAIL(err, rc, "%s", e.msg);
+    if (rc) {
+        j->tokens.n = start;
+        fail_item(item, rc, e.msg);
+        return STRATA_OK;
+    }
+    size_t n = j->tokens.n - start;
+    item->n_tokens = item->n_tokens_all = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+    if (n == 0) {
+        fail_item(item, STRATA_EMPTY_PROMPT, "the pair has no tokens");
+        return STRATA_OK;
+    }
+    if (n > j->m->config.n_ctx && fit(j, start, &l, item)) {
+        j->tokens.n = start;
+        return STRATA_OK;
+    }
+    item->n_tokens = (uint32_t)(j->tokens.n - start);
+    j->seqs[j->n_seqs++] = (st_sequence){.index = i,
+                                         .at = start,
+                                         .n_tokens = item->n_tokens,
+                                         .n_first = (uint32_t)(l.second - start)};
+    return STRATA_OK;
+}
+
+/* ---- scores ------------------------------------------------------------------------------------------------------ */
+
+static void deliver(void *user, const st_sequence *s, int status, const float *v)
+{
+    job *j = user;
+    float *score = &j->scores[s->index];
+    if (status) {
+        fail_item(&j->items[s->index], status, "the model gave NaN or infinity for this pair");
+        nan_score(score);
+        return;
+    }
+    *score = j->m->plan.n_labels == 2 ? v[j->yes] - v[1 - j->yes] : v[0];
+    if (j->opts.sigmoid) *score = (float)(1.0 / (1.0 + st_exp(-(double)*score)));
+}
+
+/* The file may name its labels; otherwise the first is "yes". */
+static uint32_t yes_label(const strata_model *m)
+{
+    char key[96];
+    snprintf(key, sizeof key, "%s.classifier.output_labels", m->config.arch->name);
+    const st_gguf_kv *kv = st_gguf_find(&m->gguf, key);
+    if (!kv || kv->type != ST_GGUF_ARRAY || kv->elem_type != ST_GGUF_STRING) return 0;
+    size_t at = 0;
+    st_str s;
+    for (uint32_t i = 0; i < 2 && st_gguf_next_string(kv, &at, &s); i++)
+        if (st_str_eq(s, "yes")) return i;
+    return 0;
+}
+
+static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_error *err)
+{
+    strata_model *m = c->model;
+    *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_rank_opts){0}, .tokens = {.mem = &m->mem}};
+    const strata_rank_opts *o = &j->opts;
+    ST_FAIL_IF(o->truncate < 0 || o->truncate > STRATA_TRUNCATE_START, err, STRATA_INVALID_ARG,
+               "truncate: no such value as %d", o->truncate);
+    ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
+               o->deadline_ms);
+    ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP, "%s: not a ranking model: no tensor 'cls.output.weight'",
+               m->path);
+    ST_FAIL_IF(m->plan.n_labels > 2, err, STRATA_UNSUPPORTED_OP, "%s: a head of %u labels gives no score; want 1 or 2",
+               m->path, m->plan.n_labels);
+    j->yes = yes_label(m);
+    if (o->deadline_ms > 0) j->deadline = st_now() + o->deadline_ms * 1e-3;
+    if (!o->plain_special) j->flags |= STRATA_TOKENIZE_PARSE_SPECIAL;
+    if (o->lossy) j->flags |= STRATA_TOKENIZE_LOSSY;
+    const char *t = m->config.arch->rank_template;
+    if (t && m->config.causal) j->template = (st_str){t, strlen(t)};
+    if (m->config.causal && st_gguf_find(&m->gguf, "tokenizer.chat_template.rerank"))
+        ST_TRY(st_gguf_str(&m->gguf, "tokenizer.chat_template.rerank", &j->template, err));
+    return STRATA_OK;
+}
+
+static int run_all(job *j, strata_error *err)
+{
+    for (size_t i = 0; i < j->n; i++) {
+        if (i % 64 == 0) ST_TRY(st_stopped(j->opts.cancel, j->deadline, err));
+        ST_TRY(tokenize_pair(j, i, err));
+        if (j->items[i].status) nan_score(&j->scores[i]);
+    }
+    st_batcher b = {.ctx = j->ctx,
+                    .ids = j->tokens.ids,
+                    .seqs = j->seqs,
+                    .n = j->n_seqs,
+                    .typed = j->m->weights.n_types > 1,
+                    .what = STRATA_EVAL_POOLED,
+                    .pooling = STRATA_POOLING_RANK,
+                    .width = j->m->plan.n_labels,
+                    .cancel = j->opts.cancel,
+                    .deadline = j->deadline,
+                    .deliver = deliver,
+                    .user = j};
+    return st_batcher_run(&b, err);
+}
+
+int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n, const strata_rank_opts *opts,
+            float *scores, strata_embed_item *items, strata_error *err)
+{
+    job j;
+    ST_TRY(prepare(&j, c, opts, err));
+    st_mem *mem = j.tokens.mem;
+    strata_embed_item *own = items ? NULL : st_alloc(mem, n, sizeof *own);
+    j.query = query;
+    j.passages = passages;
+    j.n = n;
+    j.scores = scores;
+    j.items = items ? items : own;
+    j.seqs = st_alloc(mem, n, sizeof *j.seqs);
+    int rc = j.items && j.seqs ? run_all(&j, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory for %zu passages", n);
+    for (size_t i = 0; !rc && !items && i < n; i++)
+        if (own[i].status) rc = st_error_set(err, own[i].status, "passage %zu: %s", i, own[i].msg);
+    st_free(mem, own);
+    st_free(mem, j.seqs);
+    st_tokens_free(&j.tokens);
+    return rc;
+}
