@@ -211,8 +211,8 @@ STRATA_API int strata_tokenize(const strata_model *m, const char *text, size_t l
                                strata_span *spans, size_t cap, size_t *n, strata_error *err);
 
 /* Token ids -> text, as HuggingFace's decode with special tokens kept (BERT: spaces before punctuation cleaned up).
- * Writes at most `cap` bytes, no terminator; `*len` is always set to the length needed. Invalid UTF-8 that byte tokens
- * form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out of range), UNSUPPORTED_TOKENIZER. Thread-safe. */
+ * Writes at most `cap` bytes, no terminator; `*len` is always set to the length needed; with cap = 0 it only counts.
+ * Invalid UTF-8 that byte tokens form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out of range), UNSUPPORTED_TOKENIZER. Thread-safe. */
 STRATA_API int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap,
                                  size_t *len, strata_error *err);
 
@@ -297,8 +297,8 @@ typedef struct strata_embed_item {
 STRATA_API int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
                             size_t stride, strata_embed_item *items, strata_error *err);
 
-/* Text -> one vector a token: `out` is [cap, n_embd], `*n_rows` the rows needed, by strata_tokenize's ids. The dense
- * heads do not apply; normalised rows unless told otherwise. Errors as strata_embed, TOO_LONG if cap < *n_rows. */
+/* Text -> one vector a token: `out` is [cap, n_embd], `*n_rows` the rows needed, by strata_tokenize's ids. Dense heads
+ * and `dims` do not apply; normalised rows unless told otherwise. Errors as strata_embed, TOO_LONG if cap < *n_rows. */
 STRATA_API int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts, float *out,
                                    size_t cap, size_t *n_rows, strata_embed_item *item, strata_error *err);
 
@@ -333,7 +333,8 @@ typedef enum strata_eval_what {
 } strata_eval_what;
 
 /* One sequence of raw ids through the model, no tokenizer involved. `types` (token types) may be NULL: all 0. `out` has
- * room for `cap` floats; the shape is returned in *rows and *cols also when TOO_LONG says that cap is too small.
+ * room for `cap` floats; the shape is returned in *rows and *cols also when TOO_LONG says that cap is too small (it is 0, 0
+ * when the sequence is longer than the context).
  * pooling: strata_pooling, for POOLED. Errors: INVALID_ARG (id or type out of range), EMPTY_PROMPT, TOO_LONG,
  * UNSUPPORTED_OP, NONFINITE. */
 STRATA_API int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling,

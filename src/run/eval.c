@@ -19,6 +19,7 @@ int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, i
             size_t cap, size_t *rows, size_t *cols, strata_error *err)
 {
     const strata_model *m = c->model;
+    *rows = *cols = 0;
     ST_TRY(check_ids(m, ids, types, n, err));
     int pool = 0;
     switch (what) {

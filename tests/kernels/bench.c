@@ -5,7 +5,7 @@
 #include "base/thread.h"
 
 #if defined(__x86_64__)
-#include "backend/cpu/features.h"
+#include "base/cpu_features.h"
 #endif
 
 static double time_of(void (*fn)(void))

@@ -107,7 +107,7 @@ V16_FN void dots(__m512i q[8][4], int steps, int mr, int nr, const int8_t *x, si
                  size_t panel_bytes)
 {
     const int8_t *x3 = x + 3 * ld;
-    if (mr > 3) KEEP(x3);
+    if (mr > 2) KEEP(x3);
     EACH_STEP(t, steps, {
         __m512i u[4];
         EACH_COL(j, nr, u[j] = _mm512_loadu_si512(w + j * panel_bytes + 64 * t););
@@ -123,43 +123,48 @@ V16_FN void tile(int shape, int planes, int mr, int nr, const st_qact *a, size_t
 {
     const int groups = shape >= ST_SHAPE_16 ? 2 : 1, steps = 8 / groups;
     const bool has_min = shape & 1;
-    const size_t ld = a->ld;
-    const int8_t *hi = a->hi + row * ld + 32 * (size_t)block, *end = hi + 32 * (size_t)blocks;
+    const size_t ld = a->ld, stride = st_shape_block_bytes((st_gemm_shape)shape);
+    const int8_t *x = a->hi + row * ld + 32 * (size_t)block, *end = x + 32 * (size_t)blocks;
     const ptrdiff_t to_lo = planes == 2 ? a->lo - a->hi : 0;
     const int32_t *start = s->start[0];
     const float *minus_sum = s->minus_sum[0], *ads = s->ad[0];
     __m512 f[8][4];
     EACH_ROW(i, mr, EACH_COL(j, nr, f[i][j] = block ? _mm512_loadu_ps(c + i * ldc + 16 * j) : _mm512_setzero_ps();););
 
-    for (; hi < end; hi += 32, ads++, w += st_shape_block_bytes((st_gemm_shape)shape)) {
-        for (int g = 0; g < groups; g++, start++, minus_sum++) {
-            const int8_t *x = hi + 16 * g;
-            const uint8_t *wg = w + 64 * steps * g, *tail = w + 512 + 64 * g;
-            __m512i q[8][4];
+    const uint8_t *tail = w + 512;
+    size_t second = 0; /* groups of 16: 1 in the second half of a block */
+    for (; x < end; x += 32 / groups, start++, minus_sum++) {
+        __m512i q[8][4];
+        EACH_ROW(i, mr, {
+            __m512i v = planes == 2 ? _mm512_setzero_si512() : _mm512_set1_epi32(start[i * SIDE_LD]);
+            EACH_COL(j, nr, q[i][j] = v;);
+        });
+        dots(q, steps, mr, nr, x, ld, w, panel_bytes);
+        if (planes == 2) { /* 128 * hi-dot + lo-dot in the same registers */
             EACH_ROW(i, mr, {
-                __m512i v = planes == 2 ? _mm512_setzero_si512() : _mm512_set1_epi32(start[i * SIDE_LD]);
-                EACH_COL(j, nr, q[i][j] = v;);
+                __m512i v = _mm512_set1_epi32(start[i * SIDE_LD]);
+                EACH_COL(j, nr, q[i][j] = times128_plus(q[i][j], v););
             });
-            dots(q, steps, mr, nr, x, ld, wg, panel_bytes);
-            if (planes == 2) { /* 128 * hi-dot + lo-dot in the same registers */
-                EACH_ROW(i, mr, {
-                    __m512i v = _mm512_set1_epi32(start[i * SIDE_LD]);
-                    EACH_COL(j, nr, q[i][j] = times128_plus(q[i][j], v););
-                });
-                KEEP(wg); /* or the weights stay in registers, and others spill */
-                dots(q, steps, mr, nr, x + to_lo, ld, wg, panel_bytes);
+            KEEP(w); /* or the weights stay in registers, and others spill */
+            dots(q, steps, mr, nr, x + to_lo, ld, w, panel_bytes);
+        }
+        __m512 scale[4], min[4];
+        EACH_COL(j, nr, scale[j] = _mm512_loadu_ps(tail + j * panel_bytes););
+        if (has_min) EACH_COL(j, nr, min[j] = _mm512_loadu_ps(tail + j * panel_bytes + 64 * groups););
+        EACH_ROW(i, mr, {
+            __m512 ad = _mm512_set1_ps(ads[i * AD_LD]);
+            EACH_COL(j, nr, f[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(q[i][j]), _mm512_mul_ps(scale[j], ad), f[i][j]););
+            if (has_min) {
+                __m512 s_ = _mm512_set1_ps(minus_sum[i * SIDE_LD]);
+                EACH_COL(j, nr, f[i][j] = _mm512_fmadd_ps(s_, _mm512_mul_ps(min[j], ad), f[i][j]););
             }
-            __m512 scale[4], min[4];
-            EACH_COL(j, nr, scale[j] = _mm512_loadu_ps(tail + j * panel_bytes););
-            if (has_min) EACH_COL(j, nr, min[j] = _mm512_loadu_ps(tail + j * panel_bytes + 64 * groups););
-            EACH_ROW(i, mr, {
-                __m512 ad = _mm512_set1_ps(ads[i * AD_LD]);
-                EACH_COL(j, nr, f[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(q[i][j]), _mm512_mul_ps(scale[j], ad), f[i][j]););
-                if (has_min) {
-                    __m512 s_ = _mm512_set1_ps(minus_sum[i * SIDE_LD]);
-                    EACH_COL(j, nr, f[i][j] = _mm512_fmadd_ps(s_, _mm512_mul_ps(min[j], ad), f[i][j]););
-                }
-            });
+        });
+        w += 64 * steps, tail += 64, ads++;
+        if (groups == 2) {
+            w += second * (stride - 512), tail += second * (stride - 128), ads += second - 1;
+            second ^= 1;
+        } else {
+            w += stride - 512, tail += stride - 64;
         }
     }
     EACH_ROW(i, mr, EACH_COL(j, nr, _mm512_storeu_ps(c + i * ldc + 16 * j, f[i][j]);););

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "backend/cpu/features.h"
+#include "base/cpu_features.h"
 
 typedef struct level {
     const char *name;

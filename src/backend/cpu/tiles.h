@@ -55,4 +55,10 @@
  * the loads. */
 #define KEEP(p) __asm__ volatile("" : "+r"(p))
 
+#ifdef __clang__
+#define NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
+#define NO_UNROLL _Pragma("GCC unroll 1")
+#endif
+
 #endif

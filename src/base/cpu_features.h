@@ -1,6 +1,6 @@
-/* features.h: which instruction sets this CPU has and this operating system lets a program use. */
-#ifndef ST_BACKEND_CPU_FEATURES_H
-#define ST_BACKEND_CPU_FEATURES_H
+/* cpu_features.h: which instruction sets this CPU has and this operating system lets a program use. */
+#ifndef ST_BASE_CPU_FEATURES_H
+#define ST_BASE_CPU_FEATURES_H
 
 #include <stdint.h>
 

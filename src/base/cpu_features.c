@@ -1,4 +1,4 @@
-#include "backend/cpu/features.h"
+#include "base/cpu_features.h"
 
 #if defined(__x86_64__)
 
