@@ -1,0 +1,102 @@
+/* k_avx2.c: level "avx2": AVX2, FMA and F16C. */
+#include "backend/cpu/kernels.h"
+
+#ifdef __x86_64__
+#ifdef __FAST_MATH__
+#error "the kernels need IEEE arithmetic: no -ffast-math"
+#endif
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/tiles.h"
+#include "base/half.h"
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+#include "backend/cpu/v16_avx2.h"
+
+#include "backend/cpu/rows.inc"
+
+/* vpmaddubsw multiplies unsigned by signed bytes and adds pairs in int16, saturating. |w| <= 128 is the unsigned side
+ * and the activation, |a| <= 127, takes the sign of w: a pair is at most 2 * 128 * 127 = 32512, which fits.
+ * 4 rows x 1 panel: 8 integer sums, 2 x 2 forms of the weights, 1 activation, 1 for the ones. */
+#define I8_LANES          8
+#define I8_MR             4
+#define I8_PANELS         1
+#define I8_F_IN_REGISTERS 0
+#define I8_OFFSET         0
+typedef __m256i i8_int;
+typedef __m256 i8_float;
+typedef struct i8_w {
+    __m256i w, magnitude;
+} i8_w;
+#define i8_set1(x)       _mm256_set1_epi32(x)
+#define i8_to_float(q)   _mm256_cvtepi32_ps(q)
+#define i8_fset1(x)      _mm256_set1_ps(x)
+#define i8_fld(p)        _mm256_loadu_ps(p)
+#define i8_fst(p, v)     _mm256_storeu_ps(p, v)
+#define i8_fmul(x, y)    _mm256_mul_ps(x, y)
+#define i8_ffma(x, y, z) _mm256_fmadd_ps(x, y, z)
+
+V16_FN i8_w i8_ld_w(const uint8_t *p)
+{
+    __m256i w = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)p), _mm256_set1_epi8(-128));
+    return (i8_w){w, _mm256_abs_epi8(w)};
+}
+V16_FN __m256i i8_ld_a(const int8_t *p)
+{
+    int32_t x;
+    memcpy(&x, p, 4);
+    return _mm256_set1_epi32(x);
+}
+V16_FN __m256i i8_dot(__m256i q, i8_w w, __m256i a)
+{
+    __m256i pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_sign_epi8(a, w.w));
+    /* Not _mm256_add_epi32: compilers know that integer sums can be reordered, do so, and spill. */
+    __asm__("vpaddd %1, %0, %0" : "+x"(q) : "x"(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+    return q;
+}
+V16_FN __m256i i8_times128_plus(__m256i q, __m256i v)
+{
+    return _mm256_add_epi32(_mm256_slli_epi32(q, 7), v);
+}
+
+#include "backend/cpu/gemm_i8.inc"
+
+/* 6 rows x 1 panel: 12 sums, 2 weights, 1 activation. */
+#define F32_LANES        8
+#define F32_MR           6
+#define F32_PANELS       1
+#define F32_PANELS_1     2
+typedef __m256 f32_vec;
+#define f32_ld(p)        _mm256_loadu_ps(p)
+#define f32_st(p, v)     _mm256_storeu_ps(p, v)
+#define f32_set1(x)      _mm256_set1_ps(x)
+#define f32_fma(x, y, z) _mm256_fmadd_ps(x, y, z)
+
+#include "backend/cpu/gemm_f32.inc"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+void st_kernels_avx2(st_kernels *k)
+{
+    k->level = "avx2";
+    rows_fill(k);
+    gemm_i8_fill(k);
+    k->gemm_f32 = gemm_f32;
+}
+
+#else
+typedef int k_avx2_is_for_x86; /* no empty translation unit */
+#endif
