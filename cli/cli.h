@@ -34,6 +34,8 @@ typedef struct session {
     uint32_t threads;
     int precision; /* strata_precision */
     int verbose;
+    uint32_t n_seqs, n_ctx; /* of generation, as in strata_ctx_opts */
+    int kv;                 /* strata_kv */
     strata_model *model;
     strata_ctx *ctx;
     strata_model_info info;

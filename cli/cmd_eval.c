@@ -9,10 +9,13 @@
 #include "npy.h"
 #include "output.h"
 
-static session s;
+static session s = {.kv = STRATA_KV_F32};
 static ints ids, types;
 static const char *ids_file, *out_path;
 static int what = -1, pooling = STRATA_POOLING_DEFAULT;
+static uint32_t n_new = 16, chunk;
+
+#define GREEDY 3 /* --what greedy, after strata_eval_what */
 static bool ids_given, types_given;
 
 /* Plain integers or JSON, as `strata tokenize` prints it. */
@@ -48,6 +51,42 @@ static int evaluate(float **v, size_t *rows, size_t *cols)
     return rc ? cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", e.msg) : CLI_OK;
 }
 
+/* N tokens by the largest logit, through the cache, never stopping at an end token -> ids. */
+static int generate(void)
+{
+    strata_error e = {0};
+    for (uint32_t k = 0; k < n_new; k++) {
+        const float *logits;
+        int rc = strata_ctx_sync(s.ctx, 0, ids.p, ids.n, chunk, NULL, &logits, &e);
+        if (rc) return cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", e.msg);
+        int32_t best = 0;
+        for (uint32_t i = 1; i < s.info.n_vocab; i++)
+            if (logits[i] > logits[best]) best = (int32_t)i;
+        ids.p = must_grow(ids.p, &ids.cap, ids.n + 1, sizeof *ids.p);
+        ids.p[ids.n++] = best;
+    }
+    return CLI_OK;
+}
+
+static int write_ids(const command *c, size_t from)
+{
+    output o;
+    int rc = output_open(&o, c, out_path, false);
+    if (rc) return rc;
+    fputs("{\"ids\":", o.f);
+    json_put_ints(o.f, ids.p + from, ids.n - from);
+    bool ok = fputs("}\n", o.f) >= 0;
+    int closed = output_close(&o, ok);
+    return ok ? closed : cli_fail(CLI_FAILED, "cannot write the ids: %s", strerror(errno));
+}
+
+static int run_greedy(const command *c)
+{
+    size_t from = ids.n;
+    int rc = generate();
+    return rc ? rc : write_ids(c, from);
+}
+
 static int write_npy(const command *c, const float *v, size_t rows, size_t cols)
 {
     output o;
@@ -65,15 +104,20 @@ static int run(const command *c, int argc, char **argv)
 {
     (void)argv;
     if (argc) return cli_usage(c, "'%s': ids go with --ids", argv[0]);
-    if (what < 0) return cli_usage(c, "--what is missing: logits, hidden or pooled");
+    if (what < 0) return cli_usage(c, "--what is missing: logits, hidden, pooled or greedy");
     if (ids_given == (ids_file != NULL)) return cli_usage(c, "give --ids or --ids-file");
     float *v = NULL;
     size_t rows, cols;
     int rc = ids_file ? read_ids() : CLI_OK;
     if (!rc && types_given && types.n != ids.n) rc = cli_usage(c, "%zu types for %zu ids", types.n, ids.n);
+    s.n_seqs = what == GREEDY;
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
-    if (!rc) rc = evaluate(&v, &rows, &cols);
-    if (!rc) rc = write_npy(c, v, rows, cols);
+    if (!rc && what == GREEDY) {
+        rc = run_greedy(c);
+    } else if (!rc) {
+        rc = evaluate(&v, &rows, &cols);
+        if (!rc) rc = write_npy(c, v, rows, cols);
+    }
     free(v);
     ints_free(&ids);
     ints_free(&types);
@@ -86,7 +130,10 @@ static const opt opts[] = {
     {OPT_INTS, 0, "ids", "1,2,3", "token ids", &ids, 0, &ids_given},
     {OPT_STRING, 0, "ids-file", "FILE|-", "token ids from a file: 1,2,3 or JSON", &ids_file, 0, NULL},
     {OPT_INTS, 0, "types", "0,0,1", "token types, one an id (default: all 0)", &types, 0, &types_given},
-    {OPT_CHOICE, 0, "what", "logits|hidden|pooled", "what to write (required)", &what, STRATA_EVAL_LOGITS, NULL},
+    {OPT_CHOICE, 0, "what", "logits|hidden|pooled|greedy", "what to write (required)", &what, STRATA_EVAL_LOGITS, NULL},
+    {OPT_COUNT, 'n', "predict", "N", "for greedy: new tokens (default: 16)", &n_new, 0, NULL},
+    {OPT_COUNT, 0, "chunk", "N", "for greedy: tokens of the prompt at a time", &chunk, 0, NULL},
+    {OPT_CHOICE, 0, "kv", "f16|f32|q8", "for greedy: type of the cache (default: f32)", &s.kv, STRATA_KV_F16, NULL},
     {OPT_CHOICE, 0, "pooling", "mean|cls|last", "for pooled (default: the model's)", &pooling, STRATA_POOLING_MEAN,
      NULL},
     OPT_OF_PRECISION(s),
@@ -102,6 +149,7 @@ const command cmd_eval = {
     .summary = "raw token ids through the model, a NumPy array out",
     .examples = "logits: [n, vocab]   hidden: [n, width], after the final norm\n"
                 "pooled: [width], after the dense heads, not normalised\n"
+                "greedy: {\"ids\":[...]}, the N tokens with the largest logits\n"
                 "Example:\n"
                 "  strata eval -m model.gguf --ids 101,7592,102 --what hidden -o hidden.npy\n",
     .opts = opts,

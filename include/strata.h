@@ -230,6 +230,9 @@ typedef enum strata_precision {
     STRATA_PRECISION_BF16 = 2 /* bfloat16 weights and activations; only where the CPU has matrix units for it */
 } strata_precision;
 
+/* How keys and values of earlier tokens are kept. They are used as they are stored, also inside the chunk that wrote them. */
+typedef enum strata_kv { STRATA_KV_F16 = 0, STRATA_KV_F32 = 1, STRATA_KV_Q8 = 2 } strata_kv;
+
 /* After each op of the plan: its index, kind and layer (-1: outside the layers), and the microseconds it took. Called
  * on the thread that runs the call. */
 typedef void (*strata_trace_fn)(void *user, uint32_t op, const char *kind, int layer, double micros);
@@ -239,6 +242,9 @@ typedef struct strata_ctx_opts {
     int precision;         /* strata_precision */
     strata_trace_fn trace; /* NULL: none. Traced runs do one group of tokens at a time */
     void *trace_user;
+    uint32_t n_seqs; /* sequences that can be generated side by side; 0: none, no cache */
+    uint32_t n_ctx;  /* tokens of each, prompt included; 0: the model's context, at most 4096 */
+    int kv;          /* strata_kv */
     uint64_t reserved[8];
 } strata_ctx_opts;
 
@@ -323,6 +329,22 @@ typedef struct strata_rank_opts {
  * strata_embed; UNSUPPORTED_OP if the model has no classification head. */
 STRATA_API int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n,
                            const strata_rank_opts *opts, float *scores, strata_embed_item *items, strata_error *err);
+
+/* ---- generation, token by token ---------------------------------------------------------------------------------- *
+ * A context opened with n_seqs > 0 holds that many sequences. The caller always names a sequence's whole tokens; the context keeps
+ * what it has in common with before and runs the rest, so there is no cache to manage. */
+
+/* Makes sequence `seq` hold exactly ids[0..n) and gives the logits after its last token: `*logits` points to [n_vocab] floats
+ * of the context, valid until its next call. `chunk` tokens of the prompt run at a time, 0: a good number; it changes no bit.
+ * Errors: INVALID_ARG, EMPTY_PROMPT, TOO_LONG (more than the context's n_ctx: nothing is dropped silently),
+ * UNSUPPORTED_OP (no head, or no sequences), CANCELLED (through *cancel, which may be NULL), NONFINITE, NO_MEMORY. */
+STRATA_API int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk,
+                               const volatile int *cancel, const float **logits, strata_error *err);
+
+/* Adds ids[i] to sequence seqs[i] for all i < n in one pass over the weights; logits[i] as above. The sequences differ and
+ * were synchronised before. */
+STRATA_API int strata_ctx_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n,
+                               const volatile int *cancel, const float **logits, strata_error *err);
 
 /* ---- raw evaluation and tools ------------------------------------------------------------------------------------ */
 

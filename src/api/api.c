@@ -245,6 +245,9 @@ int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_c
     strata_ctx_opts o = opts ? *opts : (strata_ctx_opts){0};
     ST_FAIL_IF(o.precision < 0 || o.precision > STRATA_PRECISION_BF16, err, STRATA_INVALID_ARG,
                "precision: no such value as %d", o.precision);
+    ST_FAIL_IF(o.kv < 0 || o.kv > STRATA_KV_Q8, err, STRATA_INVALID_ARG, "kv: no such value as %d", o.kv);
+    uint32_t most = m->config.n_ctx, n_ctx = o.n_ctx ? o.n_ctx : most < 4096 ? most : 4096;
+    ST_FAIL_IF(n_ctx > most, err, STRATA_INVALID_ARG, "n_ctx: %u, but the model's context is %u", n_ctx, most);
     strata_model *model = (strata_model *)(uintptr_t)m;
     strata_ctx *c = st_calloc(&model->mem, 1, sizeof *c);
     ST_FAIL_IF(!c, err, STRATA_NO_MEMORY, "no memory for a context");
@@ -253,10 +256,15 @@ int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_c
     c->trace = o.trace;
     c->trace_user = o.trace_user;
     st_state_opts s = {.n_threads = c->n_threads,
+                       .kv = {.type = o.kv, .n_lanes = o.n_seqs, .n_ctx = n_ctx, .n_batch = ST_LANE_BATCH},
                        .precision = o.precision,
                        .watch = o.trace ? on_watch : NULL,
                        .watch_user = c};
     int rc = m->backend->open(m->exec, &s, &c->state, err);
+    if (!rc && o.n_seqs) rc = st_lanes_open(c, o.n_seqs, n_ctx, err);
+    if (!rc && o.n_seqs)
+        st_log_write(&m->log, STRATA_LOG_INFO, "%s: a cache of %u x %u tokens takes %.1f MB", m->path, o.n_seqs, n_ctx,
+                     (double)m->backend->kv_bytes(&m->plan, &s.kv) / 1e6);
     if (rc)
         strata_ctx_close(c);
     else
@@ -268,6 +276,7 @@ void strata_ctx_close(strata_ctx *c)
 {
     if (!c) return;
     c->model->backend->close(c->state);
+    st_lanes_close(c);
     st_free(&c->model->mem, c);
 }
 
@@ -322,6 +331,29 @@ int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, s
     ST_FAIL_IF(n && (!passages || !scores), err, STRATA_INVALID_ARG, "strata_rank: passages or scores is NULL");
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_rank(c, query, passages, n, opts, scores, items, err);
+    st_ctx_leave(c);
+    return rc;
+}
+
+int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const volatile int *cancel,
+                    const float **logits, strata_error *err)
+{
+    NEED(c);
+    NEED(logits);
+    ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_ctx_sync: ids is NULL");
+    ST_TRY(st_ctx_enter(c, err));
+    int rc = st_lane_sync(c, seq, ids, n, chunk, cancel, logits, err);
+    st_ctx_leave(c);
+    return rc;
+}
+
+int strata_ctx_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
+                    const float **logits, strata_error *err)
+{
+    NEED(c);
+    ST_FAIL_IF(n && (!seqs || !ids || !logits), err, STRATA_INVALID_ARG, "strata_ctx_step: seqs, ids or logits is NULL");
+    ST_TRY(st_ctx_enter(c, err));
+    int rc = st_lane_step(c, seqs, ids, n, cancel, logits, err);
     st_ctx_leave(c);
     return rc;
 }

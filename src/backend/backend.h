@@ -46,9 +46,18 @@ typedef struct st_peek {
 /* After each op of a watched run, on the calling thread. */
 typedef void (*st_watch_fn)(void *user, uint32_t op, const st_peek *peek, double micros);
 
+/* Keys and values of earlier tokens, for decoders. */
+typedef struct st_kv_opts {
+    int type;         /* strata_kv */
+    uint32_t n_lanes; /* sequences that can be held; 0: no cache */
+    uint32_t n_ctx;   /* positions of each */
+    uint32_t n_batch; /* most tokens of one sequence in one run: layers with a window keep that many beyond it */
+} st_kv_opts;
+
 typedef struct st_state_opts {
     uint32_t n_threads;
     int precision; /* strata_precision */
+    st_kv_opts kv;
     st_watch_fn watch;
     void *watch_user;
 } st_state_opts;
@@ -64,6 +73,7 @@ typedef struct st_backend {
     int (*open)(const st_exec *e, const st_state_opts *opts, st_state **out, strata_error *err);
     void (*close)(st_state *s);
     int (*run)(st_state *s, const st_batch *batch, strata_error *err);
+    uint64_t (*kv_bytes)(const st_plan *plan, const st_kv_opts *kv); /* memory that a cache takes; 0: too large to count */
 } st_backend;
 
 /* The backend to use; never NULL, since the CPU is always there. */

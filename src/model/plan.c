@@ -283,6 +283,7 @@ static int emit_logits(emitter *e)
     st_op_linear op = {.k = c->n_embd, .n = w->n_vocab, .n_parts = 1, .scale = c->logit_scale, .softcap = c->logit_softcap};
     /* Two planes: a decode step waits for the head's memory, not for its products. */
     op.parts[0] = part_of(head, 0, w->n_vocab, 0, w->output_b, 2);
+    ST_TRY(emit(e, (st_op){.kind = ST_OP_GATHER, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_N}));
     return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_OUT, .linear = op});
 }
 

@@ -47,6 +47,7 @@ typedef enum st_op_kind { /* at most 16 */
     ST_OP_ATTN,
     ST_OP_RESID,
     ST_OP_MOE,
+    ST_OP_GATHER, /* of N, only the rows whose logits are wanted */
     ST_OP_POOL,
     ST_OP_KIND_COUNT
 } st_op_kind;

@@ -23,7 +23,7 @@ static void put(line *l, const char *fmt, ...)
 const char *st_op_name(st_op_kind kind)
 {
     static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM", "LINEAR", "QK",
-                                                             "ATTN",  "RESID", "MOE", "POOL"};
+                                                             "ATTN",  "RESID", "MOE", "GATHER", "POOL"};
     return (unsigned)kind < ST_OP_KIND_COUNT ? names[kind] : "?";
 }
 
@@ -100,6 +100,7 @@ static void put_op(line *l, const st_op *op, const st_config *c)
     case ST_OP_POOL:
         put(l, " %s", strata_pooling_name((int)(op->pool.kind ? op->pool.kind : c->pooling)));
         break;
+    case ST_OP_GATHER:
     case ST_OP_KIND_COUNT: break;
     }
 }

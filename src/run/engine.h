@@ -39,6 +39,12 @@ struct strata_model {
     uint64_t n_params;
 };
 
+/* One sequence of a generating context. */
+typedef struct st_lane {
+    int32_t *ids; /* [n_ctx], what the cache holds */
+    uint32_t n;
+} st_lane;
+
 struct strata_ctx {
     strata_model *model;
     st_state *state;
@@ -47,6 +53,9 @@ struct strata_ctx {
     void *trace_user;
     _Atomic int busy;
     uint64_t fp; /* the caller's floating-point state while a call is inside */
+    uint32_t n_lanes, n_ctx; /* of generation; 0: none */
+    st_lane *lanes;          /* [n_lanes] */
+    float *logits;           /* [n_lanes, n_vocab], made with the first run */
 };
 
 /* Loads everything that opts ask for from m->file, which is open. On failure the caller closes m. */
@@ -72,6 +81,15 @@ int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_o
 int st_embed_check(const strata_model *m, const strata_embed_opts *opts, uint32_t *dims, strata_error *err);
 int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n, const strata_rank_opts *opts,
             float *scores, strata_embed_item *items, strata_error *err);
+/* lane.c: sequences of a generating context. */
+#define ST_LANE_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
+int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, strata_error *err);
+void st_lanes_close(strata_ctx *c);
+int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const volatile int *cancel,
+                 const float **logits, strata_error *err);
+int st_lane_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
+                 const float **logits, strata_error *err);
+
 int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,
             size_t cap, size_t *rows, size_t *cols, strata_error *err);
 int st_diff(strata_model *m, const char *against, const int32_t *ids, size_t n, int precision, strata_write_fn write,

@@ -102,6 +102,30 @@ class Tiny(Temp):
             self.check(f"{name}/{precision}", all_got, all_want, tol)
 
 
+    def greedy(self, name):
+        """The continuation through the cache: HuggingFace's ids, whatever the chunks; with int8, those of the cache-less logits."""
+        folder = self.folder(name)
+        meta = json.loads((folder / f"{name}.json").read_text())
+
+        def go(ids, n, *more):
+            args = ["eval", "-m", folder / f"{name}.gguf", "--ids", ",".join(map(str, ids)), "--what", "greedy", "-n", n, *more]
+            return json.loads(run(*args).stdout)["ids"]
+
+        for key, item in meta["greedy"].items():
+            ids = meta["inputs"][key]["ids"]
+            for chunk in ("1", "7", "64", "512"):
+                self.assertEqual(go(ids, 12, "--precision", "f32", "--chunk", chunk), item["ids"], (name, key, chunk))
+            got = go(ids, 4, "--chunk", "3", "-t", "1")
+            self.assertEqual(got, go(ids, 4, "-t", "3"), (name, key))
+            for i, want in enumerate(got):
+                row = self.eval(folder, name, ids + got[:i], None, "logits", "i8")[-1]
+                self.assertEqual(max(range(len(row)), key=row.__getitem__), want, (name, key, i))
+
+
+def add_greedy(name):
+    setattr(Tiny, f"test_{name.replace('-', '_')}_greedy", lambda self: self.greedy(name))
+
+
 def add(name, precision):
     def test(self):
         self.model(name, precision)
@@ -112,6 +136,9 @@ def add(name, precision):
 for name in ENCODERS + RERANKERS + DECODERS:
     for precision in ("i8", "f32"):
         add(name, precision)
+
+for name in DECODERS:
+    add_greedy(name)
 
 if __name__ == "__main__":
     unittest.main()

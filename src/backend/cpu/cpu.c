@@ -102,6 +102,7 @@ static void close_state(st_state *s)
     for (uint32_t i = 0; s->slots && i < s->n_threads; i++) st_free(mem, s->slots[i].block);
     for (uint32_t i = 0; s->workers && i < s->n_threads; i++) st_free(mem, s->workers[i].block);
     for (int i = 0; i < ST_ROPE_TABLES; i++) st_free(mem, s->rope[i]);
+    st_kv_close(&s->kv);
     st_free(mem, s->slots);
     st_free(mem, s->workers);
     st_free(mem, s);
@@ -122,6 +123,7 @@ static int open_state(const st_exec *e, const st_state_opts *opts, st_state **ou
     s->slots = st_calloc(e->mem, s->n_threads, sizeof *s->slots);
     s->workers = st_calloc(e->mem, s->n_threads, sizeof *s->workers);
     int rc = s->slots && s->workers ? STRATA_OK : st_error_set(err, STRATA_NO_MEMORY, "no memory for a context");
+    if (!rc) rc = st_kv_open(&s->kv, e->plan, &opts->kv, e->mem, err);
     if (!rc) rc = st_pool_open(s->n_threads, e->mem, &s->pool, err);
     if (rc) {
         close_state(s);
@@ -142,4 +144,5 @@ const st_backend st_backend_cpu = {
     .open = open_state,
     .close = close_state,
     .run = st_cpu_run,
+    .kv_bytes = st_kv_bytes,
 };

@@ -4,6 +4,7 @@
  *   pack.c     weights -> panels (kernels.h has the layout)
  *   run.c      a batch -> groups of tokens -> threads; walks the plan
  *   rope.c     angles by position
+ *   kv.c       keys and values of earlier tokens
  *   op_*.c     one file a kind of op, or the kinds that work on single rows
  *   kernels.c  the table of kernels, k_*.c the levels
  *
@@ -15,6 +16,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kv.h"
 #include "base/thread.h"
 
 extern const st_backend st_backend_cpu;
@@ -91,6 +93,7 @@ struct st_state {
     st_worker *workers;              /* [n_threads] */
     float *rope[ST_ROPE_TABLES];     /* [positions][n_rot]: cos, then sin, of n_rot/2 angles */
     uint32_t rope_len;
+    st_kv kv;
     _Atomic int stop;       /* a status that ends the run */
     _Atomic int verdict[2]; /* of a shared group, see go_on */
 };
@@ -114,6 +117,12 @@ typedef struct st_env {
 static inline void st_env_sync(const st_env *e)
 {
     if (e->nth > 1) st_pool_barrier(e->state->pool);
+}
+
+/* Position of a token inside its sequence s. */
+static inline uint32_t st_env_position(const st_env *e, uint32_t s, uint32_t token)
+{
+    return token - e->batch->starts[s] + (e->batch->past ? e->batch->past[s] : 0);
 }
 
 /* This thread's share [*lo, *hi) of n items in units of `unit`. */
@@ -160,10 +169,11 @@ void st_run_embed(const st_env *e, const st_op_embed *op);
 void st_run_norm(const st_env *e, const st_op *op);
 void st_run_linear(const st_env *e, uint32_t index);
 void st_run_qk(const st_env *e, const st_op_qk *op);
-void st_run_attn(const st_env *e, const st_op_attn *op);
+void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer);
 void st_run_resid(const st_env *e, const st_op_resid *op);
 void st_run_moe(const st_env *e, uint32_t index);
 void st_run_pool(const st_env *e, const st_op_pool *op);
+void st_run_gather(st_env *e);
 
 /* Grows scratch to groups of `rows` tokens, `seqs` sequences and `len` tokens in one sequence, for the first n_slots groups.
  * Errors: NO_MEMORY. */

@@ -13,15 +13,21 @@
 typedef struct attn {
     const st_env *env;
     const st_op_attn *op;
+    uint32_t layer;
+    uint32_t lane;  /* of the cache */
     uint32_t row;   /* first row of the sequence in the group */
-    uint32_t len;   /* its tokens */
+    uint32_t past;  /* tokens before it, in the cache */
+    uint32_t n;     /* its tokens in this run: queries past..past+n */
+    uint32_t len;   /* past + n: keys */
+    uint32_t base;  /* first key in kt and v, a multiple of 16 */
     uint32_t kv;    /* key head */
     uint32_t group; /* query heads that share it */
     uint32_t ldv;
-    const float *kt; /* [len/16][d_head_k][16] */
-    const float *v;  /* [len, ldv] */
+    const float *kt; /* [(len - base)/16][d_head_k][16] */
+    const float *v;  /* [len - base, ldv] */
 } attn;
 
+/* The columns of a token of this run, counted from the run's first. */
 static const float *qkv(const attn *a, uint32_t token, uint32_t col)
 {
     const st_slots *s = a->env->slots;
@@ -34,7 +40,7 @@ static void pack_keys(const attn *a, float *kt, float *v)
     const st_op_attn *op = a->op;
     uint32_t lo, hi, k_col = op->n_head * op->d_head_k + a->kv * op->d_head_k,
                      v_col = (op->n_head + op->n_head_kv) * op->d_head_k + a->kv * op->d_head_v;
-    st_env_share(e, a->len, 16, &lo, &hi);
+    st_env_share(e, a->n, 16, &lo, &hi);
     if (lo >= hi) return;
     e->k->transpose16(qkv(a, lo, k_col), e->slots->ld[ST_SLOT_QKV], hi - lo, op->d_head_k, kt + (size_t)lo * op->d_head_k);
     for (uint32_t t = lo; t < hi; t++) {
@@ -44,7 +50,31 @@ static void pack_keys(const attn *a, float *kt, float *v)
     }
 }
 
-/* Keys [*lo, *hi) that query i sees. */
+/* What this run adds to the cache, all key heads. */
+static void store_keys(const attn *a)
+{
+    const st_env *e = a->env;
+    const st_op_attn *op = a->op;
+    uint32_t lo, hi;
+    st_env_share(e, a->n, 1, &lo, &hi);
+    for (uint32_t t = lo; t < hi; t++)
+        for (uint32_t h = 0; h < op->n_head_kv; h++)
+            st_kv_store(&e->state->kv, a->layer, a->lane, h, a->past + t,
+                        qkv(a, t, op->n_head * op->d_head_k + h * op->d_head_k),
+                        qkv(a, t, (op->n_head + op->n_head_kv) * op->d_head_k + h * op->d_head_v));
+}
+
+static void load_keys(const attn *a, float *kt, float *v)
+{
+    const st_env *e = a->env;
+    uint32_t lo, hi;
+    st_env_share(e, a->len - a->base, 16, &lo, &hi);
+    if (lo >= hi) return;
+    st_kv_load(&e->state->kv, e->k, a->layer, a->lane, a->kv, (a->base + lo) / 16, (a->base + hi + 15) / 16,
+               kt + (size_t)lo * a->op->d_head_k, v + (size_t)lo * a->ldv, a->ldv);
+}
+
+/* Keys [*lo, *hi) that the query at position i sees. */
 static void visible(const attn *a, uint32_t i, uint32_t *lo, uint32_t *hi)
 {
     const st_op_attn *op = a->op;
@@ -101,21 +131,21 @@ static void fill_bias(const attn *a, uint32_t head)
     }
 }
 
-/* Queries [q0, q1) against their keys -> A. */
+/* Queries [q0, q1) of this run against their keys -> A. */
 static void run_block(const attn *a, uint32_t q0, uint32_t q1)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
     uint32_t lo, hi, unused, n_q = q1 - q0;
-    visible(a, q0, &lo, &unused);
-    visible(a, q1 - 1, &unused, &hi);
+    visible(a, a->past + q0, &lo, &unused);
+    visible(a, a->past + q1 - 1, &unused, &hi);
     lo &= ~15u; /* whole panels of keys; the lanes of a sum go by key index mod 16 */
     uint32_t n = (uint32_t)st_round_up(hi - lo, 16);
+    const float *kt = a->kt + (size_t)(lo - a->base) * op->d_head_k, *v = a->v + (size_t)(lo - a->base) * a->ldv;
     float *s = e->worker->scores;
     for (uint32_t g = 0; g < a->group; g++)
         e->k->gemm_f32(qkv(a, q0, (a->kv * a->group + g) * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q,
-                       a->kt + (size_t)lo * op->d_head_k, 16, (size_t)op->d_head_k * 16, n / 16, op->d_head_k, false,
-                       s + (size_t)g * n_q * n, n);
+                       kt, 16, (size_t)op->d_head_k * 16, n / 16, op->d_head_k, false, s + (size_t)g * n_q * n, n);
     for (uint32_t g = 0; g < a->group; g++) {
         float *sg = s + (size_t)g * n_q * n;
         float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
@@ -123,7 +153,7 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
         float sums[ST_ROW_CHUNK], slope = alibi_slope(op, a->kv * a->group + g);
         if (op->rel_bias) fill_bias(a, a->kv * a->group + g);
         for (uint32_t i = 0; i < n_q; i++) {
-            uint32_t from, to, q = q0 + i;
+            uint32_t from, to, q = a->past + q0 + i;
             float *row = sg + (size_t)i * n;
             visible(a, q, &from, &to);
             /* Models with a relative bias have a scale of 1, so it may be added before the softmax scales. */
@@ -133,14 +163,13 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
         size_t ld = e->slots->ld[ST_SLOT_A];
         bool direct = a->ldv == op->d_head_v; /* whole panels of values: no column past the head is written */
         if (direct)
-            e->k->gemm_f32(sg, n, n_q, a->v + (size_t)lo * a->ldv, a->ldv, 16, a->ldv / 16, hi - lo, false, out, ld);
+            e->k->gemm_f32(sg, n, n_q, v, a->ldv, 16, a->ldv / 16, hi - lo, false, out, ld);
         for (uint32_t i = 0; i < n_q; i++) {
             float *y = out + (size_t)i * ld;
             if (!direct) {
                 for (uint32_t c = 0; c < op->d_head_v; c += 16) {
                     float *t = e->worker->tile[0];
-                    e->k->gemm_f32(sg + (size_t)i * n, n, 1, a->v + (size_t)lo * a->ldv + c, a->ldv, 16, 1, hi - lo, false, t,
-                                   16);
+                    e->k->gemm_f32(sg + (size_t)i * n, n, 1, v + c, a->ldv, 16, 1, hi - lo, false, t, 16);
                     uint32_t w = op->d_head_v - c < 16 ? op->d_head_v - c : 16;
                     memcpy(y + c, t, w * sizeof *y);
                 }
@@ -157,25 +186,41 @@ static uint32_t block_of(const attn *a)
     return fit < 1 ? 1 : fit > 32 ? 32 : (uint32_t)fit;
 }
 
-void st_run_attn(const st_env *e, const st_op_attn *op)
+void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
 {
+    const st_batch *batch = e->batch;
     attn a = {.env = e,
               .op = op,
+              .layer = layer,
               .group = op->n_head / op->n_head_kv,
               .ldv = (uint32_t)st_round_up(op->d_head_v, 16)};
     uint32_t turn = 0;
     for (uint32_t s = e->seq0; s < e->seq1; s++) {
-        a.row = e->batch->starts[s] - e->row0;
-        a.len = e->batch->starts[s + 1] - e->batch->starts[s];
-        uint32_t block = block_of(&a), n_blocks = (a.len + block - 1) / block;
+        a.row = batch->starts[s] - e->row0;
+        a.n = batch->starts[s + 1] - batch->starts[s];
+        a.past = batch->past ? batch->past[s] : 0;
+        a.len = a.past + a.n;
+        a.base = 0;
+        if (batch->past) {
+            uint32_t unused;
+            a.lane = batch->lanes[s];
+            visible(&a, a.past, &a.base, &unused);
+            a.base &= ~15u;
+            store_keys(&a);
+            st_env_sync(e);
+        }
+        uint32_t block = block_of(&a), n_blocks = (a.n + block - 1) / block;
         for (a.kv = 0; a.kv < op->n_head_kv; a.kv++, turn ^= 1) {
             float *kt = e->slots->kt[turn], *v = e->slots->v[turn];
-            pack_keys(&a, kt, v);
+            if (batch->past)
+                load_keys(&a, kt, v);
+            else
+                pack_keys(&a, kt, v);
             st_env_sync(e);
             a.kt = kt;
             a.v = v;
             for (uint32_t b = e->ith; b < n_blocks; b += e->nth) {
-                uint32_t q0 = b * block, q1 = q0 + block < a.len ? q0 + block : a.len;
+                uint32_t q0 = b * block, q1 = q0 + block < a.n ? q0 + block : a.n;
                 run_block(&a, q0, q1);
             }
         }

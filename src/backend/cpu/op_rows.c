@@ -65,7 +65,7 @@ void st_run_embed(const st_env *e, const st_op_embed *op)
         st_quant_get(op->tokens->type)->dequant(table_row(op->tokens, (uint32_t)b->ids[token]), x, n);
         if (op->scale != 1.0f) e->k->scale(x, op->scale, x, n);
         add_row(e, op->types, b->types ? (uint32_t)b->types[token] : 0, n, e->worker->row[0], x);
-        add_row(e, op->positions, token - b->starts[s], n, e->worker->row[0], x);
+        add_row(e, op->positions, st_env_position(e, s, token), n, e->worker->row[0], x);
         st_apply_norm(e->k, &op->norm, x, n, x);
         st_env_write_n(e, ST_SLOT_N, r, &op->next, x);
         if (op->has_next2) st_env_write_n(e, ST_SLOT_N2, r, &op->next2, x);
@@ -108,7 +108,8 @@ void st_run_qk(const st_env *e, const st_op_qk *op)
     st_env_share(e, e->n_rows, 1, &lo, &hi);
     for (uint32_t r = lo; r < hi; r++) {
         while (b->starts[s + 1] <= e->row0 + r) s++;
-        uint32_t pos = e->row0 + r - b->starts[s], len = b->starts[s + 1] - b->starts[s];
+        uint32_t pos = st_env_position(e, s, e->row0 + r);
+        uint32_t len = b->past ? b->whole[s] : b->starts[s + 1] - b->starts[s];
         float *x = e->slots->f[ST_SLOT_QKV] + (size_t)r * e->slots->ld[ST_SLOT_QKV];
         for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++, x += op->d_head) {
             bool key = h >= op->n_head;
@@ -152,4 +153,31 @@ void st_run_pool(const st_env *e, const st_op_pool *op)
         for (uint32_t r = first + 1; r < end; r++) e->k->add_scaled(x + (size_t)r * ld, 1.0f, p, n);
         e->k->scale(p, 1.0f / (float)(end - first), p, n);
     }
+}
+
+/* Copies row `from` of N over row `to`, in every form. */
+static void move_row(const st_env *e, uint32_t to, uint32_t from)
+{
+    uint32_t n = e->exec->plan->width[ST_SLOT_N];
+    size_t ld = e->slots->ld[ST_SLOT_N];
+    memmove(e->slots->f[ST_SLOT_N] + to * ld, e->slots->f[ST_SLOT_N] + from * ld, n * sizeof(float));
+    if (!(e->state->form[ST_SLOT_N] & ST_FORM_HI)) return;
+    const st_qact *q = &e->slots->q[ST_SLOT_N];
+    memmove(q->hi + to * q->ld, q->hi + from * q->ld, n);
+    memmove(q->d + to * (q->ld / 32), q->d + from * (q->ld / 32), n / 32 * sizeof *q->d);
+    memmove(q->sum_hi + to * (q->ld / 16), q->sum_hi + from * (q->ld / 16), n / 16 * sizeof *q->sum_hi);
+    if (!q->lo) return;
+    memmove(q->lo + to * q->ld, q->lo + from * q->ld, n);
+    memmove(q->sum_lo + to * (q->ld / 16), q->sum_lo + from * (q->ld / 16), n / 16 * sizeof *q->sum_lo);
+}
+
+/* The last row of each sequence moves to the front of N: what follows works on those alone. Rows move towards the front in
+ * ascending order, so none is overwritten before it has moved. */
+void st_run_gather(st_env *e)
+{
+    const st_batch *b = e->batch;
+    if (!b->last_only) return;
+    for (uint32_t s = e->seq0; e->ith == 0 && s < e->seq1; s++)
+        move_row(e, s - e->seq0, b->starts[s + 1] - 1 - e->row0);
+    e->n_rows = e->seq1 - e->seq0;
 }

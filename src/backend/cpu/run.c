@@ -30,6 +30,12 @@ static uint32_t seq_len(const st_batch *b, uint32_t s)
     return b->starts[s + 1] - b->starts[s];
 }
 
+/* Tokens that its last one may see. */
+static uint32_t keys_of(const st_batch *b, uint32_t s)
+{
+    return seq_len(b, s) + (b->past ? b->past[s] : 0);
+}
+
 /* The group that begins at seq: sequences up to the target, at least one. */
 static uint32_t group_end(const st_batch *b, uint32_t seq, uint32_t target)
 {
@@ -66,7 +72,7 @@ static bool go_on(st_env *e)
     return atomic_load(verdict) == 0;
 }
 
-static void run_op(const st_env *e, uint32_t i)
+static void run_op(st_env *e, uint32_t i)
 {
     const st_op *op = &e->exec->plan->ops[i];
     switch (op->kind) {
@@ -74,8 +80,9 @@ static void run_op(const st_env *e, uint32_t i)
     case ST_OP_NORM: st_run_norm(e, op); break;
     case ST_OP_LINEAR: st_run_linear(e, i); break;
     case ST_OP_QK: st_run_qk(e, &op->qk); break;
-    case ST_OP_ATTN: st_run_attn(e, &op->attn); break;
+    case ST_OP_ATTN: st_run_attn(e, &op->attn, (uint32_t)op->layer); break;
     case ST_OP_RESID: st_run_resid(e, &op->resid); break;
+    case ST_OP_GATHER: st_run_gather(e); break;
     case ST_OP_MOE: st_run_moe(e, i); break;
     case ST_OP_POOL: st_run_pool(e, &op->pool); break;
     case ST_OP_KIND_COUNT: break;
@@ -163,15 +170,18 @@ static void run_group(st_env *e)
         st_env_sync(e);
         copy_out(e, p->pooled, p->n_embd_out);
     } else {
-        /* Logits are too wide for a slot: one sequence at a time, straight to the caller. */
+        /* Logits are too wide for a slot: they go straight to the caller, one sequence at a time or, of last tokens, side by
+         * side. */
         if (e->ith == 0) {
             e->slots->f[ST_SLOT_OUT] = b->out[e->seq0];
             e->slots->ld[ST_SLOT_OUT] = p->width[ST_SLOT_OUT];
         }
         if (!walk(e, p->logits, p->n_ops)) return;
         st_env_sync(e);
-        if (e->ith == 0 && !all_finite(b->out[e->seq0], (size_t)e->n_rows * p->width[ST_SLOT_OUT]))
-            b->status[e->seq0] = STRATA_NONFINITE;
+        uint32_t rows = b->last_only ? 1 : e->n_rows;
+        for (uint32_t s = e->seq0 + e->ith; s < e->seq1; s += e->nth)
+            if (!all_finite(b->out[s], (size_t)rows * p->width[ST_SLOT_OUT]))
+                __atomic_store_n(&b->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
     }
     if (e->ith == 0 && b->progress) b->progress(b->progress_user, e->seq1 - e->seq0);
 }
@@ -219,7 +229,7 @@ static int run_shared(schedule *sc, uint32_t seq0, uint32_t seq1, strata_error *
     const st_batch *b = sc->batch;
     uint32_t longest = 0;
     for (uint32_t i = seq0; i < seq1; i++)
-        if (seq_len(b, i) > longest) longest = seq_len(b, i);
+        if (keys_of(b, i) > longest) longest = keys_of(b, i);
     ST_TRY(st_state_reserve(s, 1, b->starts[seq1] - b->starts[seq0], seq1 - seq0, longest, err));
     sc->shared = true;
     sc->next_seq = seq0;
@@ -254,7 +264,8 @@ static int run_phases(schedule *sc, strata_error *err)
     st_state *s = sc->state;
     const st_batch *b = sc->batch;
     uint32_t seq = 0, nth = s->n_threads;
-    bool one_by_one = b->what == STRATA_EVAL_LOGITS || s->watch;
+    bool one_by_one = (b->what == STRATA_EVAL_LOGITS && !b->last_only) || s->watch;
+    if (b->last_only) return run_shared(sc, 0, b->n_seqs, err);
     while (seq < b->n_seqs && atomic_load(&s->stop) == 0) {
         uint32_t left = b->starts[b->n_seqs] - b->starts[seq], len = seq_len(b, seq);
         /* A text that is more than a thread's share of what is left would keep one thread busy and the others idle. */
@@ -295,7 +306,7 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
 {
     uint32_t longest = 0;
     for (uint32_t i = 0; i < batch->n_seqs; i++) {
-        if (seq_len(batch, i) > longest) longest = seq_len(batch, i);
+        if (keys_of(batch, i) > longest) longest = keys_of(batch, i);
         batch->status[i] = STRATA_OK;
     }
     ST_TRY(st_state_rope(s, longest, err));
