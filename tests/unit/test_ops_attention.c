@@ -54,7 +54,7 @@ static void run(const char *level, const vectors *v, const shape *s, uint32_t ma
     rig *r = rig_for(level, s, starts, 1);
     rig_put(r, ST_SLOT_QKV, GET(v, "%u.%u.%u.%u.qkv", s->n_head, s->n_kv, s->d, s->dv)->f, n, r->plan.width[ST_SLOT_QKV]);
     st_op_attn op = op_of(s, mask);
-    st_run_attn(&r->env, &op);
+    st_run_attn(&r->env, &op, 0);
     close_rows(what, r->env.slots->f[ST_SLOT_A], r->env.slots->ld[ST_SLOT_A], want->f, n, want->dims[1], 4e-6);
     rig_close(r);
 }
@@ -101,7 +101,7 @@ static void test_one_token(void **state)
                 const float *x = GET(&v, "%u.%u.%u.%u.qkv", s->n_head, s->n_kv, s->d, s->dv)->f;
                 rig_put(r, ST_SLOT_QKV, x, 1, r->plan.width[ST_SLOT_QKV]);
                 st_op_attn op = op_of(s, m);
-                st_run_attn(&r->env, &op);
+                st_run_attn(&r->env, &op, 0);
                 for (uint32_t h = 0; h < s->n_head; h++) {
                     const float *value = x + (s->n_head + s->n_kv) * s->d + h / (s->n_head / s->n_kv) * s->dv;
                     assert_memory_equal(r->env.slots->f[ST_SLOT_A] + h * s->dv, value, s->dv * sizeof *value);
@@ -132,7 +132,7 @@ static void test_texts_apart(void **state)
                 uint32_t n = starts[t + 1] - starts[t], alone[2] = {0, n};
                 rig *r = rig_for(level, s, alone, 1);
                 rig_put(r, ST_SLOT_QKV, x + (size_t)starts[t] * width, n, width);
-                st_run_attn(&r->env, &op);
+                st_run_attn(&r->env, &op, 0);
                 size_t ld = r->env.slots->ld[ST_SLOT_A];
                 for (uint32_t i = 0; i < n; i++)
                     assert_memory_equal(r->env.slots->f[ST_SLOT_A] + i * ld,
