@@ -129,11 +129,8 @@ int session_open(const command *c, session *s, session_parts parts)
     }
     strata_model_get_info(s->model, &s->info);
     if (parts != SESSION_CONTEXT) return CLI_OK;
-    strata_ctx_opts co = {.n_threads = s->threads,
-                          .precision = s->precision,
-                          .n_seqs = s->n_seqs,
-                          .n_ctx = s->n_ctx,
-                          .kv = s->kv};
+    strata_ctx_opts co = {
+        .n_threads = s->threads, .precision = s->precision, .n_seqs = s->n_seqs, .n_ctx = s->n_ctx, .kv = s->kv};
     rc = strata_ctx_open(s->model, &co, &s->ctx, &e);
     return rc ? cli_fail(cli_exit_code(rc), "%s", e.msg) : CLI_OK;
 }

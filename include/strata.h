@@ -44,7 +44,7 @@ extern "C" {
 #define STRATA_VERSION_MAJOR 0
 #define STRATA_VERSION_MINOR 1
 #define STRATA_VERSION_PATCH 0
-#define STRATA_VERSION "0.1.0"
+#define STRATA_VERSION       "0.1.0"
 
 /* Version of the library that is loaded, "major.minor.patch". Static string. */
 STRATA_API const char *strata_version(void);
@@ -69,10 +69,10 @@ typedef enum strata_status {
     STRATA_NO_MEMORY = -50,
     STRATA_DEVICE_UNAVAILABLE = -60,
     STRATA_DEVICE_LOST = -61,
-    STRATA_NONFINITE = -70,             /* the model produced NaN or infinity */
+    STRATA_NONFINITE = -70, /* the model produced NaN or infinity */
     STRATA_CANCELLED = -80,
     STRATA_DEADLINE = -81,
-    STRATA_BUSY = -82,                  /* another thread is inside this context */
+    STRATA_BUSY = -82, /* another thread is inside this context */
     STRATA_INTERNAL = -90
 } strata_status;
 
@@ -120,10 +120,10 @@ typedef struct strata_model_opts {
     int no_mmap;         /* 1: read the file into memory (safe when it may be replaced or truncated meanwhile) */
     uint32_t n_threads;  /* threads that prepare the weights; 0: one per physical core this process may use */
     uint64_t memory_cap; /* bytes that the model may allocate, 0: no limit. NO_MEMORY names what did not fit */
-    const char *cpu;     /* highest kernel level to use: "generic", "avx2", ...; NULL: environment STRATA_CPU, else best */
-    strata_log_fn log;   /* NULL: silent */
+    const char *cpu; /* highest kernel level to use: "generic", "avx2", ...; NULL: environment STRATA_CPU, else best */
+    strata_log_fn log; /* NULL: silent */
     void *log_user;
-    int log_level;       /* highest strata_log_level passed on; 0: INFO */
+    int log_level;                     /* highest strata_log_level passed on; 0: INFO */
     const strata_allocator *allocator; /* copied; NULL: the C library's */
     uint64_t reserved[8];
 } strata_model_opts;
@@ -161,24 +161,24 @@ typedef enum strata_dense_state {
 /* Strings belong to the model and live as long as it; NULL where the file says nothing. */
 typedef struct strata_model_info {
     const char *path;
-    const char *arch;      /* general.architecture */
-    const char *name;      /* general.name */
-    const char *tokenizer; /* tokenizer.ggml.model */
-    const char *cpu;       /* kernel level in use */
+    const char *arch;                           /* general.architecture */
+    const char *name;                           /* general.name */
+    const char *tokenizer;                      /* tokenizer.ggml.model */
+    const char *cpu;                            /* kernel level in use */
     const char *prompt_query, *prompt_document; /* put before a text of that role */
     uint64_t file_bytes, n_params, packed_bytes;
     uint32_t n_tensors, n_layer, n_head, n_head_kv, n_embd, n_ff, n_vocab;
-    uint32_t n_ctx;       /* tokens in one text at most, special tokens included */
-    uint32_t n_embd_out;  /* dims of a pooled vector */
-    uint32_t window;      /* sliding attention window of the file, 0: none */
-    int32_t bos, eos;     /* -1: none */
-    int causal;           /* 1: a decoder */
-    int pooling;          /* strata_pooling of the file or the architecture */
-    int dense;            /* strata_dense_state */
-    int has_logits;       /* 1: STRATA_EVAL_LOGITS works */
-    uint32_t n_labels;    /* outputs of the classification head, 0: none; strata_rank works with 1 or 2 */
+    uint32_t n_ctx;      /* tokens in one text at most, special tokens included */
+    uint32_t n_embd_out; /* dims of a pooled vector */
+    uint32_t window;     /* sliding attention window of the file, 0: none */
+    int32_t bos, eos;    /* -1: none */
+    int causal;          /* 1: a decoder */
+    int pooling;         /* strata_pooling of the file or the architecture */
+    int dense;           /* strata_dense_state */
+    int has_logits;      /* 1: STRATA_EVAL_LOGITS works */
+    uint32_t n_labels;   /* outputs of the classification head, 0: none; strata_rank works with 1 or 2 */
     int vocab_only;
-    uint32_t min_dims;    /* smallest Matryoshka cut the model is trained for; 0: not known to support cuts */
+    uint32_t min_dims; /* smallest Matryoshka cut the model is trained for; 0: not known to support cuts */
 } strata_model_info;
 
 /* Never fails. Thread-safe. */
@@ -188,7 +188,8 @@ STRATA_API void strata_model_get_info(const strata_model *m, strata_model_info *
 STRATA_API int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, uint32_t *n_tensors,
                                      uint64_t *bytes);
 
-/* Writes the plan that the model was compiled to, one op a line, for people. Errors: UNSUPPORTED_OP (vocabulary only). */
+/* Writes the plan that the model was compiled to, one op a line, for people. Errors: UNSUPPORTED_OP (vocabulary only).
+ */
 STRATA_API int strata_model_print_plan(const strata_model *m, strata_write_fn write, void *user, strata_error *err);
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
@@ -212,7 +213,8 @@ STRATA_API int strata_tokenize(const strata_model *m, const char *text, size_t l
 
 /* Token ids -> text, as HuggingFace's decode with special tokens kept (BERT: spaces before punctuation cleaned up).
  * Writes at most `cap` bytes, no terminator; `*len` is always set to the length needed; with cap = 0 it only counts.
- * Invalid UTF-8 that byte tokens form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out of range), UNSUPPORTED_TOKENIZER. Thread-safe. */
+ * Invalid UTF-8 that byte tokens form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out of range),
+ * UNSUPPORTED_TOKENIZER. Thread-safe. */
 STRATA_API int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap,
                                  size_t *len, strata_error *err);
 
@@ -230,7 +232,8 @@ typedef enum strata_precision {
     STRATA_PRECISION_BF16 = 2 /* bfloat16 weights and activations; only where the CPU has matrix units for it */
 } strata_precision;
 
-/* How keys and values of earlier tokens are kept. They are used as they are stored, also inside the chunk that wrote them. */
+/* How keys and values of earlier tokens are kept. They are used as they are stored, also inside the chunk that wrote
+ * them. */
 typedef enum strata_kv { STRATA_KV_F16 = 0, STRATA_KV_F32 = 1, STRATA_KV_Q8 = 2 } strata_kv;
 
 /* After each op of the plan: its index, kind and layer (-1: outside the layers), and the microseconds it took. Called
@@ -277,7 +280,8 @@ typedef struct strata_embed_opts {
     uint32_t dims;      /* keep the first dims values, then normalise; 0: all */
     int force_dims;     /* 1: cut even where the model is not known to be trained for it */
     int truncate;       /* strata_truncate */
-    int plain_special;  /* 1: control tokens written in a text ("[SEP]") are plain text; 0: tokens, as HuggingFace does */
+    int plain_special;  /* 1: control tokens written in a text ("[SEP]") are plain text; 0: tokens, as HuggingFace does
+                         */
     int lossy;          /* 1: invalid UTF-8 becomes U+FFFD instead of an error of that text */
     const volatile int *cancel; /* caller's flag, looked at between ops; not 0: CANCELLED */
     double deadline_ms;         /* from the start of the call, looked at between ops; 0: none */
@@ -300,13 +304,13 @@ typedef struct strata_embed_item {
  * items[i] (`items` may be NULL) while the others go on; the call then returns OK, or, without items, the first
  * failure. CANCELLED, DEADLINE, NO_MEMORY and INVALID_ARG of the options end the whole call. BUSY if another thread is
  * inside the context. */
-STRATA_API int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
-                            size_t stride, strata_embed_item *items, strata_error *err);
+STRATA_API int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts,
+                            float *out, size_t stride, strata_embed_item *items, strata_error *err);
 
 /* Text -> one vector a token: `out` is [cap, n_embd], `*n_rows` the rows needed, by strata_tokenize's ids. Dense heads
  * and `dims` do not apply; normalised rows unless told otherwise. Errors as strata_embed, TOO_LONG if cap < *n_rows. */
-STRATA_API int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts, float *out,
-                                   size_t cap, size_t *n_rows, strata_embed_item *item, strata_error *err);
+STRATA_API int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts,
+                                   float *out, size_t cap, size_t *n_rows, strata_embed_item *item, strata_error *err);
 
 /* The dims that a vector of these options has; 0 if the options are refused. */
 STRATA_API uint32_t strata_embed_dims(const strata_model *m, const strata_embed_opts *opts, strata_error *err);
@@ -323,26 +327,27 @@ typedef struct strata_rank_opts {
     uint64_t reserved[8];
 } strata_rank_opts;
 
-/* How well each passage answers the query, by a model with a classification head (a cross-encoder): scores[i] belongs to
- * passages[i], higher is better. A head with one output gives it raw; one with two, "yes" and "no", gives yes - no. A pair
- * that fails leaves NaN and its status in items[i] (`items` may be NULL: then the first failure is returned). Errors as
- * strata_embed; UNSUPPORTED_OP if the model has no classification head. */
+/* How well each passage answers the query, by a model with a classification head (a cross-encoder): scores[i] belongs
+ * to passages[i], higher is better. A head with one output gives it raw; one with two, "yes" and "no", gives yes - no.
+ * A pair that fails leaves NaN and its status in items[i] (`items` may be NULL: then the first failure is returned).
+ * Errors as strata_embed; UNSUPPORTED_OP if the model has no classification head. */
 STRATA_API int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n,
                            const strata_rank_opts *opts, float *scores, strata_embed_item *items, strata_error *err);
 
 /* ---- generation, token by token ---------------------------------------------------------------------------------- *
- * A context opened with n_seqs > 0 holds that many sequences. The caller always names a sequence's whole tokens; the context keeps
- * what it has in common with before and runs the rest, so there is no cache to manage. */
+ * A context opened with n_seqs > 0 holds that many sequences. The caller always names a sequence's whole tokens; the
+ * context keeps what it has in common with before and runs the rest, so there is no cache to manage. */
 
-/* Makes sequence `seq` hold exactly ids[0..n) and gives the logits after its last token: `*logits` points to [n_vocab] floats
- * of the context, valid until its next call. `chunk` tokens of the prompt run at a time, 0: a good number; it changes no bit.
- * Errors: INVALID_ARG, EMPTY_PROMPT, TOO_LONG (more than the context's n_ctx: nothing is dropped silently),
- * UNSUPPORTED_OP (no head, or no sequences), CANCELLED (through *cancel, which may be NULL), NONFINITE, NO_MEMORY. */
+/* Makes sequence `seq` hold exactly ids[0..n) and gives the logits after its last token: `*logits` points to [n_vocab]
+ * floats of the context, valid until its next call. `chunk` tokens of the prompt run at a time, 0: a good number; it
+ * changes no bit. Errors: INVALID_ARG, EMPTY_PROMPT, TOO_LONG (more than the context's n_ctx: nothing is dropped
+ * silently), UNSUPPORTED_OP (no head, or no sequences), CANCELLED (through *cancel, which may be NULL), NONFINITE,
+ * NO_MEMORY. */
 STRATA_API int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk,
                                const volatile int *cancel, const float **logits, strata_error *err);
 
-/* Adds ids[i] to sequence seqs[i] for all i < n in one pass over the weights; logits[i] as above. The sequences differ and
- * were synchronised before. */
+/* Adds ids[i] to sequence seqs[i] for all i < n in one pass over the weights; logits[i] as above. The sequences differ
+ * and were synchronised before. */
 STRATA_API int strata_ctx_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n,
                                const volatile int *cancel, const float **logits, strata_error *err);
 
@@ -355,17 +360,16 @@ typedef enum strata_eval_what {
 } strata_eval_what;
 
 /* One sequence of raw ids through the model, no tokenizer involved. `types` (token types) may be NULL: all 0. `out` has
- * room for `cap` floats; the shape is returned in *rows and *cols also when TOO_LONG says that cap is too small (it is 0, 0
- * when the sequence is longer than the context).
- * pooling: strata_pooling, for POOLED. Errors: INVALID_ARG (id or type out of range), EMPTY_PROMPT, TOO_LONG,
- * UNSUPPORTED_OP, NONFINITE. */
+ * room for `cap` floats; the shape is returned in *rows and *cols also when TOO_LONG says that cap is too small (it is
+ * 0, 0 when the sequence is longer than the context). pooling: strata_pooling, for POOLED. Errors: INVALID_ARG (id or
+ * type out of range), EMPTY_PROMPT, TOO_LONG, UNSUPPORTED_OP, NONFINITE. */
 STRATA_API int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling,
                            float *out, size_t cap, size_t *rows, size_t *cols, strata_error *err);
 
 /* Runs the reference kernels and the kernels of level `against` (NULL: the model's) in step over `ids`, compares every
  * slot that an op wrote bit for bit, and writes a report. `*first` is the first op that diverges, -1 for none. */
-STRATA_API int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n, int precision,
-                                 strata_write_fn write, void *user, int *first, strata_error *err);
+STRATA_API int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n,
+                                 int precision, strata_write_fn write, void *user, int *first, strata_error *err);
 
 /* The i-th kernel level that this CPU can run ("generic", "avx2", ...), best last; NULL past the end. Static string. */
 STRATA_API const char *strata_cpu_level(uint32_t i);

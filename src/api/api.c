@@ -56,8 +56,8 @@ const char *strata_cpu_level(uint32_t i)
 
 /* ---- model ------------------------------------------------------------------------------------------------------- */
 
-/* A model lives in memory of the caller's allocator like everything else; its st_mem is set up on the stack to get it, and moves
- * in. Nothing points to the stack copy. */
+/* A model lives in memory of the caller's allocator like everything else; its st_mem is set up on the stack to get it,
+ * and moves in. Nothing points to the stack copy. */
 static int new_model(const strata_model_opts *opts, strata_model **out, strata_error *err)
 {
     const strata_allocator *a = opts->allocator;
@@ -148,9 +148,9 @@ void strata_model_get_info(const strata_model *m, strata_model_info *info)
     info->window = c->window;
     info->causal = c->causal;
     info->pooling = (int)c->pooling;
-    info->dense = m->weights.dense_2       ? STRATA_DENSE_PRESENT
+    info->dense = m->weights.dense_2     ? STRATA_DENSE_PRESENT
                   : c->arch->dense_heads ? STRATA_DENSE_MISSING
-                                           : STRATA_DENSE_NONE;
+                                         : STRATA_DENSE_NONE;
     info->has_logits = m->plan.logits < m->plan.n_ops;
     info->n_labels = m->plan.n_labels;
     info->min_dims = c->arch->min_dims;
@@ -182,8 +182,8 @@ int strata_model_print_plan(const strata_model *m, strata_write_fn write, void *
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
-int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigned flags, int32_t *ids, strata_span *spans,
-                    size_t cap, size_t *n, strata_error *err)
+int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigned flags, int32_t *ids,
+                    strata_span *spans, size_t cap, size_t *n, strata_error *err)
 {
     NEED(m);
     NEED(n);
@@ -196,7 +196,8 @@ int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigne
         if (k) memcpy(ids, t.ids, k * sizeof *ids);
         if (k && spans) memcpy(spans, t.spans, k * sizeof *spans);
         *n = t.n;
-        if (cap && cap < t.n) rc = st_error_set(err, STRATA_TOO_LONG, "room for %zu ids, the text has %zu tokens", cap, t.n);
+        if (cap && cap < t.n)
+            rc = st_error_set(err, STRATA_TOO_LONG, "room for %zu ids, the text has %zu tokens", cap, t.n);
     }
     st_tokens_free(&t);
     return rc;
@@ -287,8 +288,8 @@ uint32_t strata_ctx_threads(const strata_ctx *c)
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
-int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out, size_t stride,
-                 strata_embed_item *items, strata_error *err)
+int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
+                 size_t stride, strata_embed_item *items, strata_error *err)
 {
     NEED(c);
     ST_FAIL_IF(n && (!texts || !out), err, STRATA_INVALID_ARG, "strata_embed: texts or out is NULL");
@@ -298,8 +299,8 @@ int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata
     return rc;
 }
 
-int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts, float *out, size_t cap,
-                        size_t *n_rows, strata_embed_item *item, strata_error *err)
+int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts, float *out,
+                        size_t cap, size_t *n_rows, strata_embed_item *item, strata_error *err)
 {
     NEED(c);
     NEED(n_rows);
@@ -335,8 +336,8 @@ int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, s
     return rc;
 }
 
-int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const volatile int *cancel,
-                    const float **logits, strata_error *err)
+int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk,
+                    const volatile int *cancel, const float **logits, strata_error *err)
 {
     NEED(c);
     NEED(logits);
@@ -351,7 +352,8 @@ int strata_ctx_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, siz
                     const float **logits, strata_error *err)
 {
     NEED(c);
-    ST_FAIL_IF(n && (!seqs || !ids || !logits), err, STRATA_INVALID_ARG, "strata_ctx_step: seqs, ids or logits is NULL");
+    ST_FAIL_IF(n && (!seqs || !ids || !logits), err, STRATA_INVALID_ARG,
+               "strata_ctx_step: seqs, ids or logits is NULL");
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_lane_step(c, seqs, ids, n, cancel, logits, err);
     st_ctx_leave(c);

@@ -67,13 +67,14 @@ typedef struct st_backend {
     const char *name;
     int (*load)(const st_plan *plan, const st_file *file, const st_load_opts *opts, st_exec **out, strata_error *err);
     void (*unload)(st_exec *e);
-    const char *const *(*levels)(void);           /* what this machine has, best last, NULL-terminated */
-    const char *(*level)(const st_exec *e);       /* the one in use */
-    uint64_t (*packed_bytes)(const st_exec *e);   /* memory of the prepared weights */
+    const char *const *(*levels)(void);         /* what this machine has, best last, NULL-terminated */
+    const char *(*level)(const st_exec *e);     /* the one in use */
+    uint64_t (*packed_bytes)(const st_exec *e); /* memory of the prepared weights */
     int (*open)(const st_exec *e, const st_state_opts *opts, st_state **out, strata_error *err);
     void (*close)(st_state *s);
     int (*run)(st_state *s, const st_batch *batch, strata_error *err);
-    uint64_t (*kv_bytes)(const st_plan *plan, const st_kv_opts *kv); /* memory that a cache takes; 0: too large to count */
+    uint64_t (*kv_bytes)(const st_plan *plan,
+                         const st_kv_opts *kv); /* memory that a cache takes; 0: too large to count */
 } st_backend;
 
 /* The backend to use; never NULL, since the CPU is always there. */

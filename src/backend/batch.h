@@ -15,11 +15,11 @@ typedef struct st_batch {
                              * chooses its factors by it */
     int last_only;          /* LOGITS: only of each sequence's last token, and out[s] = out[0] + s * n_vocab */
     int what;               /* strata_eval_what */
-    int pooling;            /* strata_pooling, for POOLED: MEAN, CLS or LAST, or RANK for a classification head's outputs */
-    float *const *out;      /* [n_seqs]: where each sequence's rows go: [rows, width] without gaps */
-    int *status;            /* [n_seqs]: set to STRATA_OK or NONFINITE */
-    const volatile int *cancel; /* looked at between ops; NULL: never */
-    double deadline;            /* on st_now's clock; 0: none */
+    int pooling;       /* strata_pooling, for POOLED: MEAN, CLS or LAST, or RANK for a classification head's outputs */
+    float *const *out; /* [n_seqs]: where each sequence's rows go: [rows, width] without gaps */
+    int *status;       /* [n_seqs]: set to STRATA_OK or NONFINITE */
+    const volatile int *cancel;                    /* looked at between ops; NULL: never */
+    double deadline;                               /* on st_now's clock; 0: none */
     void (*progress)(void *user, uint32_t n_seqs); /* sequences finished; may come from any worker */
     void *progress_user;
 } st_batch;

@@ -4,7 +4,7 @@
 
 #include <cpuid.h>
 
-#define BIT(reg, n) ((reg) >> (n) & 1u)
+#define BIT(reg, n) ((reg) >> (n)&1u)
 
 /* What the system saves on a task switch (XCR0). Only where CPUID says OSXSAVE. */
 static uint32_t xcr0(void)

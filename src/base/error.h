@@ -12,14 +12,14 @@
 int st_error_set(strata_error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #define ST_FAIL(err, code, ...) return st_error_set((err), (code), __VA_ARGS__)
-#define ST_FAIL_IF(cond, err, code, ...)                        \
-    do {                                                        \
+#define ST_FAIL_IF(cond, err, code, ...)                           \
+    do {                                                           \
         if (cond) return st_error_set((err), (code), __VA_ARGS__); \
     } while (0)
-#define ST_TRY(expr)                \
-    do {                            \
-        int st_rc_ = (expr);        \
-        if (st_rc_) return st_rc_;  \
+#define ST_TRY(expr)               \
+    do {                           \
+        int st_rc_ = (expr);       \
+        if (st_rc_) return st_rc_; \
     } while (0)
 
 #endif

@@ -1,7 +1,7 @@
 /* math.h: sin, cos, pow, exp and log in double, the same bits on every machine and libc.
  *
- * Made of + - * / and fma in a fixed order, so nothing here depends on libm's quality. Within 1 ulp (tests/unit/test_math.c).
- * They serve the rope tables and other constants computed at load. Thread-safe. */
+ * Made of + - * / and fma in a fixed order, so nothing here depends on libm's quality. Within 1 ulp
+ * (tests/unit/test_math.c). They serve the rope tables and other constants computed at load. Thread-safe. */
 #ifndef ST_BASE_MATH_H
 #define ST_BASE_MATH_H
 

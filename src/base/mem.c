@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ALIGN ((size_t)64)
+#define ALIGN     ((size_t)64)
 #define HUGE_PAGE ((size_t)2 << 20)
 
 /* A header in front of each block remembers its size, so that the budget can be given back without asking callers. It

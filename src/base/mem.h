@@ -14,8 +14,8 @@
 
 typedef struct st_mem {
     strata_allocator allocator;
-    uint64_t cap;           /* bytes, 0: no limit */
-    _Atomic uint64_t used;  /* bytes held now */
+    uint64_t cap;          /* bytes, 0: no limit */
+    _Atomic uint64_t used; /* bytes held now */
 } st_mem;
 
 /* allocator NULL: the C library's. */

@@ -14,7 +14,8 @@
 #include <xmmintrin.h>
 #endif
 
-/* Longest spin before sleeping. A futex wake costs 17-33 us on a 2-core VM, a spin barrier 0.2 us (performance notes). */
+/* Longest spin before sleeping. A futex wake costs 17-33 us on a 2-core VM, a spin barrier 0.2 us (performance notes).
+ */
 #define SPIN_SECONDS 20e-6
 
 static void relax(void)

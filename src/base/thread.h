@@ -1,9 +1,9 @@
 /* thread.h: a pool of threads that run one function together, and the barrier inside it.
  *
  * st_pool_run wakes the workers, runs fn(arg, ith, nth) on each and on the caller (ith = 0), and returns when all are
- * done. Waiting spins for about 20 us and then sleeps: llama.cpp's pure spinning falls to 8 % of its speed on two loaded
- * cores. Each worker and the caller run with round-to-nearest and denormals kept, whatever the host set; the caller's
- * state is restored. One call at a time for each pool. */
+ * done. Waiting spins for about 20 us and then sleeps: llama.cpp's pure spinning falls to 8 % of its speed on two
+ * loaded cores. Each worker and the caller run with round-to-nearest and denormals kept, whatever the host set; the
+ * caller's state is restored. One call at a time for each pool. */
 #ifndef ST_BASE_THREAD_H
 #define ST_BASE_THREAD_H
 

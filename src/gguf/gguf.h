@@ -61,7 +61,7 @@ typedef struct st_gguf {
     uint64_t alignment;
     size_t n_kv, n_tensors;
     st_gguf_kv *kv;
-    st_gguf_tensor *tensors; /* in the file's order */
+    st_gguf_tensor *tensors;           /* in the file's order */
     uint32_t *kv_index, *tensor_index; /* hash tables over the names */
     size_t kv_slots, tensor_slots;
     const char *name; /* for messages; borrowed */

@@ -11,7 +11,8 @@
 int st_stopped(const volatile int *cancel, double deadline, strata_error *err)
 {
     if (cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED)) ST_FAIL(err, STRATA_CANCELLED, "cancelled");
-    ST_FAIL_IF(deadline > 0 && st_now() > deadline, err, STRATA_DEADLINE, "the deadline passed before the run was done");
+    ST_FAIL_IF(deadline > 0 && st_now() > deadline, err, STRATA_DEADLINE,
+               "the deadline passed before the run was done");
     return STRATA_OK;
 }
 

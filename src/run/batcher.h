@@ -1,7 +1,7 @@
 /* batcher.h: token sequences of any number -> runs of the backend -> a row for each, in any order.
  *
- * Sequences are sorted, longest first, so that groups of tokens are full and the last ones small; results come back with
- * the sequence's own index. */
+ * Sequences are sorted, longest first, so that groups of tokens are full and the last ones small; results come back
+ * with the sequence's own index. */
 #ifndef ST_RUN_BATCHER_H
 #define ST_RUN_BATCHER_H
 

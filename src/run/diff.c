@@ -27,10 +27,11 @@ static void print(const diff *d, uint32_t i, const char *verdict, double worst, 
 {
     const st_op *op = &d->m->plan.ops[i];
     char line[256];
-    int len = n_bad ? snprintf(line, sizeof line, "%3u L%-3d %-6s -> %-3s %s: %zu of %zu values differ, by %g at most\n", i,
-                               op->layer, st_op_name(op->kind), st_slot_name(op->out), verdict, n_bad, n, worst)
-                    : snprintf(line, sizeof line, "%3u L%-3d %-6s -> %-3s %s\n", i, op->layer, st_op_name(op->kind),
-                               st_slot_name(op->out), verdict);
+    int len = n_bad
+                  ? snprintf(line, sizeof line, "%3u L%-3d %-6s -> %-3s %s: %zu of %zu values differ, by %g at most\n",
+                             i, op->layer, st_op_name(op->kind), st_slot_name(op->out), verdict, n_bad, n, worst)
+                  : snprintf(line, sizeof line, "%3u L%-3d %-6s -> %-3s %s\n", i, op->layer, st_op_name(op->kind),
+                             st_slot_name(op->out), verdict);
     d->write(d->user, line, (size_t)len);
 }
 

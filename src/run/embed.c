@@ -21,7 +21,7 @@ typedef struct job {
     strata_embed_item *items; /* [n] */
     float *out;
     size_t stride;
-    st_tokens tokens; /* of all texts */
+    st_tokens tokens;  /* of all texts */
     st_sequence *seqs; /* texts that are run */
     size_t n_seqs;
     char *joined; /* prompt + text */
@@ -60,7 +60,8 @@ static const char *prompt_of(const strata_model *m, const strata_embed_opts *o)
 int st_embed_check(const strata_model *m, const strata_embed_opts *o, uint32_t *dims, strata_error *err)
 {
     ST_FAIL_IF(m->vocab_only, err, STRATA_UNSUPPORTED_OP, "%s: opened for its vocabulary only", m->path);
-    ST_FAIL_IF(o->role < 0 || o->role > STRATA_ROLE_DOCUMENT, err, STRATA_INVALID_ARG, "role: no such value as %d", o->role);
+    ST_FAIL_IF(o->role < 0 || o->role > STRATA_ROLE_DOCUMENT, err, STRATA_INVALID_ARG, "role: no such value as %d",
+               o->role);
     ST_FAIL_IF(o->normalize < 0 || o->normalize > STRATA_NORMALIZE_NONE, err, STRATA_INVALID_ARG,
                "normalize: no such value as %d", o->normalize);
     ST_FAIL_IF(o->truncate < 0 || o->truncate > STRATA_TRUNCATE_START, err, STRATA_INVALID_ARG,
@@ -80,9 +81,10 @@ int st_embed_check(const strata_model *m, const strata_embed_opts *o, uint32_t *
     if (*dims == width || o->force_dims) return STRATA_OK;
     uint32_t min = m->config.arch->min_dims;
     ST_FAIL_IF(min == 0, err, STRATA_UNSUPPORTED_OP,
-               "dims: %s is not known to be trained for shorter vectors (Matryoshka); force it to cut all the same", m->path);
-    ST_FAIL_IF(*dims < min, err, STRATA_UNSUPPORTED_OP, "dims: %u is below the %u that the model is trained for; force it",
-               *dims, min);
+               "dims: %s is not known to be trained for shorter vectors (Matryoshka); force it to cut all the same",
+               m->path);
+    ST_FAIL_IF(*dims < min, err, STRATA_UNSUPPORTED_OP,
+               "dims: %u is below the %u that the model is trained for; force it", *dims, min);
     return STRATA_OK;
 }
 
@@ -102,7 +104,8 @@ static int join_prompt(job *j, strata_text *text, strata_error *err)
 }
 
 /* Tokens at the start of a text that are its prompt alone. */
-static int prompt_tokens(const job *j, strata_text text, unsigned flags, size_t front, size_t back, size_t *n, strata_error *err)
+static int prompt_tokens(const job *j, strata_text text, unsigned flags, size_t front, size_t back, size_t *n,
+                         strata_error *err)
 {
     st_tokens t = {.mem = j->tokens.mem, .want_spans = true};
     int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &t, err);
@@ -277,8 +280,8 @@ static int first_failure(const job *j, strata_error *err)
     return STRATA_OK;
 }
 
-int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out, size_t stride,
-             strata_embed_item *items, strata_error *err)
+int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
+             size_t stride, strata_embed_item *items, strata_error *err)
 {
     job j;
     ST_TRY(prepare(&j, c, opts, err));

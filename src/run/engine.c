@@ -67,8 +67,8 @@ static void count_types(strata_model *m)
 static int check_vocab(const strata_model *m, strata_error *err)
 {
     uint32_t n = st_tokenizer_info(m->tokenizer)->n_vocab;
-    ST_FAIL_IF(n > m->weights.n_vocab, err, STRATA_CORRUPT_MODEL, "%s: %u tokens but only %u rows in token_embd", m->path, n,
-               m->weights.n_vocab);
+    ST_FAIL_IF(n > m->weights.n_vocab, err, STRATA_CORRUPT_MODEL, "%s: %u tokens but only %u rows in token_embd",
+               m->path, n, m->weights.n_vocab);
     return STRATA_OK;
 }
 
@@ -151,9 +151,11 @@ int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_err
     case STRATA_POOLING_CLS:
     case STRATA_POOLING_LAST: return STRATA_OK;
     case STRATA_POOLING_NONE:
-        ST_FAIL(err, STRATA_UNSUPPORTED_OP, "%s: the model has no pooling of its own; ask for mean, cls or last", m->path);
+        ST_FAIL(err, STRATA_UNSUPPORTED_OP, "%s: the model has no pooling of its own; ask for mean, cls or last",
+                m->path);
     case STRATA_POOLING_RANK:
-        ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP, "%s: the model has no classification head", m->path);
+        ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP, "%s: the model has no classification head",
+                   m->path);
         return STRATA_OK;
     default: ST_FAIL(err, STRATA_INVALID_ARG, "pooling: no such value as %d", asked);
     }

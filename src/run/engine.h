@@ -52,7 +52,7 @@ struct strata_ctx {
     strata_trace_fn trace;
     void *trace_user;
     _Atomic int busy;
-    uint64_t fp; /* the caller's floating-point state while a call is inside */
+    uint64_t fp;             /* the caller's floating-point state while a call is inside */
     uint32_t n_lanes, n_ctx; /* of generation; 0: none */
     st_lane *lanes;          /* [n_lanes] */
     float *logits;           /* [n_lanes, n_vocab], made with the first run */
@@ -69,13 +69,13 @@ int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_err
 int st_ctx_enter(strata_ctx *c, strata_error *err);
 void st_ctx_leave(strata_ctx *c);
 
-/* y = x / |x|, in place; a zero vector stays. Sums in double, where the square of a float is exact, so that every machine
- * gets the same bits without an fma. */
+/* y = x / |x|, in place; a zero vector stays. Sums in double, where the square of a float is exact, so that every
+ * machine gets the same bits without an fma. */
 void st_l2_normalize(float *x, size_t n);
 
 /* Each public call of its name, after the arguments were checked for NULL. */
-int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out, size_t stride,
-             strata_embed_item *items, strata_error *err);
+int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
+             size_t stride, strata_embed_item *items, strata_error *err);
 int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_opts *opts, float *out, size_t cap,
                     size_t *n_rows, strata_embed_item *item, strata_error *err);
 int st_embed_check(const strata_model *m, const strata_embed_opts *opts, uint32_t *dims, strata_error *err);

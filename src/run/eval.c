@@ -24,7 +24,8 @@ int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, i
     int pool = 0;
     switch (what) {
     case STRATA_EVAL_LOGITS:
-        ST_FAIL_IF(m->plan.logits == m->plan.n_ops, err, STRATA_UNSUPPORTED_OP, "%s: the model has no output head", m->path);
+        ST_FAIL_IF(m->plan.logits == m->plan.n_ops, err, STRATA_UNSUPPORTED_OP, "%s: the model has no output head",
+                   m->path);
         *rows = n;
         *cols = m->weights.n_vocab;
         break;

@@ -29,7 +29,8 @@ static int check_head(strata_ctx *c, strata_error *err)
 {
     strata_model *m = c->model;
     ST_FAIL_IF(c->n_lanes == 0, err, STRATA_UNSUPPORTED_OP, "the context was opened without sequences (n_seqs)");
-    ST_FAIL_IF(m->plan.logits == m->plan.n_ops, err, STRATA_UNSUPPORTED_OP, "%s: the model has no output head", m->path);
+    ST_FAIL_IF(m->plan.logits == m->plan.n_ops, err, STRATA_UNSUPPORTED_OP, "%s: the model has no output head",
+               m->path);
     ST_FAIL_IF(!m->config.causal, err, STRATA_UNSUPPORTED_OP, "%s: an encoder does not generate", m->path);
     if (!c->logits) c->logits = st_alloc(&m->mem, c->n_lanes, m->weights.n_vocab * sizeof *c->logits);
     ST_FAIL_IF(!c->logits, err, STRATA_NO_MEMORY, "no memory for %u rows of logits", c->n_lanes);
@@ -147,7 +148,8 @@ static int run_step(strata_ctx *c, const step *s, const uint32_t *seqs, const in
                   .cancel = cancel};
     ST_TRY(m->backend->run(c->state, &b, err));
     for (uint32_t i = 0; i < n; i++)
-        ST_FAIL_IF(s->status[i], err, s->status[i], "%s: the model gave NaN or infinity in sequence %u", m->path, seqs[i]);
+        ST_FAIL_IF(s->status[i], err, s->status[i], "%s: the model gave NaN or infinity in sequence %u", m->path,
+                   seqs[i]);
     return STRATA_OK;
 }
 
@@ -165,8 +167,8 @@ int st_lane_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t
         ST_FAIL_IF(l->n >= c->n_ctx, err, STRATA_TOO_LONG, "sequence %u is full: the context holds %u tokens", seqs[i],
                    c->n_ctx);
         ST_FAIL_IF(uses_long_factors(m, l->n) != uses_long_factors(m, l->n + 1), err, STRATA_TOO_LONG,
-                   "sequence %u crosses %u tokens, where LongRoPE changes its angles: synchronise it as a whole", seqs[i],
-                   m->config.rope_original);
+                   "sequence %u crosses %u tokens, where LongRoPE changes its angles: synchronise it as a whole",
+                   seqs[i], m->config.rope_original);
         for (size_t j = 0; j < i; j++)
             ST_FAIL_IF(seqs[j] == seqs[i], err, STRATA_INVALID_ARG, "sequence %u is named twice", seqs[i]);
     }

@@ -16,8 +16,8 @@ static void unload(st_exec *e)
 }
 
 /* Bindings compile these files with their own flags. A compiler that fuses a*b + c gives other bits than ours, so it is
- * asked once, with values where a fused result differs: (1 + 2^-12)^2 rounds to 1 + 2^-11, so the difference is 0 unless it
- * was fused. */
+ * asked once, with values where a fused result differs: (1 + 2^-12)^2 rounds to 1 + 2^-11, so the difference is 0
+ * unless it was fused. */
 static bool arithmetic_is_exact(void)
 {
     volatile float a = 1.0f + 0x1p-12f, c = -(1.0f + 0x1p-11f);
@@ -70,7 +70,8 @@ static void want_moe(st_state *s, const st_op *op, const st_packed *packed)
 {
     for (uint32_t i = 0; i < ST_OP_PARTS; i++) {
         const st_part *part = &op->moe.parts[i];
-        bool router = i == ST_MOE_ROUTER || i == ST_MOE_SHARED_ROUTER, down = i == ST_MOE_DOWN || i == ST_MOE_SHARED_DOWN;
+        bool router = i == ST_MOE_ROUTER || i == ST_MOE_SHARED_ROUTER,
+             down = i == ST_MOE_DOWN || i == ST_MOE_SHARED_DOWN;
         if (!part->m) continue;
         want(s, down ? ST_SLOT_H : op->in, &packed[i], part->planes, router);
     }

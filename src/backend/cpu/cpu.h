@@ -8,8 +8,8 @@
  *   op_*.c     one file a kind of op, or the kinds that work on single rows
  *   kernels.c  the table of kernels, k_*.c the levels
  *
- * A group of tokens, cut at text boundaries, has its own slots. When there are enough groups, every thread takes its own
- * through all the ops without a barrier. Otherwise all threads share one group: each op is split by rows when it is
+ * A group of tokens, cut at text boundaries, has its own slots. When there are enough groups, every thread takes its
+ * own through all the ops without a barrier. Otherwise all threads share one group: each op is split by rows when it is
  * long, by output panels when it is short, and ends with a barrier. K is never split, so neither way changes a bit. */
 #ifndef ST_BACKEND_CPU_CPU_H
 #define ST_BACKEND_CPU_CPU_H
@@ -42,7 +42,7 @@ struct st_exec {
     st_mem *mem;
     const st_log *log;
     st_packed (*packed)[ST_OP_PARTS]; /* [n_ops], by st_op_part's index */
-    uint8_t *blob;                     /* all panels */
+    uint8_t *blob;                    /* all panels */
     size_t blob_bytes;
 };
 
@@ -76,7 +76,7 @@ typedef struct st_worker {
 } st_worker;
 
 #define ST_ROW_CHUNK 256u /* rows that pass one pair of panels at a time */
-#define ST_K_CHUNK 256u   /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
+#define ST_K_CHUNK   256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
 
 /* Tables by class of layer (st_config.rope), and for each of these by LongRoPE's short or long factors. */
 #define ST_ROPE_TABLES 4
@@ -88,10 +88,10 @@ struct st_state {
     int precision;
     st_watch_fn watch;
     void *watch_user;
-    uint8_t form[ST_SLOT_COUNT];     /* ST_FORM_* that some consumer of the slot wants */
-    st_slots *slots;                 /* [n_threads] */
-    st_worker *workers;              /* [n_threads] */
-    float *rope[ST_ROPE_TABLES];     /* [positions][n_rot]: cos, then sin, of n_rot/2 angles */
+    uint8_t form[ST_SLOT_COUNT]; /* ST_FORM_* that some consumer of the slot wants */
+    st_slots *slots;             /* [n_threads] */
+    st_worker *workers;          /* [n_threads] */
+    float *rope[ST_ROPE_TABLES]; /* [positions][n_rot]: cos, then sin, of n_rot/2 angles */
     uint32_t rope_len;
     st_kv kv;
     _Atomic int stop;       /* a status that ends the run */
@@ -175,8 +175,8 @@ void st_run_moe(const st_env *e, uint32_t index);
 void st_run_pool(const st_env *e, const st_op_pool *op);
 void st_run_gather(st_env *e);
 
-/* Grows scratch to groups of `rows` tokens, `seqs` sequences and `len` tokens in one sequence, for the first n_slots groups.
- * Errors: NO_MEMORY. */
+/* Grows scratch to groups of `rows` tokens, `seqs` sequences and `len` tokens in one sequence, for the first n_slots
+ * groups. Errors: NO_MEMORY. */
 int st_state_reserve(st_state *s, uint32_t n_slots, uint32_t rows, uint32_t seqs, uint32_t len, strata_error *err);
 
 /* Fills the rope tables up to `len` positions. Errors: NO_MEMORY. */

@@ -56,11 +56,16 @@ V16_FN __m256i i8_ld_a(const int8_t *p)
     memcpy(&x, p, 4);
     return _mm256_set1_epi32(x);
 }
+/* In assembly, since compilers know that integer sums can be reordered, do so, and spill. */
 V16_FN __m256i i8_dot(__m256i q, i8_w w, __m256i a)
 {
-    __m256i pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_sign_epi8(a, w.w));
-    /* Not _mm256_add_epi32: compilers know that integer sums can be reordered, do so, and spill. */
-    __asm__("vpaddd %1, %0, %0" : "+x"(q) : "x"(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+    __m256i t;
+    __asm__("vpsignb %2, %3, %1\n\t"
+            "vpmaddubsw %1, %4, %1\n\t"
+            "vpmaddwd %5, %1, %1\n\t"
+            "vpaddd %1, %0, %0"
+            : "+x"(q), "=&x"(t)
+            : "x"(w.w), "x"(a), "x"(w.magnitude), "x"(_mm256_set1_epi16(1)));
     return q;
 }
 V16_FN __m256i i8_times128_plus(__m256i q, __m256i v)

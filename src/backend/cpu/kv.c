@@ -133,7 +133,8 @@ void st_kv_store(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, 
     const st_kv_layer *l = &kv->layers[layer];
     size_t h = (size_t)lane * kv->n_head_kv + head, panel = pos / 16 % (l->cap / 16);
     store(kv->type, l->k + h * l->head_bytes_k + panel * panel_bytes(kv->type, kv->d_k), true, kv->d_k, pos % 16, key);
-    store(kv->type, l->v + h * l->head_bytes_v + panel * panel_bytes(kv->type, kv->d_v), false, kv->d_v, pos % 16, value);
+    store(kv->type, l->v + h * l->head_bytes_v + panel * panel_bytes(kv->type, kv->d_v), false, kv->d_v, pos % 16,
+          value);
 }
 
 /* ---- panels: reading --------------------------------------------------------------------------------------------- */
@@ -158,8 +159,8 @@ static void load(const st_kernels *k, int type, const uint8_t *panel, bool key, 
     }
 }
 
-void st_kv_load(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t p0, uint32_t p1,
-                float *kt, float *v, uint32_t ldv)
+void st_kv_load(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t p0,
+                uint32_t p1, float *kt, float *v, uint32_t ldv)
 {
     const st_kv_layer *l = &kv->layers[layer];
     size_t h = (size_t)lane * kv->n_head_kv + head, bytes_k = panel_bytes(kv->type, kv->d_k),

@@ -1,9 +1,10 @@
 /* kv.h: keys and values of earlier tokens, by layer and lane.
  *
- * A lane holds one sequence. For each key head, keys are stored as panels of 16 positions, [cap/16][d_head_k][16], the operand
- * of Q K^T, and values as rows [cap][d_head_v]. Layers that see everything have room for n_ctx positions; layers with a
- * window keep a ring of panels, enough for the window and one batch of new tokens. Values are rounded to the stored type when
- * they are written and read back from it at once, so that it does not matter which chunk wrote them. */
+ * A lane holds one sequence. For each key head, keys are stored as panels of 16 positions, [cap/16][d_head_k][16], the
+ * operand of Q K^T, and values as rows [cap][d_head_v]. Layers that see everything have room for n_ctx positions;
+ * layers with a window keep a ring of panels, enough for the window and one batch of new tokens. Values are rounded to
+ * the stored type when they are written and read back from it at once, so that it does not matter which chunk wrote
+ * them. */
 #ifndef ST_BACKEND_CPU_KV_H
 #define ST_BACKEND_CPU_KV_H
 
@@ -11,7 +12,7 @@
 #include "backend/cpu/kernels.h"
 
 typedef struct st_kv_layer {
-    uint32_t cap; /* positions, a multiple of 16; a ring if less than the context */
+    uint32_t cap;                      /* positions, a multiple of 16; a ring if less than the context */
     size_t head_bytes_k, head_bytes_v; /* of one key head of one lane */
     uint8_t *k, *v;                    /* [n_lanes][n_head_kv] heads */
 } st_kv_layer;
@@ -34,7 +35,7 @@ void st_kv_store(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, 
 
 /* Reads panels [p0, p1) of 16 positions as floats: kt [p1-p0][d_k][16] and v [16*(p1-p0)][ldv], ldv >= d_v with zeros
  * beyond. */
-void st_kv_load(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t p0, uint32_t p1,
-                float *kt, float *v, uint32_t ldv);
+void st_kv_load(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t p0,
+                uint32_t p1, float *kt, float *v, uint32_t ldv);
 
 #endif

@@ -1,9 +1,9 @@
 /* op_attn.c: softmax(scale * Q K^T) V, a block of queries at a time.
  *
- * Attention is defined as two passes: all scores of a query and their true maximum first, then the exponentials and the sum
- * over the keys in ascending order. So the size of a block, a window or the place of a text in the batch cannot change a
- * bit. Scores exist for one block of queries only, never for a whole text. Query heads that share a key head are worked
- * together; K^T and V are packed once for each key head. */
+ * Attention is defined as two passes: all scores of a query and their true maximum first, then the exponentials and the
+ * sum over the keys in ascending order. So the size of a block, a window or the place of a text in the batch cannot
+ * change a bit. Scores exist for one block of queries only, never for a whole text. Query heads that share a key head
+ * are worked together; K^T and V are packed once for each key head. */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -42,7 +42,8 @@ static void pack_keys(const attn *a, float *kt, float *v)
                      v_col = (op->n_head + op->n_head_kv) * op->d_head_k + a->kv * op->d_head_v;
     st_env_share(e, a->n, 16, &lo, &hi);
     if (lo >= hi) return;
-    e->k->transpose16(qkv(a, lo, k_col), e->slots->ld[ST_SLOT_QKV], hi - lo, op->d_head_k, kt + (size_t)lo * op->d_head_k);
+    e->k->transpose16(qkv(a, lo, k_col), e->slots->ld[ST_SLOT_QKV], hi - lo, op->d_head_k,
+                      kt + (size_t)lo * op->d_head_k);
     for (uint32_t t = lo; t < hi; t++) {
         float *dst = v + (size_t)t * a->ldv;
         memcpy(dst, qkv(a, t, v_col), op->d_head_v * sizeof *dst);
@@ -90,8 +91,8 @@ static void visible(const attn *a, uint32_t i, uint32_t *lo, uint32_t *hi)
     }
 }
 
-/* ALiBi's slope of a head: a geometric series down from 2^(-max/n), and for n that is no power of two a second, finer one
- * (ALiBi paper, section 3; HF build_alibi_tensor). */
+/* ALiBi's slope of a head: a geometric series down from 2^(-max/n), and for n that is no power of two a second, finer
+ * one (ALiBi paper, section 3; HF build_alibi_tensor). */
 static float alibi_slope(const st_op_attn *op, uint32_t head)
 {
     if (!(op->alibi_max > 0)) return 0.0f;
@@ -101,8 +102,8 @@ static float alibi_slope(const st_op_attn *op, uint32_t head)
     return (float)st_pow(2.0, step * (head < n ? head + 1 : 2 * (head - n) + 1));
 }
 
-/* T5's bucket of a distance: exact up close, logarithmic up to 128 (HF modeling_t5.py, _relative_position_bucket, with its
- * float32 roundings). Keys after the query have the upper half of the buckets. */
+/* T5's bucket of a distance: exact up close, logarithmic up to 128 (HF modeling_t5.py, _relative_position_bucket, with
+ * its float32 roundings). Keys after the query have the upper half of the buckets. */
 static uint32_t t5_bucket(int64_t distance, uint32_t n_buckets)
 {
     enum { MAX_DISTANCE = 128 };
@@ -144,8 +145,8 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
     const float *kt = a->kt + (size_t)(lo - a->base) * op->d_head_k, *v = a->v + (size_t)(lo - a->base) * a->ldv;
     float *s = e->worker->scores;
     for (uint32_t g = 0; g < a->group; g++)
-        e->k->gemm_f32(qkv(a, q0, (a->kv * a->group + g) * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q,
-                       kt, 16, (size_t)op->d_head_k * 16, n / 16, op->d_head_k, false, s + (size_t)g * n_q * n, n);
+        e->k->gemm_f32(qkv(a, q0, (a->kv * a->group + g) * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, kt, 16,
+                       (size_t)op->d_head_k * 16, n / 16, op->d_head_k, false, s + (size_t)g * n_q * n, n);
     for (uint32_t g = 0; g < a->group; g++) {
         float *sg = s + (size_t)g * n_q * n;
         float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
@@ -157,13 +158,13 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
             float *row = sg + (size_t)i * n;
             visible(a, q, &from, &to);
             /* Models with a relative bias have a scale of 1, so it may be added before the softmax scales. */
-            if (op->rel_bias) e->k->add_scaled(e->worker->bias + (a->len - 1 - q + from), 1.0f, row + (from - lo), to - from);
+            if (op->rel_bias)
+                e->k->add_scaled(e->worker->bias + (a->len - 1 - q + from), 1.0f, row + (from - lo), to - from);
             sums[i] = e->k->softmax(row, n, from - lo, to - lo, op->scale, op->softcap, slope, (int64_t)q - lo);
         }
         size_t ld = e->slots->ld[ST_SLOT_A];
         bool direct = a->ldv == op->d_head_v; /* whole panels of values: no column past the head is written */
-        if (direct)
-            e->k->gemm_f32(sg, n, n_q, v, a->ldv, 16, a->ldv / 16, hi - lo, false, out, ld);
+        if (direct) e->k->gemm_f32(sg, n, n_q, v, a->ldv, 16, a->ldv / 16, hi - lo, false, out, ld);
         for (uint32_t i = 0; i < n_q; i++) {
             float *y = out + (size_t)i * ld;
             if (!direct) {

@@ -1,9 +1,9 @@
 /* op_linear.c: out = in * W^T, pair of panels by pair of panels.
  *
  * A pair of panels (32 outputs) is taken through all rows, up to 256 at a time, into a tile of [rows, 32] that stays in
- * cache; bias, activation, gate and quantisation happen there. So no float matrix of [tokens, n_ff] is ever written, and
- * weights are read once for each 256 rows. Types that the integer kernels do not take are decoded panel by panel, 256 rows
- * of k at a time: never a whole matrix. */
+ * cache; bias, activation, gate and quantisation happen there. So no float matrix of [tokens, n_ff] is ever written,
+ * and weights are read once for each 256 rows. Types that the integer kernels do not take are decoded panel by panel,
+ * 256 rows of k at a time: never a whole matrix. */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -22,15 +22,19 @@ static const float *decode(const st_kernels *k, const st_packed *p, uint32_t pan
     const uint8_t *src = p->panels + (size_t)panel * p->panel_bytes;
     switch (p->kind) {
     case ST_PACK_F32: return (const float *)(const void *)(src + (size_t)k0 * 64);
-    case ST_PACK_F16: k->f16_to_f32((const uint16_t *)(const void *)(src + (size_t)k0 * 32), dst, (size_t)n * 16); break;
-    case ST_PACK_BF16: k->bf16_to_f32((const uint16_t *)(const void *)(src + (size_t)k0 * 32), dst, (size_t)n * 16); break;
+    case ST_PACK_F16:
+        k->f16_to_f32((const uint16_t *)(const void *)(src + (size_t)k0 * 32), dst, (size_t)n * 16);
+        break;
+    case ST_PACK_BF16:
+        k->bf16_to_f32((const uint16_t *)(const void *)(src + (size_t)k0 * 32), dst, (size_t)n * 16);
+        break;
     case ST_PACK_I8: k->unpack_f32[p->shape](src + k0 / 32 * st_shape_block_bytes(p->shape), n / 32, dst); break;
     }
     return dst;
 }
 
-static void gemm_floats(const st_env *e, const st_linear *l, const st_packed *p, uint32_t panel, uint32_t np, uint32_t r0,
-                        uint32_t rows, float *tile)
+static void gemm_floats(const st_env *e, const st_linear *l, const st_packed *p, uint32_t panel, uint32_t np,
+                        uint32_t r0, uint32_t rows, float *tile)
 {
     const float *x = e->slots->f[l->in] + (size_t)r0 * e->slots->ld[l->in];
     for (uint32_t k0 = 0; k0 < p->k; k0 += ST_K_CHUNK) {
@@ -46,8 +50,8 @@ static void gemm_floats(const st_env *e, const st_linear *l, const st_packed *p,
 }
 
 /* Columns col..col+n of a part, n <= 32, for rows r0.. -> tile [rows, 32], with bias. */
-static void product(const st_env *e, const st_linear *l, const st_linear_part *part, uint32_t col, uint32_t n, uint32_t r0,
-                    uint32_t rows, float *tile)
+static void product(const st_env *e, const st_linear *l, const st_linear_part *part, uint32_t col, uint32_t n,
+                    uint32_t r0, uint32_t rows, float *tile)
 {
     const st_packed *p = part->packed;
     uint32_t panel = part->panel0 + col / 16, np = n > 16 ? 2 : 1;
@@ -154,11 +158,8 @@ void st_run_linear(const st_env *e, uint32_t index)
                    .softcap = src->softcap};
     for (uint32_t i = 0; i < src->n_parts; i++) {
         const st_part *p = &src->parts[i];
-        l.parts[i] = (st_linear_part){.packed = &e->exec->packed[index][i],
-                                      .n = p->n,
-                                      .col = p->col,
-                                      .planes = (int)p->planes,
-                                      .bias = p->bias};
+        l.parts[i] = (st_linear_part){
+            .packed = &e->exec->packed[index][i], .n = p->n, .col = p->col, .planes = (int)p->planes, .bias = p->bias};
     }
     bool pooled = op->in == ST_SLOT_P || op->in == ST_SLOT_P2;
     st_linear_run(e, &l, pooled ? e->seq1 - e->seq0 : e->n_rows);

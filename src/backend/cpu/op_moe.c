@@ -1,8 +1,8 @@
 /* op_moe.c: a mixture of experts.
  *
- * The router's products and softmax are float. Then the experts are taken in the order of their indices: rows that chose an
- * expert are gathered, go through it as through any FFN, and are added to their place times the expert's weight. So a row's
- * sum has the same order whatever else is in the batch. */
+ * The router's products and softmax are float. Then the experts are taken in the order of their indices: rows that
+ * chose an expert are gathered, go through it as through any FFN, and are added to their place times the expert's
+ * weight. So a row's sum has the same order whatever else is in the batch. */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -22,10 +22,8 @@ static float *row_of(const st_env *e, st_slot slot, uint32_t r)
 
 static st_linear_part part_of(const moe *m, st_moe_part i, uint32_t row, uint32_t n)
 {
-    return (st_linear_part){.packed = &m->packed[i],
-                            .panel0 = row / 16,
-                            .n = n,
-                            .planes = (int)m->op->moe.parts[i].planes};
+    return (st_linear_part){
+        .packed = &m->packed[i], .panel0 = row / 16, .n = n, .planes = (int)m->op->moe.parts[i].planes};
 }
 
 /* Logits of the router -> R, whose last column is the shared expert's. */
@@ -145,5 +143,6 @@ void st_run_moe(const st_env *e, uint32_t index)
     run_expert(&m, op->in, e->n_rows, ST_MOE_SHARED_GATE, 0, src->n_ff_shared);
     st_env_share(e, e->n_rows, 1, &lo, &hi);
     for (uint32_t r = lo; r < hi; r++)
-        e->k->add_scaled(row_of(e, ST_SLOT_E, r), row_of(e, ST_SLOT_R, r)[src->n_expert], row_of(e, ST_SLOT_Y, r), src->k);
+        e->k->add_scaled(row_of(e, ST_SLOT_E, r), row_of(e, ST_SLOT_R, r)[src->n_expert], row_of(e, ST_SLOT_Y, r),
+                         src->k);
 }

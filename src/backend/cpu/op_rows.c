@@ -113,7 +113,8 @@ void st_run_qk(const st_env *e, const st_op_qk *op)
         float *x = e->slots->f[ST_SLOT_QKV] + (size_t)r * e->slots->ld[ST_SLOT_QKV];
         for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++, x += op->d_head) {
             bool key = h >= op->n_head;
-            norm_head(e, op, key ? &op->k_norm : &op->q_norm, key ? h - op->n_head : h, key ? op->n_head_kv : op->n_head, x);
+            norm_head(e, op, key ? &op->k_norm : &op->q_norm, key ? h - op->n_head : h,
+                      key ? op->n_head_kv : op->n_head, x);
             if (op->rope == ST_ROPE_NONE) continue;
             const float *angles = st_rope_at(e->state, op->rope_class, len, pos);
             e->k->rope(x, angles, angles + half, half, op->rope == ST_ROPE_NEOX);
@@ -171,8 +172,8 @@ static void move_row(const st_env *e, uint32_t to, uint32_t from)
     memmove(q->sum_lo + to * (q->ld / 16), q->sum_lo + from * (q->ld / 16), n / 16 * sizeof *q->sum_lo);
 }
 
-/* The last row of each sequence moves to the front of N: what follows works on those alone. Rows move towards the front in
- * ascending order, so none is overwritten before it has moved. */
+/* The last row of each sequence moves to the front of N: what follows works on those alone. Rows move towards the front
+ * in ascending order, so none is overwritten before it has moved. */
 void st_run_gather(st_env *e)
 {
     const st_batch *b = e->batch;

@@ -138,8 +138,8 @@ static int collect(packer *p, st_exec *e, strata_error *err)
             d->n_panels = (part->n + 15) / 16;
             d->panel_bytes = panel_bytes(d);
             size_t bytes;
-            ST_FAIL_IF(!st_mul(d->panel_bytes, d->n_panels, &bytes) || !st_add(at, bytes, &bytes), err, STRATA_NO_MEMORY,
-                       "the packed weights are larger than the address space");
+            ST_FAIL_IF(!st_mul(d->panel_bytes, d->n_panels, &bytes) || !st_add(at, bytes, &bytes), err,
+                       STRATA_NO_MEMORY, "the packed weights are larger than the address space");
             /* Offsets for now: the blob comes when its size is known. */
             d->panels = NULL;
             p->jobs[p->n_jobs++] = (job){.dst = d, .part = part, .first = p->n_panels};

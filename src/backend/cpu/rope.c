@@ -20,15 +20,15 @@ static ramp yarn_ramp(const st_rope *r, uint32_t n_rot, uint32_t original)
     double low = yarn_dim((double)r->beta_fast, n_rot, (double)r->base, original),
            high = yarn_dim((double)r->beta_slow, n_rot, (double)r->base, original);
     long lo = (long)low, hi = (long)high;
-    lo -= (double)lo > low; /* floor */
+    lo -= (double)lo > low;  /* floor */
     hi += (double)hi < high; /* ceil */
     if (lo < 0) lo = 0;
     if (hi > (long)n_rot - 1) hi = (long)n_rot - 1;
     return (ramp){(float)lo, lo == hi ? (float)hi + 0.001f : (float)hi};
 }
 
-/* HF computes base^(2i/n_rot), its reciprocal, the angle and its cosine each in float32 (modeling_rope_utils.py); the same
- * roundings here keep long texts within float noise of it. */
+/* HF computes base^(2i/n_rot), its reciprocal, the angle and its cosine each in float32 (modeling_rope_utils.py); the
+ * same roundings here keep long texts within float noise of it. */
 static float inv_freq(const st_rope *r, uint32_t n_rot, uint32_t i, float divisor, ramp yarn)
 {
     float exponent = (float)(2 * i) / (float)n_rot, power = (float)st_pow((double)r->base, (double)exponent);
@@ -82,9 +82,9 @@ int st_state_rope(st_state *s, uint32_t len, strata_error *err)
     }
     for (uint32_t i = 0; i < ST_ROPE_TABLES; i++) {
         if (!next[i]) continue;
-        const float *divisors = i & 2                      ? w->rope_factors_long.v
+        const float *divisors = i & 2                     ? w->rope_factors_long.v
                                 : w->rope_factors_short.v ? w->rope_factors_short.v
-                                                           : w->rope_freqs.v;
+                                                          : w->rope_freqs.v;
         if (s->rope_len) memcpy(next[i], s->rope[i], (size_t)s->rope_len * c->n_rot * sizeof *next[i]);
         fill(next[i], c, &c->rope[i & 1], divisors, s->rope_len, cap);
         st_free(s->exec->mem, s->rope[i]);

@@ -3,8 +3,8 @@
 
 #include "backend/cpu/cpu.h"
 
-/* Tokens in a group. Larger groups reread the weights less often (a pass over EmbeddingGemma's 119 MB costs 7 ms a core at
- * 17 GB/s, 256 tokens of int8 products ~90 ms); smaller ones keep activations in a 1-2 MiB L2. */
+/* Tokens in a group. Larger groups reread the weights less often (a pass over EmbeddingGemma's 119 MB costs 7 ms a core
+ * at 17 GB/s, 256 tokens of int8 products ~90 ms); smaller ones keep activations in a 1-2 MiB L2. */
 #define GROUP_TOKENS 256u
 /* Fewer tokens than this per thread are not worth a group each: all threads share one pass over the weights. */
 #define MIN_GROUP_TOKENS 48u
@@ -13,8 +13,8 @@ typedef struct group {
     uint32_t seq0, seq1;
 } group;
 
-/* Sequences [0, n_alone) run one after the other, shared by all threads; then groups of the rest, each on one thread, or
- * all of them shared when there are too few. */
+/* Sequences [0, n_alone) run one after the other, shared by all threads; then groups of the rest, each on one thread,
+ * or all of them shared when there are too few. */
 typedef struct schedule {
     st_state *state;
     const st_batch *batch;
@@ -51,9 +51,9 @@ static int why_stop(const st_batch *b)
     return STRATA_OK;
 }
 
-/* Whether to go on with the next op. All threads of a shared group must get the same answer, or one would wait for ever at
- * the next barrier: thread 0 decides before a barrier and the others read after it. Two verdicts take turns, so that the
- * next decision cannot overtake a slow reader of this one. */
+/* Whether to go on with the next op. All threads of a shared group must get the same answer, or one would wait for ever
+ * at the next barrier: thread 0 decides before a barrier and the others read after it. Two verdicts take turns, so that
+ * the next decision cannot overtake a slow reader of this one. */
 static bool go_on(st_env *e)
 {
     st_state *s = e->state;
@@ -170,8 +170,8 @@ static void run_group(st_env *e)
         st_env_sync(e);
         copy_out(e, p->pooled, p->n_embd_out);
     } else {
-        /* Logits are too wide for a slot: they go straight to the caller, one sequence at a time or, of last tokens, side by
-         * side. */
+        /* Logits are too wide for a slot: they go straight to the caller, one sequence at a time or, of last tokens,
+         * side by side. */
         if (e->ith == 0) {
             e->slots->f[ST_SLOT_OUT] = b->out[e->seq0];
             e->slots->ld[ST_SLOT_OUT] = p->width[ST_SLOT_OUT];

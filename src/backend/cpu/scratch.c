@@ -58,9 +58,8 @@ static uint32_t max2(uint32_t a, uint32_t b)
 static int reserve_slots(st_state *s, st_slots *sl, uint32_t rows, uint32_t seqs, uint32_t len, strata_error *err)
 {
     if (rows <= sl->cap_rows && seqs <= sl->cap_seqs && len <= sl->cap_len) return STRATA_OK;
-    st_slots next = {.cap_rows = max2(rows, sl->cap_rows),
-                     .cap_seqs = max2(seqs, sl->cap_seqs),
-                     .cap_len = max2(len, sl->cap_len)};
+    st_slots next = {
+        .cap_rows = max2(rows, sl->cap_rows), .cap_seqs = max2(seqs, sl->cap_seqs), .cap_len = max2(len, sl->cap_len)};
     carver c = {.ok = true};
     carve_slots(&c, s, &next);
     size_t bytes = c.at;
@@ -73,7 +72,8 @@ static int reserve_slots(st_state *s, st_slots *sl, uint32_t rows, uint32_t seqs
     return STRATA_OK;
 }
 
-/* Scores of a block of queries: 256 KB stay in L2 beside the keys, or a single query when the text is longer than that. */
+/* Scores of a block of queries: 256 KB stay in L2 beside the keys, or a single query when the text is longer than that.
+ */
 static size_t score_floats(const st_config *c, uint32_t len)
 {
     size_t one = (size_t)(c->n_head / c->n_head_kv) * st_round_up(len, 16);
