@@ -351,6 +351,87 @@ STRATA_API int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, 
 STRATA_API int strata_ctx_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n,
                                const volatile int *cancel, const float **logits, strata_error *err);
 
+/* ---- generation, prompt to text ---------------------------------------------------------------------------------- */
+
+typedef struct strata_logit_bias {
+    int32_t id;
+    float bias; /* added to the logit; -INFINITY bans the token */
+} strata_logit_bias;
+
+typedef struct strata_logprob {
+    int32_t id;
+    double logprob;
+} strata_logprob;
+
+/* One token that was generated; valid during the callback. Log-probabilities are the model's own, before the sampler.
+ */
+typedef struct strata_gen_token {
+    int32_t id;
+    double logprob;            /* 0 unless asked for */
+    const strata_logprob *top; /* [n_top], falling */
+    uint32_t n_top;
+} strata_gen_token;
+
+/* Text as it becomes certain: whole characters, never part of a stop string. `token` is the token that was just
+ * generated, or NULL for what was held back at the end; text may be empty. Not 0 ends the generation. */
+typedef int (*strata_gen_fn)(void *user, const char *text, size_t len, const strata_gen_token *token);
+
+/* Start from strata_gen_default(): zero is a meaning here. The chain is that of llama.cpp: bias, grammar, penalties,
+ * then greedy | temperature and mirostat | top-k, typical, top-p, min-p, temperature, draw. */
+typedef struct strata_gen_opts {
+    uint32_t max_tokens; /* 0: until the context is full */
+    float temperature;   /* <= 0: greedy */
+    uint32_t top_k;      /* 0: off */
+    float top_p, min_p, typical_p;
+    float repeat_penalty, frequency_penalty, presence_penalty;
+    uint32_t repeat_last_n; /* tokens that the penalties look back, prompt included */
+    int mirostat;           /* 0, 1 or 2 */
+    float mirostat_tau, mirostat_eta;
+    uint64_t seed; /* same seed, same text, on every machine and number of threads */
+    const strata_logit_bias *logit_bias;
+    size_t n_logit_bias;
+    const char *grammar;     /* GBNF, NUL-terminated; NULL: none */
+    const char *json_schema; /* JSON Schema instead of a grammar; NULL: none */
+    const char *const *stop; /* [n_stop] texts that end the generation; they are not part of it */
+    size_t n_stop;
+    const int32_t *stop_tokens;
+    size_t n_stop_tokens;
+    int ignore_end; /* 1: end tokens do not end it */
+    int logprobs;   /* 1: log-probabilities in strata_gen_token */
+    uint32_t n_top; /* and of that many best tokens */
+    uint32_t chunk; /* tokens of the prompt at a time, 0: a good number */
+    const volatile int *cancel;
+    double deadline_ms;
+    strata_gen_fn on_text;
+    void *user;
+} strata_gen_opts;
+
+/* temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, the rest off, 64 tokens looked back. */
+STRATA_API strata_gen_opts strata_gen_default(void);
+
+typedef enum strata_finish {
+    STRATA_FINISH_END = 1,     /* an end token */
+    STRATA_FINISH_LENGTH = 2,  /* max_tokens */
+    STRATA_FINISH_STOP = 3,    /* a stop text or token */
+    STRATA_FINISH_GRAMMAR = 4, /* the grammar allows nothing more */
+    STRATA_FINISH_CONTEXT = 5, /* the context is full */
+    STRATA_FINISH_CALLER = 6   /* on_text said so */
+} strata_finish;
+
+/* "end" and so on. Static string. */
+STRATA_API const char *strata_finish_name(int finish);
+
+typedef struct strata_gen_result {
+    int finish;
+    uint32_t n_prompt, n_cached, n_new; /* tokens; n_cached of the prompt were there already */
+    double prompt_ms, decode_ms;
+} strata_gen_result;
+
+/* Continues ids[0..n) in sequence `seq` of a context opened with n_seqs > seq. Errors: as strata_ctx_sync, and
+ * BAD_GRAMMAR, INVALID_ARG (names the option), CANCELLED, DEADLINE; what on_text got until then stays valid. */
+STRATA_API int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
+                               strata_gen_result *result, strata_error *err);
+
 /* ---- raw evaluation and tools ------------------------------------------------------------------------------------ */
 
 typedef enum strata_eval_what {

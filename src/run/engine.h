@@ -52,10 +52,11 @@ struct strata_ctx {
     strata_trace_fn trace;
     void *trace_user;
     _Atomic int busy;
-    uint64_t fp;             /* the caller's floating-point state while a call is inside */
-    uint32_t n_lanes, n_ctx; /* of generation; 0: none */
-    st_lane *lanes;          /* [n_lanes] */
-    float *logits;           /* [n_lanes, n_vocab], made with the first run */
+    uint64_t fp;              /* the caller's floating-point state while a call is inside */
+    uint32_t n_lanes, n_ctx;  /* of generation; 0: none */
+    st_lane *lanes;           /* [n_lanes] */
+    float *logits;            /* [n_lanes, n_vocab], made with the first run */
+    struct st_gvocab *gvocab; /* the vocabulary as grammars see it, made with the first grammar */
 };
 
 /* Loads everything that opts ask for from m->file, which is open. On failure the caller closes m. */
@@ -86,9 +87,12 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
 int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, strata_error *err);
 void st_lanes_close(strata_ctx *c);
 int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const volatile int *cancel,
-                 const float **logits, strata_error *err);
+                 double deadline, const float **logits, strata_error *err);
 int st_lane_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
                  const float **logits, strata_error *err);
+
+int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
+                strata_gen_result *result, strata_error *err);
 
 int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,
             size_t cap, size_t *rows, size_t *cols, strata_error *err);
