@@ -1,15 +1,16 @@
 /* v16_generic.h: the virtual vector of 16 floats in plain C. This file is the definition of every primitive; the other
  * v16_*.h give the same bits.
  *
- * v16 is 16 floats, v16i 16 int32, v16m 16 truths. A _n suffix means the first n lanes, 0 <= n <= 16: loads fill the rest with
- * zero and touch no memory past n. Shift counts must be constants. */
+ * v16 is 16 floats, v16i 16 int32, v16m 16 truths. A _n suffix means the first n lanes, 0 <= n <= 16: loads fill the
+ * rest with zero and touch no memory past n. Shift counts must be constants. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/half.h"
 
-#define V16_FN static inline __attribute__((always_inline, unused))
+/* Not forced inline: 16-lane loops inside loops took gcc 90 s to unroll, and this level is for being right. */
+#define V16_FN   static inline __attribute__((unused))
 #define V16_EACH for (int i = 0; i < 16; i++)
 
 typedef struct v16 {
@@ -86,16 +87,16 @@ V16_FN v16 v16_set1(float x)
     return r;
 }
 
-#define V16_OP2(name, expr)           \
-    V16_FN v16 name(v16 a, v16 b)     \
-    {                                 \
-        v16 r;                        \
-        V16_EACH                      \
-        {                             \
+#define V16_OP2(name, expr)               \
+    V16_FN v16 name(v16 a, v16 b)         \
+    {                                     \
+        v16 r;                            \
+        V16_EACH                          \
+        {                                 \
             float x = a.f[i], y = b.f[i]; \
-            r.f[i] = expr;            \
-        }                             \
-        return r;                     \
+            r.f[i] = expr;                \
+        }                                 \
+        return r;                         \
     }
 V16_OP2(v16_add, x + y)
 V16_OP2(v16_sub, x - y)
@@ -179,16 +180,16 @@ V16_FN v16i v16i_iota(void)
     return r;
 }
 
-#define V16I_OP2(name, expr)                                   \
-    V16_FN v16i name(v16i a, v16i b)                           \
-    {                                                          \
-        v16i r;                                                \
-        V16_EACH                                               \
-        {                                                      \
+#define V16I_OP2(name, expr)                                     \
+    V16_FN v16i name(v16i a, v16i b)                             \
+    {                                                            \
+        v16i r;                                                  \
+        V16_EACH                                                 \
+        {                                                        \
             uint32_t x = (uint32_t)a.i[i], y = (uint32_t)b.i[i]; \
-            r.i[i] = (int32_t)(expr);                          \
-        }                                                      \
-        return r;                                              \
+            r.i[i] = (int32_t)(expr);                            \
+        }                                                        \
+        return r;                                                \
     }
 V16I_OP2(v16i_add, x + y)
 V16I_OP2(v16i_sub, x - y)
