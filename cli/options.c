@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +82,25 @@ static bool choose(const command *c, const opt *o, const char *v)
     return false;
 }
 
+static bool number(const char *v, float *out)
+{
+    char *end;
+    float x = strtof(v, &end);
+    bool ok = end != v && *end == 0 && isfinite(x);
+    if (ok) *out = x;
+    return ok;
+}
+
+static bool whole(const char *v, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    unsigned long long x = strtoull(v, &end, 10);
+    bool ok = *v >= '0' && *v <= '9' && *end == 0 && errno == 0;
+    if (ok) *out = x;
+    return ok;
+}
+
 static bool set(const command *c, const opt *o, const char *v)
 {
     if (o->given) *o->given = true;
@@ -88,6 +109,14 @@ static bool set(const command *c, const opt *o, const char *v)
     case OPT_STRING: *(const char **)o->value = v; return true;
     case OPT_CHOICE: return choose(c, o, v);
     case OPT_INTS: return opt_ints(v, strlen(v), o->value) || wrong(c, "--%s %s: expected integers, 1,2,3", o->name, v);
+    case OPT_WHOLE: return whole(v, o->value) || wrong(c, "--%s %s: expected a whole number", o->name, v);
+    case OPT_NUMBER: return number(v, o->value) || wrong(c, "--%s %s: expected a number", o->name, v);
+    case OPT_LIST: {
+        strings *l = o->value;
+        l->p = must_grow(l->p, &l->cap, l->n + 1, sizeof *l->p);
+        l->p[l->n++] = v;
+        return true;
+    }
     case OPT_COUNT: {
         ints n = {0};
         bool ok = opt_ints(v, strlen(v), &n) && n.n == 1 && n.p[0] >= 1;

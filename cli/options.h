@@ -14,8 +14,16 @@ typedef enum opt_kind {
     OPT_STRING,   /* const char * */
     OPT_COUNT,    /* uint32_t >= 1 */
     OPT_CHOICE,   /* int: `first` + the place of the word in `arg`, "a|b|c" */
-    OPT_INTS      /* ints: 1,2,3 */
+    OPT_INTS,     /* ints: 1,2,3 */
+    OPT_WHOLE,    /* uint64_t >= 0 */
+    OPT_NUMBER,   /* float */
+    OPT_LIST      /* strings: the option may stand several times */
 } opt_kind;
+
+typedef struct strings {
+    const char **p;
+    size_t n, cap;
+} strings;
 
 typedef struct opt {
     opt_kind kind;

@@ -360,6 +360,24 @@ int strata_ctx_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, siz
     return rc;
 }
 
+const char *strata_finish_name(int finish)
+{
+    static const char *const names[] = {"unfinished", "end", "length", "stop", "grammar", "context", "caller"};
+    return finish >= 0 && finish <= STRATA_FINISH_CALLER ? names[finish] : "unknown";
+}
+
+int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
+                    strata_gen_result *result, strata_error *err)
+{
+    strata_gen_result unused;
+    NEED(c);
+    ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_generate: ids is NULL");
+    ST_TRY(st_ctx_enter(c, err));
+    int rc = st_generate(c, seq, ids, n, opts, result ? result : &unused, err);
+    st_ctx_leave(c);
+    return rc;
+}
+
 int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,
                 size_t cap, size_t *rows, size_t *cols, strata_error *err)
 {

@@ -6,11 +6,10 @@
 
 #include "base/math.h"
 
-/* Limits far above any real model, low enough that products of two of them stay inside 64 bits. */
-#define MAX_LAYERS 4096u
+/* See ST_MAX_LAYERS. */
 #define MAX_WIDTH (1u << 20)
 #define MAX_HEADS 65536u
-#define MAX_CTX (1u << 30)
+#define MAX_CTX   (1u << 30)
 
 typedef struct reader {
     const st_gguf *g;
@@ -32,8 +31,8 @@ static bool has(reader *r, const char *suffix)
 
 static int check(reader *r, uint32_t v, uint32_t lo, uint32_t hi)
 {
-    ST_FAIL_IF(v < lo || v > hi, r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %u, want %u..%u", r->g->name, r->key, v, lo,
-               hi);
+    ST_FAIL_IF(v < lo || v > hi, r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %u, want %u..%u", r->g->name, r->key, v,
+               lo, hi);
     return STRATA_OK;
 }
 
@@ -58,8 +57,8 @@ static int same_u32(reader *r, const char *suffix, uint32_t n_layer, uint32_t lo
         uint32_t v;
         ST_TRY(st_gguf_u32_at(r->g, r->key, il, &v, r->err));
         ST_FAIL_IF(il && v != *out, r->err, STRATA_UNSUPPORTED_OP,
-                   "%s: key '%s' differs between layers (%u, then %u at layer %u): not supported", r->g->name, r->key, *out, v,
-                   il);
+                   "%s: key '%s' differs between layers (%u, then %u at layer %u): not supported", r->g->name, r->key,
+                   *out, v, il);
         *out = v;
     }
     return check(r, *out, lo, hi);
@@ -68,13 +67,14 @@ static int same_u32(reader *r, const char *suffix, uint32_t n_layer, uint32_t lo
 static int opt_f32(reader *r, const char *suffix, float def, float *out)
 {
     ST_TRY(st_gguf_f32_or(r->g, key_of(r, suffix), def, out, r->err));
-    ST_FAIL_IF(!isfinite(*out), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is not a finite number", r->g->name, r->key);
+    ST_FAIL_IF(!isfinite(*out), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is not a finite number", r->g->name,
+               r->key);
     return STRATA_OK;
 }
 
 static int read_shape(reader *r, st_config *c)
 {
-    ST_TRY(need_u32(r, "block_count", 1, MAX_LAYERS, &c->n_layer));
+    ST_TRY(need_u32(r, "block_count", 1, ST_MAX_LAYERS, &c->n_layer));
     ST_TRY(need_u32(r, "context_length", 1, MAX_CTX, &c->n_ctx));
     ST_TRY(need_u32(r, "embedding_length", 1, MAX_WIDTH, &c->n_embd));
     ST_TRY(same_u32(r, "feed_forward_length", c->n_layer, 1, MAX_WIDTH, &c->n_ff));
@@ -92,14 +92,15 @@ static int read_shape(reader *r, st_config *c)
     ST_TRY(opt_u32(r, "attention.key_length", d, 1, 65536, &c->d_head_k));
     ST_TRY(opt_u32(r, "attention.value_length", d, 1, 65536, &c->d_head_v));
     ST_FAIL_IF((uint64_t)c->n_head * c->d_head_k > MAX_WIDTH || (uint64_t)c->n_head * c->d_head_v > MAX_WIDTH, r->err,
-               STRATA_CORRUPT_MODEL, "%s: %u heads of %u and %u values are too wide", r->g->name, c->n_head, c->d_head_k,
-               c->d_head_v);
+               STRATA_CORRUPT_MODEL, "%s: %u heads of %u and %u values are too wide", r->g->name, c->n_head,
+               c->d_head_k, c->d_head_v);
     return STRATA_OK;
 }
 
 static int read_norm(reader *r, st_config *c)
 {
-    const char *eps = c->arch->norm == ST_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
+    const char *eps =
+        c->arch->norm == ST_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
     ST_TRY(st_gguf_f32(r->g, key_of(r, eps), &c->norm_eps, r->err));
     ST_FAIL_IF(!(c->norm_eps >= 0.0f && c->norm_eps < 1.0f), r->err, STRATA_CORRUPT_MODEL,
                "%s: key '%s' is %g, want 0..1", r->g->name, r->key, (double)c->norm_eps);
@@ -109,7 +110,8 @@ static int read_norm(reader *r, st_config *c)
 static int positive_f32(reader *r, const char *suffix, float def, float *out)
 {
     ST_TRY(opt_f32(r, suffix, def, out));
-    ST_FAIL_IF(!(*out > 0), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %g, want > 0", r->g->name, r->key, (double)*out);
+    ST_FAIL_IF(!(*out > 0), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %g, want > 0", r->g->name, r->key,
+               (double)*out);
     return STRATA_OK;
 }
 
@@ -119,7 +121,9 @@ static int read_scales(reader *r, st_config *c)
     float logit_scale;
     ST_TRY(positive_f32(r, "embedding_scale", a->embed_scale_sqrt ? sqrtf((float)c->n_embd) : 1.0f, &c->embed_scale));
     /* Some converters write 0 for "the usual". */
-    float usual = a->attn_scale_one ? 1.0f : 1.0f / sqrtf((float)c->d_head_k);
+    bool by_width = a->attn_scale_width_layers && c->n_layer == a->attn_scale_width_layers;
+    float usual =
+        a->attn_scale_one ? 1.0f : 1.0f / sqrtf(by_width ? (float)c->n_embd / (float)c->n_head : (float)c->d_head_k);
     ST_TRY(opt_f32(r, "attention.scale", usual, &c->attn_scale));
     if (c->attn_scale == 0) c->attn_scale = usual;
     ST_TRY(positive_f32(r, "residual_scale", 1.0f, &c->residual_scale));
@@ -129,18 +133,43 @@ static int read_scales(reader *r, st_config *c)
     ST_TRY(opt_f32(r, "final_logit_softcapping", 0.0f, &c->logit_softcap));
     ST_FAIL_IF(c->attn_softcap < 0 || c->logit_softcap < 0, r->err, STRATA_CORRUPT_MODEL, "%s: a softcap below 0",
                r->g->name);
-    if (a->alibi) ST_TRY(positive_f32(r, "attention.max_alibi_bias", 8.0f, &c->alibi_max));
+    ST_TRY(opt_f32(r, "attention.max_alibi_bias", a->alibi ? 8.0f : 0.0f, &c->alibi_max));
+    ST_FAIL_IF(c->alibi_max < 0, r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %g, want 0 or more", r->g->name, r->key,
+               (double)c->alibi_max);
     return STRATA_OK;
 }
 
-/* The pattern of windowed layers may be a number or a list of flags; rows know it for files that say nothing. */
+static void set_windowed(st_config *c, uint32_t il, bool windowed)
+{
+    if (windowed) c->windowed[il / 64] |= UINT64_C(1) << (il % 64);
+}
+
+/* A flag a layer, true where it sees only the window; bools or numbers. */
+static int read_window_flags(reader *r, const st_gguf_kv *kv, st_config *c)
+{
+    bool bools = kv->elem_type == ST_GGUF_BOOL;
+    ST_FAIL_IF(kv->count < c->n_layer, r->err, STRATA_CORRUPT_MODEL,
+               "%s: key '%s' has %llu values, want one for each of %u layers", r->g->name, r->key,
+               (unsigned long long)kv->count, c->n_layer);
+    for (uint32_t il = 0; il < c->n_layer; il++) {
+        uint32_t v = bools ? kv->data[il] : 0;
+        if (!bools) ST_TRY(st_gguf_u32_at(r->g, r->key, il, &v, r->err));
+        set_windowed(c, il, v != 0);
+    }
+    return STRATA_OK;
+}
+
+/* Which layers are windowed: a list of flags, the period of those that are not, or, for files that say nothing, the
+ * row. */
 static int read_window(reader *r, st_config *c)
 {
-    ST_TRY(opt_u32(r, "attention.sliding_window", 0, 0, UINT32_MAX, &c->window));
-    c->window_pattern = c->arch->window_pattern;
+    ST_TRY(opt_u32(r, "attention.sliding_window", c->arch->window_default, 0, UINT32_MAX, &c->window));
+    uint32_t period = c->arch->window_pattern;
     const st_gguf_kv *kv = st_gguf_find(r->g, key_of(r, "attention.sliding_window_pattern"));
-    if (kv && kv->type != ST_GGUF_ARRAY)
-        ST_TRY(opt_u32(r, "attention.sliding_window_pattern", 0, 1, MAX_LAYERS, &c->window_pattern));
+    if (kv && kv->type == ST_GGUF_ARRAY) return read_window_flags(r, kv, c);
+    if (kv) ST_TRY(opt_u32(r, "attention.sliding_window_pattern", 0, 1, ST_MAX_LAYERS, &period));
+    for (uint32_t il = 0; il < c->n_layer; il++)
+        set_windowed(c, il, period == 0 || (c->arch->window_full_first ? il : il + 1) % period != 0);
     return STRATA_OK;
 }
 
@@ -148,7 +177,24 @@ static int read_attention(reader *r, st_config *c)
 {
     ST_TRY(st_gguf_bool_or(r->g, key_of(r, "attention.causal"), c->arch->causal, &c->causal, r->err));
     ST_TRY(st_gguf_bool_or(r->g, key_of(r, "use_parallel_residual"), false, &c->parallel, r->err));
+    float clamp;
+    ST_TRY(opt_f32(r, "attention.clamp_kqv", 0.0f, &clamp));
+    ST_FAIL_IF(clamp != 0, r->err, STRATA_UNSUPPORTED_OP,
+               "%s: key '%s' is %g; clamped queries, keys and values are not supported", r->g->name, r->key,
+               (double)clamp);
     return read_window(r, c);
+}
+
+/* Rows of layer il's expert tensor, or 0: older files do not say how wide an expert is. */
+static uint32_t rows_of(const reader *r, const st_config *c, const char *what)
+{
+    for (uint32_t il = c->n_layer; il-- > 0;) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.%u.%s.weight", il, what);
+        const st_gguf_tensor *t = st_gguf_tensor_find(r->g, name);
+        if (t) return t->dims[1] <= MAX_WIDTH ? (uint32_t)t->dims[1] : 0;
+    }
+    return 0;
 }
 
 static int read_experts(reader *r, st_config *c)
@@ -156,15 +202,22 @@ static int read_experts(reader *r, st_config *c)
     ST_TRY(opt_u32(r, "expert_count", 0, 0, 4096, &c->n_expert));
     if (c->n_expert == 0) return STRATA_OK;
     ST_TRY(need_u32(r, "expert_used_count", 1, c->n_expert, &c->n_expert_used));
-    ST_TRY(opt_u32(r, "expert_feed_forward_length", c->n_ff, 1, MAX_WIDTH, &c->n_ff_expert));
-    ST_TRY(opt_u32(r, "expert_shared_feed_forward_length", 0, 0, MAX_WIDTH, &c->n_ff_shared));
-    ST_TRY(st_gguf_bool_or(r->g, key_of(r, "expert_weights_norm"), c->arch->moe_normalize, &c->expert_normalize, r->err));
+    ST_TRY(opt_u32(r, "expert_feed_forward_length", rows_of(r, c, "ffn_up_exps"), 0, MAX_WIDTH, &c->n_ff_expert));
+    if (c->n_ff_expert == 0) c->n_ff_expert = c->n_ff;
+    ST_TRY(
+        opt_u32(r, "expert_shared_feed_forward_length", rows_of(r, c, "ffn_up_shexp"), 0, MAX_WIDTH, &c->n_ff_shared));
+    ST_TRY(
+        st_gguf_bool_or(r->g, key_of(r, "expert_weights_norm"), c->arch->moe_normalize, &c->expert_normalize, r->err));
     ST_TRY(opt_f32(r, "expert_weights_scale", 1.0f, &c->expert_scale));
     if (c->expert_scale == 0) c->expert_scale = 1.0f;
     uint32_t gating;
     ST_TRY(opt_u32(r, "expert_gating_func", 1, 0, UINT32_MAX, &gating));
-    ST_FAIL_IF(gating > 1, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is %u; only softmax (1) is supported", r->g->name,
-               r->key, gating);
+    ST_FAIL_IF(gating > 1, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is %u; only softmax (1) is supported",
+               r->g->name, r->key, gating);
+    uint32_t groups;
+    ST_TRY(opt_u32(r, "expert_group_count", 1, 0, UINT32_MAX, &groups));
+    ST_FAIL_IF(groups > 1, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is %u; groups of experts are not supported",
+               r->g->name, r->key, groups);
     return STRATA_OK;
 }
 
@@ -190,8 +243,8 @@ static int read_scaling(reader *r, st_config *c, st_rope *rope)
     ST_TRY(st_gguf_str_or(r->g, key_of(r, "rope.scaling.type"), "none", &type, r->err));
     bool linear = st_str_eq(type, "linear"), yarn = st_str_eq(type, "yarn");
     /* LongRoPE is told by its factor tensors; its files may name the type or not. */
-    ST_FAIL_IF(!linear && !yarn && !st_str_eq(type, "none") && !st_str_eq(type, "longrope"), r->err, STRATA_UNSUPPORTED_OP,
-               "%s: rope scaling '%s' is not supported (none, linear, yarn, longrope)", r->g->name,
+    ST_FAIL_IF(!linear && !yarn && !st_str_eq(type, "none") && !st_str_eq(type, "longrope"), r->err,
+               STRATA_UNSUPPORTED_OP, "%s: rope scaling '%s' is not supported (" ST_ROPE_SCALINGS ")", r->g->name,
                st_str_print(type, seen));
     if (linear || yarn) {
         rope->scaling = linear ? ST_ROPE_SCALING_LINEAR : ST_ROPE_SCALING_YARN;
@@ -200,8 +253,17 @@ static int read_scaling(reader *r, st_config *c, st_rope *rope)
     ST_TRY(opt_u32(r, "rope.scaling.original_context_length", c->n_ctx, 1, MAX_CTX, &c->rope_original));
     ST_TRY(positive_f32(r, "rope.scaling.yarn_beta_fast", 32.0f, &rope->beta_fast));
     ST_TRY(positive_f32(r, "rope.scaling.yarn_beta_slow", 1.0f, &rope->beta_slow));
+    /* Files of the oldest llama converters: positions times this. */
+    float legacy;
+    ST_TRY(positive_f32(r, "rope.scale_linear", 1.0f, &legacy));
+    if (legacy != 1.0f && rope->scaling == ST_ROPE_SCALING_NONE) {
+        rope->scaling = ST_ROPE_SCALING_LINEAR;
+        rope->factor = legacy;
+    }
     /* YaRN's temperature, 0.1 ln(factor) + 1 (paper, eq. 22), unless the file has its own. */
     float usual = yarn && rope->factor > 1 ? (float)(0.1 * st_ln((double)rope->factor) + 1.0) : 1.0f;
+    /* Both names hold HF's attention_factor, which stands for the temperature and is not multiplied with it. */
+    if (yarn) ST_TRY(positive_f32(r, "rope.scaling.yarn_attn_factor", usual, &usual));
     return positive_f32(r, "rope.scaling.attn_factor", usual, &rope->attn_factor);
 }
 
@@ -214,13 +276,12 @@ static int read_rope(reader *r, st_config *c)
     float base, swa;
     ST_TRY(opt_f32(r, "rope.freq_base", a->rope_base, &base));
     ST_TRY(opt_f32(r, "rope.freq_base_swa", a->rope_base_swa > 0 ? a->rope_base_swa : base, &swa));
-    ST_FAIL_IF(!(base > 0 && swa > 0), r->err, STRATA_CORRUPT_MODEL, "%s: rope bases are %g and %g, want > 0", r->g->name,
-               (double)base, (double)swa);
+    ST_FAIL_IF(!(base > 0 && swa > 0), r->err, STRATA_CORRUPT_MODEL, "%s: rope bases are %g and %g, want > 0",
+               r->g->name, (double)base, (double)swa);
     st_rope full = {.base = base, .factor = 1.0f, .attn_factor = 1.0f};
     ST_TRY(read_scaling(r, c, &full));
-    /* Gemma 3 scales the positions of its full layers only (HF: rope_local has no scaling). */
     c->rope[0] = c->rope[1] = full;
-    if (a->rope_base_swa > 0) c->rope[1] = (st_rope){.factor = 1.0f, .attn_factor = 1.0f};
+    if (a->rope_swa_unscaled) c->rope[1] = (st_rope){.factor = 1.0f, .attn_factor = 1.0f};
     c->rope[1].base = swa;
     return STRATA_OK;
 }

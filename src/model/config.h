@@ -13,12 +13,18 @@ typedef enum st_rope_scaling {
     ST_ROPE_SCALING_YARN = 2
 } st_rope_scaling;
 
+/* Limits far above any real model, low enough that products of two of them stay inside 64 bits. */
+#define ST_MAX_LAYERS 4096u
+
+/* The values of rope.scaling.type that files may have. LongRoPE and llama3 are told by tensors as well. */
+#define ST_ROPE_SCALINGS "none, linear, yarn, longrope"
+
 /* How a class of layers turns positions into angles. Class 0: layers that see everything; 1: windowed layers. */
 typedef struct st_rope {
     float base; /* rope.freq_base */
     st_rope_scaling scaling;
-    float factor;    /* of LINEAR and YARN: positions are stretched by it */
-    float attn_factor; /* cos and sin are multiplied by it */
+    float factor;               /* of LINEAR and YARN: positions are stretched by it */
+    float attn_factor;          /* cos and sin are multiplied by it */
     float beta_fast, beta_slow; /* of YARN */
 } st_rope;
 
@@ -35,17 +41,17 @@ typedef struct st_config {
     uint32_t n_rot;    /* rope.dimension_count, else d_head_k */
     float norm_eps;    /* attention.layer_norm_epsilon or _rms_epsilon, by the row's norm */
     float embed_scale;
-    float attn_scale;      /* attention.scale, else 1/sqrt(d_head_k) */
-    float attn_softcap;    /* attn_logit_softcapping, 0: none */
-    float residual_scale;  /* of each branch before it is added */
-    float logit_scale;     /* logits are multiplied by it */
-    float logit_softcap;   /* final_logit_softcapping, 0: none */
-    float alibi_max;       /* attention.max_alibi_bias, 0: no ALiBi */
+    float attn_scale;     /* attention.scale, else 1/sqrt(d_head_k) */
+    float attn_softcap;   /* attn_logit_softcapping, 0: none */
+    float residual_scale; /* of each branch before it is added */
+    float logit_scale;    /* logits are multiplied by it */
+    float logit_softcap;  /* final_logit_softcapping, 0: none */
+    float alibi_max;      /* attention.max_alibi_bias, 0: no ALiBi */
     bool causal;
-    bool parallel;         /* use_parallel_residual: attention and FFN read the same stream */
-    uint32_t window;       /* attention.sliding_window, 0: none */
-    uint32_t window_pattern;
-    uint32_t n_expert, n_expert_used; /* 0: no experts */
+    bool parallel;                         /* use_parallel_residual: attention and FFN read the same stream */
+    uint32_t window;                       /* attention.sliding_window, 0: none */
+    uint64_t windowed[ST_MAX_LAYERS / 64]; /* a bit a layer: which see only the window */
+    uint32_t n_expert, n_expert_used;      /* 0: no experts */
     uint32_t n_ff_expert, n_ff_shared;
     float expert_scale;    /* expert_weights_scale */
     bool expert_normalize; /* expert_weights_norm */
@@ -54,16 +60,14 @@ typedef struct st_config {
     uint32_t rope_original; /* rope.scaling.original_context_length: longer sequences take LongRoPE's long factors */
 } st_config;
 
-/* Errors: UNSUPPORTED_ARCH (with what is supported), CORRUPT_MODEL (the key, its value and the range), UNSUPPORTED_OP (a
- * key that asks for something this version does not do). */
+/* Errors: UNSUPPORTED_ARCH (with what is supported), CORRUPT_MODEL (the key, its value and the range), UNSUPPORTED_OP
+ * (a key that asks for something this version does not do). */
 int st_config_read(const st_gguf *g, st_config *c, strata_error *err);
 
 /* Does layer il see only the window? */
 static inline bool st_config_windowed(const st_config *c, uint32_t il)
 {
-    if (c->window == 0) return false;
-    if (c->window_pattern == 0) return true;
-    return (c->arch->window_full_first ? il : il + 1) % c->window_pattern != 0;
+    return c->window != 0 && (c->windowed[il / 64] >> (il % 64) & 1);
 }
 
 #endif

@@ -69,10 +69,10 @@ static st_part part_of(st_mat m, uint32_t row, uint32_t n, uint32_t col, st_vec 
     return (st_part){.m = m, .row = row, .n = n, .col = col, .planes = planes, .bias = bias.v ? bias.v + row : NULL};
 }
 
-/* Two planes where one costs accuracy (measured against HF on the same weights, MiniLM 86 texts, worst cosine: one plane
- * everywhere 0.99851; values in two 0.99933; values and FFN-up 0.99980; decoders want FFN-down: perplexity +0.43 % ->
- * +0.20 %). Values always: pooling and the residual stream are linear in them. FFN-up in post-norm layers, whose input is the
- * normed stream itself; FFN-down in decoders. */
+/* Two planes where one costs accuracy (measured against HF on the same weights, MiniLM 86 texts, worst cosine: one
+ * plane everywhere 0.99851; values in two 0.99933; values and FFN-up 0.99980; decoders want FFN-down: perplexity +0.43
+ * % -> +0.20 %). Values always: pooling and the residual stream are linear in them. FFN-up in post-norm layers, whose
+ * input is the normed stream itself; FFN-down in decoders. */
 static uint32_t planes_up(const st_layer *l)
 {
     return l->layer_output_norm_w.v ? 2 : 1;
@@ -135,18 +135,17 @@ static int emit_moe(emitter *e, const st_layer *l, int il)
                     .n_used = c->n_expert_used,
                     .k = c->n_embd,
                     .n_ff = c->n_ff_expert,
-                    .act = c->arch->act,
+                    .act = act_of(c, l->ffn_gate_exps),
                     .normalize = c->expert_normalize,
                     .scale = c->expert_scale};
     st_vec none = {0};
     op.parts[ST_MOE_ROUTER] = part_of(l->ffn_gate_inp, 0, c->n_expert, 0, none, 1);
-    op.parts[ST_MOE_GATE] = part_of(l->ffn_gate_exps, 0, all_ff, 0, none, planes_up(l));
+    if (l->ffn_gate_exps) op.parts[ST_MOE_GATE] = part_of(l->ffn_gate_exps, 0, all_ff, 0, none, planes_up(l));
     op.parts[ST_MOE_UP] = part_of(l->ffn_up_exps, 0, all_ff, 0, none, planes_up(l));
     op.parts[ST_MOE_DOWN] = part_of(l->ffn_down_exps, 0, all_embd, 0, none, planes_down(c));
     if (l->ffn_up_shexp) {
         op.n_ff_shared = c->n_ff_shared;
-        if (l->ffn_gate_inp_shexp)
-            op.parts[ST_MOE_SHARED_ROUTER] = part_of(l->ffn_gate_inp_shexp, 0, 1, 0, none, 1);
+        if (l->ffn_gate_inp_shexp) op.parts[ST_MOE_SHARED_ROUTER] = part_of(l->ffn_gate_inp_shexp, 0, 1, 0, none, 1);
         op.parts[ST_MOE_SHARED_GATE] = part_of(l->ffn_gate_shexp, 0, c->n_ff_shared, 0, none, planes_up(l));
         op.parts[ST_MOE_SHARED_UP] = part_of(l->ffn_up_shexp, 0, c->n_ff_shared, 0, none, planes_up(l));
         op.parts[ST_MOE_SHARED_DOWN] = part_of(l->ffn_down_shexp, 0, c->n_embd, 0, none, planes_down(c));
@@ -168,11 +167,27 @@ static int emit_resid(emitter *e, int il, st_norm branch, st_norm sum, entry_nor
                                      .scale = e->c->residual_scale}});
 }
 
+/* After attention, before the FFN. */
+static int emit_attn_resid(emitter *e, const st_layer *l, int il)
+{
+    st_norm branch = norm_w(e, l->post_attention_norm), sum = norm_of(e, l->attn_output_norm_w, l->attn_output_norm_b);
+    bool twice = sum.kind != ST_NORM_NONE && l->attn_norm_2_w.v;
+    if (twice) {
+        branch = sum;
+        sum = norm_of(e, l->attn_norm_2_w, l->attn_norm_2_b);
+    }
+    entry_norms next = {.first = norm_of(e, l->ffn_norm_w, l->ffn_norm_b)};
+    ST_TRY(emit_resid(e, il, branch, sum, next));
+    e->p->ops[e->p->n_ops - 1].resid.branch_of_sum = twice;
+    return STRATA_OK;
+}
+
 static int emit_qk(emitter *e, const st_layer *l, uint32_t index, bool windowed)
 {
     const st_config *c = e->c;
     uint32_t nope = c->arch->nope_pattern;
-    bool rotates = c->arch->rope != ST_ROPE_NONE && !(nope && (index + 1) % nope == 0);
+    bool still = (nope && (index + 1) % nope == 0) || (c->arch->nope_full && c->window && !windowed);
+    bool rotates = c->arch->rope != ST_ROPE_NONE && !still;
     if (!rotates && !l->attn_q_norm_w.v) return STRATA_OK;
     st_op_qk op = {.n_head = c->n_head,
                    .n_head_kv = c->n_head_kv,
@@ -203,7 +218,8 @@ static int emit_attn(emitter *e, const st_layer *l, uint32_t index, bool windowe
     ST_TRY(emit(e, (st_op){.kind = ST_OP_ATTN, .layer = (int)index, .in = ST_SLOT_QKV, .out = ST_SLOT_A, .attn = op}));
     st_op_linear out = {.k = c->n_head * c->d_head_v, .n = c->n_embd, .n_parts = 1, .scale = 1.0f};
     out.parts[0] = part_of(l->attn_output, 0, c->n_embd, 0, l->attn_output_b, 1);
-    return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = (int)index, .in = ST_SLOT_A, .out = ST_SLOT_Y, .linear = out});
+    return emit(e,
+                (st_op){.kind = ST_OP_LINEAR, .layer = (int)index, .in = ST_SLOT_A, .out = ST_SLOT_Y, .linear = out});
 }
 
 static int emit_layer(emitter *e, uint32_t index)
@@ -217,9 +233,7 @@ static int emit_layer(emitter *e, uint32_t index)
     if (parallel) {
         ST_TRY(emit_ffn(e, l, il, norms_before(e, index).two ? ST_SLOT_N2 : ST_SLOT_N, true));
     } else {
-        ST_TRY(emit_resid(e, il, norm_w(e, l->post_attention_norm),
-                          norm_of(e, l->attn_output_norm_w, l->attn_output_norm_b),
-                          (entry_norms){.first = norm_of(e, l->ffn_norm_w, l->ffn_norm_b)}));
+        ST_TRY(emit_attn_resid(e, l, il));
         ST_TRY(l->ffn_gate_inp ? emit_moe(e, l, il) : emit_ffn(e, l, il, ST_SLOT_N, false));
     }
     return emit_resid(e, il, norm_w(e, l->post_ffw_norm), norm_of(e, l->layer_output_norm_w, l->layer_output_norm_b),
@@ -229,12 +243,8 @@ static int emit_layer(emitter *e, uint32_t index)
 /* A head after pooling: float activations, since it runs once a text and alone would cost a third of the int8 error. */
 static int emit_head(emitter *e, st_mat m, st_vec bias, st_act act, st_slot in, st_slot out)
 {
-    st_op_linear op = {.k = (uint32_t)m->dims[0],
-                       .n = (uint32_t)m->dims[1],
-                       .n_parts = 1,
-                       .act = act,
-                       .exact = true,
-                       .scale = 1.0f};
+    st_op_linear op = {
+        .k = (uint32_t)m->dims[0], .n = (uint32_t)m->dims[1], .n_parts = 1, .act = act, .exact = true, .scale = 1.0f};
     op.parts[0] = part_of(m, 0, op.n, 0, bias, 1);
     return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = -1, .in = in, .out = out, .linear = op});
 }
@@ -280,7 +290,8 @@ static int emit_logits(emitter *e)
     bool generates = c->causal && c->pooling == STRATA_POOLING_NONE;
     st_mat head = w->output ? w->output : generates ? w->token_embd : NULL;
     if (!head) return STRATA_OK;
-    st_op_linear op = {.k = c->n_embd, .n = w->n_vocab, .n_parts = 1, .scale = c->logit_scale, .softcap = c->logit_softcap};
+    st_op_linear op = {
+        .k = c->n_embd, .n = w->n_vocab, .n_parts = 1, .scale = c->logit_scale, .softcap = c->logit_softcap};
     /* Two planes: a decode step waits for the head's memory, not for its products. */
     op.parts[0] = part_of(head, 0, w->n_vocab, 0, w->output_b, 2);
     ST_TRY(emit(e, (st_op){.kind = ST_OP_GATHER, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_N}));

@@ -1,6 +1,7 @@
 /* plan.h: the model as a flat list of coarse ops; the layer is written once, in plan.c.
  *
- * A plan is made once per model, knows nothing of devices or batches, and never changes. Ops read and write named slots:
+ * A plan is made once per model, knows nothing of devices or batches, and never changes. Ops read and write named
+ * slots:
  *
  *     X [n_tokens, n_embd]     the residual stream
  *     N [n_tokens, n_embd]     what the next LINEAR reads: a norm of X, or X
@@ -14,9 +15,9 @@
  *     P, P2 [n_texts, *]       pooled vectors, in and out of the heads after pooling
  *     OUT [n_tokens, n_vocab]  logits
  *
- * ops[0..n_body) end with the final norm in N; then ops[pool..rank) turn N into pooled vectors, ops[rank..logits) into the raw
- * outputs of a classification head, and ops[logits..n_ops) into logits. A backend runs the body and one of the tails, or stops
- * after the body for hidden states. */
+ * ops[0..n_body) end with the final norm in N; then ops[pool..rank) turn N into pooled vectors, ops[rank..logits) into
+ * the raw outputs of a classification head, and ops[logits..n_ops) into logits. A backend runs the body and one of the
+ * tails, or stops after the body for hidden states. */
 #ifndef ST_MODEL_PLAN_H
 #define ST_MODEL_PLAN_H
 
@@ -40,16 +41,16 @@ typedef enum st_slot {
 } st_slot;
 
 typedef enum st_op_kind { /* at most 16 */
-    ST_OP_EMBED,
-    ST_OP_NORM,
-    ST_OP_LINEAR,
-    ST_OP_QK,
-    ST_OP_ATTN,
-    ST_OP_RESID,
-    ST_OP_MOE,
-    ST_OP_GATHER, /* of N, only the rows whose logits are wanted */
-    ST_OP_POOL,
-    ST_OP_KIND_COUNT
+                          ST_OP_EMBED,
+                          ST_OP_NORM,
+                          ST_OP_LINEAR,
+                          ST_OP_QK,
+                          ST_OP_ATTN,
+                          ST_OP_RESID,
+                          ST_OP_MOE,
+                          ST_OP_GATHER, /* of N, only the rows whose logits are wanted */
+                          ST_OP_POOL,
+                          ST_OP_KIND_COUNT
 } st_op_kind;
 
 typedef struct st_norm {
@@ -68,7 +69,7 @@ typedef struct st_part {
 } st_part;
 
 #define ST_MAX_PARTS 3 /* of a LINEAR */
-#define ST_OP_PARTS 8  /* of any op */
+#define ST_OP_PARTS  8 /* of any op */
 
 /* X = scale * token row (+ type row + position row), then the norm; N = next(X). */
 typedef struct st_op_embed {
@@ -113,37 +114,38 @@ typedef struct st_op_attn {
     bool causal;
     uint32_t window; /* 0: none */
     st_window_kind window_kind;
-    float softcap;    /* of scores, 0: none */
-    float alibi_max;  /* slopes are 2^(-alibi_max * i / n_head); 0: none */
-    st_mat rel_bias;  /* [n_buckets, n_head] added by distance; NULL: none */
+    float softcap;   /* of scores, 0: none */
+    float alibi_max; /* slopes are 2^(-alibi_max * i / n_head); 0: none */
+    st_mat rel_bias; /* [n_buckets, n_head] added by distance; NULL: none */
 } st_op_attn;
 
 /* X = sum(X + branch(Y)), N = next(X). */
 typedef struct st_op_resid {
-    st_norm branch; /* of Y before it is added: sandwich norms */
-    st_norm sum;    /* of the sum, replacing X: post-norm */
-    st_norm next;   /* what the next op reads */
-    st_norm next2;  /* N2, only if has_next2 */
+    st_norm branch;     /* of Y before it is added: sandwich norms */
+    bool branch_of_sum; /* of X + Y instead */
+    st_norm sum;        /* of the sum, replacing X: post-norm */
+    st_norm next;       /* what the next op reads */
+    st_norm next2;      /* N2, only if has_next2 */
     bool has_next2;
     float scale; /* of the branch */
 } st_op_resid;
 
 typedef enum st_moe_part {
-    ST_MOE_GATE, /* of all experts above each other: [n_expert*n_ff, k] */
+    ST_MOE_GATE, /* of all experts above each other: [n_expert*n_ff, k]; absent: act(up(in)) */
     ST_MOE_UP,
     ST_MOE_DOWN, /* [n_expert*k, n_ff] */
     ST_MOE_SHARED_GATE,
     ST_MOE_SHARED_UP,
     ST_MOE_SHARED_DOWN,
-    ST_MOE_ROUTER,      /* [n_expert, k], float activations */
+    ST_MOE_ROUTER,       /* [n_expert, k], float activations */
     ST_MOE_SHARED_ROUTER /* [1, k]: how much the shared expert counts, through a sigmoid */
 } st_moe_part;
 
-/* out = sum over the chosen experts of weight * down(act(gate(in)) * up(in)), in the order of their indices, plus the shared
- * expert. Weights: softmax of the router over all experts, the n_used largest, made to sum to 1 if normalize. */
+/* out = sum over the chosen experts of weight * down(act(gate(in)) * up(in)), in the order of their indices, plus the
+ * shared expert. Weights: softmax of the router over all experts, the n_used largest, made to sum to 1 if normalize. */
 typedef struct st_op_moe {
     uint32_t n_expert, n_used, k, n_ff, n_ff_shared; /* n_ff_shared 0: no shared expert */
-    st_part parts[8]; /* by st_moe_part; m = NULL where there is none */
+    st_part parts[8];                                /* by st_moe_part; m = NULL where there is none */
     st_act act;
     bool normalize;
     float scale;

@@ -22,14 +22,15 @@ static void put(line *l, const char *fmt, ...)
 
 const char *st_op_name(st_op_kind kind)
 {
-    static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM", "LINEAR", "QK",
-                                                             "ATTN",  "RESID", "MOE", "GATHER", "POOL"};
+    static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM", "LINEAR", "QK",  "ATTN",
+                                                        "RESID", "MOE",  "GATHER", "POOL"};
     return (unsigned)kind < ST_OP_KIND_COUNT ? names[kind] : "?";
 }
 
 const char *st_slot_name(st_slot slot)
 {
-    static const char *const names[ST_SLOT_COUNT] = {"X", "N", "N2", "QKV", "A", "Y", "H", "R", "G", "E", "P", "P2", "OUT"};
+    static const char *const names[ST_SLOT_COUNT] = {"X", "N", "N2", "QKV", "A",  "Y",  "H",
+                                                     "R", "G", "E",  "P",   "P2", "OUT"};
     return (unsigned)slot < ST_SLOT_COUNT ? names[slot] : "?";
 }
 
@@ -72,7 +73,8 @@ static void put_op(line *l, const st_op *op, const st_config *c)
     case ST_OP_NORM: put(l, " %s", norm_name(&op->norm)); break;
     case ST_OP_LINEAR: put_linear(l, &op->linear); break;
     case ST_OP_QK:
-        put(l, " heads %u/%u of %u, norm %s", op->qk.n_head, op->qk.n_head_kv, op->qk.d_head, norm_name(&op->qk.q_norm));
+        put(l, " heads %u/%u of %u, norm %s", op->qk.n_head, op->qk.n_head_kv, op->qk.d_head,
+            norm_name(&op->qk.q_norm));
         if (op->qk.rope != ST_ROPE_NONE)
             put(l, ", rope %s %u base %g", op->qk.rope == ST_ROPE_NEOX ? "neox" : "norm", op->qk.n_rot,
                 (double)c->rope[op->qk.rope_class].base);
@@ -85,21 +87,22 @@ static void put_op(line *l, const st_op *op, const st_config *c)
                 op->attn.window_kind == ST_WINDOW_SYMMETRIC ? "symmetric" : "causal");
         if (op->attn.softcap > 0) put(l, ", softcap %g", (double)op->attn.softcap);
         if (op->attn.alibi_max > 0) put(l, ", alibi %g", (double)op->attn.alibi_max);
-        if (op->attn.rel_bias) put(l, ", relative bias of %llu buckets", (unsigned long long)op->attn.rel_bias->dims[1]);
+        if (op->attn.rel_bias)
+            put(l, ", relative bias of %llu buckets", (unsigned long long)op->attn.rel_bias->dims[1]);
         break;
     case ST_OP_RESID:
-        put(l, " branch %s, sum %s, next %s%s", norm_name(&op->resid.branch), norm_name(&op->resid.sum),
-            norm_name(&op->resid.next), op->resid.has_next2 ? " twice" : "");
+        put(l, " branch %s%s, sum %s, next %s%s", norm_name(&op->resid.branch),
+            op->resid.branch_of_sum ? " of sum" : "", norm_name(&op->resid.sum), norm_name(&op->resid.next),
+            op->resid.has_next2 ? " twice" : "");
         if (op->resid.scale != 1.0f) put(l, ", x%g", (double)op->resid.scale);
         break;
     case ST_OP_MOE:
         put(l, " %u of %u experts [%u -> %u]", op->moe.n_used, op->moe.n_expert, op->moe.k, op->moe.n_ff);
-        for (int i = 0; i < 3; i++) put_mat(l, i ? "| " : "", op->moe.parts[i].m);
+        for (int i = 0; i < 3; i++)
+            if (op->moe.parts[i].m) put_mat(l, i ? "| " : "", op->moe.parts[i].m);
         if (op->moe.n_ff_shared) put(l, ", shared %u", op->moe.n_ff_shared);
         break;
-    case ST_OP_POOL:
-        put(l, " %s", strata_pooling_name((int)(op->pool.kind ? op->pool.kind : c->pooling)));
-        break;
+    case ST_OP_POOL: put(l, " %s", strata_pooling_name((int)(op->pool.kind ? op->pool.kind : c->pooling))); break;
     case ST_OP_GATHER:
     case ST_OP_KIND_COUNT: break;
     }

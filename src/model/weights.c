@@ -9,11 +9,11 @@
 typedef enum dim {
     ANY, /* free; other tensors may be checked against it */
     EMBD,
-    QW,   /* n_head * d_head_k */
-    KW,   /* n_head_kv * d_head_k */
-    VW,   /* n_head_kv * d_head_v */
-    QKVW, /* the three above each other */
-    OW,   /* n_head * d_head_v */
+    QW,    /* n_head * d_head_k */
+    KW,    /* n_head_kv * d_head_k */
+    VW,    /* n_head_kv * d_head_v */
+    QKVW,  /* the three above each other */
+    OW,    /* n_head * d_head_v */
     QNORM, /* d_head_k, or that for each query head */
     KNORM, /* the same for key heads */
     ROT,   /* n_rot / 2 */
@@ -30,9 +30,9 @@ typedef enum dim {
 } dim;
 
 typedef enum form {
-    MATRIX,  /* [n, k] */
-    VECTOR,  /* [n] as float32; more dims are taken flat */
-    EXPERT,  /* [n_expert][n, k] */
+    MATRIX, /* [n, k] */
+    VECTOR, /* [n] as float32; more dims are taken flat */
+    EXPERT, /* [n_expert][n, k] */
 } form;
 
 typedef struct entry {
@@ -42,11 +42,20 @@ typedef struct entry {
     dim n, k;
 } entry;
 
-#define MAT(field, name, n, k)      {name, offsetof(OF, field), MATRIX, n, k}
-#define EXP(field, name, n, k)      {name, offsetof(OF, field), EXPERT, n, k}
-#define VEC(field, name, n)         {name, offsetof(OF, field), VECTOR, n, ANY}
-#define VEC_WB(field, name, n)      VEC(field##_w, name ".weight", n), VEC(field##_b, name ".bias", n)
-#define MAT_WB(field, name, n, k)   MAT(field, name ".weight", n, k), VEC(field##_b, name ".bias", n)
+#define MAT(field, name, n, k)                  \
+    {                                           \
+        name, offsetof(OF, field), MATRIX, n, k \
+    }
+#define EXP(field, name, n, k)                  \
+    {                                           \
+        name, offsetof(OF, field), EXPERT, n, k \
+    }
+#define VEC(field, name, n)                       \
+    {                                             \
+        name, offsetof(OF, field), VECTOR, n, ANY \
+    }
+#define VEC_WB(field, name, n)    VEC(field##_w, name ".weight", n), VEC(field##_b, name ".bias", n)
+#define MAT_WB(field, name, n, k) MAT(field, name ".weight", n, k), VEC(field##_b, name ".bias", n)
 
 #define OF st_weights
 static const entry globals[] = {
@@ -151,8 +160,8 @@ static int bad_shape(const binder *b, const st_gguf_tensor *t, uint32_t n_dims, 
         h += (size_t)snprintf(have + h, sizeof have - h, "%llu%s", (unsigned long long)t->dims[i], i ? ", " : "");
     for (uint32_t i = n_dims; i-- > 0 && w < sizeof need - 24;)
         w += (size_t)snprintf(need + w, sizeof need - w, "%llu%s", (unsigned long long)want[i], i ? ", " : "");
-    ST_FAIL(b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%s' is [%s], want [%s]", b->g->name, st_str_print(t->name, name), have,
-            need);
+    ST_FAIL(b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%s' is [%s], want [%s]", b->g->name, st_str_print(t->name, name),
+            have, need);
 }
 
 static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
@@ -182,8 +191,8 @@ static int check_type(const binder *b, const st_gguf_tensor *t)
     uint32_t block, bytes;
     st_quant_geometry(t->type, &name, &block, &bytes);
     char seen[ST_STR_PRINT];
-    ST_FAIL(b->err, STRATA_UNSUPPORTED_TYPE, "%s: tensor '%s' has type %s (%u), not supported; supported: %s", b->g->name,
-            st_str_print(t->name, seen), name, t->type, st_quant_supported());
+    ST_FAIL(b->err, STRATA_UNSUPPORTED_TYPE, "%s: tensor '%s' has type %s (%u), not supported; supported: %s",
+            b->g->name, st_str_print(t->name, seen), name, t->type, st_quant_supported());
 }
 
 static int bind_vector(binder *b, const st_gguf_tensor *t, st_vec *out)
@@ -191,8 +200,8 @@ static int bind_vector(binder *b, const st_gguf_tensor *t, st_vec *out)
     st_weights *w = b->w;
     const st_quant *q = st_quant_get(t->type);
     char name[ST_STR_PRINT];
-    ST_FAIL_IF(q->group, b->err, STRATA_UNSUPPORTED_TYPE, "%s: vector '%s' has type %s, want F32, F16 or BF16", b->g->name,
-               st_str_print(t->name, name), q->name);
+    ST_FAIL_IF(q->group, b->err, STRATA_UNSUPPORTED_TYPE, "%s: vector '%s' has type %s, want F32, F16 or BF16",
+               b->g->name, st_str_print(t->name, name), q->name);
     uint64_t n = 1;
     for (uint32_t i = 0; i < t->n_dims; i++) n *= t->dims[i];
     out->n = (uint32_t)n;
@@ -275,7 +284,7 @@ static int check_layer(const binder *b, uint32_t il)
     bool split = l->attn_q && l->attn_k && l->attn_v;
     ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
     ST_TRY(need(b, l->attn_output, "attn_output", il));
-    bool experts = l->ffn_gate_inp && l->ffn_gate_exps && l->ffn_up_exps && l->ffn_down_exps;
+    bool experts = l->ffn_gate_inp && l->ffn_up_exps && l->ffn_down_exps;
     ST_TRY(need(b, l->ffn_up || experts, "ffn_up, nor the tensors of experts", il));
     ST_TRY(need(b, l->ffn_down || experts, "ffn_down", il));
     bool shared = l->ffn_gate_shexp || l->ffn_up_shexp || l->ffn_down_shexp || l->ffn_gate_inp_shexp;
@@ -287,10 +296,19 @@ static int check_layer(const binder *b, uint32_t il)
                 "norm around its FFN", il);
 }
 
+/* The last layer with, or without, experts like layer il: some models have them in every second layer, or not in the
+ * first. */
+static uint32_t last_alike(const binder *b, uint32_t il)
+{
+    uint32_t last = b->c->n_layer - 1;
+    while (last > il && (b->w->layers[last].ffn_gate_inp == NULL) != (b->w->layers[il].ffn_gate_inp == NULL)) last--;
+    return last;
+}
+
 /* And like the other layers: a file that lost one norm would run, and give other vectors. */
 static int check_alike(const binder *b, uint32_t il)
 {
-    uint32_t last = b->c->n_layer - 1;
+    uint32_t last = last_alike(b, il);
     for (size_t i = 0; i < COUNT(per_layer); i++) {
         const entry *e = &per_layer[i];
         if (first_normed(b, il) && e->offset == offsetof(st_layer, attn_norm_w)) continue;
@@ -311,7 +329,7 @@ static int check_globals(const binder *b)
     const st_layer *last = &w->layers[b->c->n_layer - 1];
     bool pre = last->attn_norm_w.v != NULL, post = last->attn_output_norm_w.v != NULL,
          biased = last->attn_norm_b.v || last->attn_output_norm_b.v;
-    bool positions = a->rope != ST_ROPE_NONE || a->relative_bias || a->alibi;
+    bool positions = a->rope != ST_ROPE_NONE || a->relative_bias || b->c->alibi_max > 0;
     const struct {
         bool missing;
         const char *prefix, *name;
@@ -334,19 +352,29 @@ static int check_special(binder *b)
     st_weights *w = b->w;
     const st_config *c = b->c;
     ST_FAIL_IF(c->arch->relative_bias && !w->layers[0].attn_rel_b, b->err, STRATA_CORRUPT_MODEL,
-               "%s: no tensor '%sblk.0.attn_rel_b.weight'", b->g->name, c->arch->tensor_prefix ? c->arch->tensor_prefix : "");
+               "%s: no tensor '%sblk.0.attn_rel_b.weight'", b->g->name,
+               c->arch->tensor_prefix ? c->arch->tensor_prefix : "");
     ST_FAIL_IF((w->rope_factors_short.v == NULL) != (w->rope_factors_long.v == NULL), b->err, STRATA_CORRUPT_MODEL,
                "%s: only one of rope_factors_short and rope_factors_long is there", b->g->name);
-    ST_FAIL_IF(w->layers[0].attn_norm_2_w.v && !c->arch->swapped_norms, b->err, STRATA_UNSUPPORTED_OP,
-               "%s: tensor 'blk.0.attn_norm_2.weight' is not supported for architecture '%s'", b->g->name, c->arch->name);
+    /* After attention_output_norm: a norm of the layer's input plus that (jina-embeddings-v2-base-code). */
+    const st_layer *first = &w->layers[0];
+    bool second = first->attn_norm_2_w.v && first->attn_output_norm_w.v && first->ffn_gate;
+    ST_FAIL_IF(
+        first->attn_norm_2_w.v && !c->arch->swapped_norms && !second, b->err, STRATA_UNSUPPORTED_OP,
+        "%s: tensor 'blk.0.attn_norm_2.weight' is not supported for architecture '%s'%s", b->g->name, c->arch->name,
+        first->attn_output_norm_w.v ? " without 'blk.0.ffn_gate.weight': convert it anew with gate and up apart" : "");
     uint32_t q = c->n_head * c->d_head_k;
     for (uint32_t il = 0; il < c->n_layer; il++) {
         st_layer *l = &w->layers[il];
-        /* [d, n_head] is a norm of each head, with its own weights; [n_head*d] is one norm of the row. The two differ in the
-         * file's dims only. */
+        /* [d, n_head] is a norm of each head, with its own weights; [n_head*d] is one norm of the row. The two differ
+         * in the file's dims only. */
         char name[NAME_LEN];
         snprintf(name, sizeof name, "blk.%u.attn_q_norm.weight", il);
         const st_gguf_tensor *t = st_gguf_tensor_find(b->g, name);
+        if (c->arch->post_attention_is_ffn_norm && !l->ffn_norm_w.v) {
+            l->ffn_norm_w = l->post_attention_norm;
+            l->post_attention_norm = (st_vec){0};
+        }
         l->qk_norm_row = t && t->n_dims == 1 && t->dims[0] == q && c->n_head > 1;
     }
     return STRATA_OK;
@@ -372,8 +400,7 @@ static int bind_all(binder *b)
     w->n_types = w->token_types ? (uint32_t)w->token_types->dims[1] : 0;
     ST_FAIL_IF((w->dense_2 == NULL) != (w->dense_3 == NULL), b->err, STRATA_CORRUPT_MODEL,
                "%s: only one of dense_2 and dense_3 is there", b->g->name);
-    for (uint32_t il = 0; il < b->c->n_layer; il++)
-        ST_TRY(bind(b, per_layer, COUNT(per_layer), il, &w->layers[il]));
+    for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(bind(b, per_layer, COUNT(per_layer), il, &w->layers[il]));
     for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(check_layer(b, il));
     for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(check_alike(b, il));
     ST_TRY(check_globals(b));

@@ -1,8 +1,8 @@
 /* weights.h: tensor names -> typed pointers, every shape and type checked once.
  *
- * Matrices stay where they are in the file, in their own type; vectors are float32, a view of the file where it has them so
- * and a copy otherwise. After st_weights_bind nothing checks a shape again. An absent tensor is NULL (or v = NULL): the
- * plan reads presence as a fact about the model. */
+ * Matrices stay where they are in the file, in their own type; vectors are float32, a view of the file where it has
+ * them so and a copy otherwise. After st_weights_bind nothing checks a shape again. An absent tensor is NULL (or v =
+ * NULL): the plan reads presence as a fact about the model. */
 #ifndef ST_MODEL_WEIGHTS_H
 #define ST_MODEL_WEIGHTS_H
 
@@ -21,16 +21,16 @@ typedef struct st_vec {
 typedef struct st_layer {
     st_vec attn_norm_w, attn_norm_b;     /* [n_embd] before attention */
     st_vec attn_norm_2_w, attn_norm_2_b; /* [n_embd] a second norm of the same stream (falcon-40b) */
-    st_mat attn_q;                   /* [n_head*d_head_k, n_embd] */
-    st_mat attn_k;                   /* [n_head_kv*d_head_k, n_embd] */
-    st_mat attn_v;                   /* [n_head_kv*d_head_v, n_embd] */
-    st_mat attn_qkv;                 /* the three above each other, instead of them */
+    st_mat attn_q;                       /* [n_head*d_head_k, n_embd] */
+    st_mat attn_k;                       /* [n_head_kv*d_head_k, n_embd] */
+    st_mat attn_v;                       /* [n_head_kv*d_head_v, n_embd] */
+    st_mat attn_qkv;                     /* the three above each other, instead of them */
     st_vec attn_q_b, attn_k_b, attn_v_b, attn_qkv_b;
     st_vec attn_q_norm_w, attn_k_norm_w; /* [d_head_k] for every head, [n_head*d_head_k] of a head each or of the row */
     st_vec attn_q_norm_b, attn_k_norm_b;
-    bool qk_norm_row;  /* the norm is over the whole row, not over a head */
-    st_mat attn_rel_b; /* [n_buckets, n_head] bias by distance, for all layers (T5) */
-    st_mat attn_output;              /* [n_embd, n_head*d_head_v] */
+    bool qk_norm_row;   /* the norm is over the whole row, not over a head */
+    st_mat attn_rel_b;  /* [n_buckets, n_head] bias by distance, for all layers (T5) */
+    st_mat attn_output; /* [n_embd, n_head*d_head_v] */
     st_vec attn_output_b;
     st_vec attn_output_norm_w, attn_output_norm_b; /* [n_embd] of the sum after attention (post-norm) */
     st_vec post_attention_norm;                    /* [n_embd] of the branch before it is added (sandwich) */
@@ -62,9 +62,9 @@ typedef struct st_weights {
     st_vec cls_norm;
     st_mat cls_output; /* [n_labels, n_embd] */
     st_vec cls_output_b;
-    st_vec rope_freqs;                      /* [n_rot/2] divisors of the frequencies (llama3) */
+    st_vec rope_freqs;                            /* [n_rot/2] divisors of the frequencies (llama3) */
     st_vec rope_factors_short, rope_factors_long; /* [n_rot/2] the same, by length of the sequence (LongRoPE) */
-    st_layer *layers; /* [n_layer] */
+    st_layer *layers;                             /* [n_layer] */
     uint32_t n_vocab, n_types;
     void **copies; /* vectors that the file does not hold as aligned float32 */
     size_t n_copies, cap_copies;
@@ -72,8 +72,8 @@ typedef struct st_weights {
 } st_weights;
 
 /* Finds every tensor of the name table, checks shapes against c and refuses tensors that nobody would read. Errors:
- * CORRUPT_MODEL (the tensor, its shape and the one wanted), UNSUPPORTED_TYPE, UNSUPPORTED_OP, NO_MEMORY. The views point into
- * g's file. */
+ * CORRUPT_MODEL (the tensor, its shape and the one wanted), UNSUPPORTED_TYPE, UNSUPPORTED_OP, NO_MEMORY. The views
+ * point into g's file. */
 int st_weights_bind(const st_gguf *g, const st_config *c, const st_log *log, st_mem *mem, st_weights *w,
                     strata_error *err);
 void st_weights_free(st_weights *w);

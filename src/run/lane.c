@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "run/engine.h"
+#include "run/grammar.h"
 
 int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, strata_error *err)
 {
@@ -23,6 +24,7 @@ void st_lanes_close(strata_ctx *c)
     for (uint32_t i = 0; i < c->n_lanes; i++) st_free(mem, c->lanes[i].ids);
     st_free(mem, c->lanes);
     st_free(mem, c->logits);
+    st_gvocab_close(c->gvocab);
 }
 
 static int check_head(strata_ctx *c, strata_error *err)

@@ -58,8 +58,8 @@ typedef struct layout {
     size_t second;               /* first token of the second segment */
 } layout;
 
-/* Two separators between the segments, as RoBERTa and XLM-R have (<s> A </s></s> B </s>), when the file says so or, for the
- * Unigram vocabularies of XLM-R files that say nothing, by their kind. */
+/* Two separators between the segments, as RoBERTa and XLM-R have (<s> A </s></s> B </s>), when the file says so or, for
+ * the Unigram vocabularies of XLM-R files that say nothing, by their kind. */
 static bool doubled_separator(const strata_model *m)
 {
     bool says = false;
@@ -160,10 +160,8 @@ static int tokenize_pair(job *j, size_t i, strata_error *err)
         return STRATA_OK;
     }
     item->n_tokens = (uint32_t)(j->tokens.n - start);
-    j->seqs[j->n_seqs++] = (st_sequence){.index = i,
-                                         .at = start,
-                                         .n_tokens = item->n_tokens,
-                                         .n_first = (uint32_t)(l.second - start)};
+    j->seqs[j->n_seqs++] =
+        (st_sequence){.index = i, .at = start, .n_tokens = item->n_tokens, .n_first = (uint32_t)(l.second - start)};
     return STRATA_OK;
 }
 
@@ -205,8 +203,8 @@ static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_e
                "truncate: no such value as %d", o->truncate);
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
-    ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP, "%s: not a ranking model: no tensor 'cls.output.weight'",
-               m->path);
+    ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP,
+               "%s: not a ranking model: no tensor 'cls.output.weight'", m->path);
     ST_FAIL_IF(m->plan.n_labels > 2, err, STRATA_UNSUPPORTED_OP, "%s: a head of %u labels gives no score; want 1 or 2",
                m->path, m->plan.n_labels);
     j->yes = yes_label(m);
@@ -255,7 +253,8 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
     j.scores = scores;
     j.items = items ? items : own;
     j.seqs = st_alloc(mem, n, sizeof *j.seqs);
-    int rc = j.items && j.seqs ? run_all(&j, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory for %zu passages", n);
+    int rc =
+        j.items && j.seqs ? run_all(&j, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory for %zu passages", n);
     for (size_t i = 0; !rc && !items && i < n; i++)
         if (own[i].status) rc = st_error_set(err, own[i].status, "passage %zu: %s", i, own[i].msg);
     st_free(mem, own);

@@ -35,6 +35,7 @@ static bool grow(st_normal *o, size_t more, bool spans, st_mem *mem)
 
 bool st_normal_put(st_normal *o, const uint8_t *p, size_t n, size_t from, size_t to, bool spans, st_mem *mem)
 {
+    if (!n) return true;
     if (!grow(o, n, spans, mem)) return false;
     memcpy(o->text + o->n, p, n);
     for (size_t i = 0; spans && i < n; i++) {
@@ -47,6 +48,7 @@ bool st_normal_put(st_normal *o, const uint8_t *p, size_t n, size_t from, size_t
 
 bool st_normal_copy(st_normal *o, const uint8_t *p, size_t n, size_t from, bool spans, st_mem *mem)
 {
+    if (!n) return true;
     if (!grow(o, n, spans, mem)) return false;
     memcpy(o->text + o->n, p, n);
     for (size_t i = 0; spans && i < n; i++) {

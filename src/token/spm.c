@@ -22,22 +22,6 @@ static float score_of(const st_spm *m, uint32_t id)
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
-/* <0xNN> with exactly two digits: its byte; else -1. */
-static int byte_of(st_str s)
-{
-    if (s.len != 6 || memcmp(s.ptr, "<0x", 3) != 0 || s.ptr[5] != '>') return -1;
-    int hi = hex_digit(s.ptr[3]), lo = hex_digit(s.ptr[4]);
-    return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
-}
-
 static int read_scores(st_tokenizer *t, st_spm *m, const st_gguf *g, strata_error *err)
 {
     uint64_t count;
@@ -49,22 +33,6 @@ static int read_scores(st_tokenizer *t, st_spm *m, const st_gguf *g, strata_erro
         float f = score_of(m, i);
         ST_FAIL_IF(f != f, err, STRATA_CORRUPT_MODEL, "%s: key 'tokenizer.ggml.scores': token %u has the score NaN",
                    g->name, i);
-    }
-    return STRATA_OK;
-}
-
-static int read_bytes(st_tokenizer *t, st_spm *m, const st_gguf *g, strata_error *err)
-{
-    for (int i = 0; i < 256; i++) m->bytes[i] = -1;
-    for (uint32_t i = 0; i < t->vocab.n; i++) {
-        if (t->vocab.typed && t->vocab.types[i] != ST_TOKEN_BYTE) continue;
-        st_str s = st_vocab_piece(&t->vocab, i);
-        int b = byte_of(s);
-        ST_FAIL_IF(b < 0 && t->vocab.typed, err, STRATA_CORRUPT_MODEL,
-                   "%s: token %u is a byte token and spelled '%.*s', want <0xNN>", g->name, i, ST_STR(s));
-        if (b < 0) continue;
-        t->vocab.types[i] = ST_TOKEN_BYTE;
-        if (m->bytes[b] < 0) m->bytes[b] = (int32_t)i;
     }
     return STRATA_OK;
 }
@@ -139,7 +107,7 @@ static int open_spm(st_tokenizer *t, const st_gguf *g, const st_log *log, strata
     st_spm *m = t->state = st_calloc(t->mem, 1, sizeof *m);
     ST_FAIL_IF(!m, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
     ST_TRY(read_scores(t, m, g, err));
-    ST_TRY(read_bytes(t, m, g, err));
+    ST_TRY(st_tokenizer_bytes(t, m->bytes, g, err));
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", true, &m->prefix, err));
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.remove_extra_whitespaces", false, &m->squeeze, err));
     if (!t->vocab.typed)
@@ -288,7 +256,7 @@ static void finish_spm(st_encoder *e)
 {
     st_spm_scratch *s = e->scratch;
     if (!s) return;
-    void *parts[] = {s->norm, s->from, s->symbols, s->heap, s->stack, s->split, s};
+    void *parts[] = {s->norm, s->from, s->symbols, s->heap.p, s->stack, s->split, s};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) st_free(e->out->mem, parts[i]);
 }
 
@@ -303,7 +271,8 @@ static void put_bytes(const st_tokenizer *t, const int32_t *ids, size_t n, bool 
         for (size_t i = 0; i < n;) {
             uint8_t b[4];
             size_t k = 0;
-            for (; k < 4 && i + k < n; k++) b[k] = (uint8_t)byte_of(st_vocab_piece(&t->vocab, (uint32_t)ids[i + k]));
+            for (; k < 4 && i + k < n; k++)
+                b[k] = (uint8_t)st_byte_token(st_vocab_piece(&t->vocab, (uint32_t)ids[i + k]));
             unsigned bad, len = st_utf8_step(b, k, &bad);
             if (!pass) {
                 valid = valid && len;

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "token/heap.h"
 #include "token/token_impl.h"
 
 typedef struct st_spm {
@@ -27,12 +28,6 @@ typedef struct st_spm_symbol {
     int32_t id; /* -1: not looked up yet */
 } st_spm_symbol;
 
-typedef struct st_spm_pair {
-    uint64_t key; /* smaller is merged first: falling score, then place */
-    uint32_t len; /* of both when proposed: tells a stale entry */
-    int32_t id;
-} st_spm_pair;
-
 /* Of one call of encode, reused for all its segments. */
 typedef struct st_spm_scratch {
     uint8_t *norm;  /* normalised fragment */
@@ -42,9 +37,9 @@ typedef struct st_spm_scratch {
     size_t base;    /* of the fragment in the text */
     bool after_unk; /* the last token is an <unk> that the next unknown character joins */
     st_spm_symbol *symbols;
-    st_spm_pair *heap;
     uint32_t *stack;
-    size_t symbol_cap, heap_cap, heap_n, stack_cap;
+    size_t symbol_cap, stack_cap;
+    st_heap heap;
     uint32_t *split; /* [n_vocab], only with unused tokens: length of the left part that last proposed the token */
 } st_spm_scratch;
 

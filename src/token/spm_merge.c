@@ -93,28 +93,6 @@ static int merge_short(st_encoder *e, uint32_t begin, uint32_t end)
 
 /* ---- long segments ----------------------------------------------------------------------------------------------- */
 
-static bool heap_put(st_spm_scratch *s, st_mem *mem, st_spm_pair p)
-{
-    if (!st_grow(mem, &s->heap, &s->heap_cap, s->heap_n + 1, s->heap_n, sizeof *s->heap)) return false;
-    size_t i = s->heap_n++;
-    for (; i && s->heap[(i - 1) / 2].key > p.key; i = (i - 1) / 2) s->heap[i] = s->heap[(i - 1) / 2];
-    s->heap[i] = p;
-    return true;
-}
-
-static st_spm_pair heap_take(st_spm_scratch *s)
-{
-    st_spm_pair top = s->heap[0], last = s->heap[--s->heap_n];
-    size_t i = 0;
-    for (size_t c; (c = 2 * i + 1) < s->heap_n; i = c) {
-        if (c + 1 < s->heap_n && s->heap[c + 1].key < s->heap[c].key) c++;
-        if (s->heap[c].key >= last.key) break;
-        s->heap[i] = s->heap[c];
-    }
-    s->heap[i] = last;
-    return top;
-}
-
 /* Proposes to join symbol i, the left one, with its neighbour. A symbol's index is its place, so ties go leftmost. */
 static bool propose(st_encoder *e, uint32_t i)
 {
@@ -124,7 +102,7 @@ static bool propose(st_encoder *e, uint32_t i)
     int32_t id = st_vocab_find(&e->t->vocab, s->norm + a->at, (size_t)a->len + b->len);
     if (id < 0) return true;
     if (s->split && e->t->vocab.types[id] == ST_TOKEN_UNUSED) s->split[id] = a->len;
-    return heap_put(s, e->out->mem, (st_spm_pair){rank_of(m, id, i), a->len + b->len, id});
+    return st_heap_put(&s->heap, e->out->mem, (st_pair){rank_of(m, id, i), a->len + b->len, id});
 }
 
 /* A symbol that ended as an UNUSED token is taken apart again, into the parts that last proposed it. */
@@ -161,11 +139,11 @@ static int merge_long(st_encoder *e, uint32_t begin, uint32_t end, uint32_t n)
         len = st_utf8_len(s->norm[i]);
         y[k] = (st_spm_symbol){i, len, k - 1, k + 1, -1};
     }
-    s->heap_n = 0;
+    s->heap.n = 0;
     for (uint32_t i = 0; i + 1 < n; i++)
         if (!propose(e, i)) return no_memory(e);
-    while (s->heap_n) {
-        st_spm_pair p = heap_take(s);
+    while (s->heap.n) {
+        st_pair p = st_heap_take(&s->heap);
         uint32_t i = (uint32_t)p.key;
         if (!y[i].len || y[i].next >= n || y[i].len + y[y[i].next].len != p.len) continue;
         st_spm_symbol *right = &y[y[i].next];

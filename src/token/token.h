@@ -23,7 +23,14 @@ typedef struct st_token_info {
 } st_token_info;
 
 /* GGUF token types. */
-enum { ST_TOKEN_NORMAL = 1, ST_TOKEN_UNKNOWN = 2, ST_TOKEN_CONTROL = 3, ST_TOKEN_USER = 4, ST_TOKEN_UNUSED = 5, ST_TOKEN_BYTE = 6 };
+enum {
+    ST_TOKEN_NORMAL = 1,
+    ST_TOKEN_UNKNOWN = 2,
+    ST_TOKEN_CONTROL = 3,
+    ST_TOKEN_USER = 4,
+    ST_TOKEN_UNUSED = 5,
+    ST_TOKEN_BYTE = 6
+};
 
 /* Errors: UNSUPPORTED_TOKENIZER (names the kind and what is supported), CORRUPT_MODEL, NO_MEMORY. */
 int st_tokenizer_open(const st_gguf *g, const st_log *log, st_mem *mem, st_tokenizer **out, strata_error *err);
@@ -49,6 +56,13 @@ int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, uns
  * range), NO_MEMORY. */
 int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
                         strata_error *err);
+
+/* The bytes that a token puts into the middle of a text (control tokens: their spelling); returns their number, also
+ * beyond cap. */
+size_t st_tokenizer_raw(const st_tokenizer *t, int32_t id, char *buf, size_t cap);
+
+/* Does generation end with this token: the file's end token, or a control token that models end an answer with. */
+bool st_tokenizer_is_end(const st_tokenizer *t, int32_t id);
 
 /* Spelling and GGUF type of an id in range. */
 st_str st_tokenizer_piece(const st_tokenizer *t, int32_t id);

@@ -47,7 +47,7 @@ typedef struct st_token_kind {
     int (*decode)(const st_tokenizer *t, const int32_t *ids, size_t n, st_text_out *out, strata_error *err);
 } st_token_kind;
 
-extern const st_token_kind st_token_spm, st_token_wordpiece;
+extern const st_token_kind st_token_spm, st_token_bpe, st_token_wordpiece, st_token_unigram;
 
 struct st_tokenizer {
     const st_token_kind *kind;
@@ -72,6 +72,12 @@ struct st_encoder {
 /* Puts the tokens of these types (1 << ST_TOKEN_...) into t->added. False: no memory. */
 bool st_tokenizer_add(st_tokenizer *t, unsigned types, uint32_t class);
 
+/* <0xNN> with exactly two digits: its byte; else -1. */
+int st_byte_token(st_str s);
+
+/* bytes[b] = the byte token of b, -1: none. Errors: CORRUPT_MODEL (a token of that type with another spelling). */
+int st_tokenizer_bytes(st_tokenizer *t, int32_t bytes[256], const st_gguf *g, strata_error *err);
+
 /* Output of decode: counts beyond cap. */
 struct st_text_out {
     char *buf;
@@ -86,6 +92,15 @@ static inline void st_text_put(st_text_out *o, const char *p, size_t n)
 
 /* The same for bytes of a vocabulary, which may be no UTF-8: each invalid part becomes U+FFFD. */
 void st_text_put_lossy(st_text_out *o, const char *p, size_t n);
+
+/* The same for bytes that come piece by piece, a character maybe in parts. */
+typedef struct st_lossy {
+    st_text_out *out;
+    uint8_t held[4]; /* the start of a character */
+    unsigned n;
+} st_lossy;
+void st_lossy_put(st_lossy *l, const uint8_t *p, size_t n);
+void st_lossy_end(st_lossy *l);
 
 bool st_tokens_grow(st_tokens *o);
 

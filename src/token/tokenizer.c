@@ -4,7 +4,7 @@
 #include "token/utf8.h"
 
 /* One row a kind. */
-static const st_token_kind *const KINDS[] = {&st_token_spm, &st_token_wordpiece};
+static const st_token_kind *const KINDS[] = {&st_token_spm, &st_token_bpe, &st_token_wordpiece, &st_token_unigram};
 #define N_KINDS (sizeof KINDS / sizeof KINDS[0])
 
 /* Longest text of one call. Kinds count bytes of a normalised text, up to three times as long, in 32 bits. */
@@ -122,6 +122,37 @@ bool st_tokenizer_add(st_tokenizer *t, unsigned types, uint32_t class)
     return true;
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
+}
+
+int st_byte_token(st_str s)
+{
+    if (s.len != 6 || memcmp(s.ptr, "<0x", 3) != 0 || s.ptr[5] != '>') return -1;
+    int hi = hex_digit(s.ptr[3]), lo = hex_digit(s.ptr[4]);
+    return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
+}
+
+int st_tokenizer_bytes(st_tokenizer *t, int32_t bytes[256], const st_gguf *g, strata_error *err)
+{
+    for (int i = 0; i < 256; i++) bytes[i] = -1;
+    for (uint32_t i = 0; i < t->vocab.n; i++) {
+        if (t->vocab.typed && t->vocab.types[i] != ST_TOKEN_BYTE) continue;
+        st_str s = st_vocab_piece(&t->vocab, i);
+        int b = st_byte_token(s);
+        ST_FAIL_IF(b < 0 && t->vocab.typed, err, STRATA_CORRUPT_MODEL,
+                   "%s: token %u is a byte token and spelled '%.*s', want <0xNN>", g->name, i, ST_STR(s));
+        if (b < 0) continue;
+        t->vocab.types[i] = ST_TOKEN_BYTE;
+        if (bytes[b] < 0) bytes[b] = (int32_t)i;
+    }
+    return STRATA_OK;
+}
+
 /* ---- encode ------------------------------------------------------------------------------------------------------ */
 
 void st_tokens_free(st_tokens *out)
@@ -225,6 +256,45 @@ void st_text_put_lossy(st_text_out *o, const char *p, size_t n)
         st_text_put(o, "\xef\xbf\xbd", 3);
         i += bad;
     }
+}
+
+/* May more bytes make a character of held[0..n)? */
+static bool is_open(const st_lossy *l)
+{
+    unsigned bad = 0;
+    return l->n && !st_utf8_step(l->held, l->n, &bad) && bad == l->n && l->held[0] >= 0xc2 && l->held[0] < 0xf5 &&
+           l->n < st_utf8_len(l->held[0]);
+}
+
+/* Hands on what is decided of held, up to its open end. */
+static void settle(st_lossy *l, bool all)
+{
+    while (l->n && (all || !is_open(l))) {
+        unsigned bad = 0, len = st_utf8_step(l->held, l->n, &bad), used = len ? len : bad;
+        st_text_put(l->out, len ? (const char *)l->held : "\xef\xbf\xbd", len ? len : 3);
+        l->n -= used;
+        memmove(l->held, l->held + used, l->n);
+    }
+}
+
+void st_lossy_put(st_lossy *l, const uint8_t *p, size_t n)
+{
+    size_t i = 0;
+    while (i < n) {
+        if (!l->n) {
+            size_t good = st_utf8_check((const char *)p + i, n - i);
+            st_text_put(l->out, (const char *)p + i, good);
+            i += good;
+            if (i == n) break;
+        }
+        l->held[l->n++] = p[i++];
+        settle(l, false);
+    }
+}
+
+void st_lossy_end(st_lossy *l)
+{
+    settle(l, true);
 }
 
 int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,

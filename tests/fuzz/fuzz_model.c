@@ -1,7 +1,7 @@
 /* fuzz_model.c: arbitrary bytes as a model: opened, asked about itself, and run on a short text when it opens.
  *
- * The seeds in corpus/model are written by `STRATA_WRITE_CORPUS=tests/fuzz/corpus/model test_model_mutate`, which also runs
- * thousands of mutations of them through this target in every build. */
+ * The seeds in corpus/model are written by `STRATA_WRITE_CORPUS=tests/fuzz/corpus/model test_model_mutate`, which also
+ * runs thousands of mutations of them through this target in every build. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,7 +51,8 @@ static void fuzz_run(const strata_model *m, int precision)
     if (v) {
         strata_text t[2] = {{"ab c", 4}, {"</s>", 4}};
         strata_embed_item items[2];
-        strata_embed_opts o = {.truncate = STRATA_TRUNCATE_END, .pooling = STRATA_POOLING_LAST, .role = STRATA_ROLE_QUERY};
+        strata_embed_opts o = {
+            .truncate = STRATA_TRUNCATE_END, .pooling = STRATA_POOLING_LAST, .role = STRATA_ROLE_QUERY};
         (void)strata_embed(c, t, 2, &o, v, width, items, NULL);
         size_t rows, cols;
         int32_t ids[2] = {0, 1};
@@ -64,7 +65,11 @@ static void fuzz_run(const strata_model *m, int precision)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     unsigned sink = 0;
-    strata_model_opts o = {.n_threads = 1, .memory_cap = (uint64_t)64 << 20, .log = fuzz_log, .log_user = &sink, .log_level = STRATA_LOG_DEBUG};
+    strata_model_opts o = {.n_threads = 1,
+                           .memory_cap = (uint64_t)64 << 20,
+                           .log = fuzz_log,
+                           .log_user = &sink,
+                           .log_level = STRATA_LOG_DEBUG};
     for (o.vocab_only = 0; o.vocab_only < 2; o.vocab_only++) {
         strata_model *m = NULL;
         strata_error e = {0};
@@ -79,7 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             const char *name;
             uint32_t n;
             uint64_t bytes;
-            for (uint32_t i = 0; strata_model_get_type(m, i, &name, &n, &bytes); i++) fuzz_write(&sink, name, strlen(name));
+            for (uint32_t i = 0; strata_model_get_type(m, i, &name, &n, &bytes); i++)
+                fuzz_write(&sink, name, strlen(name));
             (void)strata_model_print_plan(m, fuzz_write, &sink, NULL);
             fuzz_run(m, STRATA_PRECISION_I8);
             fuzz_run(m, STRATA_PRECISION_F32);

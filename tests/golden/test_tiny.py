@@ -18,6 +18,10 @@ DECODERS = """llama llama-bias llama-linear llama-rope3 llama-yarn llama-yarn-be
  phi2 phi3 phi3-longrope phi3-swa gpt2 falcon7 falcon40 granite smollm3 stablelm stablelm-par
  llama-f16 llama-bf16 llama-q8_0 llama-q4_0 llama-q4_1 llama-q5_0 llama-q5_1 llama-q2_k llama-q3_k llama-q4_k llama-q5_k llama-q6_k
  llama-iq4_nl llama-iq4_xs llama-mix mixtral-q8_0 mixtral-q4_0""".split()
+# Made by tools/gen_tiny.py: what the shared set lacks. All Q8_0 files, exact with --precision f32; long inputs keep their last rows.
+GENERATED = """gemma2 gemma2-27b gptneox gptneox-seq olmo2 olmo3 qwen3moe qwen2-yarn phi3-edge gemma-odd starcoder2 command-r cohere2
+ olmoe granitemoe bloom mpt starcoder exaone4 glm4 ernie4_5 seed_oss exaone minicpm internlm2 jina-bert-v2 jina-bert-v2-code
+ nomic-bert-moe eurobert""".split()
 
 FLOAT = dict(max_abs=2e-4, min_cos=0.9999999)
 FLOAT_LOUD = dict(max_abs=5e-4, min_cos=0.9999999)  # llama-<type>: logits of rms 5
@@ -25,10 +29,15 @@ INT8_HIDDEN = dict(min_cos=0.999, mean_cos=0.9995)
 INT8_LOGITS = dict(min_cos=0.998, mean_cos=0.9995, rel_rms=0.035)
 # int8 noise flips an expert where the router's margin is small, and then the row is another one: the median row counts.
 INT8_EXPERTS = dict(min_cos=0.9, median_cos=0.9995)
+# Widths of 32 and 64 average less of the noise, and 46 layers gather it.
+INT8_NARROW = dict(min_cos=0.997, mean_cos=0.998)
+INT8_NARROW_EXPERTS = dict(min_cos=0.6, median_cos=0.999)
 
 
 def tolerance(meta, precision):
     quantised = meta.get("quant", "F32") not in ("F32", "F16", "BF16")
+    if quantised and precision == "i8" and meta["name"] in GENERATED:
+        return INT8_NARROW_EXPERTS if meta["hf_config"].get("num_experts_per_tok") else INT8_NARROW
     if quantised and precision == "i8":
         if meta["hf_config"].get("num_local_experts"):
             return INT8_EXPERTS
@@ -74,7 +83,7 @@ class Tiny(Temp):
                 spec = item["logits"]
                 want = f32(folder / spec["file"], spec["shape"][-1])
                 got = self.eval(folder, name, ids, types, "logits", precision)
-                if tol in (INT8_LOGITS, INT8_EXPERTS):  # a mean over the file's rows: a long input has only its last
+                if tol in (INT8_LOGITS, INT8_EXPERTS, INT8_NARROW_EXPERTS):  # a mean over the file's rows: a long input has only its last
                     all_got += got[-len(want):]
                     all_want += want
                 else:
@@ -82,7 +91,8 @@ class Tiny(Temp):
                 continue
             spec = item["hidden"]
             got = self.eval(folder, name, ids, types, "hidden", precision)
-            self.check(label + "/hidden", got, f32(folder / spec["file"], spec["shape"][-1]), tol)
+            want = f32(folder / spec["file"], spec["shape"][-1])
+            self.check(label + "/hidden", got[-len(want):], want, tol)
             if meta["kind"] == "reranker":
                 spec = item["logits"]
                 got = self.eval(folder, name, ids, types, "pooled", precision)
@@ -133,7 +143,7 @@ def add(name, precision):
     setattr(Tiny, f"test_{name.replace('-', '_')}_{precision}", test)
 
 
-for name in ENCODERS + RERANKERS + DECODERS:
+for name in ENCODERS + RERANKERS + DECODERS + GENERATED:
     for precision in ("i8", "f32"):
         add(name, precision)
 

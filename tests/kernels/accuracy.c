@@ -1,4 +1,5 @@
-/* accuracy.c: exp, tanh, erf and what is made of them, in ulp against libm's double. The bounds are what v16_math.h states. */
+/* accuracy.c: exp, tanh, erf and what is made of them, in ulp against libm's double. The bounds are what v16_math.h
+ * states. */
 #include "check.h"
 
 static st_kernels k;
@@ -125,7 +126,8 @@ void test_accuracy(void **state)
         assert_true(act1(a, 3e38f) == 3e38f && act1(a, -3e38f) == 0 && act1(a, 100) == 100);
         assert_true(fabsf(act1(a, -100)) < 1e-35f && act1(a, 0.0f) == 0);
     }
-    assert_true(act1(ST_ACT_TANH, INFINITY) == 1 && act1(ST_ACT_TANH, -INFINITY) == -1 && isnan(act1(ST_ACT_TANH, NAN)));
+    assert_true(act1(ST_ACT_TANH, INFINITY) == 1 && act1(ST_ACT_TANH, -INFINITY) == -1 &&
+                isnan(act1(ST_ACT_TANH, NAN)));
     assert_true(act1(ST_ACT_RELU, -5) == 0 && act1(ST_ACT_RELU, 5) == 5 && isnan(act1(ST_ACT_RELU, NAN)));
     assert_true(act1(ST_ACT_RELU, -INFINITY) == 0 && act1(ST_ACT_RELU, INFINITY) == INFINITY);
 }

@@ -37,12 +37,12 @@ static inline float rng_f32(float lo, float hi)
 
 /* Kinds of floats that a buffer is filled with. */
 enum kind {
-    PLAIN,    /* -4 .. 4 */
-    MIXED,    /* exponents all over, zeros of both signs */
-    TINY,     /* denormals and the smallest normals */
-    HUGE_,    /* near the largest */
-    ZERO,     /* +0 and -0 */
-    SPECIAL,  /* PLAIN with NaN and infinities here and there */
+    PLAIN,   /* -4 .. 4 */
+    MIXED,   /* exponents all over, zeros of both signs */
+    TINY,    /* denormals and the smallest normals */
+    HUGE_,   /* near the largest */
+    ZERO,    /* +0 and -0 */
+    SPECIAL, /* PLAIN with NaN and infinities here and there */
     N_KINDS
 };
 static inline const char *kind_name(int kind)
@@ -74,8 +74,8 @@ static inline float random_float(int kind)
 }
 
 /* ---- buffers ---- *
- * Inputs are malloc'ed to the byte, so that ASan sees a read past them. Outputs come twice, for the two kernels compared,
- * between guard bytes. `skew` floats in front take the alignment away. */
+ * Inputs are malloc'ed to the byte, so that ASan sees a read past them. Outputs come twice, for the two kernels
+ * compared, between guard bytes. `skew` floats in front take the alignment away. */
 
 static inline void *exact(size_t bytes)
 {

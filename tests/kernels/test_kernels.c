@@ -11,15 +11,16 @@ static char label[160];
 #define LABEL(...) (snprintf(label, sizeof label, __VA_ARGS__), label)
 
 /* Runs a test body for each level but generic; at least once, generic against itself, where there is no other. */
-#define EACH_LEVEL                                                                                        \
-    assert_true(st_kernels_init(&ref, "generic"));                                                        \
-    for (const char *const *level = st_kernels_levels() + (st_kernels_levels()[1] != NULL);               \
+#define EACH_LEVEL                                                                          \
+    assert_true(st_kernels_init(&ref, "generic"));                                          \
+    for (const char *const *level = st_kernels_levels() + (st_kernels_levels()[1] != NULL); \
          *level && st_kernels_init(&cur, *level); level++)
 
 /* Sizes: every tail, then some longer ones. */
-static const uint32_t lengths[] = {1,  2,  3,  4,  5,  7,  8,  9,  11, 13, 15,  16,  17,  24,
+static const uint32_t lengths[] = {1,  2,  3,  4,  5,  7,  8,  9,  11, 13,  15,  16,  17,  24,
                                    31, 32, 33, 47, 48, 63, 64, 65, 96, 100, 255, 384, 768, 1025};
-#define EACH_LENGTH(n) for (size_t n##_ = 0, n; n##_ < sizeof lengths / sizeof *lengths && (n = lengths[n##_], 1); n##_++)
+#define EACH_LENGTH(n) \
+    for (size_t n##_ = 0, n; n##_ < sizeof lengths / sizeof *lengths && (n = lengths[n##_], 1); n##_++)
 
 /* ---- the table itself ---- */
 
@@ -67,7 +68,8 @@ static void test_quantize(void **state)
                     twin hi = twin_new(n_rows * ld, 1), lo = twin_new(n_rows * ld, 1), d = twin_new(n_rows * ld / 8, 4),
                          sh = twin_new(n_rows * ld / 4, 4), sl = twin_new(n_rows * ld / 4, 4);
                     for (int i = 0; i < 2; i++) {
-                        st_qact a = {twin_at(&hi, i), twin_at(&lo, i), twin_at(&d, i), twin_at(&sh, i), twin_at(&sl, i), ld};
+                        st_qact a = {twin_at(&hi, i), twin_at(&lo, i), twin_at(&d, i),
+                                     twin_at(&sh, i), twin_at(&sl, i), ld};
                         if (planes == 1) a.lo = NULL, a.sum_lo = NULL;
                         assert_int_equal((i ? cur : ref).quantize(x, ldx, rows, k, planes, &a, row0, k0), 0);
                         /* Against the definition. */
@@ -116,7 +118,8 @@ static void test_quantize(void **state)
 }
 
 /* The definition in kernels.h, written once more, for the reference itself. */
-static float gemm_i8_one(const st_qact *a, size_t row, int shape, int planes, const uint8_t *panel, uint32_t blocks, int col)
+static float gemm_i8_one(const st_qact *a, size_t row, int shape, int planes, const uint8_t *panel, uint32_t blocks,
+                         int col)
 {
     const int group = shape >= ST_SHAPE_16 ? 16 : 32, per = 32 / group;
     float f = 0;
@@ -155,8 +158,8 @@ static void gemm_i8_case(int shape, int planes, uint32_t rows, uint32_t n_panels
     twin c = twin_new((ldc * (rows - 1) + 16 * n_panels) * 4, 4 * rng_below(4));
     ref.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, twin_at(&c, 0), ldc);
     cur.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, twin_at(&c, 1), ldc);
-    LABEL("%s gemm_i8 shape %d planes %d rows %u panels %u blocks %u %s %s", cur.level, shape, planes, rows, n_panels, blocks,
-          worst ? "worst" : "random", kind_name(kind));
+    LABEL("%s gemm_i8 shape %d planes %d rows %u panels %u blocks %u %s %s", cur.level, shape, planes, rows, n_panels,
+          blocks, worst ? "worst" : "random", kind_name(kind));
     twin_equal_f32(&c, label);
     uint32_t row = rng_below(rows), col = rng_below(16), panel = rng_below(n_panels);
     float want = gemm_i8_one(&m.q, row0 + row, shape, planes, w + panel * stride, blocks, (int)col);
@@ -179,8 +182,10 @@ static void test_gemm_i8(void **state)
                     for (uint32_t blocks = 1; blocks <= 4; blocks++)
                         for (int kind = 0; kind < 3; kind++)
                             gemm_i8_case(shape, planes, rows, n_panels, blocks, rng_below(2), kind);
-                for (uint32_t blocks = 15; blocks <= 18; blocks++) gemm_i8_case(shape, planes, 3, n_panels, blocks, false, PLAIN);
-                for (uint32_t blocks = 63; blocks <= 66; blocks++) gemm_i8_case(shape, planes, 7, n_panels, blocks, true, PLAIN);
+                for (uint32_t blocks = 15; blocks <= 18; blocks++)
+                    gemm_i8_case(shape, planes, 3, n_panels, blocks, false, PLAIN);
+                for (uint32_t blocks = 63; blocks <= 66; blocks++)
+                    gemm_i8_case(shape, planes, 7, n_panels, blocks, true, PLAIN);
                 gemm_i8_case(shape, planes, 2, n_panels, 131, true, PLAIN);
                 gemm_i8_case(shape, planes, 1, n_panels, 200, false, MIXED);
                 gemm_i8_case(shape, planes, 3, n_panels, 5, false, HUGE_);
@@ -222,7 +227,8 @@ static void test_gemm_f32(void **state)
     {
         for (uint32_t rows = 1; rows <= 13; rows++)
             for (uint32_t n_panels = 1; n_panels <= 9; n_panels++)
-                for (int v = 0; v < 4; v++) gemm_f32_case(rows, n_panels, 1 + rng_below(20), v & 1, v >> 1, (int)rng_below(2));
+                for (int v = 0; v < 4; v++)
+                    gemm_f32_case(rows, n_panels, 1 + rng_below(20), v & 1, v >> 1, (int)rng_below(2));
         for (int kind = 0; kind < N_KINDS; kind++) gemm_f32_case(9, 5, 33, kind & 1, kind & 2, kind);
         gemm_f32_case(21, 4, 257, false, false, PLAIN);
         gemm_f32_case(34, 16, 64, true, true, PLAIN);
@@ -247,7 +253,8 @@ static void test_halves(void **state)
             (bf ? k->bf16_to_f32 : k->f16_to_f32)(x, twin_at(&y, i), ALL);
         }
         for (uint32_t i = 0; i < ALL; i++) {
-            float want = bf ? st_bf16_to_f32((uint16_t)i) : st_f16_to_f32((uint16_t)i), got = ((float *)twin_at(&y, 1))[i];
+            float want = bf ? st_bf16_to_f32((uint16_t)i) : st_f16_to_f32((uint16_t)i),
+                  got = ((float *)twin_at(&y, 1))[i];
             if (memcmp(&want, &got, 4) != 0 && !(isnan(want) && isnan(got)))
                 fail_msg("%s: half %x is %a, not %a", cur.level, i, (double)got, (double)want);
         }
@@ -354,7 +361,8 @@ static void test_norms(void **state)
         float *x = random_floats(n, kind), *w = random_floats(n, PLAIN), *b = random_floats(n, PLAIN);
         LABEL("%s norms n %zu %s", cur.level, n, kind_name(kind));
         assert_true(same(ref.sum(x, n), tree_sum(x, n, false)) && same(ref.sum_sq(x, n), tree_sum(x, n, true)));
-        if (!same(ref.sum(x, n), cur.sum(x, n)) || !same(ref.sum_sq(x, n), cur.sum_sq(x, n))) fail_msg("%s: sums", label);
+        if (!same(ref.sum(x, n), cur.sum(x, n)) || !same(ref.sum_sq(x, n), cur.sum_sq(x, n)))
+            fail_msg("%s: sums", label);
         for (int variant = 0; variant < 8; variant++) {
             const float *w_ = variant & 1 ? w : NULL, *b_ = variant & 2 ? b : NULL;
             const bool in_place = variant & 4;
@@ -418,7 +426,8 @@ static void test_rope(void **state)
     for (uint32_t half = 1; half <= 70; half++)
         for (int neox = 0; neox < 2; neox++)
             for (int kind = 0; kind < N_KINDS; kind++) {
-                float *x = random_floats(2 * half, kind), *co = random_floats(half, PLAIN), *si = random_floats(half, PLAIN);
+                float *x = random_floats(2 * half, kind), *co = random_floats(half, PLAIN),
+                      *si = random_floats(half, PLAIN);
                 twin y = twin_new(2 * half * 4, 4);
                 twin_set(&y, x);
                 for (int i = 0; i < 2; i++) (i ? cur : ref).rope(twin_at(&y, i), co, si, half, neox);
@@ -462,13 +471,15 @@ static void test_softmax(void **state)
     for (uint32_t n = 16; n <= 96; n += 16)
         for (int variant = 0; variant < 60; variant++) {
             const uint32_t lo = rng_below(n), hi = lo + 1 + rng_below(n - lo);
-            const float cap = variant & 1 ? 30.0f : 0.0f, slope = variant & 2 ? 0.0625f : 0.0f, scale = rng_f32(0.05f, 2);
+            const float cap = variant & 1 ? 30.0f : 0.0f, slope = variant & 2 ? 0.0625f : 0.0f,
+                        scale = rng_f32(0.05f, 2);
             const int64_t pos = (int64_t)rng_below(200) - 50;
             const int kind = variant % 5 == 0 ? (int)rng_below(N_KINDS) : PLAIN;
             float *x = random_floats(n, kind), sums[2];
             twin y = twin_new(n * 4, 4);
             twin_set(&y, x);
-            for (int i = 0; i < 2; i++) sums[i] = (i ? cur : ref).softmax(twin_at(&y, i), n, lo, hi, scale, cap, slope, pos);
+            for (int i = 0; i < 2; i++)
+                sums[i] = (i ? cur : ref).softmax(twin_at(&y, i), n, lo, hi, scale, cap, slope, pos);
             twin_equal_f32(&y, LABEL("%s softmax n %u [%u, %u) variant %d", cur.level, n, lo, hi, variant));
             if (!same(sums[0], sums[1])) fail_msg("%s: the sum is %a, not %a", label, (double)sums[1], (double)sums[0]);
             const float *e = twin_at(&y, 0);
@@ -493,10 +504,10 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argc > 2 ? argv[2] : NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),    cmocka_unit_test(test_quantize),  cmocka_unit_test(test_gemm_i8),
-        cmocka_unit_test(test_gemm_f32), cmocka_unit_test(test_halves),    cmocka_unit_test(test_unpack),
-        cmocka_unit_test(test_pack_q8_0), cmocka_unit_test(test_norms),    cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_rope),     cmocka_unit_test(test_transpose), cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_table),     cmocka_unit_test(test_quantize),  cmocka_unit_test(test_gemm_i8),
+        cmocka_unit_test(test_gemm_f32),  cmocka_unit_test(test_halves),    cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_pack_q8_0), cmocka_unit_test(test_norms),     cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_rope),      cmocka_unit_test(test_transpose), cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_accuracy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,8 @@ static inline rig *rig_new(const char *level, int precision)
     st_mem_init(&r->mem, NULL, 0);
     r->level = level;
     r->precision = precision;
-    r->config = (st_config){.arch = &r->arch, .n_layer = 1, .n_head = 1, .n_head_kv = 1, .d_head_k = 16, .d_head_v = 16};
+    r->config =
+        (st_config){.arch = &r->arch, .n_layer = 1, .n_head = 1, .n_head_kv = 1, .d_head_k = 16, .d_head_v = 16};
     r->weights.layers = &r->layer;
     r->plan = (st_plan){.config = &r->config, .weights = &r->weights, .ops = r->ops, .mem = &r->mem};
     return r;
@@ -110,8 +111,8 @@ static inline st_gguf_tensor rig_matrix(uint32_t type, const void *data, uint64_
 }
 
 /* Runs body once a level. */
-#define EACH_LEVEL(level)                                                                 \
-    for (uint32_t level##_i = 0; st_kernels_levels()[level##_i]; level##_i++)             \
+#define EACH_LEVEL(level)                                                     \
+    for (uint32_t level##_i = 0; st_kernels_levels()[level##_i]; level##_i++) \
         for (const char *level = st_kernels_levels()[level##_i]; level; level = NULL)
 
 #endif

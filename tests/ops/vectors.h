@@ -102,8 +102,8 @@ static inline const array *vectors_need(const array *a, const char *file, const 
 }
 
 /* Every value within `rel` of the largest magnitude of its row (rows of `cols`) or within `rel` of itself. */
-static inline void close_rows(const char *what, const float *got, size_t ld, const float *want, uint32_t rows, uint32_t cols,
-                              double rel)
+static inline void close_rows(const char *what, const float *got, size_t ld, const float *want, uint32_t rows,
+                              uint32_t cols, double rel)
 {
     for (uint32_t r = 0; r < rows; r++) {
         double top = 0;
@@ -111,14 +111,15 @@ static inline void close_rows(const char *what, const float *got, size_t ld, con
         for (uint32_t c = 0; c < cols; c++) {
             double g = (double)got[r * ld + c], w = (double)want[(size_t)r * cols + c];
             if (!(fabs(g - w) <= rel * top))
-                fail_msg("%s: row %u column %u is %.9g, torch has %.9g: off by %.2g of the row's %.3g", what, r, c, g, w,
-                         fabs(g - w) / top, top);
+                fail_msg("%s: row %u column %u is %.9g, torch has %.9g: off by %.2g of the row's %.3g", what, r, c, g,
+                         w, fabs(g - w) / top, top);
         }
     }
 }
 
 /* Every value within rel of itself or abs. */
-static inline void close_values(const char *what, const float *got, const float *want, uint32_t n, double rel, double abs_)
+static inline void close_values(const char *what, const float *got, const float *want, uint32_t n, double rel,
+                                double abs_)
 {
     for (uint32_t i = 0; i < n; i++) {
         double g = (double)got[i], w = (double)want[i];

@@ -4,22 +4,22 @@
 
 #include "unit/test_model.h"
 
-#define OK(call)                                                                                     \
-    do {                                                                                             \
-        strata_error err_ = {0}, *err = &err_;                                                       \
-        (void)err;                                                                                   \
-        int rc_ = (call);                                                                            \
-        if (rc_) fail_msg("%s: %s: %s", #call, strata_status_name(rc_), err_.msg);                   \
+#define OK(call)                                                                   \
+    do {                                                                           \
+        strata_error err_ = {0}, *err = &err_;                                     \
+        (void)err;                                                                 \
+        int rc_ = (call);                                                          \
+        if (rc_) fail_msg("%s: %s: %s", #call, strata_status_name(rc_), err_.msg); \
     } while (0)
 
 /* The call fails with this status and a message that holds `needle`. */
-#define FAILS(call, status, needle)                                                                  \
-    do {                                                                                             \
-        strata_error err_ = {0}, *err = &err_;                                                       \
-        int rc_ = (call);                                                                            \
-        if (rc_ != (status) || err_.code != (status) || !strstr(err_.msg, (needle)))                 \
-            fail_msg("%s: %s: '%s', want %s: '%s'", #call, strata_status_name(rc_), err_.msg,        \
-                     strata_status_name(status), needle);                                            \
+#define FAILS(call, status, needle)                                                           \
+    do {                                                                                      \
+        strata_error err_ = {0}, *err = &err_;                                                \
+        int rc_ = (call);                                                                     \
+        if (rc_ != (status) || err_.code != (status) || !strstr(err_.msg, (needle)))          \
+            fail_msg("%s: %s: '%s', want %s: '%s'", #call, strata_status_name(rc_), err_.msg, \
+                     strata_status_name(status), needle);                                     \
     } while (0)
 
 static inline strata_model *open_model(const char *name, const strata_model_opts *opts)
@@ -107,7 +107,7 @@ static inline texts make_texts(size_t n, uint64_t seed)
     texts x = {calloc(n, sizeof *x.t), n};
     assert_non_null(x.t);
     for (size_t i = 0; i < n; i++) {
-        size_t len = i % 16 == 3 ? 40 + rng_next(&seed) % 213 : 4 + rng_next(&seed) % 30;
+        size_t len = i % 16 == 3 ? 40 + rng_next(&seed) % 150 : 4 + rng_next(&seed) % 20;
         if (i == 5) len = 256;
         x.t[i].ptr = make_text(&seed, len, &x.t[i].len);
     }

@@ -1,5 +1,5 @@
-/* test_api_alloc.c: every Nth allocation fails, over a whole session: NO_MEMORY, nothing leaks, nothing crashes, and the same
- * call succeeds afterwards with the same bits. */
+/* test_api_alloc.c: every Nth allocation fails, over a whole session: NO_MEMORY, nothing leaks, nothing crashes, and
+ * the same call succeeds afterwards with the same bits. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* mkstemp */
 #endif
@@ -10,8 +10,8 @@
 
 enum { DIMS = 64 };
 
-/* Counts, and fails the allocation number fail_at (from 1; 0: none). Every block is remembered by its size, so that bytes
- * balance too. */
+/* Counts, and fails the allocation number fail_at (from 1; 0: none). Every block is remembered by its size, so that
+ * bytes balance too. */
 typedef struct heap {
     _Atomic size_t n, live, bytes;
     size_t fail_at;
@@ -72,18 +72,18 @@ typedef struct results {
 enum { RETRIES = 2 };
 
 /* A call that may fail once, for want of memory; the second try must succeed. */
-#define TRY(call)                                                                                       \
-    do {                                                                                                \
-        strata_error err_ = {0}, *err = &err_;                                                          \
-        int rc_ = 0, failed_ = atomic_load(&h->failed);                                                 \
-        for (int try_ = 0; try_ < RETRIES; try_++) {                                                    \
-            rc_ = (call);                                                                               \
-            if (!rc_) break;                                                                            \
-            if (rc_ != STRATA_NO_MEMORY || failed_ || !atomic_load(&h->failed) || !err_.msg[0])         \
+#define TRY(call)                                                                                              \
+    do {                                                                                                       \
+        strata_error err_ = {0}, *err = &err_;                                                                 \
+        int rc_ = 0, failed_ = atomic_load(&h->failed);                                                        \
+        for (int try_ = 0; try_ < RETRIES; try_++) {                                                           \
+            rc_ = (call);                                                                                      \
+            if (!rc_) break;                                                                                   \
+            if (rc_ != STRATA_NO_MEMORY || failed_ || !atomic_load(&h->failed) || !err_.msg[0])                \
                 fail_msg("allocation %zu: %s: %s '%s'", h->fail_at, #call, strata_status_name(rc_), err_.msg); \
-            failed_ = 1;                                                                                \
-        }                                                                                               \
-        assert_int_equal(rc_, 0);                                                                       \
+            failed_ = 1;                                                                                       \
+        }                                                                                                      \
+        assert_int_equal(rc_, 0);                                                                              \
     } while (0)
 
 static void session(heap *h, const char *path, const strata_model_opts *base, results *r)
@@ -100,14 +100,17 @@ static void session(heap *h, const char *path, const strata_model_opts *base, re
     TRY(strata_tokenize(m, "some text </s> a", 16, STRATA_TOKENIZE_PARSE_SPECIAL, r->ids, NULL, 64, &r->n_ids, err));
     TRY(strata_detokenize(m, r->ids, r->n_ids, r->text, sizeof r->text, &r->len, err));
     if (!o.vocab_only) {
-        strata_text t[4] = {text_of("a first text"), text_of(""), text_of("b"), text_of("the fourth one is longer than the others")};
+        strata_text t[4] = {text_of("a first text"), text_of(""), text_of("b"),
+                            text_of("the fourth one is longer than the others")};
         strata_embed_item items[4];
         int32_t ids[20];
         for (int i = 0; i < 20; i++) ids[i] = i * 13;
         TRY(strata_ctx_open(m, &(strata_ctx_opts){.n_threads = 2}, &c, err));
         TRY(strata_embed(c, t, 4, &(strata_embed_opts){.role = STRATA_ROLE_QUERY}, r->embed, DIMS, items, err));
-        for (int i = 0; i < 4; i++) assert_true(items[i].status == STRATA_OK || (i == 1 && items[i].status == STRATA_EMPTY_PROMPT));
-        TRY(strata_embed(c, t, 4, &(strata_embed_opts){.dims = 20, .force_dims = 1, .prompt = "x"}, r->embed, DIMS, items, err));
+        for (int i = 0; i < 4; i++)
+            assert_true(items[i].status == STRATA_OK || (i == 1 && items[i].status == STRATA_EMPTY_PROMPT));
+        TRY(strata_embed(c, t, 4, &(strata_embed_opts){.dims = 20, .force_dims = 1, .prompt = "x"}, r->embed, DIMS,
+                         items, err));
         TRY(strata_embed(c, t + 2, 2, NULL, r->embed, DIMS, NULL, err));
         TRY(strata_embed_tokens(c, "a text", 6, NULL, r->tokens, 32, &r->rows, NULL, err));
         TRY(strata_eval(c, ids, NULL, 20, STRATA_EVAL_HIDDEN, 0, r->eval, 20 * DIMS, &r->rows, &cols, err));
@@ -152,7 +155,8 @@ static void shallow(const char *name, const edit *edits, int no_mmap)
 static void test_bert(void **state)
 {
     (void)state;
-    const edit edits[] = {{SET_U32, "bert.block_count", .u = 1}, {DROP_PREFIX, .name = "blk.1."}, {DROP_PREFIX, .name = "blk.2."}, {0}};
+    const edit edits[] = {
+        {SET_U32, "bert.block_count", .u = 1}, {DROP_PREFIX, .name = "blk.1."}, {DROP_PREFIX, .name = "blk.2."}, {0}};
     shallow("bert-q8_0", edits, 0);
     shallow("bert-q8_0", edits, 1);
 }

@@ -1,5 +1,5 @@
-/* test_api_bits.c: the same text gives the same bits: whatever the batch, its order, the threads, the kernel level, the way
- * the file was opened, and the floating-point state of the caller. */
+/* test_api_bits.c: the same text gives the same bits: whatever the batch, its order, the threads, the kernel level, the
+ * way the file was opened, and the floating-point state of the caller. */
 #include <fenv.h>
 #include <pthread.h>
 #if defined(__x86_64__)
@@ -17,7 +17,8 @@ enum { N_MODELS = sizeof models / sizeof *models };
 static strata_embed_opts opts_of(const char *name)
 {
     bool llama = strncmp(name, "llama", 5) == 0;
-    return (strata_embed_opts){.pooling = llama ? STRATA_POOLING_LAST : 0, .dims = llama ? MAX_DIMS : 0, .force_dims = llama};
+    return (strata_embed_opts){
+        .pooling = llama ? STRATA_POOLING_LAST : 0, .dims = llama ? MAX_DIMS : 0, .force_dims = llama};
 }
 
 /* Each text on its own, one thread. */
@@ -42,7 +43,8 @@ static void in_batches(strata_ctx *c, const char *name, const texts *x, size_t b
         OK(strata_embed(c, x->t + i, n, &o, v + i * MAX_DIMS, MAX_DIMS, NULL, err));
     }
     if (memcmp(v, want, x->n * MAX_DIMS * sizeof *v) != 0)
-        fail_msg("%s: batches of %zu on %u threads give other bits than each text alone", name, batch, strata_ctx_threads(c));
+        fail_msg("%s: batches of %zu on %u threads give other bits than each text alone", name, batch,
+                 strata_ctx_threads(c));
     free(v);
 }
 
@@ -58,20 +60,24 @@ static void reversed(strata_ctx *c, const char *name, const texts *x, const floa
     free(v);
 }
 
+/* Everything in int8; the reference mode, which is slow, in fewer ways. */
 static void test_batches_and_threads(void **state)
 {
     (void)state;
-    static const size_t batches[] = {2, 7, 64};
+    static const size_t batches[] = {64, 7, 2};
     texts x = make_texts(N_TEXTS, 1);
     for (int i = 0; i < N_MODELS; i++) {
+        bool llama = strncmp(models[i], "llama", 5) == 0;
         for (int precision = 0; precision < 2; precision++) {
+            if (precision == STRATA_PRECISION_F32 && (i == 0 || i == 2)) continue; /* float weights: as in i8 */
             float *want = alone(models[i], NULL, precision, &x);
             strata_model *m = open_level(models[i], NULL);
             for (uint32_t t = 1; t <= 4; t++) {
-                if (precision == STRATA_PRECISION_F32 && t == 3) continue; /* slow, and scheduled just the same */
+                bool few = precision == STRATA_PRECISION_F32 || llama;
+                if (few && t % 2) continue;
                 strata_ctx *c = open_ctx(m, t, precision);
                 assert_int_equal(strata_ctx_threads(c), t);
-                for (int b = precision == STRATA_PRECISION_F32; b < 3; b++) in_batches(c, models[i], &x, batches[b], want);
+                for (int b = 0; b < (few ? 1 : 3); b++) in_batches(c, models[i], &x, batches[b], want);
                 reversed(c, models[i], &x, want);
                 strata_ctx_close(c);
             }
@@ -85,11 +91,11 @@ static void test_batches_and_threads(void **state)
 static void test_levels(void **state)
 {
     (void)state;
-    texts x = make_texts(24, 2);
+    texts x = make_texts(5, 2);
     for (int i = 0; i < N_MODELS; i++) {
         for (int precision = 0; precision < 2; precision++) {
             float *want = alone(models[i], "generic", precision, &x);
-            for (uint32_t j = 0; strata_cpu_level(j); j++) {
+            for (uint32_t j = 1; strata_cpu_level(j); j++) {
                 float *got = alone(models[i], strata_cpu_level(j), precision, &x);
                 if (memcmp(got, want, x.n * MAX_DIMS * sizeof *got) != 0)
                     fail_msg("%s: %s and generic differ", models[i], strata_cpu_level(j));
@@ -107,14 +113,17 @@ static const struct {
     const char *model;
     int what, pooling;
 } evals[] = {
-    {"llama-q8_0", STRATA_EVAL_LOGITS, 0},         {"llama-q4_0", STRATA_EVAL_LOGITS, 0},
-    {"gemma3", STRATA_EVAL_LOGITS, 0},             {"gemma3", STRATA_EVAL_HIDDEN, 0},
-    {"bert-q8_0", STRATA_EVAL_HIDDEN, 0},          {"bert-cls", STRATA_EVAL_POOLED, STRATA_POOLING_DEFAULT},
+    {"llama-q8_0", STRATA_EVAL_LOGITS, 0},
+    {"llama-q4_0", STRATA_EVAL_LOGITS, 0},
+    {"gemma3", STRATA_EVAL_LOGITS, 0},
+    {"gemma3", STRATA_EVAL_HIDDEN, 0},
+    {"bert-q8_0", STRATA_EVAL_HIDDEN, 0},
+    {"bert-cls", STRATA_EVAL_POOLED, STRATA_POOLING_DEFAULT},
     {"gemma-embedding-q8_0", STRATA_EVAL_POOLED, STRATA_POOLING_MEAN},
 };
 
-static float *eval_all(const strata_model *m, int what, int pooling, uint32_t threads, int precision, const uint32_t *lens,
-                       size_t n_lens, size_t *total)
+static float *eval_all(const strata_model *m, int what, int pooling, uint32_t threads, int precision,
+                       const uint32_t *lens, size_t n_lens, size_t *total)
 {
     strata_ctx *c = open_ctx(m, threads, precision);
     size_t cap = 256 * 320, rows, cols;
@@ -171,8 +180,8 @@ static void test_ways_to_open(void **state)
     for (int i = 0; i < N_MODELS; i++) {
         float *want = alone(models[i], NULL, 0, &x);
         blob file = blob_read(tiny(models[i]));
-        strata_model *opened[4] = {open_model(models[i], &(strata_model_opts){.no_mmap = 1}),
-                                   open_blob(file, NULL), open_model(models[i], &(strata_model_opts){.n_threads = 3}), NULL};
+        strata_model *opened[4] = {open_model(models[i], &(strata_model_opts){.no_mmap = 1}), open_blob(file, NULL),
+                                   open_model(models[i], &(strata_model_opts){.n_threads = 3}), NULL};
         /* Bytes at an odd address: no view of floats can be taken. */
         uint8_t *odd = malloc(file.size + 1);
         memcpy(odd + 1, file.data, file.size);
@@ -239,7 +248,8 @@ static void with_state(const texts *x, const float *want, const char *name)
     size_t rows, cols;
     int32_t ids[5] = {1, 2, 3, 4, 5};
     strata_embed_opts o = opts_of(name);
-    int rc = strata_model_open(tiny(name), NULL, &m, NULL) || strata_ctx_open(m, &(strata_ctx_opts){.n_threads = 2}, &c, NULL) ||
+    int rc = strata_model_open(tiny(name), NULL, &m, NULL) ||
+             strata_ctx_open(m, &(strata_ctx_opts){.n_threads = 2}, &c, NULL) ||
              strata_embed(c, x->t, x->n, &o, v, MAX_DIMS, NULL, NULL) ||
              strata_eval(c, ids, NULL, 5, STRATA_EVAL_HIDDEN, 0, hidden, 5 * 64, &rows, &cols, NULL);
     strata_ctx_close(c);
@@ -251,7 +261,8 @@ static void with_state(const texts *x, const float *want, const char *name)
     assert_int_equal(fegetround(), rounding);
     fesetround(FE_TONEAREST);
     assert_int_equal(rc, 0);
-    if (memcmp(v, want, x->n * MAX_DIMS * sizeof *v) != 0) fail_msg("%s: the caller's floating-point state shows", name);
+    if (memcmp(v, want, x->n * MAX_DIMS * sizeof *v) != 0)
+        fail_msg("%s: the caller's floating-point state shows", name);
     free(v);
 }
 
@@ -323,12 +334,8 @@ static void test_two_contexts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batches_and_threads),
-        cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_eval),
-        cmocka_unit_test(test_ways_to_open),
-        cmocka_unit_test(test_traced),
-        cmocka_unit_test(test_host_state),
+        cmocka_unit_test(test_batches_and_threads), cmocka_unit_test(test_levels), cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_ways_to_open),        cmocka_unit_test(test_traced), cmocka_unit_test(test_host_state),
         cmocka_unit_test(test_two_contexts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_api_info.c: what a model tells about itself: information, log lines, the plan, and the comparison of kernel levels. */
+/* test_api_info.c: what a model tells about itself: information, log lines, the plan, and the comparison of kernel
+ * levels. */
 #include <math.h>
 #include <pthread.h>
 
@@ -101,7 +102,8 @@ static void test_log_debug(void **state)
                              st_quant_get(g.tensors[t].type)->name);
             const uint64_t *d = g.tensors[t].dims;
             if (g.tensors[t].n_dims == 2)
-                snprintf(line + n, sizeof line - (size_t)n, "%llu, %llu]\n", (unsigned long long)d[1], (unsigned long long)d[0]);
+                snprintf(line + n, sizeof line - (size_t)n, "%llu, %llu]\n", (unsigned long long)d[1],
+                         (unsigned long long)d[0]);
             else
                 snprintf(line + n, sizeof line - (size_t)n, "%llu]\n", (unsigned long long)d[0]);
             has(&c, line);
@@ -226,10 +228,12 @@ static void test_types(void **state)
 static void test_names(void **state)
 {
     (void)state;
-    static const int codes[] = {0, -10, -20, -21, -22, -30, -31, -32, -33, -40, -41, -42, -43, -50, -60, -61, -70, -80, -81, -82, -90};
+    static const int codes[] = {0,   -10, -20, -21, -22, -30, -31, -32, -33, -40, -41,
+                                -42, -43, -50, -60, -61, -70, -80, -81, -82, -90};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
         assert_string_not_equal(strata_status_name(codes[i]), "UNKNOWN");
-        for (size_t j = 0; j < i; j++) assert_string_not_equal(strata_status_name(codes[i]), strata_status_name(codes[j]));
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(strata_status_name(codes[i]), strata_status_name(codes[j]));
     }
     assert_string_equal(strata_status_name(-1), "UNKNOWN");
     assert_string_equal(strata_status_name(1), "UNKNOWN");
@@ -297,9 +301,11 @@ static void test_diff(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_log_info), cmocka_unit_test(test_log_debug), cmocka_unit_test(test_log_trace),
-        cmocka_unit_test(test_log_missing_heads), cmocka_unit_test(test_info), cmocka_unit_test(test_types),
-        cmocka_unit_test(test_names), cmocka_unit_test(test_plan), cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_log_info),  cmocka_unit_test(test_log_debug),
+        cmocka_unit_test(test_log_trace), cmocka_unit_test(test_log_missing_heads),
+        cmocka_unit_test(test_info),      cmocka_unit_test(test_types),
+        cmocka_unit_test(test_names),     cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_diff),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

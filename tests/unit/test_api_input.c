@@ -86,7 +86,8 @@ static void test_null(void **state)
     FAILS(strata_model_diff(f->m, NULL, &id, 1, 0, NULL, NULL, &first, err), STRATA_INVALID_ARG, "write is NULL");
     FAILS(strata_model_diff(f->m, NULL, &id, 1, 0, ignore, NULL, NULL, err), STRATA_INVALID_ARG, "first is NULL");
     strata_allocator none = {0};
-    FAILS(strata_model_open(tiny("bert"), &(strata_model_opts){.allocator = &none}, &m, err), STRATA_INVALID_ARG, "allocator");
+    FAILS(strata_model_open(tiny("bert"), &(strata_model_opts){.allocator = &none}, &m, err), STRATA_INVALID_ARG,
+          "allocator");
     assert_int_equal(strata_embed_dims(NULL, NULL, NULL), 0);
     assert_null(m);
     assert_null(c);
@@ -121,14 +122,18 @@ static void test_options(void **state)
     REFUSED(STRATA_INVALID_ARG, "dims: 65, but the model has 64", .dims = 65);
     REFUSED(STRATA_UNSUPPORTED_OP, "Matryoshka", .dims = 32);
 #undef REFUSED
-    FAILS(strata_embed(f->c, &t, 1, NULL, f->v, DIMS - 1, NULL, err), STRATA_INVALID_ARG, "stride: 63, want at least the 64");
+    FAILS(strata_embed(f->c, &t, 1, NULL, f->v, DIMS - 1, NULL, err), STRATA_INVALID_ARG,
+          "stride: 63, want at least the 64");
     strata_ctx *c = NULL;
-    FAILS(strata_ctx_open(f->m, &(strata_ctx_opts){.precision = 7}, &c, err), STRATA_INVALID_ARG, "precision: no such value as 7");
+    FAILS(strata_ctx_open(f->m, &(strata_ctx_opts){.precision = 7}, &c, err), STRATA_INVALID_ARG,
+          "precision: no such value as 7");
     FAILS(strata_ctx_open(f->m, &(strata_ctx_opts){.precision = -1}, &c, err), STRATA_INVALID_ARG, "precision");
-    FAILS(strata_ctx_open(f->m, &(strata_ctx_opts){.n_threads = 100000}, &c, err), STRATA_INVALID_ARG, "threads: 100000");
+    FAILS(strata_ctx_open(f->m, &(strata_ctx_opts){.n_threads = 100000}, &c, err), STRATA_INVALID_ARG,
+          "threads: 100000");
     assert_null(c);
     strata_model *m = NULL;
-    FAILS(strata_model_open(tiny("bert"), &(strata_model_opts){.cpu = "pentium"}, &m, err), STRATA_INVALID_ARG, "pentium");
+    FAILS(strata_model_open(tiny("bert"), &(strata_model_opts){.cpu = "pentium"}, &m, err), STRATA_INVALID_ARG,
+          "pentium");
     assert_null(m);
     /* A decoder has no pooling of its own. */
     m = open_model("llama-q8_0", NULL);
@@ -146,17 +151,20 @@ static void test_eval_input(void **state)
     int32_t ids[CTX + 1] = {1, 2, 3};
     int32_t types[3] = {0, 1, 1};
     size_t rows = 0, cols = 0, cap = sizeof f->v / sizeof *f->v;
-#define EVAL(ids, types, n, what, pooling, cap) strata_eval(f->c, ids, types, n, what, pooling, f->v, cap, &rows, &cols, err)
+#define EVAL(ids, types, n, what, pooling, cap) \
+    strata_eval(f->c, ids, types, n, what, pooling, f->v, cap, &rows, &cols, err)
     OK(EVAL(ids, types, 3, STRATA_EVAL_HIDDEN, 0, cap));
     assert_int_equal(rows, 3);
     assert_int_equal(cols, DIMS);
     FAILS(EVAL(ids, NULL, 0, STRATA_EVAL_HIDDEN, 0, cap), STRATA_EMPTY_PROMPT, "no ids");
-    FAILS(EVAL(ids, NULL, CTX + 1, STRATA_EVAL_HIDDEN, 0, cap), STRATA_TOO_LONG, "257 ids, the model's context has 256");
+    FAILS(EVAL(ids, NULL, CTX + 1, STRATA_EVAL_HIDDEN, 0, cap), STRATA_TOO_LONG,
+          "257 ids, the model's context has 256");
     FAILS(EVAL(ids, NULL, 3, STRATA_EVAL_LOGITS, 0, cap), STRATA_UNSUPPORTED_OP, "no output head");
     FAILS(EVAL(ids, NULL, 3, 3, 0, cap), STRATA_INVALID_ARG, "what: no such value as 3");
     FAILS(EVAL(ids, NULL, 3, -1, 0, cap), STRATA_INVALID_ARG, "what");
     FAILS(EVAL(ids, NULL, 3, STRATA_EVAL_POOLED, 9, cap), STRATA_INVALID_ARG, "pooling: no such value as 9");
-    FAILS(EVAL(ids, NULL, 3, STRATA_EVAL_POOLED, STRATA_POOLING_RANK, cap), STRATA_UNSUPPORTED_OP, "no classification head");
+    FAILS(EVAL(ids, NULL, 3, STRATA_EVAL_POOLED, STRATA_POOLING_RANK, cap), STRATA_UNSUPPORTED_OP,
+          "no classification head");
     FAILS(EVAL(ids, NULL, 3, STRATA_EVAL_HIDDEN, 0, 3 * DIMS - 1), STRATA_TOO_LONG, "want 3 x 64");
     assert_int_equal(rows, 3);
     assert_int_equal(cols, DIMS);
@@ -195,7 +203,8 @@ static void test_vocabulary_input(void **state)
     OK(strata_token_piece(f->m, 2, &piece, &n, err));
     assert_memory_equal(piece, "</s>", n);
     FAILS(strata_detokenize(f->m, ids, 2, text, 16, &n, err), STRATA_INVALID_ARG, "400");
-    FAILS(strata_tokenize(f->m, "hello", 5, 0, ids, NULL, 4, &n, err), STRATA_TOO_LONG, "room for 4 ids, the text has 8");
+    FAILS(strata_tokenize(f->m, "hello", 5, 0, ids, NULL, 4, &n, err), STRATA_TOO_LONG,
+          "room for 4 ids, the text has 8");
     assert_int_equal(n, 8);
     OK(strata_tokenize(f->m, "hello", 5, 0, NULL, NULL, 0, &n, err));
     assert_int_equal(n, 8);
@@ -285,8 +294,9 @@ static void test_vocab_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_null),       cmocka_unit_test(test_options), cmocka_unit_test(test_eval_input),
-        cmocka_unit_test(test_vocabulary_input), cmocka_unit_test(test_files), cmocka_unit_test(test_vocab_only),
+        cmocka_unit_test(test_null),       cmocka_unit_test(test_options),
+        cmocka_unit_test(test_eval_input), cmocka_unit_test(test_vocabulary_input),
+        cmocka_unit_test(test_files),      cmocka_unit_test(test_vocab_only),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,4 +1,5 @@
-/* test_api_run.c: calls that end early or meet each other: cancelling, deadlines, busy contexts, budgets, bad numbers. */
+/* test_api_run.c: calls that end early or meet each other: cancelling, deadlines, busy contexts, budgets, bad numbers.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* nanosleep */
 #endif
@@ -99,7 +100,8 @@ static void test_progress(void **state)
         float *v = malloc((n + 1) * DIMS * sizeof *v);
         strata_embed_item *items = malloc((n + 1) * sizeof *items);
         for (size_t k = 0; k < n; k++) t[k] = k % 7 == 6 ? text_of("") : text_of("short one"); /* failures count too */
-        OK(strata_embed(j->c, t, n, &(strata_embed_opts){.progress = on_progress, .progress_user = &p}, v, DIMS, items, err));
+        OK(strata_embed(j->c, t, n, &(strata_embed_opts){.progress = on_progress, .progress_user = &p}, v, DIMS, items,
+                        err));
         assert_false(p.fell);
         assert_int_equal(p.last, n);
         assert_int_equal(p.n, n);
@@ -129,7 +131,8 @@ static void test_cancel(void **state)
     float *v = malloc(256 * DIMS * sizeof *v);
     size_t rows;
     flag = 1;
-    FAILS(strata_embed_tokens(j->c, j->one.ptr, j->one.len, &(strata_embed_opts){.cancel = &flag}, v, 256, &rows, NULL, err),
+    FAILS(strata_embed_tokens(j->c, j->one.ptr, j->one.len, &(strata_embed_opts){.cancel = &flag}, v, 256, &rows, NULL,
+                              err),
           STRATA_CANCELLED, "cancelled");
     free(v);
     still_works(j);
@@ -203,7 +206,8 @@ static void test_busy(void **state)
     int32_t id = 1;
     FAILS(strata_embed(j->c, &j->one, 1, NULL, v, DIMS, NULL, err), STRATA_BUSY, "another thread");
     FAILS(strata_embed_tokens(j->c, "x", 1, NULL, v, 1, &rows, NULL, err), STRATA_BUSY, "another thread");
-    FAILS(strata_eval(j->c, &id, NULL, 1, STRATA_EVAL_HIDDEN, 0, v, DIMS, &rows, &cols, err), STRATA_BUSY, "another thread");
+    FAILS(strata_eval(j->c, &id, NULL, 1, STRATA_EVAL_HIDDEN, 0, v, DIMS, &rows, &cols, err), STRATA_BUSY,
+          "another thread");
     atomic_store(&m.go_on, 1);
     pthread_join(thread, NULL);
     assert_int_equal(m.rc, STRATA_OK);
@@ -219,8 +223,8 @@ static void test_memory_cap(void **state)
     FAILS(strata_model_open(tiny("bert"), &(strata_model_opts){.memory_cap = 100}, &m, err), STRATA_NO_MEMORY, "model");
     FAILS(strata_model_open(tiny("bert"), &(strata_model_opts){.memory_cap = 300000}, &m, err), STRATA_NO_MEMORY,
           "packed weights");
-    FAILS(strata_model_open(tiny("bert"), &(strata_model_opts){.memory_cap = 300000, .no_mmap = 1}, &m, err), STRATA_NO_MEMORY,
-          "bert.gguf: no memory for its 561216 bytes");
+    FAILS(strata_model_open(tiny("bert"), &(strata_model_opts){.memory_cap = 300000, .no_mmap = 1}, &m, err),
+          STRATA_NO_MEMORY, "bert.gguf: no memory for its 561216 bytes");
     assert_null(m);
     /* Room to open, and then for less and less. */
     bool refused = false, ran = false;
@@ -286,9 +290,10 @@ static void test_nonfinite(void **state)
                     FAILS(strata_embed(c, t, N, NULL, v, DIMS, NULL, err), STRATA_NONFINITE, "text 1: ");
                     int32_t id = 3 + 'Z';
                     size_t rows, cols;
-                    FAILS(strata_eval(c, &id, NULL, 1, STRATA_EVAL_HIDDEN, 0, v, DIMS, &rows, &cols, err), STRATA_NONFINITE,
+                    FAILS(strata_eval(c, &id, NULL, 1, STRATA_EVAL_HIDDEN, 0, v, DIMS, &rows, &cols, err),
+                          STRATA_NONFINITE, "NaN or infinity");
+                    FAILS(strata_embed_tokens(c, "Z", 1, NULL, v, 4, &rows, NULL, err), STRATA_NONFINITE,
                           "NaN or infinity");
-                    FAILS(strata_embed_tokens(c, "Z", 1, NULL, v, 4, &rows, NULL, err), STRATA_NONFINITE, "NaN or infinity");
                     strata_ctx_close(c);
                 }
             }
@@ -301,8 +306,8 @@ static void test_nonfinite(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_progress), cmocka_unit_test(test_cancel),     cmocka_unit_test(test_cancel_from_a_thread),
-        cmocka_unit_test(test_deadline), cmocka_unit_test(test_busy),       cmocka_unit_test(test_memory_cap),
+        cmocka_unit_test(test_progress),  cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_from_a_thread),
+        cmocka_unit_test(test_deadline),  cmocka_unit_test(test_busy),   cmocka_unit_test(test_memory_cap),
         cmocka_unit_test(test_nonfinite),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,4 +1,5 @@
-/* test_api_texts.c: what strata_embed does with each text: truncation, bad text, dims, prompts, rows of failed texts. */
+/* test_api_texts.c: what strata_embed does with each text: truncation, bad text, dims, prompts, rows of failed texts.
+ */
 #include <math.h>
 
 #include "unit/test_api.h"
@@ -6,9 +7,8 @@
 enum { DIMS = 64, CTX = 256 };
 
 /* bert-q8_0 and gemma-embedding with BOS and EOS around every text. */
-static const edit specials[] = {{SET_BOOL, "tokenizer.ggml.add_bos_token", .u = 1},
-                                {SET_BOOL, "tokenizer.ggml.add_eos_token", .u = 1},
-                                {0}};
+static const edit specials[] = {
+    {SET_BOOL, "tokenizer.ggml.add_bos_token", .u = 1}, {SET_BOOL, "tokenizer.ggml.add_eos_token", .u = 1}, {0}};
 
 typedef struct fixture {
     blob file;
@@ -77,7 +77,8 @@ static void test_context(void **state)
 
         for (size_t over = 1; over < 200; over += 66) {
             t.len = full + over;
-            OK(strata_tokenize(f.m, text, t.len, STRATA_TOKENIZE_ADD_SPECIAL, ids, NULL, sizeof ids / sizeof *ids, &n, err));
+            OK(strata_tokenize(f.m, text, t.len, STRATA_TOKENIZE_ADD_SPECIAL, ids, NULL, sizeof ids / sizeof *ids, &n,
+                               err));
             assert_int_equal(n, CTX + over);
             raw.truncate = STRATA_TRUNCATE_ERROR;
             OK(strata_embed(f.c, &t, 1, &raw, v, DIMS, &item, err));
@@ -190,7 +191,13 @@ static void test_utf8(void **state)
     (void)state;
     strata_model *m = open_model("gemma-embedding", NULL);
     strata_ctx *c = open_ctx(m, 1, 0);
-    strata_text t[4] = {text_of("fine"), {"ab\xff" "cd", 5}, {"a\0b", 3}, text_of("ab\xef\xbf\xbd" "cd")};
+    strata_text t[4] = {text_of("fine"),
+                        {"ab\xff"
+                         "cd",
+                         5},
+                        {"a\0b", 3},
+                        text_of("ab\xef\xbf\xbd"
+                                "cd")};
     float v[4 * DIMS], lossy[DIMS];
     strata_embed_item items[4];
     OK(strata_embed(c, t, 4, NULL, v, DIMS, items, err));
@@ -390,7 +397,8 @@ static void test_tokens(void **state)
     OK(strata_embed_tokens(c, "some text", 9, NULL, v, n, &rows, NULL, err));
     for (size_t i = 0; i < n; i++) {
         double norm = length(hidden + i * DIMS, DIMS);
-        for (int j = 0; j < DIMS; j++) assert_true(fabs((double)v[i * DIMS + (size_t)j] - (double)hidden[i * DIMS + (size_t)j] / norm) < 1e-7);
+        for (int j = 0; j < DIMS; j++)
+            assert_true(fabs((double)v[i * DIMS + (size_t)j] - (double)hidden[i * DIMS + (size_t)j] / norm) < 1e-7);
     }
     /* Cut rows stand without gaps. */
     strata_embed_opts cut = {.normalize = STRATA_NORMALIZE_NONE, .dims = 10, .force_dims = 1};
@@ -410,9 +418,10 @@ static void test_tokens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_context), cmocka_unit_test(test_truncate_keeps_prompt), cmocka_unit_test(test_short_and_huge),
-        cmocka_unit_test(test_utf8),    cmocka_unit_test(test_rows_of_failures),      cmocka_unit_test(test_dims),
-        cmocka_unit_test(test_prompts), cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_context),          cmocka_unit_test(test_truncate_keeps_prompt),
+        cmocka_unit_test(test_short_and_huge),   cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_rows_of_failures), cmocka_unit_test(test_dims),
+        cmocka_unit_test(test_prompts),          cmocka_unit_test(test_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

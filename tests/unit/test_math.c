@@ -13,7 +13,8 @@
 #include "base/math.h"
 
 #define ULP_BOUND 1.0
-/* A long double of more than double's bits is the judge. Where there is none (MSVC, Apple on Arm), double is, at 2 ulp. */
+/* A long double of more than double's bits is the judge. Where there is none (MSVC, Apple on Arm), double is, at 2 ulp.
+ */
 #define BOUND (LDBL_MANT_DIG > DBL_MANT_DIG ? ULP_BOUND : 2.0)
 
 static uint64_t state = 88172645463325252u;
@@ -34,10 +35,10 @@ static double ulps(double got, long double want)
     return (double)(fabsl((long double)got - want) / ldexpl(1, e - 53));
 }
 
-#define WORST(worst, at, x, got, want)                 \
-    do {                                               \
-        double u_ = ulps(got, want);                   \
-        if (!(u_ <= worst)) worst = u_, at = x;        \
+#define WORST(worst, at, x, got, want)          \
+    do {                                        \
+        double u_ = ulps(got, want);            \
+        if (!(u_ <= worst)) worst = u_, at = x; \
     } while (0)
 
 static void check(const char *name, double worst, double at)
@@ -157,7 +158,7 @@ static void test_bits(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sin_cos), cmocka_unit_test(test_exp), cmocka_unit_test(test_log),
+        cmocka_unit_test(test_sin_cos), cmocka_unit_test(test_exp),  cmocka_unit_test(test_log),
         cmocka_unit_test(test_pow),     cmocka_unit_test(test_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,10 +12,22 @@ typedef struct key_case {
     const char *needle; /* in the message, beside the file's name */
 } key_case;
 
-#define U32(name_, v) {.kind = SET_U32, .name = name_, .u = v}
-#define FLT(name_, v) {.kind = SET_F32, .name = name_, .f = v}
-#define STR(name_, v) {.kind = SET_STR, .name = name_, .str = v}
-#define CUT(name_) {.kind = DROP, .name = name_}
+#define U32(name_, v)                          \
+    {                                          \
+        .kind = SET_U32, .name = name_, .u = v \
+    }
+#define FLT(name_, v)                          \
+    {                                          \
+        .kind = SET_F32, .name = name_, .f = v \
+    }
+#define STR(name_, v)                            \
+    {                                            \
+        .kind = SET_STR, .name = name_, .str = v \
+    }
+#define CUT(name_)                  \
+    {                               \
+        .kind = DROP, .name = name_ \
+    }
 #define GE "gemma-embedding."
 
 static const key_case keys[] = {
@@ -28,36 +40,41 @@ static const key_case keys[] = {
     {"bert", U32("bert.block_count", 2), STRATA_UNSUPPORTED_OP, "tensor 'blk.2."},
     {"bert", U32("bert.context_length", 0), STRATA_CORRUPT_MODEL, "'bert.context_length' is 0"},
     {"bert", U32("bert.context_length", 0x80000000), STRATA_CORRUPT_MODEL, "'bert.context_length' is 2147483648"},
-    {"bert", U32("bert.context_length", 257), STRATA_CORRUPT_MODEL, "'position_embd.weight' is [256, 64], want [257, 64]"},
+    {"bert", U32("bert.context_length", 257), STRATA_CORRUPT_MODEL,
+     "'position_embd.weight' is [256, 64], want [257, 64]"},
     {"gemma-embedding", U32(GE "context_length", 0x40000001), STRATA_CORRUPT_MODEL, "context_length"},
     {"bert", U32("bert.embedding_length", 0), STRATA_CORRUPT_MODEL, "'bert.embedding_length' is 0"},
     {"bert", U32("bert.embedding_length", 63), STRATA_CORRUPT_MODEL, "no multiple of 4 heads"},
-    {"bert", U32("bert.embedding_length", 128), STRATA_CORRUPT_MODEL, "'token_embd.weight' is [320, 64], want [320, 128]"},
+    {"bert", U32("bert.embedding_length", 128), STRATA_CORRUPT_MODEL,
+     "'token_embd.weight' is [320, 64], want [320, 128]"},
     {"bert", U32("bert.embedding_length", 1u << 21), STRATA_CORRUPT_MODEL, "'bert.embedding_length' is 2097152"},
     {"bert", U32("bert.feed_forward_length", 0), STRATA_CORRUPT_MODEL, "'bert.feed_forward_length' is 0"},
-    {"bert", U32("bert.feed_forward_length", 127), STRATA_CORRUPT_MODEL, "'blk.0.ffn_up.weight' is [128, 64], want [127, 64]"},
+    {"bert", U32("bert.feed_forward_length", 127), STRATA_CORRUPT_MODEL,
+     "'blk.0.ffn_up.weight' is [128, 64], want [127, 64]"},
     {"bert", U32("bert.attention.head_count", 0), STRATA_CORRUPT_MODEL, "'bert.attention.head_count' is 0"},
     {"bert", U32("bert.attention.head_count", 3), STRATA_CORRUPT_MODEL, "no multiple of 3 heads"},
     {"bert", U32("bert.attention.head_count_kv", 3), STRATA_CORRUPT_MODEL, "4 attention heads are no multiple of 3"},
     {"gemma-embedding", U32(GE "attention.head_count_kv", 0), STRATA_CORRUPT_MODEL, "head_count_kv' is 0"},
-    {"gemma-embedding", U32(GE "attention.head_count_kv", 4), STRATA_CORRUPT_MODEL, "'blk.0.attn_k.weight' is [64, 64], want [128, 64]"},
+    {"gemma-embedding", U32(GE "attention.head_count_kv", 4), STRATA_CORRUPT_MODEL,
+     "'blk.0.attn_k.weight' is [64, 64], want [128, 64]"},
     {"gemma-embedding", U32(GE "attention.head_count", 65536), STRATA_CORRUPT_MODEL, "too wide"},
     {"gemma-embedding", U32(GE "attention.key_length", 0), STRATA_CORRUPT_MODEL, "key_length' is 0"},
     {"gemma-embedding", U32(GE "attention.key_length", 31), STRATA_CORRUPT_MODEL, "rotary dims are odd"},
     {"gemma-embedding", U32(GE "attention.value_length", 0), STRATA_CORRUPT_MODEL, "value_length' is 0"},
-    {"gemma-embedding", U32(GE "attention.value_length", 16), STRATA_CORRUPT_MODEL, "'blk.0.attn_v.weight' is [64, 64], want [32, 64]"},
+    {"gemma-embedding", U32(GE "attention.value_length", 16), STRATA_CORRUPT_MODEL,
+     "'blk.0.attn_v.weight' is [64, 64], want [32, 64]"},
     {"gemma-embedding", U32(GE "rope.dimension_count", 7), STRATA_CORRUPT_MODEL, "7 rotary dims are odd"},
     {"gemma-embedding", U32(GE "rope.dimension_count", 34), STRATA_CORRUPT_MODEL, "dimension_count' is 34, want 2..32"},
     {"gemma-embedding", U32(GE "rope.dimension_count", 0), STRATA_CORRUPT_MODEL, "dimension_count' is 0"},
     {"gemma-embedding", FLT(GE "rope.freq_base", 0), STRATA_CORRUPT_MODEL, "rope bases are 0 and"},
     {"gemma-embedding", FLT(GE "rope.freq_base", INFINITY), STRATA_CORRUPT_MODEL, "freq_base' is not a finite"},
     {"gemma-embedding", FLT(GE "rope.freq_base_swa", -1), STRATA_CORRUPT_MODEL, "rope bases are"},
-    {"gemma-embedding", STR(GE "rope.scaling.type", "yarn"), STRATA_UNSUPPORTED_OP, "rope scaling 'yarn'"},
-    {"gemma-embedding", FLT(GE "rope.scaling.factor", 0), STRATA_CORRUPT_MODEL, "factor is 0"},
+    {"gemma-embedding", STR(GE "rope.scaling.type", "warp"), STRATA_UNSUPPORTED_OP, "rope scaling 'warp'"},
     {"gemma-embedding", FLT(GE "attention.scale", NAN), STRATA_CORRUPT_MODEL, "attention.scale' is not a finite"},
     {"gemma-embedding", STR(GE "attention.causal", "yes"), STRATA_CORRUPT_MODEL, "attention.causal"},
     {"gemma-embedding", STR(GE "attention.sliding_window", "8"), STRATA_CORRUPT_MODEL, "sliding_window"},
-    {"gemma-embedding", FLT(GE "attention.layer_norm_rms_epsilon", NAN), STRATA_CORRUPT_MODEL, "layer_norm_rms_epsilon' is"},
+    {"gemma-embedding", FLT(GE "attention.layer_norm_rms_epsilon", NAN), STRATA_CORRUPT_MODEL,
+     "layer_norm_rms_epsilon' is"},
     {"bert", FLT("bert.attention.layer_norm_epsilon", NAN), STRATA_CORRUPT_MODEL, "layer_norm_epsilon' is"},
     {"bert", FLT("bert.attention.layer_norm_epsilon", -1e-5f), STRATA_CORRUPT_MODEL, "layer_norm_epsilon' is -1e-05"},
     {"bert", FLT("bert.attention.layer_norm_epsilon", 1), STRATA_CORRUPT_MODEL, "layer_norm_epsilon' is 1"},
@@ -83,6 +100,8 @@ static void test_wrong_keys(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         refuses(keys[i].model, (const edit[]){keys[i].e, {0}}, keys[i].status, keys[i].needle);
+    const edit scaling[] = {STR(GE "rope.scaling.type", "linear"), FLT(GE "rope.scaling.factor", 0), {0}};
+    refuses("gemma-embedding", scaling, STRATA_CORRUPT_MODEL, "rope.scaling.factor' is 0");
 }
 
 static void test_required_keys(void **state)
@@ -99,8 +118,10 @@ static void test_required_keys(void **state)
             refuses(models[i][0], (const edit[]){CUT(key), {0}}, STRATA_CORRUPT_MODEL, key);
             refuses(models[i][0], (const edit[]){STR(key, "three"), {0}}, STRATA_CORRUPT_MODEL, key);
         }
-        refuses(models[i][0], (const edit[]){CUT("general.architecture"), {0}}, STRATA_CORRUPT_MODEL, "general.architecture");
-        refuses(models[i][0], (const edit[]){CUT("tokenizer.ggml.tokens"), {0}}, STRATA_CORRUPT_MODEL, "tokenizer.ggml.tokens");
+        refuses(models[i][0], (const edit[]){CUT("general.architecture"), {0}}, STRATA_CORRUPT_MODEL,
+                "general.architecture");
+        refuses(models[i][0], (const edit[]){CUT("tokenizer.ggml.tokens"), {0}}, STRATA_CORRUPT_MODEL,
+                "tokenizer.ggml.tokens");
     }
 }
 
@@ -112,11 +133,16 @@ static void test_accepted(void **state)
         const char *model;
         edit e;
     } cases[] = {
-        {"bert", CUT("bert.pooling_type")},       {"bert", CUT("bert.attention.causal")},
-        {"bert", CUT("general.name")},            {"bert", FLT("bert.attention.layer_norm_epsilon", 0)},
-        {"bert", U32("bert.context_length", 10)}, {"gemma-embedding", U32(GE "context_length", 1u << 30)},
-        {"gemma-embedding", CUT(GE "rope.freq_base")}, {"gemma-embedding", U32(GE "attention.sliding_window", UINT32_MAX)},
-        {"gemma-embedding", U32(GE "rope.dimension_count", 16)}, {"bert", CUT("token_types.weight")},
+        {"bert", CUT("bert.pooling_type")},
+        {"bert", CUT("bert.attention.causal")},
+        {"bert", CUT("general.name")},
+        {"bert", FLT("bert.attention.layer_norm_epsilon", 0)},
+        {"bert", U32("bert.context_length", 10)},
+        {"gemma-embedding", U32(GE "context_length", 1u << 30)},
+        {"gemma-embedding", CUT(GE "rope.freq_base")},
+        {"gemma-embedding", U32(GE "attention.sliding_window", UINT32_MAX)},
+        {"gemma-embedding", U32(GE "rope.dimension_count", 16)},
+        {"bert", CUT("token_types.weight")},
         {"gemma-embedding", STR(GE "rope.scaling.type", "linear")},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -163,14 +189,16 @@ static void each_tensor(const char *model)
         snprintf(part, sizeof part, "%s", strncmp(name, "blk.", 4) == 0 ? strchr(name + 4, '.') + 1 : name);
         char *dot = strchr(part, '.');
         if (strncmp(name, "blk.", 4) == 0 && dot) *dot = 0;
-        if (strcmp(part, "dense_2.weight") == 0 || strcmp(part, "dense_3.weight") == 0) snprintf(part, sizeof part, "dense_2");
+        if (strcmp(part, "dense_2.weight") == 0 || strcmp(part, "dense_3.weight") == 0)
+            snprintf(part, sizeof part, "dense_2");
         if (!optional(name)) {
             blob b = rewrite(tiny(model), (const edit[]){CUT(name), {0}});
             strata_model *m = NULL;
             strata_error e = {0};
             int rc = strata_model_open_buffer(b.data, b.size, "file", NULL, &m, &e);
             /* Several tensors make one norm or one branch: the first one that is missed may be another of them. */
-            if (rc != STRATA_CORRUPT_MODEL || !strstr(e.msg, "file: ") || (!strstr(e.msg, part) && !strstr(e.msg, "norm")))
+            if (rc != STRATA_CORRUPT_MODEL || !strstr(e.msg, "file: ") ||
+                (!strstr(e.msg, part) && !strstr(e.msg, "norm")))
                 fail_msg("%s without %s: %s '%s'", model, name, strata_status_name(rc), e.msg);
             free(b.data);
         }
@@ -185,18 +213,28 @@ static void each_tensor(const char *model)
         refuses(model, (const edit[]){{.kind = RETYPE, .name = name, .u = 26}, {0}}, STRATA_UNSUPPORTED_TYPE, needle);
         snprintf(needle, sizeof needle, "'%s' is [", name);
         if (vector) {
-            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = n - 1}, {0}}, STRATA_CORRUPT_MODEL, needle);
-            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = n + 1}, {0}}, STRATA_CORRUPT_MODEL, needle);
-            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = 2, .k = n / 2}, {0}}, STRATA_CORRUPT_MODEL, needle);
+            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = n - 1}, {0}}, STRATA_CORRUPT_MODEL,
+                    needle);
+            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = n + 1}, {0}}, STRATA_CORRUPT_MODEL,
+                    needle);
+            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = 2, .k = n / 2}, {0}},
+                    STRATA_CORRUPT_MODEL, needle);
             snprintf(needle, sizeof needle, "vector '%s' has type Q8_0", name);
-            refuses(model, (const edit[]){{.kind = RETYPE, .name = name, .u = ST_Q8_0}, {0}}, STRATA_UNSUPPORTED_TYPE, needle);
+            refuses(model, (const edit[]){{.kind = RETYPE, .name = name, .u = ST_Q8_0}, {0}}, STRATA_UNSUPPORTED_TYPE,
+                    needle);
         } else {
-            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = n, .k = k * 2}, {0}}, STRATA_CORRUPT_MODEL, needle);
+            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = n, .k = k * 2}, {0}},
+                    STRATA_CORRUPT_MODEL, needle);
             bool free_rows = strcmp(name, "token_types.weight") == 0 || strcmp(name, "dense_3.weight") == 0;
             bool vocab = strcmp(name, "token_embd.weight") == 0, dense_2 = strcmp(name, "dense_2.weight") == 0;
-            snprintf(needle, sizeof needle, vocab ? "320 tokens but only " : dense_2 ? "'dense_3.weight' is [" : "'%s' is [", name);
+            snprintf(needle, sizeof needle,
+                     vocab     ? "320 tokens but only "
+                     : dense_2 ? "'dense_3.weight' is ["
+                               : "'%s' is [",
+                     name);
             if (free_rows) continue;
-            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = n - 1, .k = k}, {0}}, STRATA_CORRUPT_MODEL, needle);
+            refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = n - 1, .k = k}, {0}},
+                    STRATA_CORRUPT_MODEL, needle);
             /* One row, stored as a vector. */
             refuses(model, (const edit[]){{.kind = RESHAPE, .name = name, .n = k}, {0}}, STRATA_CORRUPT_MODEL, needle);
         }
@@ -274,7 +312,8 @@ static void test_missing_heads(void **state)
 static void test_padded_vocabulary(void **state)
 {
     (void)state;
-    blob b = rewrite(tiny("gemma-embedding"), (const edit[]){{.kind = RESHAPE, .name = "token_embd.weight", .n = 384, .k = 64}, {0}});
+    blob b = rewrite(tiny("gemma-embedding"),
+                     (const edit[]){{.kind = RESHAPE, .name = "token_embd.weight", .n = 384, .k = 64}, {0}});
     strata_model *m = open_blob(b, NULL);
     strata_model_info info;
     strata_model_get_info(m, &info);
@@ -294,8 +333,9 @@ static void test_padded_vocabulary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrong_keys),   cmocka_unit_test(test_required_keys), cmocka_unit_test(test_accepted),
-        cmocka_unit_test(test_each_tensor),  cmocka_unit_test(test_more_tensors),  cmocka_unit_test(test_vector_forms),
+        cmocka_unit_test(test_wrong_keys),    cmocka_unit_test(test_required_keys),
+        cmocka_unit_test(test_accepted),      cmocka_unit_test(test_each_tensor),
+        cmocka_unit_test(test_more_tensors),  cmocka_unit_test(test_vector_forms),
         cmocka_unit_test(test_missing_heads), cmocka_unit_test(test_padded_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,16 +47,16 @@ static inline const char *tiny(const char *name)
 
 typedef enum edit_kind {
     EDIT_END,
-    DROP,     /* key or tensor `name` */
-    SET_U32,  /* key `name`, in its place or at the end */
+    DROP,    /* key or tensor `name` */
+    SET_U32, /* key `name`, in its place or at the end */
     SET_F32,
     SET_BOOL,
     SET_STR,
-    RENAME,   /* tensor -> str */
-    RESHAPE,  /* tensor -> [n, k], or [n] with k = 0: zeros, or `data` in the tensor's type */
-    RETYPE,   /* tensor -> type, zeros */
-    POKE,     /* float `at` of an F32 tensor */
-    ADD,      /* F32 tensor [n, k] of zeros */
+    RENAME,      /* tensor -> str */
+    RESHAPE,     /* tensor -> [n, k], or [n] with k = 0: zeros, or `data` in the tensor's type */
+    RETYPE,      /* tensor -> type, zeros */
+    POKE,        /* float `at` of an F32 tensor */
+    ADD,         /* F32 tensor [n, k] of zeros */
     DROP_PREFIX, /* all tensors whose name begins so */
 } edit_kind;
 
@@ -119,7 +119,8 @@ static inline void edit_tensor(st_gguf_writer *w, const edit *e, const st_gguf_t
         out.data = *keep;
     }
     strata_error err = {0};
-    if (st_gguf_put_tensor(w, out.name, out.type, out.n_dims, out.dims, out.data, out.bytes, &err)) fail_msg("%s", err.msg);
+    if (st_gguf_put_tensor(w, out.name, out.type, out.n_dims, out.dims, out.data, out.bytes, &err))
+        fail_msg("%s", err.msg);
 }
 
 /* The file at path with `edits` (ended by {0}) made. Free with free(). Every edit must find its key or tensor. */

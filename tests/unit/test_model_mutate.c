@@ -1,5 +1,6 @@
-/* test_model_mutate.c: models cut short and mutated at random: an error or a success, no signal, no leak (the sanitizers of the
- * build look on). The seeds are fixed: a failure names its number, and MUTATION=N runs that one alone. */
+/* test_model_mutate.c: models cut short and mutated at random: an error or a success, no signal, no leak (the
+ * sanitizers of the build look on). The seeds are fixed: a failure names its number, and MUTATION=N runs that one
+ * alone. */
 #include "unit/test_api.h"
 
 #include "fuzz/fuzz_model.c"
@@ -99,7 +100,8 @@ static void test_cut_short(void **state)
     for (int i = 0; i < 3; i++) {
         for (int k = 0; k < N_CUTS; k++) {
             /* Half of the cuts in the metadata. */
-            size_t size = ((uint64_t)rng_next(&r) << 16 | rng_next(&r) % 65536) % (k % 2 ? seeds[i].head : seeds[i].b.size);
+            size_t size =
+                ((uint64_t)rng_next(&r) << 16 | rng_next(&r) % 65536) % (k % 2 ? seeds[i].head : seeds[i].b.size);
             strata_model *m = NULL;
             strata_error e = {0};
             int rc = strata_model_open_buffer(seeds[i].b.data, size, "cut", NULL, &m, &e);
@@ -112,8 +114,27 @@ static void test_cut_short(void **state)
 
 static void mutate(uint8_t *p, size_t size, size_t head, uint64_t *r)
 {
-    static const uint64_t odd[] = {0, 1, 2, 7, 31, 32, 63, 64, 255, 256, 0x7f, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-                                   0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0x7fc00000, 0x7f800000};
+    static const uint64_t odd[] = {0,
+                                   1,
+                                   2,
+                                   7,
+                                   31,
+                                   32,
+                                   63,
+                                   64,
+                                   255,
+                                   256,
+                                   0x7f,
+                                   0xffff,
+                                   0x7fffffff,
+                                   0x80000000,
+                                   0xffffffff,
+                                   0x100000000,
+                                   0x7fffffffffffffff,
+                                   0x8000000000000000,
+                                   0xffffffffffffffff,
+                                   0x7fc00000,
+                                   0x7f800000};
     unsigned n = 1 + rng_next(r) % 4;
     while (n--) {
         /* Most of what can go wrong is in the metadata. */
@@ -149,7 +170,8 @@ static void test_mutations(void **state)
         if (only) printf("mutation %d of %s\n", i, s->name);
         run(p, s->b.size);
         strata_model *m = NULL;
-        if (i % 50 == 0 && !strata_model_open_buffer(p, s->b.size, "m", &(strata_model_opts){.n_threads = 1, .vocab_only = 1}, &m, NULL))
+        if (i % 50 == 0 && !strata_model_open_buffer(p, s->b.size, "m",
+                                                     &(strata_model_opts){.n_threads = 1, .vocab_only = 1}, &m, NULL))
             opened++;
         strata_model_close(m);
         free(p);

@@ -4,9 +4,9 @@
 #include "backend/cpu/kernels.h"
 
 /* Runs body once a level with k and level set. */
-#define EACH_LEVEL(level, k)                                                                      \
-    for (uint32_t level##_i = 0; st_kernels_levels()[level##_i]; level##_i++)                     \
-        for (const char *level = st_kernels_levels()[level##_i]; level; level = NULL)             \
+#define EACH_LEVEL(level, k)                                                          \
+    for (uint32_t level##_i = 0; st_kernels_levels()[level##_i]; level##_i++)         \
+        for (const char *level = st_kernels_levels()[level##_i]; level; level = NULL) \
             for (st_kernels k = {0}; !k.level && st_kernels_init(&k, level);)
 
 static char label_[96];

@@ -1,10 +1,12 @@
-/* test_ops_attention.c: softmax attention and the rotation before it, op by op, against torch for every kernel level. */
+/* test_ops_attention.c: softmax attention and the rotation before it, op by op, against torch for every kernel level.
+ */
 #include "ops/rig.h"
 
 typedef struct shape {
     uint32_t n_head, n_kv, d, dv;
 } shape;
-static const shape shapes[] = {{4, 4, 16, 16}, {4, 2, 32, 32}, {4, 1, 64, 64}, {2, 2, 80, 80}, {2, 1, 256, 256}, {2, 1, 32, 24}};
+static const shape shapes[] = {{4, 4, 16, 16}, {4, 2, 32, 32},   {4, 1, 64, 64},
+                               {2, 2, 80, 80}, {2, 1, 256, 256}, {2, 1, 32, 24}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes, WINDOW = 8, MAX_LEN = 40 };
 
 static const struct {
@@ -52,7 +54,8 @@ static void run(const char *level, const vectors *v, const shape *s, uint32_t ma
              masks[mask].name, n);
     uint32_t starts[2] = {0, n};
     rig *r = rig_for(level, s, starts, 1);
-    rig_put(r, ST_SLOT_QKV, GET(v, "%u.%u.%u.%u.qkv", s->n_head, s->n_kv, s->d, s->dv)->f, n, r->plan.width[ST_SLOT_QKV]);
+    rig_put(r, ST_SLOT_QKV, GET(v, "%u.%u.%u.%u.qkv", s->n_head, s->n_kv, s->d, s->dv)->f, n,
+            r->plan.width[ST_SLOT_QKV]);
     st_op_attn op = op_of(s, mask);
     st_run_attn(&r->env, &op, 0);
     close_rows(what, r->env.slots->f[ST_SLOT_A], r->env.slots->ld[ST_SLOT_A], want->f, n, want->dims[1], 4e-6);
@@ -127,7 +130,7 @@ static void test_texts_apart(void **state)
             st_op_attn op = op_of(s, m);
             rig *all = rig_for(level, s, starts, 3);
             rig_put(all, ST_SLOT_QKV, x, 40, width);
-            st_run_attn(&all->env, &op);
+            st_run_attn(&all->env, &op, 0);
             for (uint32_t t = 0; t < 3; t++) {
                 uint32_t n = starts[t + 1] - starts[t], alone[2] = {0, n};
                 rig *r = rig_for(level, s, alone, 1);
@@ -177,7 +180,7 @@ static void test_rope(void **state)
     static const struct {
         uint32_t d, n_rot;
         float base, factor;
-    } cases[] = {{16, 16, 1e4f, 1}, {32, 32, 1e6f, 8}, {64, 64, 5e3f, 1}, {64, 32, 1e4f, 1},
+    } cases[] = {{16, 16, 1e4f, 1}, {32, 32, 1e6f, 8}, {64, 64, 5e3f, 1},  {64, 32, 1e4f, 1},
                  {80, 80, 1e4f, 1}, {80, 20, 1e4f, 1}, {256, 256, 1e6f, 1}};
     vectors v = vectors_read("rope");
     const array *rows = GET(&v, "rows");

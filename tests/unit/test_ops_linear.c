@@ -5,10 +5,9 @@ static const struct {
     const char *name;
     uint32_t type, n, k;
 } cases[] = {
-    {"F32", ST_F32, 40, 48},      {"F32", ST_F32, 23, 300},      {"F16", ST_F16, 33, 70},
-    {"BF16", ST_BF16, 40, 272},   {"Q8_0", ST_Q8_0, 40, 320},    {"Q8_0", ST_Q8_0, 19, 32},
-    {"Q4_0", ST_Q4_0, 33, 96},    {"Q4_1", ST_Q4_1, 24, 64},     {"Q6_K", ST_Q6_K, 20, 256},
-    {"Q2_K", ST_Q2_K, 17, 512},
+    {"F32", ST_F32, 40, 48},    {"F32", ST_F32, 23, 300},   {"F16", ST_F16, 33, 70},   {"BF16", ST_BF16, 40, 272},
+    {"Q8_0", ST_Q8_0, 40, 320}, {"Q8_0", ST_Q8_0, 19, 32},  {"Q4_0", ST_Q4_0, 33, 96}, {"Q4_1", ST_Q4_1, 24, 64},
+    {"Q6_K", ST_Q6_K, 20, 256}, {"Q2_K", ST_Q2_K, 17, 512},
 };
 enum { N_CASES = sizeof cases / sizeof *cases, ROWS = 18 };
 
@@ -39,7 +38,8 @@ static void check(const char *level, const vectors *v, size_t c, uint32_t rows)
     uint32_t n = cases[c].n, k = cases[c].k;
     char at[48], what[96];
     snprintf(at, sizeof at, "%s.%u.%u", cases[c].name, n, k);
-    const array *w = GET(v, "%s.w", at), *x = GET(v, "%s.x", at), *bias = GET(v, "%s.bias", at), *y = GET(v, "%s.y", at);
+    const array *w = GET(v, "%s.w", at), *x = GET(v, "%s.x", at), *bias = GET(v, "%s.bias", at),
+                *y = GET(v, "%s.y", at);
     st_gguf_tensor m = rig_matrix(cases[c].type, w->b, n, k);
     assert_int_equal(w->type == 2 ? w->n : w->n * 4, m.bytes);
     bool quantised = st_quant_get(cases[c].type)->group != 0;
@@ -65,7 +65,8 @@ static void check(const char *level, const vectors *v, size_t c, uint32_t rows)
         close_rows(what, got, ld, GET(v, "%s.y_int8_%u", at, planes)->f, rows, n, 1e-6);
         for (uint32_t i = 0; i < rows; i++) {
             double cos = cosine(got + i * ld, y->f + (size_t)i * n, n);
-            if (!(cos > (planes == 2 ? 0.9999999 : 0.9995))) fail_msg("%s: row %u: cosine with torch %.8f", what, i, cos);
+            if (!(cos > (planes == 2 ? 0.9999999 : 0.9995)))
+                fail_msg("%s: row %u: cosine with torch %.8f", what, i, cos);
         }
         rig_close(r);
     }
@@ -143,7 +144,8 @@ static void test_gated(void **state)
                 r->plan.width[ST_SLOT_N] = k;
                 r->plan.width[ST_SLOT_H] = n;
                 st_op op = {.kind = ST_OP_LINEAR, .in = ST_SLOT_N, .out = ST_SLOT_H};
-                op.linear = (st_op_linear){.k = k, .n = n, .n_parts = glu ? 2 : 1, .act = acts[a], .glu = glu != 0, .scale = 1};
+                op.linear =
+                    (st_op_linear){.k = k, .n = n, .n_parts = glu ? 2 : 1, .act = acts[a], .glu = glu != 0, .scale = 1};
                 op.linear.parts[0] = (st_part){.m = &m, .n = n, .planes = 1};
                 op.linear.parts[1] = (st_part){.m = &m, .row = n, .n = n, .planes = 1};
                 uint32_t index = rig_op(r, op);

@@ -16,7 +16,8 @@ static void test_embed(void **state)
 {
     (void)state;
     vectors v = vectors_read("rest");
-    st_gguf_tensor token = rig_matrix(ST_F32, GET(&v, "token")->b, 50, N), kind = rig_matrix(ST_F32, GET(&v, "kind")->b, 2, N),
+    st_gguf_tensor token = rig_matrix(ST_F32, GET(&v, "token")->b, 50, N),
+                   kind = rig_matrix(ST_F32, GET(&v, "kind")->b, 2, N),
                    position = rig_matrix(ST_F32, GET(&v, "position")->b, 40, N),
                    q8_0 = rig_matrix(ST_Q8_0, GET(&v, "token_q8_0")->b, 50, N);
     st_norm layer = {.kind = ST_NORM_LAYER, .w = {GET(&v, "w")->f, N}, .b = {GET(&v, "b")->f, N}, .eps = 1e-3f};
@@ -66,11 +67,11 @@ static void test_resid(void **state)
     EACH_LEVEL(level)
     {
         rig *r = rows_rig(level, &v);
-#define RUN(op)                                                   \
-    do {                                                          \
-        rig_put(r, ST_SLOT_X, GET(&v, "resid.x")->f, ROWS, N);    \
-        rig_put(r, ST_SLOT_Y, GET(&v, "resid.y")->f, ROWS, N);    \
-        st_run_resid(&r->env, &(op));                             \
+#define RUN(op)                                                \
+    do {                                                       \
+        rig_put(r, ST_SLOT_X, GET(&v, "resid.x")->f, ROWS, N); \
+        rig_put(r, ST_SLOT_Y, GET(&v, "resid.y")->f, ROWS, N); \
+        st_run_resid(&r->env, &(op));                          \
     } while (0)
         RUN(pre);
         rig_close_to(r, ST_SLOT_X, "pre-norm", GET(&v, "resid.pre.x"), 2e-7);

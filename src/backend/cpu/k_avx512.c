@@ -33,9 +33,11 @@
 #define I8_PANELS         2
 #define I8_F_IN_REGISTERS 1
 #define I8_OFFSET         1
+#define I8_PACK           0
 typedef __m512i i8_int;
 typedef __m512 i8_float;
 typedef __m512i i8_w;
+typedef __m512i i8_a;
 #define i8_ld_w(p)       _mm512_loadu_si512(p)
 #define i8_set1(x)       _mm512_set1_epi32(x)
 #define i8_to_float(q)   _mm512_cvtepi32_ps(q)
@@ -75,10 +77,10 @@ V16_FN __m512i i8_times128_plus(__m512i q, __m512i v)
 #include "backend/cpu/gemm_i8.inc"
 
 /* 8 rows x 3 panels: 24 sums, 3 weights, 1 activation. 58 of 59 GMAC/s on the same machine. */
-#define F32_LANES        16
-#define F32_MR           8
-#define F32_PANELS       3
-#define F32_PANELS_1     4
+#define F32_LANES    16
+#define F32_MR       8
+#define F32_PANELS   3
+#define F32_PANELS_1 4
 typedef __m512 f32_vec;
 #define f32_ld(p)        _mm512_loadu_ps(p)
 #define f32_st(p, v)     _mm512_storeu_ps(p, v)

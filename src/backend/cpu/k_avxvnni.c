@@ -1,8 +1,8 @@
-/* k_avxvnni.c: level "avxvnni": AVX2 with the 256-bit vpdpbusd in VEX encoding (Alder Lake and later, Zen 5). Only the integer
- * GEMMs differ from level "avx2".
+/* k_avxvnni.c: level "avxvnni": AVX2 with the 256-bit vpdpbusd in VEX encoding (Alder Lake and later, Zen 5). Only the
+ * integer GEMMs differ from level "avx2".
  *
- * A test compiles this file once more with ST_VNNI_EVEX, which encodes the same instruction for AVX-512 VL: machines with
- * AVX-512 but without AVX-VNNI (Zen 4) then run all of it but the three bytes in front of an instruction. */
+ * A test compiles this file once more with ST_VNNI_EVEX, which encodes the same instruction for AVX-512 VL: machines
+ * with AVX-512 but without AVX-VNNI (Zen 4) then run all of it but the three bytes in front of an instruction. */
 #include "backend/cpu/kernels.h"
 
 #ifdef __x86_64__
@@ -42,9 +42,11 @@ PRAGMA(GCC target(TARGET))
 #define I8_PANELS         1
 #define I8_F_IN_REGISTERS 0
 #define I8_OFFSET         1
+#define I8_PACK           0
 typedef __m256i i8_int;
 typedef __m256 i8_float;
 typedef __m256i i8_w;
+typedef __m256i i8_a;
 #define i8_ld_w(p)       _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define i8_set1(x)       _mm256_set1_epi32(x)
 #define i8_to_float(q)   _mm256_cvtepi32_ps(q)

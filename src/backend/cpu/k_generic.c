@@ -1,5 +1,5 @@
-/* k_generic.c: every kernel in plain C. No intrinsics: this is the definition that the other k_*.c are compared with, and
- * what runs where none of them does. */
+/* k_generic.c: every kernel in plain C. No intrinsics: this is the definition that the other k_*.c are compared with,
+ * and what runs where none of them does. */
 #include "backend/cpu/kernels.h"
 
 #ifdef __FAST_MATH__

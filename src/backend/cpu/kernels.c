@@ -14,6 +14,8 @@ typedef struct level {
 static const level levels[] = {
     {"generic", 0, st_kernels_generic},
 #if defined(__x86_64__)
+    {"avx2", ST_CPU_AVX2, st_kernels_avx2},
+    {"avxvnni", ST_CPU_AVX2 | ST_CPU_AVXVNNI, st_kernels_avxvnni},
     {"avx512", ST_CPU_AVX2 | ST_CPU_AVX512, st_kernels_avx512},
 #endif
 };
@@ -23,7 +25,8 @@ bool st_kernels_init(st_kernels *k, const char *cap)
 {
     size_t last = N_LEVELS - 1;
     if (cap && *cap) {
-        for (last = 0; last < N_LEVELS && strcmp(levels[last].name, cap) != 0; last++) {}
+        for (last = 0; last < N_LEVELS && strcmp(levels[last].name, cap) != 0; last++) {
+        }
         if (last == N_LEVELS) return false;
     }
     uint32_t have = st_cpu_features();
@@ -33,8 +36,25 @@ bool st_kernels_init(st_kernels *k, const char *cap)
     return true;
 }
 
+/* The list for each set of levels beyond generic that a machine can have; constants, since callers share them. */
 const char *const *st_kernels_levels(void)
 {
-    static const char *const names[] = {"generic", "avx512", NULL};
-    return names;
+    uint32_t have = st_cpu_features(), set = 0;
+    for (uint32_t i = 1; i < N_LEVELS; i++)
+        if ((levels[i].needs & ~have) == 0) set |= 1u << (i - 1);
+#if defined(__x86_64__)
+    static const char *const lists[8][N_LEVELS + 1] = {
+        {"generic"},
+        {"generic", "avx2"},
+        {"generic"}, /* avxvnni needs avx2 */
+        {"generic", "avx2", "avxvnni"},
+        {"generic"},
+        {"generic", "avx2", "avx512"},
+        {"generic"},
+        {"generic", "avx2", "avxvnni", "avx512"},
+    };
+#else
+    static const char *const lists[1][N_LEVELS + 1] = {{"generic"}};
+#endif
+    return lists[set];
 }

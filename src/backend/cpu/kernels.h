@@ -5,8 +5,8 @@
  *
  * Why the bits are the same: one output element is owned by one lane and its terms are added in the order stated here,
  * so the width of the vector unit does not matter. Sums over a row use a fixed virtual width: 16 partial sums by
- * (index mod 16), then the tree (i, i+8), (i, i+4), (i, i+2), (i, i+1). exp, tanh and erf are our own. Every product and sum
- * is a separate IEEE operation or an explicit fma, as written.
+ * (index mod 16), then the tree (i, i+8), (i, i+4), (i, i+2), (i, i+1). exp, tanh and erf are our own. Every product
+ * and sum is a separate IEEE operation or an explicit fma, as written.
  *
  * Shapes are row-major. `ld*` is the distance between rows in elements. Pointers need no alignment unless stated. No
  * entry allocates, and none reads or writes outside the shapes given (packed weights and panels excepted: they are
@@ -29,12 +29,12 @@
  * so that 64 bytes of q are one VNNI operand (16 columns x 4 k). Float panels are [k][16] of f32, f16 or bf16. Columns
  * past n are zero weights (q = 128) with scale 0. */
 
-typedef enum st_gemm_shape { /* value = scale * q - min */
-    ST_SHAPE_32 = 0,     /* a scale for 32 values */
-    ST_SHAPE_32_MIN = 1, /* and a minimum */
-    ST_SHAPE_16 = 2,     /* a scale for 16 values */
-    ST_SHAPE_16_MIN = 3,
-    ST_SHAPE_COUNT = 4
+typedef enum st_gemm_shape {                      /* value = scale * q - min */
+                             ST_SHAPE_32 = 0,     /* a scale for 32 values */
+                             ST_SHAPE_32_MIN = 1, /* and a minimum */
+                             ST_SHAPE_16 = 2,     /* a scale for 16 values */
+                             ST_SHAPE_16_MIN = 3,
+                             ST_SHAPE_COUNT = 4
 } st_gemm_shape;
 
 /* Bytes of one block of 32 x 16 weights of a shape. */
@@ -45,9 +45,10 @@ static inline size_t st_shape_block_bytes(st_gemm_shape s)
 }
 
 /* ---- int8 activations -------------------------------------------------------------------------------------------- *
- * A row x [k] (k a multiple of 32) per block of 32: d = amax/127 and hi = rint(x * (127/amax)), |hi| <= 127. If amax is 0
- * or so small that 127/amax overflows, d = 0 and hi = 0. The second plane keeps the rest, lo = rint((x * (127/amax) - hi) *
- * 128), |lo| <= 64, so that x ~ d/128 * (128 hi + lo): 15 bits for what one plane does not carry (values, see plan.c). */
+ * A row x [k] (k a multiple of 32) per block of 32: d = amax/127 and hi = rint(x * (127/amax)), |hi| <= 127. If amax is
+ * 0 or so small that 127/amax overflows, d = 0 and hi = 0. The second plane keeps the rest, lo = rint((x * (127/amax) -
+ * hi) * 128), |lo| <= 64, so that x ~ d/128 * (128 hi + lo): 15 bits for what one plane does not carry (values, see
+ * plan.c). */
 typedef struct st_qact {
     int8_t *hi;      /* [rows, ld] */
     int8_t *lo;      /* [rows, ld]; only where two planes are wanted */
@@ -66,10 +67,10 @@ typedef struct st_kernels {
     int (*quantize)(const float *x, size_t ldx, uint32_t rows, uint32_t k, int planes, st_qact *a, uint32_t row0,
                     uint32_t k0);
 
-    /* c [rows, ldc], columns 0..16*n_panels = rows row0.. of a times integer panels (panel p at w + p*panel_bytes), over
-     * `blocks` blocks of 32. n_panels is 1 or 2. Per output and group of 16 or 32 values, in k order:
-     *   q = sum of a*w (planes 2: 128 * hi-dot + lo-dot), ad = d (planes 2: d/128), t = scale*ad, f = fma((float)q, t, f);
-     * with a minimum then, s = the group's sum (planes 2: 128 * sum_hi + sum_lo): m = min*ad, f = fma((float)-s, m, f). */
+    /* c [rows, ldc], columns 0..16*n_panels = rows row0.. of a times integer panels (panel p at w + p*panel_bytes),
+     * over `blocks` blocks of 32. n_panels is 1 or 2. Per output and group of 16 or 32 values, in k order: q = sum of
+     * a*w (planes 2: 128 * hi-dot + lo-dot), ad = d (planes 2: d/128), t = scale*ad, f = fma((float)q, t, f); with a
+     * minimum then, s = the group's sum (planes 2: 128 * sum_hi + sum_lo): m = min*ad, f = fma((float)-s, m, f). */
     void (*gemm_i8[ST_SHAPE_COUNT])(const st_qact *a, uint32_t row0, uint32_t rows, int planes, const uint8_t *w,
                                     size_t panel_bytes, uint32_t n_panels, uint32_t blocks, float *c, size_t ldc);
 
@@ -89,11 +90,12 @@ typedef struct st_kernels {
     /* 16 rows of `blocks` Q8_0 blocks (src + i*src_ld bytes) -> one panel of ST_SHAPE_32. */
     void (*pack_q8_0)(const uint8_t *src, size_t src_ld, uint32_t blocks, uint8_t *panel);
 
-    /* y = x * 1/sqrt(mean(x^2) + eps) * w. mean = sum/n; the reciprocal is one division, then (x*r)*w. w may be NULL (1).
-     * x and y may be the same. */
+    /* y = x * 1/sqrt(mean(x^2) + eps) * w. mean = sum/n; the reciprocal is one division, then (x*r)*w. w may be NULL
+     * (1). x and y may be the same. */
     void (*rms_norm)(const float *x, const float *w, float eps, uint32_t n, float *y);
 
-    /* y = (x - mean) * 1/sqrt(var + eps) * w + b; var = sum((x-mean)^2)/n; ((x-mean)*r)*w, then + b. w, b may be NULL. */
+    /* y = (x - mean) * 1/sqrt(var + eps) * w + b; var = sum((x-mean)^2)/n; ((x-mean)*r)*w, then + b. w, b may be NULL.
+     */
     void (*layer_norm)(const float *x, const float *w, const float *b, float eps, uint32_t n, float *y);
 
     /* In place on rows of [rows, ld], the first n columns. */
@@ -108,26 +110,28 @@ typedef struct st_kernels {
     /* y = x * s. x and y may be the same. */
     void (*scale)(const float *x, float s, float *y, size_t n);
 
-    /* Rotates pairs of one head in place: (x[i], x[i+half]) if neox, else (x[2i], x[2i+1]), i < half, by cos[i], sin[i]:
-     * a' = a*cos - b*sin as fma(a, cos, -(b*sin)), b' = fma(b, cos, a*sin). */
+    /* Rotates pairs of one head in place: (x[i], x[i+half]) if neox, else (x[2i], x[2i+1]), i < half, by cos[i],
+     * sin[i]: a' = a*cos - b*sin as fma(a, cos, -(b*sin)), b' = fma(b, cos, a*sin). */
     void (*rope)(float *x, const float *cos, const float *sin, uint32_t half, bool neox);
 
-    /* Columns of `rows` rows of src [rows, lds], n columns -> panels of 16 rows: dst[r/16][c][r%16], zero past rows. The
-     * packing of K^T; dst holds ceil(rows/16) * n * 16. */
+    /* Columns of `rows` rows of src [rows, lds], n columns -> panels of 16 rows: dst[r/16][c][r%16], zero past rows.
+     * The packing of K^T; dst holds ceil(rows/16) * n * 16. */
     void (*transpose16)(const float *src, size_t lds, uint32_t rows, uint32_t n, float *dst);
 
-    /* Softmax numerators of one row: s[j] -> exp(scale*s[j] - max), for j in [lo, hi), 0 for the other j of [0, n); n is a
-     * multiple of 16. First, if cap > 0: s = cap * tanh(scale*s / cap) instead of scale*s. If slope != 0 the ALiBi term
-     * slope * -|j + j0 - pos| is added before the maximum. Returns the sum (16 partial sums by j mod 16). hi > lo. */
-    float (*softmax)(float *s, uint32_t n, uint32_t lo, uint32_t hi, float scale, float cap, float slope, int64_t pos_j0);
+    /* Softmax numerators of one row: s[j] -> exp(scale*s[j] - max), for j in [lo, hi), 0 for the other j of [0, n); n
+     * is a multiple of 16. First, if cap > 0: s = cap * tanh(scale*s / cap) instead of scale*s. If slope != 0 the ALiBi
+     * term slope * -|j + j0 - pos| is added before the maximum. Returns the sum (16 partial sums by j mod 16). hi > lo.
+     */
+    float (*softmax)(float *s, uint32_t n, uint32_t lo, uint32_t hi, float scale, float cap, float slope,
+                     int64_t pos_j0);
 
     /* Sum of squares / plain sum of n values by the fixed tree; fma(x, x, partial) / partial + x. */
     float (*sum_sq)(const float *x, size_t n);
     float (*sum)(const float *x, size_t n);
 } st_kernels;
 
-/* The table of the highest level that CPU and OS grant, at most `cap` ("generic", "avx2", ...; NULL or "": no cap). False if
- * there is no such level at all; a level above what the machine has gives the machine's best. */
+/* The table of the highest level that CPU and OS grant, at most `cap` ("generic", "avx2", ...; NULL or "": no cap).
+ * False if there is no such level at all; a level above what the machine has gives the machine's best. */
 bool st_kernels_init(st_kernels *k, const char *cap);
 
 /* Levels that this machine can run, ascending, NULL-terminated. Static. */

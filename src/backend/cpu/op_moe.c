@@ -104,9 +104,10 @@ static void run_expert(const moe *m, st_slot in, uint32_t rows, st_moe_part gate
 {
     const st_env *e = m->env;
     const st_op_moe *op = &m->op->moe;
-    st_linear up = {.in = in, .out = ST_SLOT_H, .n_parts = 2, .act = op->act, .glu = true, .scale = 1.0f};
-    up.parts[0] = part_of(m, gate, expert * n_ff, n_ff);
-    up.parts[1] = part_of(m, (st_moe_part)(gate + 1), expert * n_ff, n_ff);
+    bool glu = op->parts[gate].m != NULL;
+    st_linear up = {.in = in, .out = ST_SLOT_H, .n_parts = glu ? 2 : 1, .act = op->act, .glu = glu, .scale = 1.0f};
+    if (glu) up.parts[0] = part_of(m, gate, expert * n_ff, n_ff);
+    up.parts[glu] = part_of(m, (st_moe_part)(gate + 1), expert * n_ff, n_ff);
     st_linear_run(e, &up, rows);
     st_env_sync(e);
     st_linear down = {.in = ST_SLOT_H, .out = ST_SLOT_E, .n_parts = 1, .scale = 1.0f};

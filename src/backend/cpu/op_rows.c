@@ -129,6 +129,7 @@ void st_run_resid(const st_env *e, const st_op_resid *op)
     for (uint32_t r = lo; r < hi; r++) {
         float *x = e->slots->f[ST_SLOT_X] + (size_t)r * e->slots->ld[ST_SLOT_X];
         float *y = e->slots->f[ST_SLOT_Y] + (size_t)r * e->slots->ld[ST_SLOT_Y];
+        if (op->branch_of_sum) e->k->add_scaled(x, 1.0f, y, n);
         if (op->branch.kind != ST_NORM_NONE) st_apply_norm(e->k, &op->branch, y, n, y);
         e->k->add_scaled(y, op->scale, x, n);
         if (op->sum.kind != ST_NORM_NONE) st_apply_norm(e->k, &op->sum, x, n, x);

@@ -39,16 +39,16 @@ V16_FN v16 v16_ld_bf16(const uint16_t *p)
 
 /* ---- floats ---- */
 
-#define v16_set1(x)       _mm512_set1_ps(x)
-#define v16_add(a, b)     _mm512_add_ps(a, b)
-#define v16_sub(a, b)     _mm512_sub_ps(a, b)
-#define v16_mul(a, b)     _mm512_mul_ps(a, b)
-#define v16_div(a, b)     _mm512_div_ps(a, b)
-#define v16_max(a, b)     _mm512_max_ps(a, b)
-#define v16_min(a, b)     _mm512_min_ps(a, b)
-#define v16_fma(a, b, c)  _mm512_fmadd_ps(a, b, c)
-#define v16_rint(a)       _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-#define v16_abs(a)        _mm512_abs_ps(a)
+#define v16_set1(x)      _mm512_set1_ps(x)
+#define v16_add(a, b)    _mm512_add_ps(a, b)
+#define v16_sub(a, b)    _mm512_sub_ps(a, b)
+#define v16_mul(a, b)    _mm512_mul_ps(a, b)
+#define v16_div(a, b)    _mm512_div_ps(a, b)
+#define v16_max(a, b)    _mm512_max_ps(a, b)
+#define v16_min(a, b)    _mm512_min_ps(a, b)
+#define v16_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define v16_rint(a)      _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define v16_abs(a)       _mm512_abs_ps(a)
 
 V16_FN v16 v16_copysign(v16 a, v16 s) /* 0xd8: (third ? second : first), bit by bit */
 {

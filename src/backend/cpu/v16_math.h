@@ -60,8 +60,8 @@ V16_FN v16 v16_erf(v16 x)
     return v16_copysign(v16_sel(v16_lt(a, v16_set1(0.855f)), small, big), x);
 }
 
-/* x / (1 + exp(-z)) where z has x's sign: with e = exp(-|z|), x/(1+e) or, below 0, x e/(1+e), so that nothing overflows.
- * x = -inf counts as -1e30, which gives -0. */
+/* x / (1 + exp(-z)) where z has x's sign: with e = exp(-|z|), x/(1+e) or, below 0, x e/(1+e), so that nothing
+ * overflows. x = -inf counts as -1e30, which gives -0. */
 V16_FN v16 v16_sigmoid_times(v16 z, v16 x)
 {
     v16 e = v16_exp(v16_copysign(z, v16_set1(-1.0f)));

@@ -1,0 +1,195 @@
+/* strata generate: a prompt, continued; text streams as it becomes certain, or comes as one JSON object. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "input.h"
+#include "json.h"
+
+static session s = {.n_seqs = 1, .kv = STRATA_KV_F16};
+static const char *prompt, *prompt_file, *grammar_file, *schema_file;
+static uint32_t n_predict = 128, n_top, n_ctx;
+static uint64_t top_k = 40, repeat_last_n = 64, mirostat;
+static strings stop;
+/* strata_gen_default(), as a constant: options are stored before any code runs. */
+static strata_gen_opts g = {.temperature = 0.8f,
+                            .top_p = 0.95f,
+                            .min_p = 0.05f,
+                            .typical_p = 1.0f,
+                            .repeat_penalty = 1.0f,
+                            .mirostat_tau = 5.0f,
+                            .mirostat_eta = 0.1f};
+static bool logprobs_given;
+static int format, ignore_end, parse_special, no_special;
+
+enum { TEXT, JSON };
+
+/* What a generation left behind, for JSON. */
+static buf text, tokens_json;
+static ints new_ids;
+
+static void add_logprobs(const strata_gen_token *t)
+{
+    char number[64];
+    if (tokens_json.len) buf_add(&tokens_json, ",", 1);
+    int n = snprintf(number, sizeof number, "{\"id\":%d,\"logprob\":%.9g,\"top\":[", t->id, t->logprob);
+    buf_add(&tokens_json, number, (size_t)n);
+    for (uint32_t i = 0; i < t->n_top; i++) {
+        n = snprintf(number, sizeof number, "%s{\"id\":%d,\"logprob\":%.9g}", i ? "," : "", t->top[i].id,
+                     t->top[i].logprob);
+        buf_add(&tokens_json, number, (size_t)n);
+    }
+    buf_add(&tokens_json, "]}", 2);
+}
+
+static int on_text(void *user, const char *p, size_t len, const strata_gen_token *t)
+{
+    (void)user;
+    if (t) ints_add(&new_ids, t->id);
+    if (t && logprobs_given) add_logprobs(t);
+    if (format == JSON) {
+        buf_add(&text, p, len);
+        return 0;
+    }
+    bool ok = fwrite(p, 1, len, stdout) == len && fflush(stdout) == 0;
+    return !ok;
+}
+
+static void put_json(const strata_gen_result *r)
+{
+    fputs("{\"text\":", stdout);
+    json_put_string(stdout, text.len ? text.p : "", text.len);
+    fputs(",\"ids\":", stdout);
+    json_put_ints(stdout, new_ids.p, new_ids.n);
+    if (logprobs_given) printf(",\"tokens\":[%.*s]", (int)tokens_json.len, tokens_json.len ? tokens_json.p : "");
+    printf(",\"finish\":\"%s\",\"usage\":{\"prompt_tokens\":%u,\"cached_tokens\":%u,\"new_tokens\":%u},"
+           "\"prompt_ms\":%.3f,\"decode_ms\":%.3f}\n",
+           strata_finish_name(r->finish), r->n_prompt, r->n_cached, r->n_new, r->prompt_ms, r->decode_ms);
+}
+
+/* A whole file as a string with an end. Returns an exit code. */
+static int read_text(const char *path, buf *out)
+{
+    int rc = path ? input_read_file(path, out) : CLI_OK;
+    if (!rc && path) buf_add(out, "", 1);
+    return rc;
+}
+
+static int encode(const char *p, size_t len, ints *ids)
+{
+    strata_error e = {0};
+    unsigned flags =
+        (no_special ? 0 : STRATA_TOKENIZE_ADD_SPECIAL) | (parse_special ? STRATA_TOKENIZE_PARSE_SPECIAL : 0);
+    size_t n = 0;
+    int rc = strata_tokenize(s.model, p, len, flags, NULL, NULL, 0, &n, &e);
+    if (!rc) {
+        ids->p = must_grow(ids->p, &ids->cap, n + 1, sizeof *ids->p);
+        rc = strata_tokenize(s.model, p, len, flags, ids->p, NULL, ids->cap, &ids->n, &e);
+    }
+    return rc ? cli_fail(CLI_FAILED, "the prompt: %s", e.msg) : CLI_OK;
+}
+
+static int generate(const ints *ids, const buf *grammar, const buf *schema)
+{
+    strata_error e = {0};
+    strata_gen_result r;
+    g.max_tokens = n_predict;
+    g.top_k = (uint32_t)(top_k < UINT32_MAX ? top_k : UINT32_MAX);
+    g.repeat_last_n = (uint32_t)(repeat_last_n < UINT32_MAX ? repeat_last_n : UINT32_MAX);
+    g.mirostat = (int)(mirostat < 3 ? mirostat : 3);
+    g.grammar = grammar->len ? grammar->p : NULL;
+    g.json_schema = schema->len ? schema->p : NULL;
+    g.stop = stop.p;
+    g.n_stop = stop.n;
+    g.ignore_end = ignore_end;
+    g.logprobs = logprobs_given;
+    g.n_top = n_top;
+    g.cancel = &cli_cancel;
+    g.on_text = on_text;
+    int rc = strata_generate(s.ctx, 0, ids->p, ids->n, &g, &r, &e);
+    if (rc == STRATA_CANCELLED) return CLI_INTERRUPTED;
+    if (rc) return cli_fail(cli_exit_code(rc), "%s", e.msg);
+    if (format == JSON)
+        put_json(&r);
+    else if (fputs("\n", stdout) < 0)
+        return cli_fail(CLI_FAILED, "cannot write: %s", strerror(errno));
+    if (s.verbose)
+        fprintf(stderr, "strata: %s after %u tokens; prompt %u tokens in %.0f ms, answer %.1f tokens/s\n",
+                strata_finish_name(r.finish), r.n_new, r.n_prompt, r.prompt_ms,
+                r.decode_ms > 0 ? 1e3 * r.n_new / r.decode_ms : 0.0);
+    return CLI_OK;
+}
+
+static int run(const command *c, int argc, char **argv)
+{
+    if (argc > 1 || (argc && (prompt || prompt_file)))
+        return cli_usage(c, "one prompt, please: '%s' is a second", argv[argc - 1]);
+    if (argc) prompt = argv[0];
+    if (prompt && prompt_file) return cli_usage(c, "give --prompt or --file, not both");
+    if (!prompt && !prompt_file) return cli_usage(c, "no prompt (-p TEXT, or --file FILE)");
+    if (grammar_file && schema_file) return cli_usage(c, "give --grammar or --json-schema, not both");
+    buf grammar = {0}, schema = {0}, file = {0};
+    ints ids = {0};
+    int rc = read_text(grammar_file, &grammar);
+    if (!rc) rc = read_text(schema_file, &schema);
+    if (!rc && prompt_file) rc = input_read_file(prompt_file, &file);
+    s.n_ctx = n_ctx;
+    if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
+    if (!rc) rc = prompt ? encode(prompt, strlen(prompt), &ids) : encode(file.len ? file.p : "", file.len, &ids);
+    if (!rc) rc = generate(&ids, &grammar, &schema);
+    session_close(&s);
+    buf_free(&grammar);
+    buf_free(&schema);
+    buf_free(&file);
+    buf_free(&text);
+    buf_free(&tokens_json);
+    ints_free(&ids);
+    ints_free(&new_ids);
+    free(stop.p);
+    return rc;
+}
+
+static const opt opts[] = {
+    OPT_OF_MODEL(s),
+    {OPT_STRING, 'p', "prompt", "TEXT", "the prompt", &prompt, 0, NULL},
+    {OPT_STRING, 'f', "file", "FILE|-", "the prompt from a file", &prompt_file, 0, NULL},
+    {OPT_COUNT, 'n', "predict", "N", "new tokens at most (default: 128)", &n_predict, 0, NULL},
+    {OPT_COUNT, 'c', "context", "N", "tokens of prompt and answer (default: 4096 or the model's)", &n_ctx, 0, NULL},
+    {OPT_NUMBER, 0, "temp", "T", "temperature, 0: greedy (default: 0.8)", &g.temperature, 0, NULL},
+    {OPT_WHOLE, 0, "top-k", "K", "0: off (default: 40)", &top_k, 0, NULL},
+    {OPT_NUMBER, 0, "top-p", "P", "1: off (default: 0.95)", &g.top_p, 0, NULL},
+    {OPT_NUMBER, 0, "min-p", "P", "0: off (default: 0.05)", &g.min_p, 0, NULL},
+    {OPT_NUMBER, 0, "typical", "P", "1: off (default: 1)", &g.typical_p, 0, NULL},
+    {OPT_NUMBER, 0, "repeat-penalty", "X", "1: off (default: 1)", &g.repeat_penalty, 0, NULL},
+    {OPT_NUMBER, 0, "frequency-penalty", "X", "default: 0", &g.frequency_penalty, 0, NULL},
+    {OPT_NUMBER, 0, "presence-penalty", "X", "default: 0", &g.presence_penalty, 0, NULL},
+    {OPT_WHOLE, 0, "repeat-last-n", "N", "tokens that penalties look back (default: 64)", &repeat_last_n, 0, NULL},
+    {OPT_WHOLE, 0, "mirostat", "0|1|2", "default: 0", &mirostat, 0, NULL},
+    {OPT_WHOLE, 's', "seed", "S", "same seed, same text (default: 0)", &g.seed, 0, NULL},
+    {OPT_STRING, 0, "grammar", "FILE", "GBNF that the answer must follow", &grammar_file, 0, NULL},
+    {OPT_STRING, 0, "json-schema", "FILE", "JSON Schema that the answer must follow", &schema_file, 0, NULL},
+    {OPT_LIST, 0, "stop", "TEXT", "ends the answer; may stand several times", &stop, 0, NULL},
+    {OPT_COUNT, 0, "logprobs", "N", "with the N best of each token (json)", &n_top, 0, &logprobs_given},
+    {OPT_CHOICE, 0, "format", "text|json", "default: text, as it comes", &format, TEXT, NULL},
+    {OPT_CHOICE, 0, "kv", "f16|f32|q8", "type of the cache (default: f16)", &s.kv, STRATA_KV_F16, NULL},
+    {OPT_FLAG, 0, "ignore-end", NULL, "go on after end tokens", &ignore_end, 0, NULL},
+    {OPT_FLAG, 0, "parse-special", NULL, "\"<|im_end|>\" in the prompt is the token", &parse_special, 0, NULL},
+    {OPT_FLAG, 0, "no-special", NULL, "add no start token", &no_special, 0, NULL},
+    OPT_OF_PRECISION(s),
+    OPT_OF_THREADS(s),
+    OPT_OF_VERBOSE(s),
+    {0},
+};
+
+const command cmd_generate = {
+    .name = "generate",
+    .usage = "-m MODEL -p PROMPT",
+    .summary = "a prompt, continued",
+    .examples = "Examples:\n"
+                "  strata generate -m model.gguf -p \"The capital of France is\" -n 32 --temp 0\n"
+                "  strata generate -m model.gguf -p \"A user as JSON:\" --grammar json.gbnf --format json\n",
+    .opts = opts,
+    .run = run,
+};

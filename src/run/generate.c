@@ -1,0 +1,267 @@
+/* generate.c: prompt -> tokens, one at a time: run, mask, sample, stream, until something ends it. */
+#include <math.h>
+#include <string.h>
+
+#include "base/thread.h"
+#include "run/batcher.h"
+#include "run/engine.h"
+#include "run/grammar.h"
+#include "run/hold.h"
+#include "run/sampler.h"
+
+#define MAX_PIECE 4096u /* bytes of one token that are streamed */
+
+typedef struct job {
+    strata_ctx *ctx;
+    strata_model *m;
+    const strata_gen_opts *o;
+    strata_gen_result *result;
+    uint32_t seq;
+    int32_t *ids; /* [n_ctx] prompt and answer */
+    uint32_t n;
+    st_sampler *sampler;
+    st_grammar *grammar;
+    st_grammar_state *state;
+    uint32_t *mask;
+    st_hold hold;
+    double deadline;
+} job;
+
+strata_gen_opts strata_gen_default(void)
+{
+    st_sampler_params p = st_sampler_default();
+    return (strata_gen_opts){.temperature = p.temperature,
+                             .top_k = p.top_k,
+                             .top_p = p.top_p,
+                             .min_p = p.min_p,
+                             .typical_p = p.typical_p,
+                             .repeat_penalty = p.repeat_penalty,
+                             .repeat_last_n = p.repeat_last_n,
+                             .mirostat_tau = p.mirostat_tau,
+                             .mirostat_eta = p.mirostat_eta};
+}
+
+/* ---- the vocabulary as grammars see it --------------------------------------------------------------------------- */
+
+typedef struct view {
+    const st_tokenizer *t;
+    char piece[MAX_PIECE];
+} view;
+
+static const uint8_t *view_piece(void *user, uint32_t id, size_t *len)
+{
+    view *v = user;
+    *len = st_tokenizer_raw(v->t, (int32_t)id, v->piece, sizeof v->piece);
+    if (*len > sizeof v->piece) *len = 0; /* too long to be chosen under a grammar */
+    return (const uint8_t *)v->piece;
+}
+
+static int view_kind(void *user, uint32_t id)
+{
+    view *v = user;
+    if (st_tokenizer_is_end(v->t, (int32_t)id)) return ST_PIECE_EOG;
+    int type = st_tokenizer_type(v->t, (int32_t)id);
+    return type == ST_TOKEN_CONTROL || type == ST_TOKEN_UNKNOWN || type == ST_TOKEN_UNUSED ? ST_PIECE_SPECIAL
+                                                                                           : ST_PIECE_TEXT;
+}
+
+static int open_gvocab(strata_ctx *c, strata_error *err)
+{
+    if (c->gvocab) return STRATA_OK;
+    view v = {.t = c->model->tokenizer};
+    st_vocab_view vv = {.n = st_tokenizer_info(v.t)->n_vocab, .user = &v, .piece = view_piece, .kind = view_kind};
+    return st_gvocab_open(&vv, &c->model->mem, &c->gvocab, err);
+}
+
+static int open_grammar(job *j, strata_error *err)
+{
+    const char *text = j->o->grammar;
+    if (!text) return STRATA_OK;
+    ST_TRY(open_gvocab(j->ctx, err));
+    ST_TRY(st_grammar_open(text, strlen(text), j->ctx->gvocab, &j->m->mem, &j->grammar, err));
+    ST_TRY(st_grammar_state_open(j->grammar, &j->state, err));
+    /* Rows of the output matrix past the vocabulary are never allowed: their bits stay 0. */
+    size_t words = ((size_t)j->m->weights.n_vocab + 31) / 32;
+    j->mask = st_calloc(&j->m->mem, words, sizeof *j->mask);
+    ST_FAIL_IF(!j->mask, err, STRATA_NO_MEMORY, "no memory for a mask of %u tokens", j->m->weights.n_vocab);
+    return STRATA_OK;
+}
+
+/* ---- one step ---------------------------------------------------------------------------------------------------- */
+
+static bool ends(const job *j, int32_t id)
+{
+    const strata_gen_opts *o = j->o;
+    for (size_t i = 0; i < o->n_stop_tokens; i++)
+        if (o->stop_tokens[i] == id) return true;
+    return false;
+}
+
+/* A token of the output matrix beyond the vocabulary has no text. */
+static bool has_text(const job *j, int32_t id)
+{
+    if ((uint32_t)id >= st_tokenizer_info(j->m->tokenizer)->n_vocab) return false;
+    int type = st_tokenizer_type(j->m->tokenizer, id);
+    return type != ST_TOKEN_CONTROL && type != ST_TOKEN_UNUSED;
+}
+
+static bool tell(const job *j, const strata_gen_token *token)
+{
+    if (!j->o->on_text) return true;
+    return j->o->on_text(j->o->user, j->hold.n_ready ? j->hold.ready : "", j->hold.n_ready, token) == 0;
+}
+
+/* The text of a token goes on its way. *finish: set if that ends the generation. */
+static int stream(job *j, const st_sampled *s, int *finish, strata_error *err)
+{
+    char piece[MAX_PIECE];
+    size_t len = has_text(j, s->id) ? st_tokenizer_raw(j->m->tokenizer, s->id, piece, sizeof piece) : 0;
+    bool stopped;
+    ST_TRY(st_hold_add(&j->hold, piece, len < sizeof piece ? len : sizeof piece, &stopped, err));
+    strata_gen_token token = {
+        .id = s->id, .logprob = s->logprob, .top = (const strata_logprob *)s->top, .n_top = s->n_top};
+    bool go_on = tell(j, &token);
+    if (stopped)
+        *finish = STRATA_FINISH_STOP;
+    else if (!go_on)
+        *finish = STRATA_FINISH_CALLER;
+    return STRATA_OK;
+}
+
+static int step(job *j, float *logits, int *finish, strata_error *err)
+{
+    const strata_gen_opts *o = j->o;
+    st_sampled s;
+    if (j->state) ST_TRY(st_grammar_mask(j->state, j->mask, err));
+    ST_TRY(st_sampler_sample(j->sampler, logits, j->mask, &s, err));
+    bool end =
+        (uint32_t)s.id < st_tokenizer_info(j->m->tokenizer)->n_vocab && st_tokenizer_is_end(j->m->tokenizer, s.id);
+    if (ends(j, s.id)) {
+        *finish = STRATA_FINISH_STOP;
+        return STRATA_OK;
+    }
+    if (end && (j->state || !o->ignore_end)) {
+        *finish = STRATA_FINISH_END;
+        return STRATA_OK;
+    }
+    st_sampler_accept(j->sampler, s.id);
+    if (j->state) ST_TRY(st_grammar_accept(j->state, (uint32_t)s.id, err));
+    j->ids[j->n++] = s.id;
+    j->result->n_new++;
+    ST_TRY(stream(j, &s, finish, err));
+    if (*finish) return STRATA_OK;
+    if (j->state && st_grammar_is_complete(j->state))
+        *finish = STRATA_FINISH_GRAMMAR;
+    else if (o->max_tokens && j->result->n_new >= o->max_tokens)
+        *finish = STRATA_FINISH_LENGTH;
+    else if (j->n >= j->ctx->n_ctx)
+        *finish = STRATA_FINISH_CONTEXT;
+    return STRATA_OK;
+}
+
+static int loop(job *j, strata_error *err)
+{
+    strata_gen_result *r = j->result;
+    const strata_gen_opts *o = j->o;
+    int finish = 0;
+    double start = st_now();
+    if (j->n >= j->ctx->n_ctx)
+        ST_FAIL(err, STRATA_TOO_LONG, "a prompt of %u tokens leaves no room in a context of %u", j->n, j->ctx->n_ctx);
+    while (!finish) {
+        const float *logits;
+        ST_TRY(st_stopped(o->cancel, j->deadline, err));
+        ST_TRY(st_lane_sync(j->ctx, j->seq, j->ids, j->n, o->chunk, o->cancel, j->deadline, &logits, err));
+        if (r->n_new == 0) {
+            r->prompt_ms = (st_now() - start) * 1e3;
+            start = st_now();
+        }
+        ST_TRY(step(j, j->ctx->logits + (size_t)j->seq * j->m->weights.n_vocab, &finish, err));
+    }
+    r->finish = finish;
+    r->decode_ms = (st_now() - start) * 1e3;
+    if (finish == STRATA_FINISH_STOP && j->hold.n == 0) return STRATA_OK;
+    ST_TRY(st_hold_end(&j->hold, err));
+    if (j->hold.n_ready) tell(j, NULL);
+    return STRATA_OK;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static int open_sampler(job *j, strata_error *err)
+{
+    const strata_gen_opts *o = j->o;
+    st_sampler_params p = {.temperature = o->temperature,
+                           .top_k = o->top_k,
+                           .top_p = o->top_p,
+                           .min_p = o->min_p,
+                           .typical_p = o->typical_p,
+                           .repeat_penalty = o->repeat_penalty,
+                           .frequency_penalty = o->frequency_penalty,
+                           .presence_penalty = o->presence_penalty,
+                           .repeat_last_n = o->repeat_last_n,
+                           .mirostat = o->mirostat,
+                           .mirostat_tau = o->mirostat_tau,
+                           .mirostat_eta = o->mirostat_eta,
+                           .seed = o->seed,
+                           .logit_bias = (const st_logit_bias *)o->logit_bias,
+                           .n_logit_bias = o->n_logit_bias,
+                           .logprobs = o->logprobs != 0,
+                           .n_top = o->n_top};
+    return st_sampler_open(&p, j->m->weights.n_vocab, &j->m->mem, &j->sampler, err);
+}
+
+static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_opts *o, strata_error *err)
+{
+    ST_FAIL_IF(c->n_lanes == 0, err, STRATA_UNSUPPORTED_OP, "the context was opened without sequences (n_seqs)");
+    ST_FAIL_IF(seq >= c->n_lanes, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_lanes - 1);
+    ST_FAIL_IF(n > c->n_ctx, err, STRATA_TOO_LONG, "%zu tokens, the context holds %u", n, c->n_ctx);
+    ST_FAIL_IF(o->grammar && o->json_schema, err, STRATA_INVALID_ARG, "a grammar and a JSON schema: only one can hold");
+    ST_FAIL_IF(o->json_schema, err, STRATA_UNSUPPORTED_OP, "JSON schemas are not supported yet; give a grammar");
+    ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
+               o->deadline_ms);
+    ST_FAIL_IF((o->n_stop && !o->stop) || (o->n_stop_tokens && !o->stop_tokens), err, STRATA_INVALID_ARG,
+               "stop: NULL but not empty");
+    for (size_t i = 0; i < o->n_stop; i++)
+        ST_FAIL_IF(!o->stop[i] || !*o->stop[i], err, STRATA_INVALID_ARG, "stop text %zu is empty", i);
+    return STRATA_OK;
+}
+
+static int prepare(job *j, const int32_t *ids, size_t n, strata_error *err)
+{
+    j->ids = st_alloc(&j->m->mem, j->ctx->n_ctx, sizeof *j->ids);
+    ST_FAIL_IF(!j->ids, err, STRATA_NO_MEMORY, "no memory for %u tokens", j->ctx->n_ctx);
+    if (n) memcpy(j->ids, ids, n * sizeof *ids);
+    j->n = (uint32_t)n;
+    ST_TRY(open_sampler(j, err));
+    for (size_t i = 0; i < n; i++) st_sampler_accept(j->sampler, ids[i]);
+    const st_lane *l = &j->ctx->lanes[j->seq];
+    uint32_t same = 0;
+    while (same < l->n && same + 1 < n && l->ids[same] == ids[same]) same++;
+    j->result->n_cached = same;
+    return open_grammar(j, err);
+}
+
+int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
+                strata_gen_result *result, strata_error *err)
+{
+    strata_gen_opts o = opts ? *opts : strata_gen_default();
+    ST_TRY(check(c, seq, n, &o, err));
+    *result = (strata_gen_result){.n_prompt = (uint32_t)n};
+    st_mem *mem = &c->model->mem;
+    job j = {.ctx = c,
+             .m = c->model,
+             .o = &o,
+             .result = result,
+             .seq = seq,
+             .hold = {.stop = o.stop, .n_stop = o.n_stop, .mem = mem}};
+    if (o.deadline_ms > 0) j.deadline = st_now() + o.deadline_ms * 1e-3;
+    int rc = prepare(&j, ids, n, err);
+    if (!rc) rc = loop(&j, err);
+    st_grammar_state_close(j.state);
+    st_grammar_close(j.grammar);
+    st_sampler_close(j.sampler);
+    st_hold_free(&j.hold);
+    st_free(mem, j.mask);
+    st_free(mem, j.ids);
+    return rc;
+}

@@ -1,0 +1,254 @@
+/* jinja_parse.c: statements. See jinja.h. */
+#include "token/jinja.h"
+
+static st_jnode *parse_body(st_jparser *p, const char *const *ends);
+
+/* A name, an attribute of a namespace, or a tuple of names. */
+st_jnode *st_j_parse_target(st_jparser *p, bool with_namespace)
+{
+    st_jnode *first = NULL, **tail = &first;
+    bool comma = false, bracket = st_j_skip_op(p, '(');
+    do {
+        if (first && p->tok.kind != ST_T_NAME) break; /* a, */
+        st_jnode *n = st_j_node(p, ST_N_NAME);
+        n->name = st_j_take_name(p);
+        if (with_namespace && st_j_skip_op(p, '.')) {
+            n->kind = ST_N_NS_REF;
+            n->val = st_j_string(st_j_take_name(p));
+        }
+        st_j_append(&tail, n);
+        comma = st_j_is_op(p, ',') || comma;
+    } while (st_j_skip_op(p, ','));
+    if (bracket) st_j_expect_op(p, ')');
+    if (!comma) return first;
+    st_jnode *n = st_j_node(p, ST_N_TUPLE);
+    n->a = first;
+    return n;
+}
+
+static void end_block(st_jparser *p)
+{
+    if (p->tok.kind != ST_T_BLOCK_END) st_j_unexpected(p, "'%}'");
+    st_j_next(p);
+}
+
+/* The body up to {% end %}, that block included. */
+static st_jnode *body_until(st_jparser *p, const char *end)
+{
+    const char *ends[] = {end, NULL};
+    st_jnode *n = parse_body(p, ends);
+    st_j_next(p);
+    end_block(p);
+    return n;
+}
+
+/* As body_until, where the output is kept: a break could not leave it. */
+static st_jnode *captured(st_jparser *p, const char *end)
+{
+    int loops = p->loops;
+    p->loops = 0;
+    st_jnode *n = body_until(p, end);
+    p->loops = loops;
+    return n;
+}
+
+static void parse_for(st_jparser *p, st_jnode *n)
+{
+    static const char *const ends[] = {"endfor", "else", NULL};
+    n->kind = ST_N_FOR;
+    n->a = st_j_parse_target(p, false);
+    st_j_expect_name(p, "in");
+    n->b = st_j_parse_tuple(p, false);
+    if (st_j_skip_name(p, "if")) n->c = st_j_parse_expr(p, true);
+    if (st_j_is_name(p, "recursive")) ST_J_FAIL(p->r, "recursive loops are not supported");
+    p->loops++;
+    n->body = parse_body(p, ends);
+    p->loops--;
+    bool other = st_j_is_name(p, "else");
+    st_j_next(p);
+    if (other)
+        n->other = body_until(p, "endfor");
+    else
+        end_block(p);
+}
+
+/* elif is an if in the else part; a chain of them is not deeper for that. */
+static void parse_if(st_jparser *p, st_jnode *n)
+{
+    static const char *const ends[] = {"endif", "elif", "else", NULL};
+    for (;;) {
+        n->kind = ST_N_IF;
+        n->a = st_j_parse_tuple(p, false);
+        n->body = parse_body(p, ends);
+        bool elif = st_j_is_name(p, "elif"), other = st_j_is_name(p, "else");
+        st_j_next(p);
+        if (elif) {
+            n->other = st_j_node(p, ST_N_IF);
+            n = n->other;
+            continue;
+        }
+        if (other)
+            n->other = body_until(p, "endif");
+        else
+            end_block(p);
+        return;
+    }
+}
+
+static void parse_set(st_jparser *p, st_jnode *n)
+{
+    n->kind = ST_N_SET;
+    n->a = st_j_parse_target(p, true);
+    if (st_j_skip_op(p, '=')) {
+        n->b = st_j_parse_tuple(p, true);
+        end_block(p);
+        return;
+    }
+    n->kind = ST_N_SET_BLOCK;
+    if (st_j_skip_op(p, '|')) n->b = st_j_parse_filters(p, NULL, true);
+    n->body = captured(p, "endset");
+}
+
+/* (a, b=1): NAMEs with their defaults. */
+static void parse_signature(st_jparser *p, st_jnode *n)
+{
+    st_jnode **tail = &n->a;
+    st_j_expect_op(p, '(');
+    while (!st_j_is_op(p, ')')) {
+        if (n->a) st_j_expect_op(p, ',');
+        if (st_j_is_op(p, ')')) break;
+        st_jnode *arg = st_j_node(p, ST_N_NAME);
+        arg->name = st_j_take_name(p);
+        if (st_j_skip_op(p, '=')) arg->a = st_j_parse_expr(p, true);
+        st_j_append(&tail, arg);
+    }
+    st_j_expect_op(p, ')');
+}
+
+/* The body of a macro or a call block: its loops are its own, and what it uses of varargs, kwargs and caller. */
+static void parse_callable(st_jparser *p, st_jnode *n, const char *end)
+{
+    uint32_t uses = p->uses;
+    p->uses = 0;
+    n->body = captured(p, end);
+    n->sub = p->uses;
+    p->uses = uses;
+}
+
+static void parse_call_block(st_jparser *p, st_jnode *n)
+{
+    n->kind = ST_N_CALL_BLOCK;
+    n->name = st_j_lit("caller");
+    if (st_j_is_op(p, '(')) parse_signature(p, n);
+    n->b = st_j_parse_postfix(p, st_j_parse_primary(p));
+    if (n->b->kind != ST_N_CALL) st_j_unexpected(p, "a call");
+    parse_callable(p, n, "endcall");
+}
+
+static void parse_with(st_jparser *p, st_jnode *n)
+{
+    st_jnode **tail = &n->a;
+    n->kind = ST_N_WITH;
+    while (p->tok.kind != ST_T_BLOCK_END) {
+        if (n->a) st_j_expect_op(p, ',');
+        st_jnode *set = st_j_node(p, ST_N_SET);
+        set->a = st_j_parse_target(p, false);
+        st_j_expect_op(p, '=');
+        set->b = st_j_parse_expr(p, true);
+        st_j_append(&tail, set);
+    }
+    n->body = body_until(p, "endwith");
+}
+
+/* A block, behind its '{%'. */
+static st_jnode *parse_statement(st_jparser *p)
+{
+    st_jnode *n = st_j_node(p, ST_N_IF);
+    st_jstr word = st_j_take_name(p);
+    if (st_j_same(word, "for")) {
+        parse_for(p, n);
+    } else if (st_j_same(word, "if")) {
+        parse_if(p, n);
+    } else if (st_j_same(word, "set")) {
+        parse_set(p, n);
+    } else if (st_j_same(word, "macro")) {
+        n->kind = ST_N_MACRO;
+        n->name = st_j_take_name(p);
+        parse_signature(p, n);
+        parse_callable(p, n, "endmacro");
+    } else if (st_j_same(word, "call")) {
+        parse_call_block(p, n);
+    } else if (st_j_same(word, "filter")) {
+        n->kind = ST_N_FILTER_BLOCK;
+        n->b = st_j_parse_filters(p, NULL, true);
+        n->body = captured(p, "endfilter");
+    } else if (st_j_same(word, "with")) {
+        parse_with(p, n);
+    } else if (st_j_same(word, "generation")) {
+        n->kind = ST_N_GENERATION;
+        parse_callable(p, n, "endgeneration");
+    } else if (st_j_same(word, "break") || st_j_same(word, "continue")) {
+        n->kind = st_j_same(word, "break") ? ST_N_BREAK : ST_N_CONTINUE;
+        if (!p->loops) ST_J_FAIL(p->r, "%s outside a loop", n->kind == ST_N_BREAK ? "break" : "continue");
+        end_block(p);
+    } else {
+        p->r->line = n->line;
+        p->r->col = n->col;
+        ST_J_FAIL(p->r, "no statement named '%.*s' here", (int)(word.n < 60 ? word.n : 60), word.p);
+    }
+    return n;
+}
+
+static bool at_end(const st_jparser *p, const char *const *ends)
+{
+    for (; ends && *ends; ends++)
+        if (st_j_is_name(p, *ends)) return true;
+    return false;
+}
+
+/* Statements up to a block that begins with one of `ends`, which is then the current token; NULL: to the end. With
+ * `ends` the block before is still open: its '%}' comes first. */
+static st_jnode *parse_body(st_jparser *p, const char *const *ends)
+{
+    st_jnode *first = NULL, **tail = &first, *n;
+    if (ends) end_block(p);
+    st_j_enter(p->r);
+    for (;;) {
+        switch (p->tok.kind) {
+        case ST_T_TEXT:
+            n = st_j_node(p, ST_N_TEXT);
+            n->val = st_j_string(p->tok.str);
+            st_j_next(p);
+            break;
+        case ST_T_VAR_BEGIN:
+            n = st_j_node(p, ST_N_PRINT);
+            st_j_next(p);
+            n->a = st_j_parse_tuple(p, true);
+            if (p->tok.kind != ST_T_VAR_END) st_j_unexpected(p, "'}}'");
+            st_j_next(p);
+            break;
+        case ST_T_BLOCK_BEGIN:
+            st_j_next(p);
+            if (at_end(p, ends)) {
+                st_j_leave(p->r);
+                return first;
+            }
+            n = parse_statement(p);
+            break;
+        default:
+            if (!ends && p->tok.kind == ST_T_EOF) {
+                st_j_leave(p->r);
+                return first;
+            }
+            st_j_unexpected(p, ends ? ends[0] : "text");
+        }
+        st_j_append(&tail, n);
+    }
+}
+
+st_jnode *st_j_parse(st_jparser *p, const char *src, size_t n)
+{
+    st_j_lex_init(&p->lexer, p->r, src, n);
+    st_j_next(p);
+    return parse_body(p, NULL);
+}

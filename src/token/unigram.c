@@ -1,0 +1,520 @@
+/* unigram.c: Unigram ('t5': T5, XLM-R, bge-m3 and others), as sentencepiece does it.
+ *
+ * A fragment is normalised (normalizer.cc: character map, spaces, U+2581) and the pieces of highest total score are
+ * found by Viterbi (unigram_model.cc, EncodeOptimized), with sentencepiece 0.2.3's float32 sums in its order, since
+ * ties and near-ties are decided by rounding. Pieces live in a trie whose edges, one a character, sit in one
+ * hash table. Wherever no piece spans a position the best path up to there is final and its tokens go out, so that the
+ * working set stays a word long; a text without such places costs 12 bytes a byte. */
+#include <float.h>
+#include <math.h>
+
+#include "token/charsmap.h"
+#include "token/nfc.h"
+#include "token/token_impl.h"
+#include "token/utf8.h"
+
+#define SPACE       "\xe2\x96\x81"   /* U+2581 */
+#define UNK_SURFACE " \xe2\x81\x87 " /* what sentencepiece decodes <unk> to */
+#define UNK_PENALTY 10.0f
+#define RESET       100000.0f
+#define UNSET       UINT32_MAX
+
+typedef struct edge {
+    uint64_t key;   /* node << 32 | character << 8 | which characters follow, one bit for an eighth of them */
+    uint32_t child; /* a node; 0: free slot; the root, 0, is nobody's child */
+    int32_t id;     /* token that ends there, -1: none */
+} edge;
+
+typedef struct unigram {
+    float *scores;        /* [n_vocab]; NaN: user-defined */
+    int32_t bytes[256];   /* byte tokens, -1: none */
+    bool prefix, squeeze; /* add_dummy_prefix, remove_extra_whitespaces */
+    float unk_score;
+    st_charsmap map;
+    st_added user; /* user-defined tokens: what they spell is not normalised */
+    edge *edges;
+    edge ascii[128]; /* the root's, without a search; id -1 and child 0: none */
+    uint32_t mask;   /* slots - 1 */
+    uint32_t n_nodes;
+} unigram;
+
+/* Best path that ends at a byte. */
+typedef struct best {
+    float score;
+    uint32_t from; /* UNSET: none yet */
+    int32_t id;    /* -1: an unknown character */
+} best;
+
+typedef struct scratch {
+    st_normal norm;
+    size_t base;    /* of the fragment in the text */
+    bool after_unk; /* the last token is an <unk> that the next unknown character joins */
+    best *best;
+    uint32_t *stack;
+    size_t best_cap, stack_cap;
+} scratch;
+
+static int no_memory(st_encoder *e)
+{
+    ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
+}
+
+/* ---- the trie ---------------------------------------------------------------------------------------------------- */
+
+/* Node number n goes by the name n * NODE, which spreads it over the table, so that a step of a search is a load and
+ * an xor away from the next one. */
+#define NODE       0x9e3779b1u
+#define MAX_PROBES 1024 /* bounds what crafted spellings can cost */
+
+static inline uint64_t key_of(uint32_t node, uint32_t cp)
+{
+    return (uint64_t)node << 32 | cp << 8;
+}
+
+/* A character's bit among those that follow an edge: most searches end here, before they touch the table. */
+static inline uint32_t bit_of(uint32_t cp)
+{
+    return 1u << (cp * 0x9e3779b1u >> 29);
+}
+
+static inline uint32_t home_of(const unigram *m, uint32_t node, uint32_t cp)
+{
+    return (node ^ cp * 0x85ebca6bu) & m->mask;
+}
+
+/* The slot of an edge, or a free one. */
+static inline const edge *find_edge(const unigram *m, uint32_t node, uint32_t cp)
+{
+    uint64_t key = key_of(node, cp);
+    uint32_t k = home_of(m, node, cp);
+    while (m->edges[k].child && (m->edges[k].key ^ key) > 0xff) k = (k + 1) & m->mask;
+    return &m->edges[k];
+}
+
+/* The same while the table is built; NULL: too many edges share a place. */
+static edge *place_of(const unigram *m, uint64_t key)
+{
+    uint32_t k = home_of(m, (uint32_t)(key >> 32), (uint32_t)key >> 8);
+    for (int i = 0; i < MAX_PROBES; i++, k = (k + 1) & m->mask)
+        if (!m->edges[k].child || (m->edges[k].key ^ key) <= 0xff) return &m->edges[k];
+    return NULL;
+}
+
+static bool set_slots(unigram *m, size_t n, st_mem *mem)
+{
+    edge *edges = n > (size_t)1 << 31 ? NULL : st_alloc_huge(mem, n, sizeof *edges);
+    if (!edges) return false;
+    memset(edges, 0, n * sizeof *edges);
+    m->edges = edges;
+    m->mask = (uint32_t)(n - 1);
+    return true;
+}
+
+static int no_room(const st_gguf *g, bool memory, strata_error *err)
+{
+    ST_FAIL_IF(memory, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
+    ST_FAIL(err, STRATA_CORRUPT_MODEL, "%s: key 'tokenizer.ggml.tokens': hundreds of tokens share a hash", g->name);
+}
+
+static int widen(unigram *m, const st_gguf *g, st_mem *mem, strata_error *err)
+{
+    edge *old = m->edges;
+    size_t n = (size_t)m->mask + 1;
+    if (!set_slots(m, n * 2, mem)) return no_room(g, true, err);
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++) {
+        if (!old[i].child) continue;
+        edge *e = place_of(m, old[i].key & ~(uint64_t)0xff);
+        ok = e != NULL;
+        if (ok) *e = old[i];
+    }
+    st_free(mem, old);
+    return ok ? STRATA_OK : no_room(g, false, err);
+}
+
+static int add_piece(unigram *m, st_str s, int32_t id, const st_gguf *g, st_mem *mem, strata_error *err)
+{
+    uint32_t node = 0;
+    edge *e = NULL;
+    for (size_t i = 0; i < s.len;) {
+        unsigned len;
+        uint32_t cp = st_utf8_get((const uint8_t *)s.ptr + i, &len);
+        if (e) e->key |= bit_of(cp);
+        if (m->n_nodes > m->mask / 3 * 2) ST_TRY(widen(m, g, mem, err)); /* two thirds full at most */
+        e = place_of(m, key_of(node, cp));
+        if (!e) return no_room(g, false, err);
+        if (!e->child) *e = (edge){key_of(node, cp), m->n_nodes++ * NODE, -1};
+        node = e->child;
+        i += len;
+    }
+    if (e && e->id < 0) e->id = id; /* a duplicate: the first id stays */
+    return STRATA_OK;
+}
+
+static int build_trie(st_tokenizer *t, unigram *m, const st_gguf *g, strata_error *err)
+{
+    const unsigned types = 1u << ST_TOKEN_NORMAL | 1u << ST_TOKEN_USER; /* UNUSED ones are never chosen */
+    size_t n = 64;
+    while (n < (size_t)t->vocab.n * 3) n *= 2;
+    m->n_nodes = 1;
+    if (!set_slots(m, n, t->mem)) return no_room(g, true, err);
+    for (uint32_t i = 0; i < t->vocab.n; i++) {
+        st_str s = st_vocab_piece(&t->vocab, i);
+        if (!(types >> t->vocab.types[i] & 1) || st_utf8_check(s.ptr, s.len) != s.len) continue;
+        ST_TRY(add_piece(m, s, (int32_t)i, g, t->mem, err));
+        if (t->vocab.types[i] == ST_TOKEN_USER &&
+            !st_added_put(&m->user, t->mem, s.ptr, s.len, (int32_t)i, ST_ADDED_ALWAYS))
+            return no_room(g, true, err);
+    }
+    for (uint32_t b = 0; b < 128; b++) {
+        const edge *e = find_edge(m, 0, b);
+        m->ascii[b] = e->child ? *e : (edge){0, 0, -1};
+    }
+    return STRATA_OK;
+}
+
+/* ---- open -------------------------------------------------------------------------------------------------------- */
+
+static int read_scores(st_tokenizer *t, unigram *m, const st_gguf *g, strata_error *err)
+{
+    const uint8_t *data;
+    uint64_t count;
+    ST_TRY(st_gguf_array(g, "tokenizer.ggml.scores", ST_GGUF_F32, &data, &count, err));
+    ST_FAIL_IF(count != t->vocab.n, err, STRATA_CORRUPT_MODEL,
+               "%s: key 'tokenizer.ggml.scores' has %llu items, want %u, one a token", g->name,
+               (unsigned long long)count, t->vocab.n);
+    m->scores = st_alloc(t->mem, t->vocab.n, sizeof *m->scores);
+    ST_FAIL_IF(!m->scores, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
+    memcpy(m->scores, data, t->vocab.n * sizeof *m->scores);
+    float min = FLT_MAX;
+    for (uint32_t i = 0; i < t->vocab.n; i++) {
+        float f = m->scores[i];
+        ST_FAIL_IF(!(f - f == 0), err, STRATA_CORRUPT_MODEL,
+                   "%s: key 'tokenizer.ggml.scores': token %u has the score %f, want a finite number", g->name, i,
+                   (double)f);
+        if (t->vocab.types[i] == ST_TOKEN_NORMAL && f < min) min = f;
+        if (t->vocab.types[i] == ST_TOKEN_USER) m->scores[i] = NAN;
+    }
+    m->unk_score = min - UNK_PENALTY;
+    return STRATA_OK;
+}
+
+static int open_unigram(st_tokenizer *t, const st_gguf *g, const st_log *log, strata_error *err)
+{
+    (void)log;
+    unigram *m = t->state = st_calloc(t->mem, 1, sizeof *m);
+    ST_FAIL_IF(!m, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
+    ST_TRY(st_tokenizer_bytes(t, m->bytes, g, err));
+    ST_TRY(read_scores(t, m, g, err));
+    ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", true, &m->prefix, err));
+    ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.remove_extra_whitespaces", true, &m->squeeze, err));
+    ST_TRY(st_charsmap_open(&m->map, g, err));
+    ST_TRY(build_trie(t, m, g, err));
+    bool ok = st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
+    ST_FAIL_IF(!ok, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
+    t->first = t->info.add_bos ? t->info.bos : -1;
+    t->last = t->info.add_eos ? t->info.eos : -1;
+    return STRATA_OK;
+}
+
+static void close_unigram(st_tokenizer *t)
+{
+    unigram *m = t->state;
+    if (!m) return;
+    st_added_free(&m->user, t->mem);
+    st_free(t->mem, m->edges);
+    st_free(t->mem, m->scores);
+    st_free(t->mem, m);
+}
+
+/* ---- normalising ------------------------------------------------------------------------------------------------- */
+
+/* What stands at p[0..n) and how many bytes of it are used up: a user-defined token as it is, a rule's replacement, or
+ * one character. */
+static st_str next_unit(const unigram *m, const uint8_t *p, size_t n, size_t *used)
+{
+    st_str out;
+    if (m->user.first[p[0]] && st_added_match(&m->user, p, n, ST_ADDED_ALWAYS, used) >= 0)
+        return (st_str){(const char *)p, *used};
+    if (p[0] < 0x80 && m->map.plain[p[0]] && (n == 1 || p[1] < 0x80)) {
+        *used = 1;
+    } else if ((*used = st_charsmap_match(&m->map, p, n, &out))) {
+        return out;
+    } else {
+        *used = st_utf8_len(p[0]);
+    }
+    return (st_str){(const char *)p, *used};
+}
+
+static bool put_unit(st_normal *o, st_str s, size_t from, size_t to, bool spans, st_mem *mem)
+{
+    for (size_t i = 0; i < s.len;) {
+        const char *space = memchr(s.ptr + i, ' ', s.len - i);
+        size_t end = space ? (size_t)(space - s.ptr) : s.len;
+        if (!st_normal_put(o, (const uint8_t *)s.ptr + i, end - i, from, to, spans, mem)) return false;
+        if (space && !st_normal_put(o, (const uint8_t *)SPACE, 3, from, to, spans, mem)) return false;
+        i = end + (space != NULL);
+    }
+    return true;
+}
+
+/* A run of characters that stay as they are. */
+static size_t plain_run(const unigram *m, const uint8_t *p, size_t n)
+{
+    size_t i = 0;
+    while (i + 1 < n && p[i] < 0x80 && p[i] != ' ' && p[i + 1] < 0x80 && m->map.plain[p[i]] && !m->user.first[p[i]])
+        i++;
+    return i;
+}
+
+static bool normalize(const unigram *m, const uint8_t *p, size_t n, st_normal *o, bool spans, st_mem *mem)
+{
+    size_t i = 0, used;
+    o->n = 0;
+    while (m->squeeze && i < n) { /* leading spaces; also what a rule makes one */
+        st_str s = next_unit(m, p + i, n - i, &used);
+        if (!st_str_eq(s, " ")) break;
+        i += used;
+    }
+    if (i == n) return true;
+    if (m->prefix && !st_normal_put(o, (const uint8_t *)SPACE, 3, i, i, spans, mem)) return false;
+    bool after_space = m->squeeze;
+    while (i < n) {
+        size_t plain = plain_run(m, p + i, n - i);
+        if (plain) {
+            if (!st_normal_copy(o, p + i, plain, i, spans, mem)) return false;
+            i += plain;
+            after_space = false;
+        }
+        st_str s = next_unit(m, p + i, n - i, &used);
+        for (; after_space && s.len && s.ptr[0] == ' '; s.len--) s.ptr++;
+        if (s.len) {
+            bool same =
+                s.len == used && s.ptr[0] != ' ' && memcmp(s.ptr, p + i, used) == 0 && !memchr(s.ptr, ' ', s.len);
+            if (!(same ? st_normal_copy(o, p + i, used, i, spans, mem) : put_unit(o, s, i, i + used, spans, mem)))
+                return false;
+            after_space = m->squeeze && s.ptr[s.len - 1] == ' ';
+        }
+        i += used;
+        if (o->n > UINT32_MAX / 2) return false; /* rules of a hostile file */
+    }
+    while (m->squeeze && o->n >= 3 && memcmp(o->text + o->n - 3, SPACE, 3) == 0) o->n -= 3;
+    return true;
+}
+
+/* ---- encode ------------------------------------------------------------------------------------------------------ */
+
+/* Appends the token for norm[begin..end). */
+static int push(st_encoder *e, int32_t id, size_t begin, size_t end)
+{
+    const scratch *s = e->scratch;
+    strata_span span = {0, 0};
+    if (e->out->want_spans) span = (strata_span){s->base + s->norm.from[begin], s->base + s->norm.to[end - 1]};
+    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : no_memory(e);
+}
+
+/* A character that no piece covers: its byte tokens, or <unk>, one for a run of them. */
+static int push_unknown(st_encoder *e, size_t begin, size_t end)
+{
+    const unigram *m = e->t->state;
+    scratch *s = e->scratch;
+    bool all = true;
+    for (size_t i = begin; i < end; i++) all = all && m->bytes[s->norm.text[i]] >= 0;
+    for (size_t i = begin; all && i < end; i++) ST_TRY(push(e, m->bytes[s->norm.text[i]], i, i + 1));
+    if (all) return STRATA_OK;
+    if (!s->after_unk)
+        ST_TRY(push(e, e->t->info.unk, begin, end));
+    else if (e->out->want_spans)
+        e->out->spans[e->out->n - 1].end = s->base + s->norm.to[end - 1];
+    s->after_unk = true;
+    return STRATA_OK;
+}
+
+/* Emits the best path from `begin` to `end`. */
+static int flush(st_encoder *e, size_t begin, size_t end)
+{
+    scratch *s = e->scratch;
+    size_t n = 0;
+    for (uint32_t at = (uint32_t)(end - begin); at; at = s->best[at].from) {
+        if (n == s->stack_cap && !st_grow(e->out->mem, &s->stack, &s->stack_cap, n + 1, n, sizeof *s->stack))
+            return no_memory(e);
+        s->stack[n++] = at;
+    }
+    for (size_t from = 0; n;) {
+        size_t at = s->stack[--n];
+        int32_t id = s->best[at].id;
+        if (id < 0) {
+            ST_TRY(push_unknown(e, begin + from, begin + at));
+        } else {
+            s->after_unk = false;
+            ST_TRY(push(e, id, begin + from, begin + at));
+        }
+        from = at;
+    }
+    return STRATA_OK;
+}
+
+/* Makes room for paths that end at `end` and marks the new places. */
+static inline bool reach(scratch *s, size_t old, size_t end, st_mem *mem)
+{
+    if (end >= s->best_cap && !st_grow(mem, &s->best, &s->best_cap, end + 1, old + 1, sizeof *s->best)) return false;
+    for (size_t i = old + 1; i <= end; i++) s->best[i].from = UNSET;
+    return true;
+}
+
+/* Sums of long texts lose their digits: sentencepiece counts from the current place again where they grow too large. */
+static void rebase(best *b, uint32_t from, uint32_t far)
+{
+    float score = b[from].score;
+    for (uint32_t i = from; i <= far; i++)
+        if (i == from || b[i].from != UNSET) b[i].score -= score;
+}
+
+/* Offers b a path from `from` that ends with `id`; the first of equals stays. */
+static inline void offer(best *b, float sum, uint32_t from, int32_t id)
+{
+    if (b->from == UNSET || sum > b->score) *b = (best){sum, from, id};
+}
+
+static int viterbi(st_encoder *e)
+{
+    const unigram *m = e->t->state;
+    scratch *s = e->scratch;
+    st_mem *mem = e->out->mem;
+    const uint8_t *text = s->norm.text;
+    size_t n = s->norm.n, begin = 0, far = 0; /* the segment starts at begin; no path ends beyond far */
+    if (!st_grow(mem, &s->best, &s->best_cap, 64, 0, sizeof *s->best)) return no_memory(e);
+    s->best[0] = (best){0, 0, -1};
+    for (size_t i = 0; i < n;) {
+        if (i == far && i > begin) {
+            ST_TRY(flush(e, begin, i));
+            s->best[0].score = s->best[i - begin].score;
+            begin = i;
+        }
+        const uint32_t from = (uint32_t)(i - begin);
+        if (s->best[from].score < -RESET || s->best[from].score > RESET) rebase(s->best, from, (uint32_t)(far - begin));
+        const float till_here = s->best[from].score;
+        unsigned len;
+        uint32_t cp = st_utf8_get(text + i, &len);
+        const edge *g = cp < 128 ? &m->ascii[cp] : find_edge(m, 0, cp);
+        size_t at = i + len, next = at;
+        bool single = g->child && g->id >= 0;
+        if (at > far) {
+            if (!reach(s, far - begin, at - begin, mem)) return no_memory(e);
+            far = at;
+        }
+        if (!single) offer(&s->best[at - begin], m->unk_score + till_here, from, -1);
+        for (;;) {
+            if (g->id >= 0 && g->child) {
+                if (at > far) {
+                    if (!reach(s, far - begin, at - begin, mem)) return no_memory(e);
+                    far = at;
+                }
+                float score = m->scores[g->id];
+                if (score != score) score = (float)(0.1 * (double)(at - i - 1)); /* user-defined */
+                offer(&s->best[at - begin], score + till_here, from, g->id);
+            }
+            if (!g->child || at >= n) break;
+            cp = st_utf8_get(text + at, &len);
+            if (!(g->key & bit_of(cp))) break;
+            g = find_edge(m, g->child, cp);
+            at += len;
+        }
+        i = next;
+    }
+    return n ? flush(e, begin, n) : STRATA_OK;
+}
+
+static int encode_unigram(st_encoder *e, size_t begin, size_t end)
+{
+    st_mem *mem = e->out->mem;
+    if (!e->scratch) e->scratch = st_calloc(mem, 1, sizeof(scratch));
+    scratch *s = e->scratch;
+    if (!s || !normalize(e->t->state, e->text + begin, end - begin, &s->norm, e->out->want_spans, mem))
+        return no_memory(e);
+    s->base = begin;
+    s->after_unk = false;
+    return viterbi(e);
+}
+
+static void finish_unigram(st_encoder *e)
+{
+    scratch *s = e->scratch;
+    if (!s) return;
+    st_normal_free(&s->norm, e->out->mem);
+    void *parts[] = {s->best, s->stack, s};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) st_free(e->out->mem, parts[i]);
+}
+
+/* ---- decode ------------------------------------------------------------------------------------------------------ */
+
+/* A run of byte tokens: valid characters of it, U+FFFD for each other byte. */
+static void put_bytes(const st_tokenizer *t, const int32_t *ids, size_t n, st_text_out *out)
+{
+    for (size_t i = 0; i < n;) {
+        uint8_t b[4];
+        size_t k = 0;
+        for (; k < 4 && i + k < n; k++) b[k] = (uint8_t)st_byte_token(st_vocab_piece(&t->vocab, (uint32_t)ids[i + k]));
+        unsigned bad, len = st_utf8_step(b, k, &bad);
+        st_text_put(out, len ? (char *)b : "\xef\xbf\xbd", len ? len : 3);
+        i += len ? len : 1;
+    }
+}
+
+/* sentencepiece_processor.cc, Decode; but control tokens are text, as HF's decode gives them. */
+static int decode_unigram(const st_tokenizer *t, const int32_t *ids, size_t n, st_text_out *out, strata_error *err)
+{
+    const unigram *m = t->state;
+    bool start = m->prefix || m->squeeze; /* the space that encode put before the text goes */
+    (void)err;
+    for (size_t i = 0; i < n;) {
+        int type = t->vocab.types[ids[i]];
+        if (type == ST_TOKEN_BYTE) {
+            size_t k = i + 1;
+            while (k < n && t->vocab.types[ids[k]] == ST_TOKEN_BYTE) k++;
+            put_bytes(t, ids + i, k - i, out);
+            start = false;
+            i = k;
+            continue;
+        }
+        st_str s = st_vocab_piece(&t->vocab, (uint32_t)ids[i++]);
+        if (type == ST_TOKEN_UNKNOWN) s = (st_str){UNK_SURFACE, sizeof UNK_SURFACE - 1};
+        if (start && s.len >= 3 && memcmp(s.ptr, SPACE, 3) == 0) {
+            s.ptr += 3;
+            s.len -= 3;
+            start = m->squeeze && !s.len;
+        } else {
+            start = start && !s.len;
+        }
+        while (s.len) {
+            const char *hit = s.ptr;
+            while ((hit = memchr(hit, 0xe2, s.len - (size_t)(hit - s.ptr))) &&
+                   ((size_t)(s.ptr + s.len - hit) < 3 || memcmp(hit, SPACE, 3) != 0))
+                hit++;
+            size_t k = hit ? (size_t)(hit - s.ptr) : s.len;
+            st_text_put_lossy(out, s.ptr, k);
+            if (hit) st_text_put(out, " ", 1), k += 3;
+            s.ptr += k;
+            s.len -= k;
+        }
+    }
+    return STRATA_OK;
+}
+
+const st_token_kind st_token_unigram = {
+    .name = "t5",
+    .specials = {[ST_SPECIAL_BOS] = {NULL, -1},
+                 [ST_SPECIAL_EOS] = {NULL, 1},
+                 [ST_SPECIAL_UNK] = {NULL, 2},
+                 [ST_SPECIAL_PAD] = {NULL, 0},
+                 [ST_SPECIAL_SEP] = {NULL, -1},
+                 [ST_SPECIAL_CLS] = {NULL, -1},
+                 [ST_SPECIAL_MASK] = {NULL, -1}},
+    .add_bos = false,
+    .add_eos = true,
+    .open = open_unigram,
+    .close = close_unigram,
+    .encode = encode_unigram,
+    .finish = finish_unigram,
+    .decode = decode_unigram,
+};

@@ -1,0 +1,296 @@
+/* Generation through the public interface, on a tiny random decoder: what it says is noise, but the rules hold. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "strata.h"
+
+#define MODEL STRATA_SOURCE_DIR "/tests/data/tiny/llama-q8_0.gguf"
+enum { MAX = 64 };
+
+typedef struct out {
+    char text[4096];
+    size_t len;
+    int32_t ids[MAX];
+    double logprobs[MAX];
+    uint32_t n, n_top, stop_after;
+    volatile int cancel;
+} out;
+
+static int on_text(void *user, const char *text, size_t len, const strata_gen_token *t)
+{
+    out *o = user;
+    assert_true(o->len + len < sizeof o->text);
+    memcpy(o->text + o->len, text, len);
+    o->len += len;
+    o->text[o->len] = 0;
+    if (!t) return 0;
+    assert_true(o->n < MAX);
+    o->logprobs[o->n] = t->logprob;
+    o->n_top = t->n_top;
+    for (uint32_t i = 1; i < t->n_top; i++) assert_true(t->top[i].logprob <= t->top[i - 1].logprob);
+    o->ids[o->n++] = t->id;
+    return o->stop_after && o->n == o->stop_after;
+}
+
+typedef struct fixture {
+    strata_model *m;
+    strata_ctx *c;
+    strata_error e;
+} fixture;
+
+static void open_threads(fixture *f, uint32_t n_threads, uint32_t n_ctx, int kv)
+{
+    strata_ctx_opts o = {.n_threads = n_threads, .n_seqs = 2, .n_ctx = n_ctx, .kv = kv};
+    if (strata_model_open(MODEL, NULL, &f->m, &f->e)) fail_msg("%s", f->e.msg);
+    if (strata_ctx_open(f->m, &o, &f->c, &f->e)) fail_msg("%s", f->e.msg);
+}
+
+static void shut(fixture *f)
+{
+    strata_ctx_close(f->c);
+    strata_model_close(f->m);
+}
+
+static const int32_t prompt[] = {1, 79, 178, 269, 170, 163, 12, 200};
+enum { N_PROMPT = sizeof prompt / sizeof *prompt };
+
+static strata_gen_result go(fixture *f, strata_gen_opts g, out *o)
+{
+    strata_gen_result r;
+    volatile int *cancel = &o->cancel;
+    *o = (out){.stop_after = o->stop_after};
+    g.on_text = on_text;
+    g.user = o;
+    g.ignore_end = 1;
+    g.cancel = cancel;
+    if (strata_generate(f->c, 0, prompt, N_PROMPT, &g, &r, &f->e)) fail_msg("%s", f->e.msg);
+    assert_int_equal(r.n_prompt, N_PROMPT);
+    assert_int_equal(r.n_new, o->n);
+    return r;
+}
+
+static strata_gen_opts greedy(uint32_t n)
+{
+    strata_gen_opts g = strata_gen_default();
+    g.temperature = 0;
+    g.max_tokens = n;
+    return g;
+}
+
+/* Each token is the largest logit of the cache-less model, whatever threads and chunks. */
+static void test_greedy(void **state)
+{
+    (void)state;
+    out first = {0};
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        fixture f = {0};
+        open_threads(&f, threads, 0, STRATA_KV_F32);
+        for (uint32_t chunk = 0; chunk < 4; chunk++) {
+            out o = {0};
+            strata_gen_opts g = greedy(8);
+            g.chunk = chunk;
+            strata_gen_result r = go(&f, g, &o);
+            assert_int_equal(r.finish, STRATA_FINISH_LENGTH);
+            if (first.n == 0) first = o;
+            assert_memory_equal(o.ids, first.ids, sizeof o.ids);
+            assert_string_equal(o.text, first.text);
+        }
+        strata_model_info info;
+        strata_model_get_info(f.m, &info);
+        int32_t ids[N_PROMPT + 8];
+        memcpy(ids, prompt, sizeof prompt);
+        float *logits = malloc((N_PROMPT + 8) * info.n_vocab * sizeof *logits);
+        for (uint32_t i = 0; i < 8; i++) {
+            size_t rows, cols, n = N_PROMPT + i;
+            if (strata_eval(f.c, ids, NULL, n, STRATA_EVAL_LOGITS, 0, logits, n * info.n_vocab, &rows, &cols, &f.e))
+                fail_msg("%s", f.e.msg);
+            const float *row = logits + (n - 1) * cols;
+            int32_t best = 0;
+            for (uint32_t k = 1; k < cols; k++)
+                if (row[k] > row[best]) best = (int32_t)k;
+            assert_int_equal(best, first.ids[i]);
+            ids[n] = best;
+        }
+        free(logits);
+        shut(&f);
+    }
+}
+
+static void test_sampling(void **state)
+{
+    (void)state;
+    fixture f = {0};
+    open_threads(&f, 2, 0, STRATA_KV_F16);
+    strata_logit_bias ban = {.bias = -INFINITY};
+    strata_gen_opts cases[7];
+    for (int i = 0; i < 7; i++) cases[i] = strata_gen_default();
+    cases[1].top_k = 0, cases[1].top_p = 1, cases[1].min_p = 0;
+    cases[2].typical_p = 0.7f;
+    cases[3].mirostat = 1;
+    cases[4].mirostat = 2;
+    cases[5].repeat_penalty = 1.3f, cases[5].frequency_penalty = 0.2f, cases[5].presence_penalty = 0.1f;
+    cases[6].logprobs = 1, cases[6].n_top = 5;
+    for (int i = 0; i < 7; i++) {
+        out a = {0}, b = {0}, c = {0};
+        cases[i].max_tokens = 16;
+        cases[i].seed = 7;
+        go(&f, cases[i], &a);
+        go(&f, cases[i], &b);
+        assert_memory_equal(a.ids, b.ids, sizeof a.ids);
+        cases[i].seed = 8;
+        go(&f, cases[i], &c);
+        assert_memory_not_equal(a.ids, c.ids, sizeof a.ids);
+        if (i == 6) {
+            assert_int_equal(a.n_top, 5);
+            for (uint32_t k = 0; k < a.n; k++) assert_true(a.logprobs[k] < 0);
+        }
+        ban.id = a.ids[0];
+        cases[i].seed = 7;
+        cases[i].logit_bias = &ban;
+        cases[i].n_logit_bias = 1;
+        go(&f, cases[i], &b);
+        for (uint32_t k = 0; k < b.n; k++) assert_int_not_equal(b.ids[k], ban.id);
+    }
+    shut(&f);
+}
+
+static void test_endings(void **state)
+{
+    (void)state;
+    fixture f = {0};
+    open_threads(&f, 1, 24, STRATA_KV_Q8);
+    out o = {0}, whole = {0};
+    assert_int_equal(go(&f, greedy(0), &whole).finish, STRATA_FINISH_CONTEXT);
+    assert_int_equal(whole.n + N_PROMPT, 24);
+
+    strata_gen_opts g = greedy(0);
+    int32_t stop_token = whole.ids[5];
+    g.stop_tokens = &stop_token;
+    g.n_stop_tokens = 1;
+    assert_int_equal(go(&f, g, &o).finish, STRATA_FINISH_STOP);
+    assert_true(o.n <= 5);
+
+    /* A stop text that spans tokens never shows, not even its beginning. */
+    char stop[8] = {0};
+    size_t from = 3, run = 0;
+    while (run < 4 && from + run < whole.len)
+        if ((unsigned char)whole.text[from + run] < 0x80) /* bytes that are no UTF-8 come out as others */
+            run++;
+        else
+            from += run + 1, run = 0;
+    assert_int_equal(run, 4);
+    memcpy(stop, whole.text + from, run);
+    const char *stops[] = {"no such text", stop};
+    g = greedy(0);
+    g.stop = stops;
+    g.n_stop = 2;
+    assert_int_equal(go(&f, g, &o).finish, STRATA_FINISH_STOP);
+    const char *at = strstr(whole.text, stop);
+    assert_int_equal(o.len, (size_t)(at - whole.text));
+    assert_memory_equal(o.text, whole.text, o.len);
+
+    o.stop_after = 3;
+    assert_int_equal(go(&f, greedy(0), &o).finish, STRATA_FINISH_CALLER);
+    assert_int_equal(o.n, 3);
+    shut(&f);
+}
+
+static void test_grammar(void **state)
+{
+    (void)state;
+    fixture f = {0};
+    open_threads(&f, 2, 0, STRATA_KV_F16);
+    strata_gen_opts g = strata_gen_default();
+    g.temperature = 1.5f;
+    g.max_tokens = 60;
+    g.grammar = "root ::= \"[\" [0-9] (\",\" [0-9]){0,5} \"]\"";
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        out o = {0};
+        g.seed = seed;
+        strata_gen_result r = go(&f, g, &o);
+        assert_true(r.finish == STRATA_FINISH_GRAMMAR || r.finish == STRATA_FINISH_END);
+        assert_int_equal(o.text[0], '[');
+        assert_int_equal(o.text[o.len - 1], ']');
+        for (size_t i = 1; i + 1 < o.len; i++)
+            assert_true(i % 2 ? o.text[i] >= '0' && o.text[i] <= '9' : o.text[i] == ',');
+    }
+    strata_gen_result r;
+    g.grammar = "root ::= \"a";
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_BAD_GRAMMAR);
+    shut(&f);
+}
+
+static void test_sequences(void **state)
+{
+    (void)state;
+    fixture f = {0};
+    open_threads(&f, 2, 0, STRATA_KV_F32);
+    strata_model_info info;
+    strata_model_get_info(f.m, &info);
+    const float *l[2], *one;
+    float *alone = malloc(2 * info.n_vocab * sizeof *alone);
+    const int32_t a[] = {1, 5, 9, 14}, b[] = {1, 200, 100};
+    if (strata_ctx_sync(f.c, 0, a, 4, 0, NULL, &one, &f.e)) fail_msg("%s", f.e.msg);
+    memcpy(alone, one, info.n_vocab * sizeof *alone);
+    if (strata_ctx_sync(f.c, 1, b, 3, 0, NULL, &one, &f.e)) fail_msg("%s", f.e.msg);
+    memcpy(alone + info.n_vocab, one, info.n_vocab * sizeof *alone);
+    /* The same last tokens, two sequences in one pass. */
+    if (strata_ctx_sync(f.c, 0, a, 3, 0, NULL, &one, &f.e) || strata_ctx_sync(f.c, 1, b, 2, 0, NULL, &one, &f.e))
+        fail_msg("%s", f.e.msg);
+    if (strata_ctx_step(f.c, (const uint32_t[]){0, 1}, (const int32_t[]){14, 100}, 2, NULL, l, &f.e))
+        fail_msg("%s", f.e.msg);
+    assert_memory_equal(l[0], alone, info.n_vocab * sizeof *alone);
+    assert_memory_equal(l[1], alone + info.n_vocab, info.n_vocab * sizeof *alone);
+    assert_int_equal(strata_ctx_step(f.c, (const uint32_t[]){0, 0}, (const int32_t[]){1, 1}, 2, NULL, l, &f.e),
+                     STRATA_INVALID_ARG);
+    free(alone);
+    shut(&f);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    fixture f = {0};
+    strata_gen_result r;
+    open_threads(&f, 1, 16, STRATA_KV_F16);
+    strata_gen_opts g = strata_gen_default();
+    int32_t many[32] = {0}, wild = 1 << 20;
+    assert_int_equal(strata_generate(f.c, 5, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    assert_int_equal(strata_generate(f.c, 0, prompt, 0, &g, &r, &f.e), STRATA_EMPTY_PROMPT);
+    assert_int_equal(strata_generate(f.c, 0, many, 32, &g, &r, &f.e), STRATA_TOO_LONG);
+    assert_int_equal(strata_generate(f.c, 0, &wild, 1, &g, &r, &f.e), STRATA_INVALID_ARG);
+    g.top_p = 2;
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    g = strata_gen_default();
+    const char *empty[] = {""};
+    g.stop = empty;
+    g.n_stop = 1;
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    g = strata_gen_default();
+    volatile int cancel = 1;
+    g.cancel = &cancel;
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_CANCELLED);
+    g = strata_gen_default();
+    g.deadline_ms = 1e-6;
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_DEADLINE);
+    assert_string_equal(strata_finish_name(STRATA_FINISH_END), "end");
+    assert_string_equal(strata_finish_name(99), "unknown");
+    shut(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_greedy),  cmocka_unit_test(test_sampling),  cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_grammar), cmocka_unit_test(test_sequences), cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

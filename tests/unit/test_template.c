@@ -1,0 +1,563 @@
+/* test_template.c: chat templates against HuggingFace (tests/data/template, made by tools/gen_templates.py), the
+ * language against Jinja, who wrote which byte, and templates that mean harm. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* posix_memalign, memmem */
+#endif
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "token/template.h"
+
+#define DATA   STRATA_SOURCE_DIR "/tests/data/template"
+#define ST_NOW 1772856309 /* 2026-03-07 04:05:09 */
+#define N(a)   (sizeof(a) / sizeof(a)[0])
+
+/* ---- output ---- */
+
+typedef struct text {
+    char *p;
+    char *made; /* 't' template, 'u' user, a byte each */
+    size_t n, pieces;
+    bool last;
+} text;
+
+static int collect(void *user, const char *p, size_t n, bool is_template)
+{
+    text *t = user;
+    assert_true(n > 0);
+    if (t->pieces) assert_true(t->last != is_template);
+    t->p = realloc(t->p, t->n + n);
+    t->made = realloc(t->made, t->n + n);
+    memcpy(t->p + t->n, p, n);
+    memset(t->made + t->n, is_template ? 't' : 'u', n);
+    t->n += n;
+    t->pieces++;
+    t->last = is_template;
+    return 0;
+}
+
+static void drop(text *t)
+{
+    free(t->p);
+    free(t->made);
+    *t = (text){0};
+}
+
+static st_str str(const char *s)
+{
+    return (st_str){s, s ? strlen(s) : 0};
+}
+
+/* Opens, renders and closes; everything is given back whatever happens. */
+static int run(st_str source, const st_template_opts *o, text *out, strata_error *err)
+{
+    st_mem mem;
+    st_template *t = NULL;
+    *err = (strata_error){0};
+    *out = (text){0};
+    st_mem_init(&mem, NULL, 0);
+    int rc = st_template_open(source, &mem, &t, err);
+    if (!rc) rc = st_template_render(t, o, collect, out, err);
+    st_template_close(t);
+    assert_int_equal(mem.used, 0);
+    if (rc) assert_int_equal(out->n, 0);
+    if (rc) assert_int_equal(err->code, rc);
+    return rc;
+}
+
+/* ---- records ---- */
+
+typedef struct reader {
+    char *data;
+    size_t size, at;
+    char key[32];
+    st_str value;
+} reader;
+
+static bool open_records(reader *d, const char *folder, const char *name)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "rb");
+    *d = (reader){0};
+    if (!f) return false;
+    fseek(f, 0, SEEK_END);
+    d->size = (size_t)ftell(f);
+    rewind(f);
+    d->data = malloc(d->size + 1);
+    assert_int_equal(fread(d->data, 1, d->size, f), d->size);
+    d->data[d->size] = 0;
+    fclose(f);
+    return true;
+}
+
+static bool next(reader *d)
+{
+    int used = 0;
+    size_t n = 0;
+    if (d->at >= d->size) return false;
+    assert_int_equal(sscanf(d->data + d->at, "@%31s %zu%n", d->key, &n, &used), 2);
+    d->at += (size_t)used + 1;
+    assert_true(d->at + n < d->size);
+    d->value = (st_str){d->data + d->at, n};
+    d->at += n + 1;
+    return true;
+}
+
+static bool is(const reader *d, const char *key)
+{
+    return strcmp(d->key, key) == 0;
+}
+
+/* The variables of a conversation. */
+static st_str conversation(st_str name)
+{
+    static reader d;
+    if (!d.data) assert_true(open_records(&d, DATA, "conversations.dat"));
+    d.at = 0;
+    while (next(&d))
+        if (is(&d, "case") && d.value.len == name.len && memcmp(d.value.ptr, name.ptr, name.len) == 0) {
+            assert_true(next(&d));
+            return d.value;
+        }
+    fail_msg("no conversation '%.*s'", (int)name.len, name.ptr);
+    return (st_str){0};
+}
+
+/* ---- against HuggingFace ---- */
+
+/* Every '§' is a user's, and no special token is made of both. */
+static void check_marks(const text *out, const st_str *specials, size_t n_specials, const char *where)
+{
+    for (size_t i = 0; i + 1 < out->n; i++)
+        if (memcmp(out->p + i, "§", 2) == 0 && (out->made[i] != 'u' || out->made[i + 1] != 'u'))
+            fail_msg("%s: user text at %zu counts as the template's", where, i);
+    for (size_t k = 0; k < n_specials; k++)
+        for (size_t i = 0; i + specials[k].len <= out->n; i++)
+            if (memcmp(out->p + i, specials[k].ptr, specials[k].len) == 0)
+                for (size_t j = 1; j < specials[k].len; j++)
+                    if (out->made[i] != out->made[i + j])
+                        fail_msg("%s: a special token of two makers at %zu", where, i);
+}
+
+static void compare(const char *where, st_str want, int rc, const text *out, const strata_error *err)
+{
+    if (rc) fail_msg("%s: %s", where, err->msg);
+    if (out->n == want.len && (!want.len || memcmp(out->p, want.ptr, want.len) == 0)) return;
+    size_t i = 0;
+    while (i < out->n && i < want.len && out->p[i] == want.ptr[i]) i++;
+    size_t from = i < 60 ? 0 : i - 60;
+    fail_msg("%s differs at byte %zu:\n got: ...%.*s\nwant: ...%.*s", where, i,
+             (int)(out->n - from < 160 ? out->n - from : 160), out->n ? out->p + from : "",
+             (int)(want.len - from < 160 ? want.len - from : 160), want.ptr + from);
+}
+
+static void chat_file(const char *folder, const char *name, size_t *equal, size_t *refused)
+{
+    char path[300], where[400];
+    reader d, source;
+    st_str specials[8], c = {0};
+    size_t n_specials = 0;
+    text out;
+    strata_error err;
+    st_template_opts o = {.now = ST_NOW};
+    snprintf(path, sizeof path, "%s.txt", name);
+    assert_true(open_records(&d, folder, path));
+    snprintf(path, sizeof path, "%s.jinja", name);
+    assert_true(open_records(&source, folder, path));
+    while (next(&d)) {
+        if (is(&d, "bos")) o.bos = d.value;
+        if (is(&d, "eos")) o.eos = d.value;
+        if (is(&d, "special")) specials[n_specials++] = d.value;
+        if (is(&d, "case")) c = d.value;
+        if (!is(&d, "expect") && !is(&d, "error")) continue;
+        snprintf(where, sizeof where, "%s, %.*s", name, (int)c.len, c.ptr);
+        o.variables = conversation(c);
+        int rc = run((st_str){source.data, source.size}, &o, &out, &err);
+        if (is(&d, "expect")) {
+            compare(where, d.value, rc, &out, &err);
+            check_marks(&out, specials, n_specials, where);
+            ++*equal;
+        } else {
+            if (rc != STRATA_BAD_TEMPLATE)
+                fail_msg("%s: status %d, HF says %.*s", where, rc, (int)d.value.len, d.value.ptr);
+            ++*refused;
+        }
+        drop(&out);
+    }
+    free(d.data);
+    free(source.data);
+}
+
+static void chat_folder(const char *folder, size_t least)
+{
+    struct dirent **names;
+    size_t files = 0, equal = 0, refused = 0;
+    int n = scandir(folder, &names, NULL, alphasort);
+    assert_true(n > 0);
+    for (int i = 0; i < n; i++) {
+        char name[256];
+        size_t len = strlen(names[i]->d_name);
+        if (len > 6 && len < sizeof name && strcmp(names[i]->d_name + len - 6, ".jinja") == 0) {
+            snprintf(name, sizeof name, "%.*s", (int)(len - 6), names[i]->d_name);
+            chat_file(folder, name, &equal, &refused);
+            files++;
+        }
+        free(names[i]);
+    }
+    free(names);
+    print_message("%zu templates: %zu renderings equal, %zu refused as HF refuses them\n", files, equal, refused);
+    assert_true(files >= least);
+}
+
+static void test_chat_templates(void **state)
+{
+    (void)state;
+    chat_folder(DATA, 20);
+    const char *more = getenv("STRATA_TEMPLATES");
+    if (more) chat_folder(more, 1);
+}
+
+static void test_language(void **state)
+{
+    (void)state;
+    reader d;
+    st_str source = {0};
+    text out;
+    strata_error err;
+    st_template_opts o = {.now = ST_NOW};
+    size_t n = 0;
+    char where[128];
+    assert_true(open_records(&d, DATA, "features.dat"));
+    while (next(&d)) {
+        if (is(&d, "vars")) o.variables = d.value;
+        if (is(&d, "template")) source = d.value;
+        if (!is(&d, "expect") && !is(&d, "error")) continue;
+        snprintf(where, sizeof where, "%.*s", (int)(source.len < 100 ? source.len : 100), source.ptr);
+        int rc = run(source, &o, &out, &err);
+        if (is(&d, "expect"))
+            compare(where, d.value, rc, &out, &err);
+        else if (rc != STRATA_BAD_TEMPLATE)
+            fail_msg("%s: status %d (%.*s), HF says %.*s", where, rc, (int)out.n, out.p, (int)d.value.len, d.value.ptr);
+        drop(&out);
+        n++;
+    }
+    free(d.data);
+    assert_true(n > 100);
+}
+
+/* ---- who wrote what ---- */
+
+static void made(const char *source, const st_template_opts *o, const char *want, const char *by)
+{
+    text out;
+    strata_error err;
+    int rc = run(str(source), o, &out, &err);
+    compare(source, str(want), rc, &out, &err);
+    if (strlen(by) != out.n || memcmp(by, out.made, out.n) != 0)
+        fail_msg("%s: made by %.*s", source, (int)out.n, out.made);
+    drop(&out);
+}
+
+static void test_marks(void **state)
+{
+    (void)state;
+    st_chat_message m[] = {
+        {.role = str("user"), .content = str(" aB "), .name = str("n")},
+        {.role = str("<x>"), .content = str("c"), .extra = str("{\"role2\":\"z\",\"k\":[1,\"v\"]}")}};
+    st_template_opts o = {.messages = m, .n_messages = 2, .bos = str("<s>"), .eos = str("</s>")};
+    made("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}", &o, "<s> aB </s>", "tttuuuutttt");
+    made("{{ '<|' + messages[0].role + '|>' + messages[0].content.strip() }}", &o, "<|user|>aB", "ttttttttuu");
+    made("{{ '<|' + messages[1].role + '|>' }}", &o, "<|<x>|>", "ttuuutt");
+    made("{{ ('[' ~ messages[0].content ~ ']') | upper }}", &o, "[ AB ]", "tuuuut");
+    made("{{ ('-' ~ messages[0].content) | replace('B', 'xy') | trim }}", &o, "- axy", "tuutt");
+    made("{{ (messages[0].content ~ '-')[::-1] }}", &o, "- Ba ", "tuuuu");
+    made("{{ (messages[0].content ~ '-')[2:] }}", &o, "B -", "uut");
+    made("{{ (messages[1].content ~ ',d').split(',') | join('|') }}", &o, "c|d", "utt");
+    made("{% set x %}<{{ messages[1].content }}>{% endset %}{{ x | title }}", &o, "<C>", "tut");
+    made("{% macro f(x) %}[{{ x }}]{% endmacro %}{{ f(messages[1].content) }}", &o, "[c]", "tut");
+    made("{{ messages[1].k | tojson }}", &o, "[1, \"v\"]", "uuuuuuuu");
+    made("{{ ['<', messages[1].content] }}", &o, "['<', 'c']", "uutuuuuuuu");
+    made("{{ messages | length }}{{ true }}{{ messages[0].name }}", &o, "2Truen", "tttttu");
+    made("{{ 'a\nb' | indent(1) }}{{ '%s' % messages[1].content }}", &o, "a\n bc", "ttttu");
+    assert_true(st_template_known_role("tool", 4));
+    assert_false(st_template_known_role("endoftext", 9));
+}
+
+static void test_messages(void **state)
+{
+    (void)state;
+    st_chat_message m[] = {{.role = str("user"), .content = str("hi")},
+                           {.role = str("assistant"),
+                            .tool_calls = str("[{\"id\":\"1\"}]"),
+                            .extra = str("{\"content\":null,\"reasoning\":\"why\"}")},
+                           {.role = str("tool"), .content = str(""), .name = str("f")}};
+    st_template_opts o = {.messages = m, .n_messages = 3, .tools = str("[{\"a\":1}]"), .add_generation_prompt = true};
+    text out;
+    strata_error err;
+    const char *source =
+        "{{ messages | tojson }}{{ tools }}{{ documents }}{{ add_generation_prompt }}{{ bos_token is defined }}"
+        "{{ strftime_now is defined }}";
+    int rc = run(str(source), &o, &out, &err);
+    compare(
+        source,
+        str("[{\"role\": \"user\", \"content\": \"hi\"}, {\"thinking\": \"why\", \"role\": \"assistant\", "
+            "\"tool_calls\": "
+            "[{\"id\": \"1\"}], \"content\": null, \"reasoning\": \"why\", \"reasoning_content\": \"why\"}, {\"role\": "
+            "\"tool\", \"content\": \"\", \"name\": \"f\"}][{'a': 1}]NoneTrueFalseFalse"),
+        rc, &out, &err);
+    drop(&out);
+    m[1] = (st_chat_message){.role = str("assistant"), .content = str("yo")};
+    o.n_messages = 2;
+    assert_int_equal(run(str(st_template_chatml), &o, &out, &err), 0);
+    compare("chatml",
+            str("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nyo<|im_end|>\n<|im_start|>assistant\n"), 0,
+            &out, &err);
+    drop(&out);
+}
+
+static void test_bad_input(void **state)
+{
+    (void)state;
+    text out;
+    strata_error err;
+    const char *bad_json[] = {"",
+                              "{",
+                              "[1]",
+                              "{\"a\":}",
+                              "{\"a\":1}x",
+                              "{\"a\":\"\\x\"}",
+                              "{\"a\":\"\n\"}",
+                              "{\"a\" 1}",
+                              "{1:2}",
+                              "{\"a\":1,}",
+                              "{\"a\":tru}",
+                              "{\"a\":-}",
+                              "{\"a\":1.2.3}",
+                              "{\"a\":\"\\u12\"}",
+                              "{\"a\":\"\xff\"}"};
+    for (size_t i = 0; i < N(bad_json); i++) {
+        st_template_opts o = {.variables = str(bad_json[i])};
+        if (run(str("x"), &o, &out, &err) != STRATA_INVALID_ARG) fail_msg("'%s': %s", bad_json[i], err.msg);
+    }
+    st_chat_message m = {.role = str("user"), .content = str("a\xff")};
+    st_template_opts o = {.messages = &m, .n_messages = 1};
+    assert_int_equal(run(str("x"), &o, &out, &err), STRATA_INVALID_ARG);
+    o = (st_template_opts){.tools = str("{}")};
+    assert_int_equal(run(str("x"), &o, &out, &err), STRATA_INVALID_ARG);
+    assert_int_equal(run(str("\xff"), NULL, &out, &err), STRATA_BAD_TEMPLATE);
+    assert_int_equal(run(str("ab\n{{ x.y }}"), NULL, &out, &err), STRATA_BAD_TEMPLATE);
+    assert_non_null(strstr(err.msg, "2:5: 'x' is undefined"));
+    assert_int_equal(run(str("{{ raise_exception('no ' ~ 'way') }}"), NULL, &out, &err), STRATA_BAD_TEMPLATE);
+    assert_non_null(strstr(err.msg, "no way"));
+    assert_int_equal(run(str("a\n  {% if %}"), NULL, &out, &err), STRATA_BAD_TEMPLATE);
+    assert_non_null(strstr(err.msg, "2:9: "));
+}
+
+/* ---- harm ---- */
+
+static char *repeat(const char *head, const char *s, const char *mid, const char *t, size_t n, const char *tail)
+{
+    char *out = malloc(strlen(head) + (strlen(s) + strlen(t)) * n + strlen(mid) + strlen(tail) + 1), *p = out;
+    p = stpcpy(p, head);
+    for (size_t i = 0; i < n; i++) p = stpcpy(p, s);
+    p = stpcpy(p, mid);
+    for (size_t i = 0; i < n; i++) p = stpcpy(p, t);
+    stpcpy(p, tail);
+    return out;
+}
+
+static void stopped(const char *source)
+{
+    text out;
+    strata_error err;
+    struct timespec a, b;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    int rc = run(str(source), NULL, &out, &err);
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    double s = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) * 1e-9;
+    if (getenv("TIMES")) print_message("%5.2f s %.70s: %s\n", s, source, err.msg);
+    if (rc != STRATA_BAD_TEMPLATE) fail_msg("%.80s: status %d", source, rc);
+    if (s > 30) fail_msg("%.80s: stopped after %.1f s only (%s)", source, s, err.msg);
+    drop(&out);
+}
+
+static void test_harm(void **state)
+{
+    (void)state;
+    static const char *const sources[] = {
+        "{{ range(99999999999) }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(9) %}{% endfor %}{% endfor %}{% "
+        "endfor %}",
+        "{{ 'a' * 10**9 }}",
+        "{{ 'a' * 10**18 }}",
+        "{{ [1] * 10**18 }}",
+        "{{ 10**100 }}",
+        "{{ 9223372036854775807 + 1 }}",
+        "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+        "{% set ns = namespace(s=[1]) %}{% for i in range(100) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s }}",
+        "{% set ns = namespace(s=[1]) %}{% for i in range(1000) %}{% set ns.s = [ns.s] %}{% endfor %}{{ ns.s | tojson "
+        "}}",
+        "{% set ns = namespace(s=[1], t=[1]) %}{% for i in range(1000) %}{% set ns.s = [ns.s] %}{% set ns.t = [ns.t] "
+        "%}{% endfor %}"
+        "{{ ns.s == ns.t }}",
+        "{% set ns = namespace() %}{% set ns.self = ns %}{{ ns }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{% macro f() %}{{ g() }}{% endmacro %}{% macro g() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+        "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(14) "
+        "}}",
+        "{% macro f() %}{% call f() %}{% endcall %}{% endmacro %}{{ f() }}",
+        "{% set s = 'ab' * 100000 %}{% for i in range(99999) %}{{ s | replace('a', s) }}{% endfor %}",
+        "{% set s = 'a' * 1000000 %}{% for i in range(99999) %}{{ s.count('aaaaaaaaab') }}{% endfor %}",
+        "{% set s = 'a' * 1000000 %}{% for i in range(99999) %}{% if s.strip('a') %}{% endif %}{% endfor %}",
+        "{{ range(99999) | map('string') | map('list') | map('join', 'x' * 10000) | list }}",
+        "{{ 'x' | indent(10**12) }}",
+        "{{ '%s' % range(99999) * 99999 }}",
+        "{{ range(50000) | list | unique | list }}{{ range(50000) | list | unique | list }}",
+        "{{ [1] | map('map', 'map', 'map') | list }}",
+    };
+    for (size_t i = 0; i < N(sources); i++) stopped(sources[i]);
+    struct {
+        const char *head, *s, *mid, *t, *tail;
+    } deep[] = {{"{{ ", "(", "1", ")", " }}"},
+                {"{{ ", "[", "1", "]", " }}"},
+                {"{{ ", "not ", "1", "", " }}"},
+                {"{{ ", "-", "1", "", " }}"},
+                {"{{ x", ".x", "", "", " }}"},
+                {"{{ x", "[0]", "", "", " }}"},
+                {"{{ x", "()", "", "", " }}"},
+                {"{{ x", "|trim", "", "", " }}"},
+                {"{{ 1", "+1", "", "", " }}"},
+                {"{{ 1", " if 1", "", "", " }}"},
+                {"{{ ", "1 if 1 else ", "1", "", " }}"},
+                {"{{ ", "{1:", "1", "}", " }}"},
+                {"", "{% if 1 %}", "", "{% endif %}", ""},
+                {"", "{% for i in [1] %}", "x", "{% endfor %}", ""},
+                {"{{ 1", "*1", "", "", " }}"},
+                {"{{ 1", "**1", "", "", " }}"},
+                {"{{ x", " is defined()", "", "", " }}"},
+                {"{{ ", "f(", "", ")", " }}"},
+                {"{% set x", " | trim", "", "", " %}{% endset %}"},
+                {"", "{% if 1 %}", "", "", ""},
+                {"", "{% macro f() %}", "", "{% endmacro %}", ""}};
+    for (size_t i = 0; i < N(deep); i++) {
+        char *s = repeat(deep[i].head, deep[i].s, deep[i].mid, deep[i].t, 20000, deep[i].tail);
+        stopped(s);
+        free(s);
+    }
+    char *s = repeat("{\"a\":", "[", "1", "]", 20000, "}");
+    text out;
+    strata_error err;
+    st_template_opts o = {.variables = str(s)};
+    assert_int_equal(run(str("x"), &o, &out, &err), STRATA_BAD_TEMPLATE);
+    free(s);
+    /* Long is not deep. */
+    s = repeat("{% if 0 %}", "{% elif 0 %}", "{% else %}x{% endif %}{{ 1", " ~ 1 or 1 and 1", 5000, " }}");
+    assert_int_equal(run(str(s), NULL, &out, &err), 0);
+    drop(&out);
+    free(s);
+}
+
+static void test_budgets(void **state)
+{
+    (void)state;
+    text out;
+    strata_error err;
+    const char *source = "{% for i in range(1000) %}0123456789{% endfor %}";
+    st_template_opts o = {0};
+    assert_int_equal(run(str(source), &o, &out, &err), 0);
+    assert_int_equal(out.n, 10000);
+    drop(&out);
+    o.max_output = 9999;
+    assert_int_equal(run(str(source), &o, &out, &err), STRATA_BAD_TEMPLATE);
+    o = (st_template_opts){.max_steps = 100};
+    assert_int_equal(run(str(source), &o, &out, &err), STRATA_BAD_TEMPLATE);
+    o = (st_template_opts){.max_memory = 20000};
+    assert_int_equal(run(str(source), &o, &out, &err), STRATA_BAD_TEMPLATE);
+    o = (st_template_opts){.max_depth = 1};
+    assert_int_equal(run(str(source), &o, &out, &err), STRATA_BAD_TEMPLATE);
+}
+
+/* ---- the Nth allocation fails ---- */
+
+static long left;
+
+static void *failing_alloc(void *user, size_t size, size_t align)
+{
+    (void)user;
+    void *p = NULL;
+    return left-- > 0 && posix_memalign(&p, align, size) == 0 ? p : NULL;
+}
+
+static void plain_free(void *user, void *p)
+{
+    (void)user;
+    free(p);
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    const strata_allocator a = {failing_alloc, plain_free, NULL};
+    reader source;
+    assert_true(open_records(&source, DATA, "qwen3.jinja"));
+    st_template_opts o = {.variables = conversation(str("call-two"))};
+    int rc = 1;
+    for (long n = 0; rc; n++) {
+        st_mem mem;
+        st_template *t = NULL;
+        text out = {0};
+        strata_error err = {0};
+        st_mem_init(&mem, &a, 0);
+        left = n;
+        rc = st_template_open((st_str){source.data, source.size}, &mem, &t, &err);
+        if (!rc) rc = st_template_render(t, &o, collect, &out, &err);
+        if (rc) assert_int_equal(rc, STRATA_NO_MEMORY);
+        if (rc) assert_true(out.n == 0 && err.code == rc);
+        st_template_close(t);
+        assert_int_equal(mem.used, 0);
+        drop(&out);
+        assert_true(n < 10000);
+    }
+    free(source.data);
+}
+
+static int refuse(void *user, const char *p, size_t n, bool is_template)
+{
+    (void)user, (void)p, (void)n, (void)is_template;
+    return STRATA_CANCELLED;
+}
+
+static void test_emit_stops(void **state)
+{
+    (void)state;
+    st_mem mem;
+    st_template *t = NULL;
+    strata_error err;
+    st_mem_init(&mem, NULL, 0);
+    assert_int_equal(st_template_open(str("x"), &mem, &t, &err), 0);
+    assert_int_equal(st_template_render(t, NULL, refuse, NULL, &err), STRATA_CANCELLED);
+    st_template_close(t);
+    st_template_close(NULL);
+    assert_int_equal(mem.used, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chat_templates), cmocka_unit_test(test_language),  cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_messages),       cmocka_unit_test(test_bad_input), cmocka_unit_test(test_harm),
+        cmocka_unit_test(test_budgets),        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_emit_stops),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
