@@ -6,8 +6,9 @@
 
 #include "cli.h"
 
-static const command *const commands[] = {&cmd_embed, &cmd_tokenize, &cmd_detokenize, &cmd_eval,   &cmd_info,
-                                          &cmd_plan,  &cmd_diff,     &cmd_generate,   &cmd_version};
+static const command *const commands[] = {&cmd_embed,  &cmd_rank,  &cmd_generate, &cmd_tokenize, &cmd_detokenize,
+                                          &cmd_eval,   &cmd_info,  &cmd_plan,     &cmd_diff,     &cmd_quantize,
+                                          &cmd_verify, &cmd_bench, &cmd_version};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void interrupt(int sig)

@@ -452,8 +452,83 @@ STRATA_API int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *typ
 STRATA_API int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n,
                                  int precision, strata_write_fn write, void *user, int *first, strata_error *err);
 
+/* What this machine reaches at most, measured in about a second: 10^9 multiply-adds a second of the widest int8 and
+ * float32 instructions of the model's kernel level (0 where the level has none), 10^9 bytes a second read from memory.
+ * [0] with one thread, [1] with n_threads. */
+typedef struct strata_peaks {
+    uint32_t n_threads;
+    double i8_gmacs[2], f32_gmacs[2], read_gbs[2];
+} strata_peaks;
+
+/* n_threads 0: one per physical core this process may use. Errors: UNSUPPORTED_OP (vocabulary only), NO_MEMORY. */
+STRATA_API int strata_measure_peaks(const strata_model *m, uint32_t n_threads, strata_peaks *out, strata_error *err);
+
 /* The i-th kernel level that this CPU can run ("generic", "avx2", ...), best last; NULL past the end. Static string. */
 STRATA_API const char *strata_cpu_level(uint32_t i);
+
+/* ---- quantising a file ------------------------------------------------------------------------------------------- */
+
+/* One tensor, after it was written. Valid during the call. */
+typedef struct strata_quantize_item {
+    const char *name;
+    const char *from, *to; /* types; the same: copied */
+    size_t index, n;       /* this one of all */
+    uint64_t n_values, bytes_from, bytes_to;
+    double error;    /* root mean square of what the values changed by, relative to theirs */
+    int requantized; /* 1: the source was quantised already, to another type: worse than from the original */
+} strata_quantize_item;
+
+typedef struct strata_quantize_opts {
+    int pure;                   /* 1: the type for every matrix, without the rules of the mix */
+    uint32_t n_threads;         /* 0: one per physical core this process may use */
+    const volatile int *cancel; /* caller's flag; not 0: CANCELLED, and no file is left */
+    void (*progress)(void *user, const strata_quantize_item *item); /* on the calling thread, in the file's order */
+    void *progress_user;
+    const strata_allocator *allocator; /* NULL: the C library's */
+    uint64_t reserved[8];
+} strata_quantize_opts;
+
+/* Writes the GGUF file `in` to `out` with its matrices in another type; `out` appears whole or not at all and may be
+ * `in`. `type` names a type or a mix of types, as strata_quantize_type lists them; which tensor gets which follows
+ * llama.cpp's rules for that name, and so do the bytes. Vectors, norms, positions and routers keep their type; a matrix
+ * whose rows are not whole blocks gets a type of smaller blocks. The source may have any runnable type. Memory does not
+ * grow with the file. Errors: INVALID_ARG (no such type), IO, NOT_GGUF, CORRUPT_MODEL, UNSUPPORTED_TYPE, UNSUPPORTED_OP
+ * (one part of a split model), NONFINITE (names the tensor), CANCELLED, NO_MEMORY. Thread-safe. */
+STRATA_API int strata_quantize(const char *in, const char *out, const char *type, const strata_quantize_opts *opts,
+                               strata_error *err);
+
+/* The i-th type or mix, "Q4_K_M"; NULL past the end. Static string. */
+STRATA_API const char *strata_quantize_type(uint32_t i);
+
+/* ---- verifying a model on this machine ------------------------------------------------------------------------------
+ */
+
+/* One thing that was looked at. Valid during the call. */
+typedef struct strata_verify_check {
+    const char *name;  /* "tokens" */
+    int passed;        /* 1 yes, 0 no, -1 there was nothing to compare */
+    const char *found; /* one line: what was found */
+} strata_verify_check;
+
+typedef void (*strata_verify_fn)(void *user, const strata_verify_check *check);
+
+typedef struct strata_verify_opts {
+    uint32_t n_threads;                /* 0: one per physical core this process may use */
+    const char *cpu;                   /* kernel level to verify, as in strata_model_opts */
+    const volatile int *cancel;        /* caller's flag; not 0: CANCELLED */
+    const strata_allocator *allocator; /* NULL: the C library's */
+    uint64_t reserved[8];
+} strata_verify_opts;
+
+/* Runs what is known of the model in the file: its tokens and vectors against the references that are compiled in,
+ * which HuggingFace computed, and every result against the same in a batch, with another number of threads and with
+ * every other kernel level of this CPU, bit for bit. The model is known by its norms and biases, so in any
+ * quantisation; with a tensor type that no reference was made with, the vectors need only resemble. `report` is called
+ * for each check, on the calling thread. *passed: 1 if all held; a model without reference fails the check "model", and
+ * the others are made with ids of no meaning. Errors: those of strata_model_open, CANCELLED; *passed is then untouched.
+ * Thread-safe. */
+STRATA_API int strata_verify(const char *path, const strata_verify_opts *opts, strata_verify_fn report, void *user,
+                             int *passed, strata_error *err);
 
 #ifdef __cplusplus
 }

@@ -2,13 +2,15 @@
 """Vectors for tests/unit/test_quant.c, and the lattice tables of src/quant/iq_grids.h, from gguf-py.
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install gguf==0.19.0 numpy==2.4.6
-    /tmp/venv/bin/python tools/gen_quant_vectors.py            # tests/data/quant/*.bin
+    /tmp/venv/bin/python tools/gen_quant_vectors.py --ggml libggml-base.so  # tests/data/quant/*.bin
     /tmp/venv/bin/python tools/gen_quant_vectors.py --grids    # src/quant/iq_grids.h
 
 A vector file is u32 {type, values per block, bytes per block, n blocks, n quantised blocks}, the blocks, their values as
-float32 by gguf.quants.dequantize, and, for types that gguf-py quantises and we do too, float32 inputs and the bytes by
-gguf.quants.quantize. All little-endian.
+float32 by gguf.quants.dequantize, and, for types that we quantise, float32 inputs and their bytes by gguf.quants.quantize, or
+by ggml_quantize_chunk of llama.cpp b11434 (without an importance matrix, built without FMA) for those that gguf-py does
+not quantise. All little-endian.
 """
+import ctypes
 import os
 import struct
 import sys
@@ -25,6 +27,7 @@ HALFS = {T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0], 
          T.Q5_K: [0, 2], T.Q6_K: [208], T.IQ4_NL: [0], T.IQ4_XS: [0], T.TQ1_0: [52], T.TQ2_0: [64], T.IQ2_XXS: [0], T.IQ2_XS: [0],
          T.IQ2_S: [0], T.IQ3_XXS: [0], T.IQ3_S: [0], T.IQ1_S: [0], T.IQ1_M: [], T.MXFP4: [], T.NVFP4: [], T.F16: [], T.BF16: [], T.F32: []}
 QUANTIZED = [T.F32, T.F16, T.BF16, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0]
+QUANTIZED_BY_GGML = [T.Q4_K, T.Q5_K, T.Q6_K]
 EXTREME_HALFS = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x3C00, 0xBC00, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00]
 
 
@@ -49,7 +52,7 @@ def blocks_of(rng, t):
 
 
 def floats(rng, block):
-    n = 2048 if block == 1 else 100
+    n = 2048 if block == 1 else 100 if block == 32 else 24
     x = rng.normal(0, 1, (n, block)).astype(np.float32)
     x *= np.exp(rng.uniform(-8, 8, (n, 1))).astype(np.float32)
     rows = [x, np.zeros((1, block), np.float32), np.full((1, block), 3.25, np.float32), np.full((1, block), -3.25, np.float32)]
@@ -58,10 +61,33 @@ def floats(rng, block):
         ramp = np.arange(block, dtype=np.float32).reshape(1, -1)
         # ggml and numpy take another zero of +0 and -0 for the largest of a row: none of -0 here
         rows += [e[:4], 0 - e[-4:], ramp, 0 - ramp, ramp - 16, (ramp - 15.5) * 1e-6, ramp * 1000, np.round(x[:20] * 4) / 4 + 0.0]
+    elif block > 32:  # groups that are zero, constant, tiny beside another, on a lattice, all positive or all negative
+        a, groups = x[:8].copy(), np.arange(block) // 32
+        a[0, groups < 3] = 0
+        a[1, groups == 5] = 7
+        a[2, groups == 5] = -7
+        a[3, groups > 1] *= 1e-4
+        a[4] = np.round(a[4] / np.abs(a[4]).max() * 15)
+        a[5], a[6] = np.abs(a[5]), -np.abs(a[6])
+        a[7] *= 1e-12
+        rows += [a, np.arange(block, dtype=np.float32).reshape(1, -1), x[8:10] * 1e-22 / np.abs(x[8:10]).max()]
     else:
         rows.append(np.array([[v] for v in (0.0, -0.0, 65504, 65519.99, 65520, -1e30, 2 ** -24, 2 ** -25, 2 ** -25 * 1.001, 6e-8, 1e-40,
                                             np.inf, -np.inf, np.nan)], dtype=np.float32))
     return np.concatenate(rows)
+
+
+def quantize(x, t):
+    if t in QUANTIZED:
+        return np.ascontiguousarray(quants.quantize(x.reshape(1, -1), t)).view(np.uint8)
+    ggml = ctypes.CDLL(sys.argv[sys.argv.index("--ggml") + 1])
+    ggml.ggml_quantize_chunk.restype = ctypes.c_size_t
+    block, size = GGML_QUANT_SIZES[t]
+    x, y = np.ascontiguousarray(x), np.zeros(x.size // block * size, np.uint8)
+    done = ggml.ggml_quantize_chunk(ctypes.c_int(int(t)), x.ctypes.data_as(ctypes.c_void_p), y.ctypes.data_as(ctypes.c_void_p),
+                                    ctypes.c_int64(0), ctypes.c_int64(x.size // block), ctypes.c_int64(block), None)
+    assert done == y.size, (t, done)
+    return y
 
 
 def vectors():
@@ -73,8 +99,8 @@ def vectors():
         raw = blocks_of(rng, t)
         with np.errstate(all="ignore"):
             want = quants.dequantize(raw.reshape(1, -1), t).astype(np.float32)
-            x = floats(rng, block).astype(np.float32) if t in QUANTIZED else np.zeros((0, block), np.float32)
-            y = np.ascontiguousarray(quants.quantize(x.reshape(1, -1), t)).view(np.uint8) if len(x) else np.zeros(0, np.uint8)
+            x = floats(rng, block).astype(np.float32) if t in QUANTIZED + QUANTIZED_BY_GGML else np.zeros((0, block), np.float32)
+            y = quantize(x, t) if len(x) else np.zeros(0, np.uint8)
         data = struct.pack("<5I", int(t), block, size, len(raw), len(x)) + raw.tobytes() + want.tobytes() + x.tobytes() + y.tobytes()
         assert len(data) == 20 + len(raw) * (size + 4 * block) + len(x) * (size + 4 * block), t
         with open(os.path.join(OUT, t.name.lower() + ".bin"), "wb") as f:

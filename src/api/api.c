@@ -391,6 +391,15 @@ int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t 
     return rc;
 }
 
+int strata_measure_peaks(const strata_model *m, uint32_t n_threads, strata_peaks *out, strata_error *err)
+{
+    NEED(m);
+    NEED(out);
+    ST_TRY(need_weights(m, err));
+    strata_model *model = (strata_model *)(uintptr_t)m;
+    return m->backend->peaks(m->backend->level(m->exec), n_threads ? n_threads : st_cpu_count(), &model->mem, out, err);
+}
+
 int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n, int precision,
                       strata_write_fn write, void *user, int *first, strata_error *err)
 {

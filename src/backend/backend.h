@@ -75,6 +75,8 @@ typedef struct st_backend {
     int (*run)(st_state *s, const st_batch *batch, strata_error *err);
     uint64_t (*kv_bytes)(const st_plan *plan,
                          const st_kv_opts *kv); /* memory that a cache takes; 0: too large to count */
+    /* What the hardware reaches at most at a level, for benchmarks; its memory is held during the call only. */
+    int (*peaks)(const char *level, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err);
 } st_backend;
 
 /* The backend to use; never NULL, since the CPU is always there. */

@@ -94,4 +94,11 @@ float st_quantize_symmetric(const float *x, int half, uint8_t *q);
 /* 32 values -> q in 0..top; returns the scale. */
 float st_quantize_affine(const float *x, int top, uint8_t *q, float *min);
 
+/* ---- k_quantize.c --------------------------------------------------------------------------------------------------
+ */
+
+void st_quantize_q4_k(const float *src, void *dst, size_t n);
+void st_quantize_q5_k(const float *src, void *dst, size_t n);
+void st_quantize_q6_k(const float *src, void *dst, size_t n);
+
 #endif

@@ -4,6 +4,7 @@
  * the bits of a float finds in three passes at most; so no stage needs them sorted. */
 #include "run/sampler.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #define MIROSTAT_M 100u /* tokens that mirostat 1 estimates from (llama.cpp's default) */
 #define BINS       2048u
 #define LANES      8
+#define BLOCK      256u /* tokens passed over at once when none is large enough */
 
 typedef struct entry {
     float logit;
@@ -72,11 +74,11 @@ st_sampler_params st_sampler_default(void)
 /* ---- numbers ----------------------------------------------------------------------------------------------------- */
 
 /* Natural exponent for x <= 0, relative error below 2e-7; 0 below -87. Cephes' expf polynomial; plain operations in a
- * fixed order, so that compilers may use any vector width. */
+ * fixed order and no branches, so that compilers may use any vector width. */
 static inline float exp_nonpos(float x)
 {
-    float live = x >= -87.0f ? 1.0f : 0.0f;
-    x = x >= -87.0f ? x : -87.0f;
+    uint32_t u = st_f32_bits(x), live = 0u - (uint32_t)((int32_t)(u & 0x7fffffffu) <= 0x42ae0000); /* 87 */
+    x = st_bits_f32(u & live);
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     float n = (x * 1.44269504f + magic) - magic;
     float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
@@ -87,7 +89,35 @@ static inline float exp_nonpos(float x)
     y = y * r + 1.6666665459e-1f;
     y = y * r + 5.0000001201e-1f;
     y = y * (r * r) + r + 1.0f;
-    return y * st_bits_f32((uint32_t)((int32_t)n + 127) << 23) * live;
+    y *= st_bits_f32((uint32_t)((int32_t)n + 127) << 23);
+    return st_bits_f32(st_f32_bits(y) & live);
+}
+
+/* The same in double for -705 <= x <= 0, relative error below 1e-15. Taylor's series to r^12, |r| <= ln(2) / 2. */
+static inline double exp_nonpos_double(double x)
+{
+    const double magic = 6755399441055744.0; /* 1.5 * 2^52 */
+    double n = x * 1.4426950408889634 + magic;
+    uint64_t bits; /* the integer stands in the low bits */
+    memcpy(&bits, &n, sizeof bits);
+    n -= magic;
+    double r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+    double y = 1.0 / 479001600;
+    y = y * r + 1.0 / 39916800;
+    y = y * r + 1.0 / 3628800;
+    y = y * r + 1.0 / 362880;
+    y = y * r + 1.0 / 40320;
+    y = y * r + 1.0 / 5040;
+    y = y * r + 1.0 / 720;
+    y = y * r + 1.0 / 120;
+    y = y * r + 1.0 / 24;
+    y = y * r + 1.0 / 6;
+    y = y * r + 0.5;
+    y = y * (r * r) + r + 1.0;
+    bits = (bits + 1023) << 52;
+    double scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return y * scale;
 }
 
 /* Order of floats as order of integers; -0 counts as 0. */
@@ -123,9 +153,10 @@ static double total(const float *x, size_t n)
 static double softmax(st_sampler *s, float *max)
 {
     *max = largest(s->logit, s->n);
-    float m = *max;
-    for (uint32_t i = 0; i < s->n; i++) s->p[i] = exp_nonpos(s->logit[i] - m);
-    return total(s->p, s->n);
+    const float m = *max, *restrict logit = s->logit; /* in locals: loops over s->... are not made of vectors */
+    float *restrict p = s->p;
+    for (size_t i = 0, n = s->n; i < n; i++) p[i] = exp_nonpos(logit[i] - m);
+    return total(p, s->n);
 }
 
 double st_sampler_uniform(st_sampler *s)
@@ -227,16 +258,22 @@ static inline void heap_offer(entry *h, uint32_t *n, uint32_t k, entry e)
     }
 }
 
+static inline bool is_allowed(const uint32_t *mask, uint32_t id)
+{
+    return !mask || (mask[id >> 5] >> (id & 31) & 1);
+}
+
 /* The first k of the row into s->heap; returns how many there are. */
 static uint32_t first_k(st_sampler *s, const float *logits, const uint32_t *mask, uint32_t k)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < s->n_vocab; i += 32) {
-        uint32_t word = mask ? mask[i >> 5] : UINT32_MAX, end = s->n_vocab - i < 32 ? s->n_vocab - i : 32;
-        if (!word) continue;
-        for (uint32_t j = 0; j < end; j++) {
-            if (!(word >> j & 1) || logits[i + j] == -INFINITY) continue;
-            heap_offer(s->heap, &n, k, (entry){logits[i + j], i + j});
+    for (uint32_t at = 0; at < s->n_vocab; at += BLOCK) {
+        uint32_t end = s->n_vocab - at < BLOCK ? s->n_vocab : at + BLOCK;
+        if (n == k && largest(logits + at, end - at) <= s->heap[0].logit) continue;
+        for (uint32_t i = at; i < end; i++) {
+            if (mask && !mask[i >> 5]) i |= 31; /* 32 that are not allowed */
+            if (is_allowed(mask, i) && i < end && logits[i] > -INFINITY)
+                heap_offer(s->heap, &n, k, (entry){logits[i], i});
         }
     }
     if (n < k)
@@ -275,6 +312,16 @@ static void gather(st_sampler *s, const float *logits, const uint32_t *mask)
     for (uint32_t i = 0; i < s->n_vocab; i += 32) {
         uint32_t word = mask ? mask[i >> 5] : UINT32_MAX, end = s->n_vocab - i < 32 ? s->n_vocab - i : 32;
         if (!word) continue;
+        if (word == UINT32_MAX && end == 32) {
+            bool all = true;
+            for (uint32_t j = 0; j < 32; j++) all &= logits[i + j] != -INFINITY;
+            if (all) {
+                for (uint32_t j = 0; j < 32; j++) s->id[n + j] = i + j;
+                memcpy(s->logit + n, logits + i, 32 * sizeof *logits);
+                n += 32;
+                continue;
+            }
+        }
         for (uint32_t j = 0; j < end; j++) { /* written always, counted only if it stays */
             s->id[n] = i + j;
             s->logit[n] = logits[i + j];
@@ -304,6 +351,35 @@ static void top_k(st_sampler *s, const float *logits, const uint32_t *mask, uint
     }
 }
 
+/* Drops candidates below e^-9 of the largest if the others have the mass and the number already: those are never
+ * chosen, and most of a vocabulary. */
+static void cut_tail(st_sampler *s, double mass, uint32_t keep)
+{
+    static const float least = 1.2340980e-4f; /* e^-9 */
+    double m[LANES] = {0};
+    uint32_t count = 0, i = 0, n = 0;
+    if (s->n < 1024) return;
+    for (; i + LANES <= s->n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            float q = s->p[i + (uint32_t)j];
+            m[j] += q >= least ? (double)q : 0.0;
+            count += q >= least;
+        }
+    double sum = ((m[0] + m[4]) + (m[2] + m[6])) + ((m[1] + m[5]) + (m[3] + m[7]));
+    /* What the tail of the loop left out only makes the sum smaller. */
+    if (sum < mass || count < keep) return;
+    uint32_t *id = s->id, all = s->n;
+    float *logit = s->logit, *p = s->p;
+    for (i = 0; i < all; i++) {
+        float q = p[i];
+        id[n] = id[i];
+        logit[n] = logit[i];
+        p[n] = q;
+        n += q >= least;
+    }
+    s->n = n;
+}
+
 static void typical(st_sampler *s, float mass, uint32_t keep)
 {
     if (mass >= 1) return;
@@ -324,6 +400,7 @@ static void top_p(st_sampler *s, float mass, uint32_t keep)
     if (mass >= 1) return;
     float max;
     double sum = softmax(s, &max);
+    cut_tail(s, (double)mass * sum, keep);
     sort_by_logit(s);
     select_first(s, (double)mass * sum, false, keep);
 }
@@ -352,7 +429,8 @@ static void min_p(st_sampler *s, float share, uint32_t keep)
 static void heat(st_sampler *s)
 {
     float t = s->params.temperature;
-    for (uint32_t i = 0; i < s->n; i++) s->logit[i] /= t;
+    float *logit = s->logit, max = largest(logit, s->n); /* below it, so that nothing overflows */
+    for (size_t i = 0, n = s->n; i < n; i++) logit[i] = (logit[i] - max) / t;
 }
 
 /* Index of the candidate drawn; *p is its probability. */
@@ -440,7 +518,7 @@ static uint32_t mirostat(st_sampler *s)
 static void change(st_sampler *s, float *logits, uint32_t id, float to)
 {
     s->undo[s->n_undo++] = (saved){id, logits[id]};
-    logits[id] = to;
+    logits[id] = to <= FLT_MAX ? to : FLT_MAX;
 }
 
 static void bias(st_sampler *s, float *logits)
@@ -483,29 +561,35 @@ static void restore(st_sampler *s, float *logits)
 /* Id of the first NaN or +infinity; n if there is none. */
 static uint32_t bad_logit(const float *x, uint32_t n)
 {
-    uint32_t i = 0;
-    for (; i < n; i += 1024) {
-        uint32_t end = n - i < 1024 ? n - i : 1024, bad = 0;
-        for (uint32_t j = 0; j < end; j++) {
-            uint32_t u = st_f32_bits(x[i + j]);
-            bad |= (uint32_t)((u & 0x7fffffffu) >= 0x7f800000u) & (uint32_t)(u != 0xff800000u);
-        }
-        if (bad) break;
-    }
-    for (; i < n; i++) {
-        uint32_t u = st_f32_bits(x[i]);
-        if ((u & 0x7fffffffu) >= 0x7f800000u && u != 0xff800000u) return i;
+    for (uint32_t i = 0; i < n; i += 1024) {
+        const float *q = x + i;
+        size_t end = n - i < 1024 ? n - i : 1024;
+        int32_t odd = 0; /* an exponent of all ones: signed, which every vector unit compares */
+        for (size_t j = 0; j < end; j++) odd |= (int32_t)(st_f32_bits(q[j]) & 0x7fffffffu) > 0x7f7fffff;
+        for (size_t j = 0; odd && j < end; j++)
+            if (!(q[j] < INFINITY)) return i + (uint32_t)j;
     }
     return n;
 }
 
+/* The larger, without a branch. */
+static inline float at_least(float x, float least)
+{
+    uint32_t below = 0u - (st_f32_bits(x - least) >> 31);
+    return st_bits_f32((st_f32_bits(x) & ~below) | (st_f32_bits(least) & below));
+}
+
 static void row_logprobs(st_sampler *s, const float *logits, st_sampled *out)
 {
-    double max = (double)largest(logits, s->n_vocab), sum = 0;
-    for (uint32_t i = 0; i < s->n_vocab; i++) {
-        double d = (double)logits[i] - max;
-        if (d > -60) sum += st_exp(d); /* 2^18 terms below e^-60 change no bit of a double >= 1 */
+    float max_f = largest(logits, s->n_vocab), least = max_f - 700; /* e^-700 changes no sum of 1 or more */
+    double max = (double)max_f, lanes[LANES] = {0};
+    uint32_t n = s->n_vocab, k = 0;
+    for (; k + LANES <= n; k += LANES) {
+        const float *q = logits + k;
+        for (int j = 0; j < LANES; j++) lanes[j] += exp_nonpos_double((double)at_least(q[j], least) - max);
     }
+    for (; k < n; k++) lanes[0] += exp_nonpos_double((double)at_least(logits[k], least) - max);
+    double sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
     s->lse = max + st_ln(sum);
     out->n_top = s->params.n_top;
     if (!out->n_top) return;
@@ -520,15 +604,12 @@ static uint32_t greedy(const st_sampler *s, const float *logits, const uint32_t 
 {
     uint32_t best = s->n_vocab;
     float at = -INFINITY;
-    if (!mask) {
-        at = largest(logits, s->n_vocab);
-        for (uint32_t i = 0; at > -INFINITY && i < s->n_vocab; i++)
-            if (logits[i] == at) return i;
-        return best;
+    for (uint32_t from = 0; from < s->n_vocab; from += BLOCK) {
+        uint32_t end = s->n_vocab - from < BLOCK ? s->n_vocab : from + BLOCK;
+        if (largest(logits + from, end - from) <= at) continue;
+        for (uint32_t i = from; i < end; i++)
+            if (is_allowed(mask, i) && logits[i] > at) at = logits[i], best = i;
     }
-    for (uint32_t i = 0; i < s->n_vocab; i += 32)
-        for (uint32_t j = 0, word = mask[i >> 5]; word && i + j < s->n_vocab; j++, word >>= 1)
-            if (word & 1 && logits[i + j] > at) at = logits[i + j], best = i + j;
     return best;
 }
 

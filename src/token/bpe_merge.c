@@ -21,20 +21,53 @@ typedef struct merge {
     uint32_t left;
 } merge;
 
-/* "left right" -> the token spelled leftright. buf holds max_len bytes. The first space after the first byte divides.
+/* Merges are looked up in batches, a cache miss at a time for all of them: the slot, the token's place, its spelling.
  */
-static merge read_merge(const st_vocab *v, st_str s, uint8_t *buf)
+enum { AHEAD = 16, STRIDE = 64 };
+
+/* Copies "left right" as leftright to buf; its length, 0 if it is no merge or too long for any token. *left: where the
+ * first space after the first byte divides it. */
+static size_t join(st_str s, size_t max, uint8_t *buf, uint32_t *left)
 {
     const char *space = s.len > 2 ? memchr(s.ptr + 1, ' ', s.len - 1) : NULL;
-    merge m = {-1, 0};
-    if (!space || s.len - 1 > v->max_len) return m;
-    size_t left = (size_t)(space - s.ptr), right = s.len - left - 1;
-    if (!right) return m;
-    memcpy(buf, s.ptr, left);
-    memcpy(buf + left, space + 1, right);
-    m.left = (uint32_t)left;
-    m.id = st_vocab_find(v, buf, left + right);
-    return m;
+    if (!space || s.len - 1 > max) return 0;
+    size_t n = (size_t)(space - s.ptr), right = s.len - n - 1;
+    if (!right) return 0;
+    memcpy(buf, s.ptr, n);
+    memcpy(buf + n, space + 1, right);
+    *left = (uint32_t)n;
+    return n + right;
+}
+
+/* What s[0..n) make, n <= AHEAD. long_buf: max_len bytes. */
+static void look_up(const st_vocab *v, const st_str *s, size_t n, uint8_t *long_buf, merge *made)
+{
+    uint8_t buf[AHEAD][STRIDE];
+    uint32_t hash[AHEAD];
+    size_t len[AHEAD], max = v->max_len < STRIDE ? v->max_len : STRIDE;
+    for (size_t i = 0; i < n; i++) {
+        made[i] = (merge){-1, 0};
+        len[i] = join(s[i], max, buf[i], &made[i].left);
+        if (!len[i]) continue;
+        hash[i] = st_vocab_hash(buf[i], len[i]);
+        __builtin_prefetch(&v->slots[hash[i] & v->mask]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id = len[i] ? (uint32_t)v->slots[hash[i] & v->mask] : 0;
+        if (id) __builtin_prefetch(&v->offsets[id - 1]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id = len[i] ? (uint32_t)v->slots[hash[i] & v->mask] : 0;
+        if (id) __builtin_prefetch(v->bytes + v->offsets[id - 1]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (len[i]) {
+            made[i].id = st_vocab_find_hash(v, buf[i], len[i], hash[i]);
+        } else if (s[i].len > STRIDE) {
+            size_t k = join(s[i], v->max_len, long_buf, &made[i].left);
+            if (k) made[i].id = st_vocab_find(v, long_buf, k);
+        }
+    }
 }
 
 /* Puts merge `rank` among the splits of its token. Of equal merges the last counts, as in HF's map. */
@@ -62,13 +95,17 @@ int st_bpe_read_merges(st_tokenizer *t, const st_gguf *g, const st_log *log, str
     m->splits = st_calloc(t->mem, n + 1, sizeof *m->splits);
     int rc = made && buf && m->start && m->splits ? STRATA_OK : STRATA_NO_MEMORY;
     if (!rc) {
-        st_str s;
-        for (size_t i = 0; i < n && st_gguf_next_string(kv, &at, &s); i++) {
-            made[i] = read_merge(&t->vocab, s, buf);
-            if (made[i].id < 0)
-                lost++;
-            else
-                m->start[made[i].id + 1]++;
+        st_str s[AHEAD];
+        for (size_t i = 0, k; i < n; i += k) {
+            for (k = 0; k < AHEAD && i + k < n && st_gguf_next_string(kv, &at, &s[k]); k++) continue;
+            if (!k) break; /* cannot be: the parser has counted them */
+            look_up(&t->vocab, s, k, buf, made + i);
+            for (size_t j = i; j < i + k; j++) {
+                if (made[j].id < 0)
+                    lost++;
+                else
+                    m->start[made[j].id + 1]++;
+            }
         }
         for (uint32_t i = 0; i < t->vocab.n; i++) m->start[i + 1] += m->start[i];
         for (size_t i = 0; i < n; i++)

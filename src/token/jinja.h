@@ -1,5 +1,6 @@
 /* jinja.h: the parts of the template engine, for jinja*.c and template.c only; template.h is the interface.
  *
+ *   jinja_mem    the arena, budgets, failure
  *   jinja_lex    source -> tokens, with HuggingFace's trim_blocks and lstrip_blocks
  *   jinja_expr   tokens -> expressions         jinja_parse   tokens -> statements
  *   jinja_eval   runs expressions              jinja_exec    runs statements, macros
@@ -281,7 +282,6 @@ typedef struct st_jparser {
 
 st_jnode *st_j_parse(st_jparser *p, const char *src, size_t n); /* statements of a template */
 
-/* What jinja_parse.c uses of jinja_expr.c. */
 void st_j_next(st_jparser *p);
 const st_jtok *st_j_peek(st_jparser *p);
 bool st_j_is_op(const st_jparser *p, unsigned op);
@@ -293,13 +293,14 @@ void st_j_expect_name(st_jparser *p, const char *name);
 st_jstr st_j_take_name(st_jparser *p);
 _Noreturn void st_j_unexpected(st_jparser *p, const char *wanted);
 st_jnode *st_j_node(st_jparser *p, st_jop kind);
+void st_j_append(st_jnode ***tail, st_jnode *n);
+
+/* What jinja_parse.c uses of jinja_expr.c. */
 st_jnode *st_j_parse_expr(st_jparser *p, bool with_if);
 st_jnode *st_j_parse_tuple(st_jparser *p, bool with_if); /* `a` or `a, b` */
-st_jnode *st_j_parse_target(st_jparser *p, bool with_namespace);
 st_jnode *st_j_parse_filters(st_jparser *p, st_jnode *on, bool start_inline);
 st_jnode *st_j_parse_primary(st_jparser *p);
 st_jnode *st_j_parse_postfix(st_jparser *p, st_jnode *on);
-void st_j_append(st_jnode ***tail, st_jnode *n);
 
 /* ---- values ---- */
 

@@ -1,6 +1,9 @@
 /* jinja_eval.c: runs expressions. See jinja.h. */
 #include "token/jinja.h"
 
+/* Inlined into one function these would give every level of a recursion the locals of all kinds of node. */
+#define OWN_FRAME __attribute__((noinline))
+
 static void at(st_jrun *r, const st_jnode *n)
 {
     r->line = n->line;
@@ -19,7 +22,7 @@ void st_j_set(st_jrun *r, st_jscope *s, st_jstr name, st_jval v)
     st_j_put(r, &s->vars, st_j_string(name), v);
 }
 
-static st_jval lookup(st_jrun *r, st_jscope *s, st_jstr name)
+OWN_FRAME static st_jval lookup(st_jrun *r, st_jscope *s, st_jstr name)
 {
     for (; s; s = s->parent) {
         st_jval *v = st_j_find(r, &s->vars, st_j_string(name));
@@ -28,14 +31,14 @@ static st_jval lookup(st_jrun *r, st_jscope *s, st_jstr name)
     return st_j_undef(name);
 }
 
-static st_jval eval_items(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_items(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jval l = st_j_list(r, n->kind == ST_N_TUPLE ? ST_J_TUPLE : ST_J_LIST, 0);
     for (const st_jnode *i = n->a; i; i = i->next) st_j_push(r, l.list, st_j_eval(r, s, i));
     return l;
 }
 
-static st_jval eval_dict(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_dict(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jval d = st_j_dict(r, ST_J_DICT);
     for (const st_jnode *i = n->a; i; i = i->next) {
@@ -45,7 +48,7 @@ static st_jval eval_dict(st_jrun *r, st_jscope *s, const st_jnode *n)
     return d;
 }
 
-static st_jval eval_slice(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_slice(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     const st_jnode *k = n->b;
     st_jval v = st_j_eval(r, s, n->a);
@@ -56,7 +59,7 @@ static st_jval eval_slice(st_jrun *r, st_jscope *s, const st_jnode *n)
     return st_j_slice(r, v, start, stop, step);
 }
 
-static bool compare(st_jrun *r, unsigned op, st_jval a, st_jval b)
+OWN_FRAME static bool compare(st_jrun *r, unsigned op, st_jval a, st_jval b)
 {
     bool ordered;
     int c;
@@ -72,7 +75,7 @@ static bool compare(st_jrun *r, unsigned op, st_jval a, st_jval b)
     return op == ST_CMP_LT ? c < 0 : op == ST_CMP_LE ? c <= 0 : op == ST_CMP_GT ? c > 0 : c >= 0;
 }
 
-static st_jval eval_compare(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_compare(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jval left = st_j_eval(r, s, n->a);
     for (const st_jnode *part = n->b; part; part = part->next) {
@@ -84,7 +87,7 @@ static st_jval eval_compare(st_jrun *r, st_jscope *s, const st_jnode *n)
     return st_j_bool(true);
 }
 
-static st_jval eval_logic(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_logic(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jval v = st_j_none();
     for (const st_jnode *i = n->a; i; i = i->next) {
@@ -94,7 +97,7 @@ static st_jval eval_logic(st_jrun *r, st_jscope *s, const st_jnode *n)
     return v;
 }
 
-static st_jval eval_concat(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_concat(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jbuf b;
     st_j_buf_init(&b, r);
@@ -165,7 +168,7 @@ st_jval st_j_call(st_jrun *r, st_jval f, st_jargs *args)
     }
 }
 
-static st_jval eval_call(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_call(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jargs args;
     st_jval f = st_j_eval(r, s, n->a);
@@ -174,7 +177,7 @@ static st_jval eval_call(st_jrun *r, st_jscope *s, const st_jnode *n)
     return st_j_call(r, f, &args);
 }
 
-static st_jval eval_filter(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_filter(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jargs args;
     st_jval v = st_j_eval(r, s, n->a), out = st_j_none();
@@ -184,7 +187,7 @@ static st_jval eval_filter(st_jrun *r, st_jscope *s, const st_jnode *n)
     return out;
 }
 
-static st_jval eval_test(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_test(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jargs args;
     st_jval v = st_j_eval(r, s, n->a);
@@ -193,14 +196,14 @@ static st_jval eval_test(st_jrun *r, st_jscope *s, const st_jnode *n)
     return st_j_bool(st_j_test(r, n->name, v, &args));
 }
 
-static st_jval eval_binary(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_binary(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jval a = st_j_eval(r, s, n->a), b = st_j_eval(r, s, n->b);
     at(r, n);
     return st_j_binary(r, n->kind, a, b);
 }
 
-static st_jval eval_unary(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_unary(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jval v = st_j_eval(r, s, n->a);
     at(r, n);
@@ -208,7 +211,7 @@ static st_jval eval_unary(st_jrun *r, st_jscope *s, const st_jnode *n)
     return st_j_negate(r, v, n->kind == ST_N_NEG);
 }
 
-static st_jval eval_part(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_part(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jval v = st_j_eval(r, s, n->a);
     if (n->kind == ST_N_ATTR) {
@@ -220,7 +223,7 @@ static st_jval eval_part(st_jrun *r, st_jscope *s, const st_jnode *n)
     return st_j_item(r, v, key);
 }
 
-static st_jval eval_if(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval eval_if(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     if (st_j_true(r, st_j_eval(r, s, n->b))) return st_j_eval(r, s, n->a);
     return n->c ? st_j_eval(r, s, n->c) : st_j_undef(st_j_lit("the else of an if expression"));

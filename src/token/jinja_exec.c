@@ -2,7 +2,10 @@
  * and generation have their own, made anew each time; if has none. See jinja.h. */
 #include "token/jinja.h"
 
-static void assign(st_jrun *r, st_jscope *s, const st_jnode *target, st_jval v)
+/* Inlined into one function these would give every level of a recursion the locals of all kinds of node. */
+#define OWN_FRAME __attribute__((noinline))
+
+OWN_FRAME static void assign(st_jrun *r, st_jscope *s, const st_jnode *target, st_jval v)
 {
     st_jstr name = target->name;
     if (target->kind == ST_N_NAME) {
@@ -64,7 +67,7 @@ static st_jlist kept(st_jrun *r, st_jscope *s, const st_jnode *n, st_jlist all)
     return out;
 }
 
-static st_jflow exec_for(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
+OWN_FRAME static st_jflow exec_for(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
 {
     st_jval over = st_j_eval(r, s, n->b);
     r->line = n->line;
@@ -88,7 +91,7 @@ static st_jflow exec_for(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *o
 /* ---- blocks ---- */
 
 /* What a body prints, in a scope of its own, through a filter if there is one. */
-static st_jval capture(st_jrun *r, st_jscope *s, const st_jnode *n)
+OWN_FRAME static st_jval capture(st_jrun *r, st_jscope *s, const st_jnode *n)
 {
     st_jbuf b;
     st_j_buf_init(&b, r);
@@ -97,7 +100,7 @@ static st_jval capture(st_jrun *r, st_jscope *s, const st_jnode *n)
 }
 
 /* Applies a chain of filters whose innermost operand is missing. */
-static st_jval through(st_jrun *r, st_jscope *s, const st_jnode *filter, st_jval v)
+OWN_FRAME static st_jval through(st_jrun *r, st_jscope *s, const st_jnode *filter, st_jval v)
 {
     st_jargs args;
     st_jval out = st_j_none();
@@ -117,7 +120,7 @@ static st_jval make_macro(st_jrun *r, st_jscope *s, const st_jnode *n)
     return (st_jval){.kind = ST_J_MACRO, .macro = m};
 }
 
-static void exec_call_block(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
+OWN_FRAME static void exec_call_block(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
 {
     st_jargs args;
     st_jval f = st_j_eval(r, s, n->b->a);
@@ -137,7 +140,7 @@ static bool is_parameter(const st_jnode *n, st_jstr name)
 }
 
 /* Arguments that no parameter takes go to varargs and kwargs, if the body looks at these. */
-static void bind_rest(st_jrun *r, st_jscope *s, const st_jnode *n, const st_jargs *args, size_t taken)
+OWN_FRAME static void bind_rest(st_jrun *r, st_jscope *s, const st_jnode *n, const st_jargs *args, size_t taken)
 {
     st_jval rest = st_j_list(r, ST_J_TUPLE, 0), kw = st_j_dict(r, ST_J_DICT);
     for (size_t i = taken; i < args->pos.n; i++) st_j_push(r, rest.list, args->pos.v[i]);
@@ -181,7 +184,7 @@ st_jval st_j_call_macro(st_jrun *r, const st_jmacro *m, st_jargs *args)
     return st_j_string(st_j_buf_str(&b));
 }
 
-static st_jflow exec_if(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
+OWN_FRAME static st_jflow exec_if(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
 {
     while (!st_j_true(r, st_j_eval(r, s, n->a))) {
         const st_jnode *other = n->other;
@@ -191,14 +194,14 @@ static st_jflow exec_if(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *ou
     return st_j_exec(r, s, n->body, out);
 }
 
-static st_jflow exec_with(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
+OWN_FRAME static st_jflow exec_with(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
 {
     st_jscope *inner = st_j_scope(r, s);
     for (const st_jnode *set = n->a; set; set = set->next) assign(r, inner, set->a, st_j_eval(r, s, set->b));
     return st_j_exec(r, inner, n->body, out);
 }
 
-static void exec_print(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
+OWN_FRAME static void exec_print(st_jrun *r, st_jscope *s, const st_jnode *n, st_jbuf *out)
 {
     st_jval v = st_j_eval(r, s, n->a);
     r->line = n->line;

@@ -114,6 +114,7 @@ static bool raw_block(st_jlexer *x, st_jtok *t)
     size_t begin = word_block(x, x->at, "raw", &sign), end = 0, to;
     if (!begin) return false;
     after_tag(x, sign, begin, true);
+    if (x->at >= x->n) return true; /* nothing behind it: Jinja lets that pass */
     for (to = x->at; to < x->n; to++)
         if (x->src[to] == '{' && (end = word_block(x, to, "endraw", &end_sign))) break;
     if (!end) ST_J_FAIL(x->r, "a raw block without its end");
@@ -148,7 +149,7 @@ static void next_text(st_jlexer *x, st_jtok *t)
         }
         if (what == '%' && raw_block(x, t)) {
             if (t->str.n) return;
-            continue;
+            continue; /* nothing in it */
         }
         size_t to = tag + 2;
         if (to < x->n && (x->src[to] == '-' || x->src[to] == '+')) to++;

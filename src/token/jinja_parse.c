@@ -1,10 +1,106 @@
-/* jinja_parse.c: statements. See jinja.h. */
+/* jinja_parse.c: the token at hand, and statements. See jinja.h. */
 #include "token/jinja.h"
+
+/* ---- the token at hand ---- */
+
+void st_j_next(st_jparser *p)
+{
+    if (p->has_ahead)
+        p->tok = p->ahead;
+    else
+        st_j_lex_next(&p->lexer, &p->tok);
+    p->has_ahead = false;
+    p->r->line = p->tok.line;
+    p->r->col = p->tok.col;
+}
+
+const st_jtok *st_j_peek(st_jparser *p)
+{
+    if (!p->has_ahead) st_j_lex_next(&p->lexer, &p->ahead);
+    p->has_ahead = true;
+    return &p->ahead;
+}
+
+bool st_j_is_op(const st_jparser *p, unsigned op)
+{
+    return p->tok.kind == ST_T_OP && p->tok.op == op;
+}
+
+bool st_j_is_name(const st_jparser *p, const char *name)
+{
+    return p->tok.kind == ST_T_NAME && st_j_same(p->tok.str, name);
+}
+
+bool st_j_skip_op(st_jparser *p, unsigned op)
+{
+    bool is = st_j_is_op(p, op);
+    if (is) st_j_next(p);
+    return is;
+}
+
+bool st_j_skip_name(st_jparser *p, const char *name)
+{
+    bool is = st_j_is_name(p, name);
+    if (is) st_j_next(p);
+    return is;
+}
+
+_Noreturn void st_j_unexpected(st_jparser *p, const char *wanted)
+{
+    static const char *const names[] = {
+        "the end",  "text",     "'{{'", "the end of the expression", "'{%'", "the end of the block", "", "a string",
+        "a number", "a number", ""};
+    const st_jtok *t = &p->tok;
+    p->r->line = t->line;
+    p->r->col = t->col;
+    if (t->kind == ST_T_NAME)
+        ST_J_FAIL(p->r, "found '%.*s' where %s should be", (int)(t->str.n < 60 ? t->str.n : 60), t->str.p, wanted);
+    if (t->kind == ST_T_OP) {
+        char op[3] = {(char)(t->op > 255 ? t->op >> 8 : t->op), (char)(t->op > 255 ? t->op & 255 : 0), 0};
+        ST_J_FAIL(p->r, "found '%s' where %s should be", op, wanted);
+    }
+    ST_J_FAIL(p->r, "found %s where %s should be", names[t->kind], wanted);
+}
+
+void st_j_expect_op(st_jparser *p, unsigned op)
+{
+    char wanted[] = "'?'";
+    wanted[1] = (char)op;
+    if (!st_j_skip_op(p, op)) st_j_unexpected(p, wanted);
+}
+
+void st_j_expect_name(st_jparser *p, const char *name)
+{
+    if (!st_j_skip_name(p, name)) st_j_unexpected(p, name);
+}
+
+st_jstr st_j_take_name(st_jparser *p)
+{
+    if (p->tok.kind != ST_T_NAME) st_j_unexpected(p, "a name");
+    st_jstr s = p->tok.str;
+    st_j_next(p);
+    return s;
+}
+
+st_jnode *st_j_node(st_jparser *p, st_jop kind)
+{
+    st_jnode *n = st_j_alloc(p->r, 1, sizeof *n);
+    *n = (st_jnode){.kind = kind, .line = p->tok.line, .col = p->tok.col};
+    return n;
+}
+
+void st_j_append(st_jnode ***tail, st_jnode *n)
+{
+    **tail = n;
+    *tail = &n->next;
+}
+
+/* ---- statements ---- */
 
 static st_jnode *parse_body(st_jparser *p, const char *const *ends);
 
 /* A name, an attribute of a namespace, or a tuple of names. */
-st_jnode *st_j_parse_target(st_jparser *p, bool with_namespace)
+static st_jnode *parse_target(st_jparser *p, bool with_namespace)
 {
     st_jnode *first = NULL, **tail = &first;
     bool comma = false, bracket = st_j_skip_op(p, '(');
@@ -56,7 +152,7 @@ static void parse_for(st_jparser *p, st_jnode *n)
 {
     static const char *const ends[] = {"endfor", "else", NULL};
     n->kind = ST_N_FOR;
-    n->a = st_j_parse_target(p, false);
+    n->a = parse_target(p, false);
     st_j_expect_name(p, "in");
     n->b = st_j_parse_tuple(p, false);
     if (st_j_skip_name(p, "if")) n->c = st_j_parse_expr(p, true);
@@ -98,7 +194,7 @@ static void parse_if(st_jparser *p, st_jnode *n)
 static void parse_set(st_jparser *p, st_jnode *n)
 {
     n->kind = ST_N_SET;
-    n->a = st_j_parse_target(p, true);
+    n->a = parse_target(p, true);
     if (st_j_skip_op(p, '=')) {
         n->b = st_j_parse_tuple(p, true);
         end_block(p);
@@ -152,7 +248,7 @@ static void parse_with(st_jparser *p, st_jnode *n)
     while (p->tok.kind != ST_T_BLOCK_END) {
         if (n->a) st_j_expect_op(p, ',');
         st_jnode *set = st_j_node(p, ST_N_SET);
-        set->a = st_j_parse_target(p, false);
+        set->a = parse_target(p, false);
         st_j_expect_op(p, '=');
         set->b = st_j_parse_expr(p, true);
         st_j_append(&tail, set);

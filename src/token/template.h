@@ -60,11 +60,12 @@ typedef struct st_template_opts {
     uint32_t max_depth;
 } st_template_opts;
 
-#define ST_TEMPLATE_MAX_SOURCE  ((size_t)1 << 20)   /* the longest known template has 30 kB */
-#define ST_TEMPLATE_MAX_STEPS   ((uint64_t)1 << 25) /* nodes evaluated, items visited, and bytes copied / 64 */
-#define ST_TEMPLATE_MAX_OUTPUT  ((uint64_t)1 << 26)
-#define ST_TEMPLATE_MAX_MEMORY  ((uint64_t)1 << 28)
-#define ST_TEMPLATE_MAX_DEPTH   400 /* nested calls, blocks, expressions and values while rendering */
+#define ST_TEMPLATE_MAX_SOURCE ((size_t)1 << 20)   /* the longest known template has 30 kB */
+#define ST_TEMPLATE_MAX_STEPS  ((uint64_t)1 << 25) /* nodes evaluated, items visited, and bytes copied / 64 */
+#define ST_TEMPLATE_MAX_OUTPUT ((uint64_t)1 << 26)
+#define ST_TEMPLATE_MAX_MEMORY ((uint64_t)1 << 28)
+/* Nested calls, blocks, expressions and values while rendering; so deep it takes about 200 KiB of stack. */
+#define ST_TEMPLATE_MAX_DEPTH   400
 #define ST_TEMPLATE_MAX_NESTING 200 /* of a source */
 
 /* Takes a piece of the output; neighbours differ in is_template. A status other than 0 ends the rendering with it. */

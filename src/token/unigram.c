@@ -2,15 +2,14 @@
  *
  * A fragment is normalised (normalizer.cc: character map, spaces, U+2581) and the pieces of highest total score are
  * found by Viterbi (unigram_model.cc, EncodeOptimized), with sentencepiece 0.2.3's float32 sums in its order, since
- * ties and near-ties are decided by rounding. Pieces live in a trie whose edges, one a character, sit in one
- * hash table. Wherever no piece spans a position the best path up to there is final and its tokens go out, so that the
- * working set stays a word long; a text without such places costs 12 bytes a byte. */
+ * ties and near-ties are decided by rounding. Wherever no piece spans a position the best path up to there is final and
+ * its tokens go out, so that the working set stays a word long; a text without such places costs 12 bytes a byte. */
 #include <float.h>
 #include <math.h>
 
 #include "token/charsmap.h"
 #include "token/nfc.h"
-#include "token/token_impl.h"
+#include "token/unigram_trie.h"
 #include "token/utf8.h"
 
 #define SPACE       "\xe2\x96\x81"   /* U+2581 */
@@ -19,12 +18,6 @@
 #define RESET       100000.0f
 #define UNSET       UINT32_MAX
 
-typedef struct edge {
-    uint64_t key;   /* node << 32 | character << 8 | which characters follow, one bit for an eighth of them */
-    uint32_t child; /* a node; 0: free slot; the root, 0, is nobody's child */
-    int32_t id;     /* token that ends there, -1: none */
-} edge;
-
 typedef struct unigram {
     float *scores;        /* [n_vocab]; NaN: user-defined */
     int32_t bytes[256];   /* byte tokens, -1: none */
@@ -32,10 +25,7 @@ typedef struct unigram {
     float unk_score;
     st_charsmap map;
     st_added user; /* user-defined tokens: what they spell is not normalised */
-    edge *edges;
-    edge ascii[128]; /* the root's, without a search; id -1 and child 0: none */
-    uint32_t mask;   /* slots - 1 */
-    uint32_t n_nodes;
+    st_trie trie;
 } unigram;
 
 /* Best path that ends at a byte. */
@@ -57,120 +47,6 @@ typedef struct scratch {
 static int no_memory(st_encoder *e)
 {
     ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
-}
-
-/* ---- the trie ---------------------------------------------------------------------------------------------------- */
-
-/* Node number n goes by the name n * NODE, which spreads it over the table, so that a step of a search is a load and
- * an xor away from the next one. */
-#define NODE       0x9e3779b1u
-#define MAX_PROBES 1024 /* bounds what crafted spellings can cost */
-
-static inline uint64_t key_of(uint32_t node, uint32_t cp)
-{
-    return (uint64_t)node << 32 | cp << 8;
-}
-
-/* A character's bit among those that follow an edge: most searches end here, before they touch the table. */
-static inline uint32_t bit_of(uint32_t cp)
-{
-    return 1u << (cp * 0x9e3779b1u >> 29);
-}
-
-static inline uint32_t home_of(const unigram *m, uint32_t node, uint32_t cp)
-{
-    return (node ^ cp * 0x85ebca6bu) & m->mask;
-}
-
-/* The slot of an edge, or a free one. */
-static inline const edge *find_edge(const unigram *m, uint32_t node, uint32_t cp)
-{
-    uint64_t key = key_of(node, cp);
-    uint32_t k = home_of(m, node, cp);
-    while (m->edges[k].child && (m->edges[k].key ^ key) > 0xff) k = (k + 1) & m->mask;
-    return &m->edges[k];
-}
-
-/* The same while the table is built; NULL: too many edges share a place. */
-static edge *place_of(const unigram *m, uint64_t key)
-{
-    uint32_t k = home_of(m, (uint32_t)(key >> 32), (uint32_t)key >> 8);
-    for (int i = 0; i < MAX_PROBES; i++, k = (k + 1) & m->mask)
-        if (!m->edges[k].child || (m->edges[k].key ^ key) <= 0xff) return &m->edges[k];
-    return NULL;
-}
-
-static bool set_slots(unigram *m, size_t n, st_mem *mem)
-{
-    edge *edges = n > (size_t)1 << 31 ? NULL : st_alloc_huge(mem, n, sizeof *edges);
-    if (!edges) return false;
-    memset(edges, 0, n * sizeof *edges);
-    m->edges = edges;
-    m->mask = (uint32_t)(n - 1);
-    return true;
-}
-
-static int no_room(const st_gguf *g, bool memory, strata_error *err)
-{
-    ST_FAIL_IF(memory, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
-    ST_FAIL(err, STRATA_CORRUPT_MODEL, "%s: key 'tokenizer.ggml.tokens': hundreds of tokens share a hash", g->name);
-}
-
-static int widen(unigram *m, const st_gguf *g, st_mem *mem, strata_error *err)
-{
-    edge *old = m->edges;
-    size_t n = (size_t)m->mask + 1;
-    if (!set_slots(m, n * 2, mem)) return no_room(g, true, err);
-    bool ok = true;
-    for (size_t i = 0; i < n && ok; i++) {
-        if (!old[i].child) continue;
-        edge *e = place_of(m, old[i].key & ~(uint64_t)0xff);
-        ok = e != NULL;
-        if (ok) *e = old[i];
-    }
-    st_free(mem, old);
-    return ok ? STRATA_OK : no_room(g, false, err);
-}
-
-static int add_piece(unigram *m, st_str s, int32_t id, const st_gguf *g, st_mem *mem, strata_error *err)
-{
-    uint32_t node = 0;
-    edge *e = NULL;
-    for (size_t i = 0; i < s.len;) {
-        unsigned len;
-        uint32_t cp = st_utf8_get((const uint8_t *)s.ptr + i, &len);
-        if (e) e->key |= bit_of(cp);
-        if (m->n_nodes > m->mask / 3 * 2) ST_TRY(widen(m, g, mem, err)); /* two thirds full at most */
-        e = place_of(m, key_of(node, cp));
-        if (!e) return no_room(g, false, err);
-        if (!e->child) *e = (edge){key_of(node, cp), m->n_nodes++ * NODE, -1};
-        node = e->child;
-        i += len;
-    }
-    if (e && e->id < 0) e->id = id; /* a duplicate: the first id stays */
-    return STRATA_OK;
-}
-
-static int build_trie(st_tokenizer *t, unigram *m, const st_gguf *g, strata_error *err)
-{
-    const unsigned types = 1u << ST_TOKEN_NORMAL | 1u << ST_TOKEN_USER; /* UNUSED ones are never chosen */
-    size_t n = 64;
-    while (n < (size_t)t->vocab.n * 3) n *= 2;
-    m->n_nodes = 1;
-    if (!set_slots(m, n, t->mem)) return no_room(g, true, err);
-    for (uint32_t i = 0; i < t->vocab.n; i++) {
-        st_str s = st_vocab_piece(&t->vocab, i);
-        if (!(types >> t->vocab.types[i] & 1) || st_utf8_check(s.ptr, s.len) != s.len) continue;
-        ST_TRY(add_piece(m, s, (int32_t)i, g, t->mem, err));
-        if (t->vocab.types[i] == ST_TOKEN_USER &&
-            !st_added_put(&m->user, t->mem, s.ptr, s.len, (int32_t)i, ST_ADDED_ALWAYS))
-            return no_room(g, true, err);
-    }
-    for (uint32_t b = 0; b < 128; b++) {
-        const edge *e = find_edge(m, 0, b);
-        m->ascii[b] = e->child ? *e : (edge){0, 0, -1};
-    }
-    return STRATA_OK;
 }
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
@@ -199,6 +75,17 @@ static int read_scores(st_tokenizer *t, unigram *m, const st_gguf *g, strata_err
     return STRATA_OK;
 }
 
+static bool add_user(const st_tokenizer *t, unigram *m)
+{
+    for (uint32_t i = 0; i < t->vocab.n; i++) {
+        st_str s = st_vocab_piece(&t->vocab, i);
+        if (t->vocab.types[i] == ST_TOKEN_USER &&
+            !st_added_put(&m->user, t->mem, s.ptr, s.len, (int32_t)i, ST_ADDED_ALWAYS))
+            return false;
+    }
+    return true;
+}
+
 static int open_unigram(st_tokenizer *t, const st_gguf *g, const st_log *log, strata_error *err)
 {
     (void)log;
@@ -209,8 +96,8 @@ static int open_unigram(st_tokenizer *t, const st_gguf *g, const st_log *log, st
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", true, &m->prefix, err));
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.remove_extra_whitespaces", true, &m->squeeze, err));
     ST_TRY(st_charsmap_open(&m->map, g, err));
-    ST_TRY(build_trie(t, m, g, err));
-    bool ok = st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
+    ST_TRY(st_trie_build(&m->trie, t, g, err));
+    bool ok = add_user(t, m) && st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
     ST_FAIL_IF(!ok, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
     t->first = t->info.add_bos ? t->info.bos : -1;
     t->last = t->info.add_eos ? t->info.eos : -1;
@@ -222,7 +109,7 @@ static void close_unigram(st_tokenizer *t)
     unigram *m = t->state;
     if (!m) return;
     st_added_free(&m->user, t->mem);
-    st_free(t->mem, m->edges);
+    st_free(t->mem, m->trie.edges);
     st_free(t->mem, m->scores);
     st_free(t->mem, m);
 }
@@ -396,7 +283,7 @@ static int viterbi(st_encoder *e)
         const float till_here = s->best[from].score;
         unsigned len;
         uint32_t cp = st_utf8_get(text + i, &len);
-        const edge *g = cp < 128 ? &m->ascii[cp] : find_edge(m, 0, cp);
+        const st_trie_edge *g = cp < 128 ? &m->trie.ascii[cp] : st_trie_find(&m->trie, 0, cp);
         size_t at = i + len, next = at;
         bool single = g->child && g->id >= 0;
         if (at > far) {
@@ -416,8 +303,8 @@ static int viterbi(st_encoder *e)
             }
             if (!g->child || at >= n) break;
             cp = st_utf8_get(text + at, &len);
-            if (!(g->key & bit_of(cp))) break;
-            g = find_edge(m, g->child, cp);
+            if (!(g->key & st_trie_bit(cp))) break;
+            g = st_trie_find(&m->trie, g->child, cp);
             at += len;
         }
         i = next;

@@ -88,11 +88,10 @@ static inline bool st_same(const uint8_t *p, const uint8_t *q, size_t n)
     return true;
 }
 
-/* Id of the indexed token spelled p[n], or -1. */
-static inline int32_t st_vocab_find(const st_vocab *v, const uint8_t *p, size_t n)
+/* Id of the indexed token spelled p[n], whose hash is h, or -1. */
+static inline int32_t st_vocab_find_hash(const st_vocab *v, const uint8_t *p, size_t n, uint32_t h)
 {
-    if (n > v->max_len) return -1;
-    uint32_t h = st_vocab_hash(p, n), bit = h >> v->shift;
+    uint32_t bit = h >> v->shift;
     if (!(v->filter[bit >> 3] >> (bit & 7) & 1)) return -1;
     for (uint32_t k = h & v->mask; v->slots[k]; k = (k + 1) & v->mask) {
         if ((uint32_t)(v->slots[k] >> 32) != h) continue;
@@ -101,6 +100,12 @@ static inline int32_t st_vocab_find(const st_vocab *v, const uint8_t *p, size_t 
             return (int32_t)id;
     }
     return -1;
+}
+
+/* Id of the indexed token spelled p[n], or -1. */
+static inline int32_t st_vocab_find(const st_vocab *v, const uint8_t *p, size_t n)
+{
+    return n > v->max_len ? -1 : st_vocab_find_hash(v, p, n, st_vocab_hash(p, n));
 }
 
 #endif

@@ -1,5 +1,6 @@
-/* test_quant.c: the tensor types against gguf-py's vectors (tests/data/quant, made by tools/gen_quant_vectors.py), and
- * the 16-bit floats against a slow definition. NaN counts as NaN whatever its bits; all else is compared bit for bit.
+/* test_quant.c: the tensor types against the vectors of gguf-py and ggml (tests/data/quant,
+ * tools/gen_quant_vectors.py), and the 16-bit floats against a slow definition. NaN counts as NaN whatever its bits;
+ * all else is compared bit for bit.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -100,7 +101,7 @@ static void unpacks_exactly(const char *name, const vectors *v, const st_quant *
     free(min);
 }
 
-static void quantizes_as_gguf_py(const char *name, const vectors *v, const st_quant *t)
+static void quantizes_as_reference(const char *name, const vectors *v, const st_quant *t)
 {
     size_t n = (size_t)v->n_quantized * v->block, bytes = (size_t)v->n_quantized * v->bytes;
     uint8_t *got = malloc(bytes);
@@ -139,7 +140,7 @@ static void vector_case(void **state)
         assert_false(t->has_min);
     }
     assert_int_equal(t->quantize != NULL, v.n_quantized != 0);
-    if (t->quantize) quantizes_as_gguf_py(name, &v, t);
+    if (t->quantize) quantizes_as_reference(name, &v, t);
     unload(&v);
 }
 
@@ -209,11 +210,11 @@ static void quantizers_take_any_float(void **state)
         if (!t || !t->quantize) continue;
         for (int shift = 0; shift < 12; shift++)
             for (int repeat = 1; repeat < 33; repeat += 31) {
-                float x[32];
-                uint8_t out[32 * 4];
-                for (int i = 0; i < 32; i++) x[i] = nasty[(i / repeat + shift) % 12];
-                t->quantize(x, out, 32);
-                t->dequant(out, x, 32);
+                float x[256];
+                uint8_t out[256 * 4];
+                for (int i = 0; i < 256; i++) x[i] = nasty[(i / repeat + shift) % 12];
+                t->quantize(x, out, 256);
+                t->dequant(out, x, 256);
             }
     }
 }

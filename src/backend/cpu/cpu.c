@@ -146,4 +146,5 @@ const st_backend st_backend_cpu = {
     .close = close_state,
     .run = st_cpu_run,
     .kv_bytes = st_kv_bytes,
+    .peaks = st_cpu_peaks,
 };

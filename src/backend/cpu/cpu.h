@@ -187,4 +187,7 @@ const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, ui
 
 int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err);
 
+/* peaks.c. Errors: NO_MEMORY. */
+int st_cpu_peaks(const char *level, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err);
+
 #endif

@@ -33,11 +33,9 @@
 #define I8_PANELS         2
 #define I8_F_IN_REGISTERS 1
 #define I8_OFFSET         1
-#define I8_PACK           0
 typedef __m512i i8_int;
 typedef __m512 i8_float;
 typedef __m512i i8_w;
-typedef __m512i i8_a;
 #define i8_ld_w(p)       _mm512_loadu_si512(p)
 #define i8_set1(x)       _mm512_set1_epi32(x)
 #define i8_to_float(q)   _mm512_cvtepi32_ps(q)

@@ -42,11 +42,9 @@ PRAGMA(GCC target(TARGET))
 #define I8_PANELS         1
 #define I8_F_IN_REGISTERS 0
 #define I8_OFFSET         1
-#define I8_PACK           0
 typedef __m256i i8_int;
 typedef __m256 i8_float;
 typedef __m256i i8_w;
-typedef __m256i i8_a;
 #define i8_ld_w(p)       _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define i8_set1(x)       _mm256_set1_epi32(x)
 #define i8_to_float(q)   _mm256_cvtepi32_ps(q)

@@ -1,0 +1,139 @@
+/* peaks.c: what this machine can do at most, for the instructions of a kernel level: beside these figures a benchmark
+ * puts what the kernels reach. Nothing here is used to run a model. */
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+
+/* Reads that no cache holds: the largest L3 of one socket's slice in common servers is well below. */
+#define READ_BYTES ((size_t)256 << 20)
+/* Twelve independent chains hide the latency of every unit met so far (4-5 cycles, two a cycle). */
+#define CHAINS 12u
+#define LOOPS  20000u
+#define ROUNDS 24u
+
+typedef void (*spin_fn)(void);
+
+#if defined(__x86_64__)
+#define TWELVE(x) x("0") x("1") x("2") x("3") x("4") x("5") x("6") x("7") x("8") x("9") x("10") x("11")
+#define SPIN(name, op)                                                                                             \
+    static void name(void)                                                                                         \
+    {                                                                                                              \
+        __asm__ volatile("vpxor %%xmm14, %%xmm14, %%xmm14\n\tvpxor %%xmm15, %%xmm15, %%xmm15\n\t" ::               \
+                             : "xmm14", "xmm15");                                                                  \
+        for (uint32_t i = 0; i < LOOPS; i++)                                                                       \
+            __asm__ volatile(TWELVE(op)::                                                                          \
+                                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", \
+                                   "xmm10", "xmm11", "xmm12", "xmm14", "xmm15");                                   \
+        __asm__ volatile("vzeroupper");                                                                            \
+    }
+#define FMA512(i) "vfmadd231ps %%zmm14, %%zmm14, %%zmm" i "\n\t"
+#define FMA256(i) "vfmadd231ps %%ymm14, %%ymm14, %%ymm" i "\n\t"
+#define DOT512(i) "vpdpbusd %%zmm14, %%zmm14, %%zmm" i "\n\t"
+#define DOT256(i) "%{vex%} vpdpbusd %%ymm14, %%ymm14, %%ymm" i "\n\t"
+#define MADDUBS(i)                             \
+    "vpmaddubsw %%ymm14, %%ymm14, %%ymm12\n\t" \
+    "vpmaddwd %%ymm15, %%ymm12, %%ymm12\n\t"   \
+    "vpaddd %%ymm12, %%ymm" i ", %%ymm" i "\n\t"
+SPIN(fma512, FMA512)
+SPIN(fma256, FMA256)
+SPIN(dot512, DOT512)
+SPIN(dot256, DOT256)
+SPIN(maddubs, MADDUBS)
+#elif defined(__aarch64__)
+#define TWELVE(x) x("0") x("1") x("2") x("3") x("4") x("5") x("6") x("7") x("16") x("17") x("18") x("19")
+#define SPIN(name, op)                                                                                                 \
+    static void name(void)                                                                                             \
+    {                                                                                                                  \
+        __asm__ volatile("movi v20.16b, #0" ::: "v20");                                                                \
+        for (uint32_t i = 0; i < LOOPS; i++)                                                                           \
+            __asm__ volatile(".arch_extension dotprod\n\t" TWELVE(op)::                                                \
+                                 : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20"); \
+    }
+#define FMLA(i) "fmla v" i ".4s, v20.4s, v20.4s\n\t"
+#define SDOT(i) "sdot v" i ".4s, v20.16b, v20.16b\n\t"
+SPIN(fmla, FMLA)
+SPIN(sdot, SDOT)
+#endif
+
+/* The widest instructions that a level's kernels use. */
+static const struct unit {
+    const char *level;
+    spin_fn i8, f32;
+    double i8_macs, f32_macs; /* of one chain's step */
+} units[] = {
+#if defined(__x86_64__)
+    {"avx2", maddubs, fma256, 32, 8},       {"avxvnni", dot256, fma256, 32, 8}, {"avx512", dot512, fma512, 64, 16},
+    {"avx512bf16", dot512, fma512, 64, 16}, {"amx", dot512, fma512, 64, 16},
+#elif defined(__aarch64__)
+    {"neon", NULL, fmla, 0, 4},
+    {"dotprod", sdot, fmla, 16, 4},
+    {"i8mm", sdot, fmla, 16, 4},
+#endif
+    {"generic", NULL, NULL, 0, 0},
+};
+
+typedef struct job {
+    st_pool *pool;
+    spin_fn spin; /* NULL: read memory */
+    const uint64_t *memory;
+    double best; /* seconds of the fastest round, start to end of all threads */
+    _Atomic uint64_t sink;
+} job;
+
+static uint64_t read_all(const uint64_t *p, size_t n)
+{
+    uint64_t s[8] = {0};
+    for (size_t i = 0; i + 8 <= n; i += 8)
+        for (size_t j = 0; j < 8; j++) s[j] += p[i + j];
+    return s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+}
+
+static void work(void *arg, uint32_t ith, uint32_t nth)
+{
+    job *j = arg;
+    const size_t n = READ_BYTES / sizeof *j->memory / nth;
+    for (uint32_t round = 0; round < (j->spin ? ROUNDS : ROUNDS / 4); round++) {
+        if (nth > 1) st_pool_barrier(j->pool);
+        double t = st_now();
+        if (j->spin)
+            j->spin();
+        else
+            atomic_fetch_add(&j->sink, read_all(j->memory + ith * n, n));
+        if (nth > 1) st_pool_barrier(j->pool);
+        t = st_now() - t;
+        if (ith == 0 && (j->best == 0 || t < j->best)) j->best = t;
+    }
+}
+
+static double seconds(job *j, spin_fn spin, uint32_t nth)
+{
+    j->spin = spin;
+    j->best = 0;
+    st_pool_run(j->pool, nth, work, j);
+    return j->best;
+}
+
+int st_cpu_peaks(const char *level, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err)
+{
+    const struct unit *u = units, *last = &units[sizeof units / sizeof units[0] - 1];
+    while (u < last && strcmp(u->level, level) != 0) u++;
+    job j = {.pool = NULL};
+    uint64_t *memory = st_alloc_huge(mem, READ_BYTES, 1);
+    ST_FAIL_IF(!memory, err, STRATA_NO_MEMORY, "no memory to measure its bandwidth: %zu bytes", READ_BYTES);
+    memset(memory, 1, READ_BYTES); /* the same zero page for all would stay in the cache */
+    j.memory = memory;
+    int rc = st_pool_open(n_threads, mem, &j.pool, err);
+    if (!rc) {
+        const double steps = (double)LOOPS * CHAINS * 1e-9;
+        *out = (strata_peaks){.n_threads = n_threads};
+        for (uint32_t i = 0; i < 2; i++) {
+            uint32_t nth = i ? n_threads : 1;
+            if (u->i8) out->i8_gmacs[i] = steps * u->i8_macs * nth / seconds(&j, u->i8, nth);
+            if (u->f32) out->f32_gmacs[i] = steps * u->f32_macs * nth / seconds(&j, u->f32, nth);
+            out->read_gbs[i] = (double)READ_BYTES * 1e-9 / seconds(&j, NULL, nth);
+        }
+    }
+    st_pool_close(j.pool);
+    st_free(mem, memory);
+    return rc;
+}

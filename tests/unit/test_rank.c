@@ -1,0 +1,397 @@
+/* test_rank.c: strata_rank joins query and passage as HuggingFace's post-processors do: its score is that of
+ * strata_eval on ids and token types written down here, bit for bit. The models are the tiny ones with a made-up
+ * classification head. */
+#include <math.h>
+
+#include "unit/test_api.h"
+
+enum { WIDTH = 64, MAX_IDS = 300 };
+
+static float values[3000 * WIDTH];
+
+static void fill(float *v, size_t n, float scale, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i++) v[i] = ((float)(rng_next(&seed) % 2001) / 1000.0f - 1.0f) * scale;
+}
+
+/* ---- models -------------------------------------------------------------------------------------------------------
+ */
+
+static float dense[WIDTH * WIDTH], bias[WIDTH], head[2 * WIDTH];
+
+static void make_head(void)
+{
+    fill(dense, WIDTH * WIDTH, 0.3f, 1);
+    fill(bias, WIDTH, 0.5f, 2);
+    fill(head, 2 * WIDTH, 0.5f, 3);
+}
+
+/* bert with a head of n_labels, and up to 4 edits more. *b is what the model reads: to be freed after it. */
+static strata_model *open_bert(uint32_t n_labels, const edit *more, blob *b)
+{
+    make_head();
+    edit edits[9] = {{.kind = DROP, .name = "bert.pooling_type"},
+                     {.kind = ADD, .name = "cls.weight", .n = WIDTH, .k = WIDTH, .data = dense},
+                     {.kind = ADD, .name = "cls.bias", .n = WIDTH, .data = bias}};
+    size_t n = 3;
+    edits[n++] = (edit){.kind = ADD, .name = "cls.output.weight", .n = n_labels, .k = WIDTH, .data = head};
+    for (; more && more->kind != EDIT_END; more++) edits[n++] = *more;
+    edits[n] = (edit){0};
+    *b = rewrite(tiny("bert"), edits);
+    return open_blob(*b, NULL);
+}
+
+static void put_others(st_gguf_writer *w, const st_gguf *g, bool tokenizer)
+{
+    for (size_t i = 0; i < g->n_kv; i++) {
+        st_str key = g->kv[i].key;
+        bool of_tokenizer = key.len > 10 && memcmp(key.ptr, "tokenizer.", 10) == 0;
+        if (of_tokenizer == tokenizer && !st_str_eq(key, "bert.pooling_type"))
+            assert_int_equal(st_gguf_put_kv(w, &g->kv[i], NULL), 0);
+    }
+}
+
+static void put_floats(st_gguf_writer *w, const char *name, uint64_t cols, uint64_t rows, const float *v)
+{
+    uint64_t dims[2] = {cols, rows};
+    assert_int_equal(st_gguf_put_tensor(w, (st_str){name, strlen(name)}, ST_F32, rows ? 2 : 1, dims, v,
+                                        (size_t)(cols * (rows ? rows : 1)) * 4, NULL),
+                     0);
+}
+
+/* The tiny bert with the WordPiece vocabulary of tests/data/tok. */
+static blob wordpiece_bert(void)
+{
+    blob model = blob_read(tiny("bert")), vocab = blob_read(STRATA_SOURCE_DIR "/tests/data/tok/wp3k-cased.gguf");
+    st_mem mem;
+    st_gguf g, v;
+    st_gguf_writer *w = NULL;
+    uint8_t *data = NULL;
+    size_t size = 0;
+    st_mem_init(&mem, NULL, 0);
+    make_head();
+    fill(values, 3000 * WIDTH, 0.5f, 4);
+    assert_int_equal(st_gguf_parse(&g, model.data, model.size, "bert", false, &mem, NULL), 0);
+    assert_int_equal(st_gguf_parse(&v, vocab.data, vocab.size, "vocab", false, &mem, NULL), 0);
+    assert_int_equal(st_gguf_writer_open(&mem, &w, NULL), 0);
+    put_others(w, &g, false);
+    put_others(w, &v, true);
+    for (size_t i = 0; i < g.n_tensors; i++) {
+        const st_gguf_tensor *t = &g.tensors[i];
+        if (st_str_eq(t->name, "token_embd.weight"))
+            put_floats(w, "token_embd.weight", WIDTH, 3000, values);
+        else
+            assert_int_equal(st_gguf_put_tensor(w, t->name, t->type, t->n_dims, t->dims, t->data, t->bytes, NULL), 0);
+    }
+    put_floats(w, "cls.weight", WIDTH, WIDTH, dense);
+    put_floats(w, "cls.bias", WIDTH, 0, bias);
+    put_floats(w, "cls.output.weight", WIDTH, 1, head);
+    assert_int_equal(st_gguf_writer_finish(w, &data, &size, NULL), 0);
+    blob out = {malloc(size), size};
+    memcpy(out.data, data, size);
+    st_free(&mem, data);
+    st_gguf_writer_close(w);
+    st_gguf_free(&g);
+    st_gguf_free(&v);
+    free(model.data);
+    free(vocab.data);
+    return out;
+}
+
+/* ---- ids by hand --------------------------------------------------------------------------------------------------
+ */
+
+typedef struct ids {
+    int32_t id[MAX_IDS], type[MAX_IDS];
+    size_t n;
+} ids;
+
+static void add_id(ids *x, int32_t id, int32_t type)
+{
+    assert_true(x->n < MAX_IDS);
+    x->id[x->n] = id;
+    x->type[x->n++] = type;
+}
+
+static int32_t id_of(const strata_model *m, const char *piece)
+{
+    for (int32_t i = 0;; i++) {
+        const char *p;
+        size_t len;
+        OK(strata_token_piece(m, i, &p, &len, err));
+        if (len == strlen(piece) && memcmp(p, piece, len) == 0) return i;
+    }
+}
+
+/* The bare tokens of a text. */
+static void add_text(ids *x, const strata_model *m, const char *text, int32_t type)
+{
+    int32_t got[MAX_IDS];
+    size_t n;
+    OK(strata_tokenize(m, text, strlen(text), 0, got, NULL, MAX_IDS, &n, err));
+    for (size_t i = 0; i < n; i++) add_id(x, got[i], type);
+}
+
+static void logits(strata_ctx *c, const ids *x, bool typed, float *out, size_t labels)
+{
+    size_t rows, cols;
+    OK(strata_eval(c, x->id, typed ? x->type : NULL, x->n, STRATA_EVAL_POOLED, STRATA_POOLING_RANK, out, labels, &rows,
+                   &cols, err));
+    assert_int_equal(cols, labels);
+}
+
+static float rank_one(strata_ctx *c, const char *query, const char *passage, const strata_rank_opts *o, uint32_t *n)
+{
+    float score;
+    strata_embed_item item;
+    strata_text p = text_of(passage);
+    OK(strata_rank(c, text_of(query), &p, 1, o, &score, &item, err));
+    if (item.status) fail_msg("%s", item.msg);
+    if (n) *n = item.n_tokens;
+    return score;
+}
+
+static void same_bits(float a, float b)
+{
+    if (memcmp(&a, &b, 4) != 0) fail_msg("%.9g, want %.9g", (double)a, (double)b);
+}
+
+/* ---- tests --------------------------------------------------------------------------------------------------------
+ */
+
+/* [CLS] query [SEP] passage [SEP], types 0 0 0 1 1. */
+static void a_bert_pair(void **state)
+{
+    (void)state;
+    blob b = wordpiece_bert();
+    strata_model *m = open_blob(b, NULL);
+    strata_ctx *c = open_ctx(m, 2, STRATA_PRECISION_I8);
+    static const char *const pairs[][2] = {
+        {"What is this?", "The city of light."}, {"", "alone"}, {"alone", ""}, {"a [SEP] b", "plain"}};
+    for (int i = 0; i < 4; i++) {
+        ids x = {.n = 0};
+        float want, got;
+        uint32_t n;
+        strata_rank_opts o = {.plain_special = 1};
+        add_id(&x, id_of(m, "[CLS]"), 0);
+        add_text(&x, m, pairs[i][0], 0);
+        add_id(&x, id_of(m, "[SEP]"), 0);
+        add_text(&x, m, pairs[i][1], 1);
+        add_id(&x, id_of(m, "[SEP]"), 1);
+        logits(c, &x, true, &want, 1);
+        got = rank_one(c, pairs[i][0], pairs[i][1], &o, &n);
+        assert_int_equal(n, x.n);
+        same_bits(got, want);
+    }
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+}
+
+/* <s> query </s></s> passage </s>, as RoBERTa and XLM-R. */
+static void a_doubled_separator(void **state)
+{
+    (void)state;
+    blob b;
+    const edit more[] = {{.kind = SET_BOOL, .name = "tokenizer.ggml.add_bos_token", .u = 1},
+                         {.kind = SET_BOOL, .name = "tokenizer.ggml.add_eos_token", .u = 1},
+                         {.kind = SET_BOOL, .name = "tokenizer.ggml.add_sep_token", .u = 1},
+                         {0}};
+    strata_model *m = open_bert(1, more, &b);
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    ids x = {.n = 0};
+    float want;
+    uint32_t n;
+    add_id(&x, 1, 0);
+    add_text(&x, m, "ask", 0);
+    add_id(&x, 2, 0);
+    add_id(&x, 2, 0);
+    add_text(&x, m, "an answer", 1);
+    add_id(&x, 2, 1);
+    logits(c, &x, true, &want, 1);
+    same_bits(rank_one(c, "ask", "an answer", NULL, &n), want);
+    assert_int_equal(n, x.n);
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+}
+
+static void two_labels_are_yes_and_no(void **state)
+{
+    (void)state;
+    blob b;
+    strata_model *m = open_bert(2, NULL, &b);
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    ids x = {.n = 0};
+    float v[2], score = rank_one(c, "ask", "answer", NULL, NULL);
+    add_text(&x, m, "ask", 0); /* the file asks for no special tokens */
+    add_text(&x, m, "answer", 1);
+    logits(c, &x, true, v, 2);
+    same_bits(score, v[0] - v[1]);
+    float p = rank_one(c, "ask", "answer", &(strata_rank_opts){.sigmoid = 1}, NULL);
+    assert_true(fabs((double)p - 1 / (1 + exp(-(double)score))) < 1e-7);
+    /* Softmax over the two, first entry. */
+    assert_true(fabs((double)p - exp((double)v[0]) / (exp((double)v[0]) + exp((double)v[1]))) < 1e-6);
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+}
+
+/* Scores come in the order of the passages, and do not depend on what stands beside. */
+static void order_and_batch(void **state)
+{
+    (void)state;
+    blob b;
+    enum { N = 40 };
+    strata_model *m = open_bert(1, NULL, &b);
+    strata_ctx *c = open_ctx(m, 2, STRATA_PRECISION_I8), *one = open_ctx(m, 1, STRATA_PRECISION_I8);
+    texts x = make_texts(N, 5);
+    float all[N], alone;
+    strata_embed_item items[N];
+    free((char *)(uintptr_t)x.t[7].ptr);
+    x.t[7] = (strata_text){"\xff", 1};
+    x.t[5].len = x.t[5].len < 150 ? x.t[5].len : 150;
+    OK(strata_rank(c, text_of("query"), x.t, N, &(strata_rank_opts){.truncate = STRATA_TRUNCATE_END}, all, items, err));
+    for (size_t i = 0; i < N; i++) {
+        if (i == 7) {
+            assert_int_equal(items[i].status, STRATA_INVALID_ARG);
+            assert_true(is_nan_row(&all[i], 1));
+            continue;
+        }
+        OK(strata_rank(one, text_of("query"), &x.t[i], 1, &(strata_rank_opts){.truncate = STRATA_TRUNCATE_END}, &alone,
+                       NULL, err));
+        same_bits(all[i], alone);
+    }
+    FAILS(strata_rank(c, text_of("query"), x.t, N, NULL, all, NULL, err), STRATA_INVALID_ARG, "passage 7");
+    x.t[7] = (strata_text){NULL, 0};
+    free_texts(&x);
+    strata_ctx_close(c);
+    strata_ctx_close(one);
+    strata_model_close(m);
+    free(b.data);
+}
+
+/* The passage is cut, never the query or what is around. */
+static void truncation(void **state)
+{
+    (void)state;
+    blob b;
+    const edit more[] = {{.kind = SET_BOOL, .name = "tokenizer.ggml.add_bos_token", .u = 1},
+                         {.kind = SET_BOOL, .name = "tokenizer.ggml.add_eos_token", .u = 1},
+                         {0}};
+    strata_model *m = open_bert(1, more, &b);
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    char passage[400];
+    int32_t tokens[500];
+    size_t n_tokens;
+    float score;
+    strata_embed_item item;
+    for (int i = 0; i < 399; i++) passage[i] = (char)('a' + i * 7 % 26);
+    passage[399] = 0;
+    strata_text p = text_of(passage);
+    OK(strata_tokenize(m, passage, 399, 0, tokens, NULL, 500, &n_tokens, err));
+    for (int from_start = 0; from_start < 2; from_start++) {
+        ids x = {.n = 0};
+        float want;
+        add_id(&x, 1, 0);
+        add_text(&x, m, "ask", 0);
+        add_id(&x, 2, 0);
+        size_t room = 256 - x.n - 1, skip = from_start ? n_tokens - room : 0;
+        for (size_t i = 0; i < room; i++) add_id(&x, tokens[skip + i], 1);
+        add_id(&x, 2, 1);
+        logits(c, &x, true, &want, 1);
+        strata_rank_opts o = {.truncate = from_start ? STRATA_TRUNCATE_START : STRATA_TRUNCATE_END};
+        OK(strata_rank(c, text_of("ask"), &p, 1, &o, &score, &item, err));
+        assert_int_equal(item.n_tokens, 256);
+        assert_int_equal(item.truncated, 1);
+        assert_int_equal(item.n_tokens_all, n_tokens + x.n - room);
+        same_bits(score, want);
+    }
+    OK(strata_rank(c, text_of("ask"), &p, 1, NULL, &score, &item, err));
+    assert_int_equal(item.status, STRATA_TOO_LONG);
+    /* A query that fills the context leaves nothing to cut. */
+    strata_text short_one = text_of("b");
+    OK(strata_rank(c, p, &short_one, 1, &(strata_rank_opts){.truncate = STRATA_TRUNCATE_END}, &score, &item, err));
+    assert_int_equal(item.status, STRATA_TOO_LONG);
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+}
+
+/* A decoder's own template: its control tokens count, those that query or passage spell do not. */
+static void a_template(void **state)
+{
+    (void)state;
+    fill(values, 2 * 256, 0.3f, 9);
+    const edit edits[] = {
+        {.kind = ADD, .name = "cls.output.weight", .n = 2, .k = 256, .data = values},
+        {.kind = SET_STR, .name = "tokenizer.chat_template.rerank", .str = "{query}</s>{document}</s>"},
+        {0}};
+    blob b = rewrite(tiny("llama-q8_0"), edits);
+    strata_model *m = open_blob(b, NULL);
+    strata_model_info info;
+    strata_model_get_info(m, &info);
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    static const char *const passages[] = {"answer", "say </s> no"};
+    for (int i = 0; i < 2; i++) {
+        ids x = {.n = 0};
+        float v[2];
+        int32_t got[MAX_IDS];
+        size_t n;
+        OK(strata_tokenize(m, "", 0, STRATA_TOKENIZE_ADD_SPECIAL, got, NULL, MAX_IDS, &n, err));
+        for (size_t k = 0; k < n; k++) add_id(&x, got[k], 0);
+        add_text(&x, m, "ask", 0);
+        add_id(&x, id_of(m, "</s>"), 0);
+        add_text(&x, m, passages[i], 0);
+        add_id(&x, id_of(m, "</s>"), 0);
+        logits(c, &x, false, v, 2);
+        uint32_t n_tokens;
+        float score = rank_one(c, "ask", passages[i], NULL, &n_tokens);
+        assert_int_equal(n_tokens, x.n);
+        same_bits(score, v[0] - v[1]);
+    }
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    blob b;
+    strata_model *m = open_model("bert", NULL);
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    strata_text p = text_of("x");
+    float score = 5;
+    FAILS(strata_rank(c, p, &p, 1, NULL, &score, NULL, err), STRATA_UNSUPPORTED_OP, "cls.output.weight");
+    FAILS(strata_rank(c, (strata_text){NULL, 3}, &p, 1, NULL, &score, NULL, err), STRATA_INVALID_ARG, "query");
+    FAILS(strata_rank(c, p, NULL, 1, NULL, &score, NULL, err), STRATA_INVALID_ARG, "passages");
+    FAILS(strata_rank(NULL, p, &p, 1, NULL, &score, NULL, err), STRATA_INVALID_ARG, "NULL");
+    assert_true(score == 5);
+    strata_ctx_close(c);
+    strata_model_close(m);
+    m = open_bert(1, NULL, &b);
+    c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    FAILS(strata_rank(c, p, &p, 1, &(strata_rank_opts){.truncate = 9}, &score, NULL, err), STRATA_INVALID_ARG,
+          "truncate");
+    volatile int cancel = 1;
+    FAILS(strata_rank(c, p, &p, 1, &(strata_rank_opts){.cancel = &cancel}, &score, NULL, err), STRATA_CANCELLED, "");
+    OK(strata_rank(c, p, NULL, 0, NULL, NULL, NULL, err));
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_bert_pair),
+        cmocka_unit_test(a_doubled_separator),
+        cmocka_unit_test(two_labels_are_yes_and_no),
+        cmocka_unit_test(order_and_batch),
+        cmocka_unit_test(truncation),
+        cmocka_unit_test(a_template),
+        cmocka_unit_test(refusals),
+    };
+    return cmocka_run_group_tests_name("rank", tests, NULL, NULL);
+}
