@@ -8,6 +8,7 @@
 #include "run/grammar.h"
 #include "run/hold.h"
 #include "run/sampler.h"
+#include "run/schema.h"
 
 #define MAX_PIECE 4096u /* bytes of one token that are streamed */
 
@@ -75,10 +76,15 @@ static int open_gvocab(strata_ctx *c, strata_error *err)
 
 static int open_grammar(job *j, strata_error *err)
 {
-    const char *text = j->o->grammar;
-    if (!text) return STRATA_OK;
-    ST_TRY(open_gvocab(j->ctx, err));
-    ST_TRY(st_grammar_open(text, strlen(text), j->ctx->gvocab, &j->m->mem, &j->grammar, err));
+    const strata_gen_opts *o = j->o;
+    if (!o->grammar && !o->json_schema) return STRATA_OK;
+    char *made = NULL;
+    size_t len = o->grammar ? strlen(o->grammar) : 0;
+    if (o->json_schema) ST_TRY(st_schema_to_gbnf(o->json_schema, strlen(o->json_schema), &j->m->mem, &made, &len, err));
+    int rc = open_gvocab(j->ctx, err);
+    if (!rc) rc = st_grammar_open(made ? made : o->grammar, len, j->ctx->gvocab, &j->m->mem, &j->grammar, err);
+    st_free(&j->m->mem, made);
+    ST_TRY(rc);
     ST_TRY(st_grammar_state_open(j->grammar, &j->state, err));
     /* Rows of the output matrix past the vocabulary are never allowed: their bits stay 0. */
     size_t words = ((size_t)j->m->weights.n_vocab + 31) / 32;
@@ -216,7 +222,6 @@ static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_o
     ST_FAIL_IF(seq >= c->n_lanes, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_lanes - 1);
     ST_FAIL_IF(n > c->n_ctx, err, STRATA_TOO_LONG, "%zu tokens, the context holds %u", n, c->n_ctx);
     ST_FAIL_IF(o->grammar && o->json_schema, err, STRATA_INVALID_ARG, "a grammar and a JSON schema: only one can hold");
-    ST_FAIL_IF(o->json_schema, err, STRATA_UNSUPPORTED_OP, "JSON schemas are not supported yet; give a grammar");
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
     ST_FAIL_IF((o->n_stop && !o->stop) || (o->n_stop_tokens && !o->stop_tokens), err, STRATA_INVALID_ARG,

@@ -222,6 +222,13 @@ static void test_grammar(void **state)
         for (size_t i = 1; i + 1 < o.len; i++)
             assert_true(i % 2 ? o.text[i] >= '0' && o.text[i] <= '9' : o.text[i] == ',');
     }
+    g.grammar = NULL;
+    g.json_schema = "{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"minItems\":1,\"maxItems\":2}";
+    out json = {0};
+    go(&f, g, &json);
+    assert_int_equal(json.text[0], '[');
+    assert_non_null(strstr(json.text, "e")); /* true or false */
+    g.json_schema = NULL;
     strata_gen_result r;
     g.grammar = "root ::= \"a";
     assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_BAD_GRAMMAR);

@@ -50,7 +50,7 @@ SPIN(maddubs, MADDUBS)
                                  : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20"); \
     }
 #define FMLA(i) "fmla v" i ".4s, v20.4s, v20.4s\n\t"
-#define SDOT(i) "sdot v" i ".4s, v20.16b, v20.16b\n\t"
+#define SDOT(i) ".arch_extension dotprod\n\tsdot v" i ".4s, v20.16b, v20.16b\n\t"
 SPIN(fmla, FMLA)
 SPIN(sdot, SDOT)
 #endif

@@ -1,0 +1,784 @@
+/* test_schema.c: JSON Schema -> grammar: what it accepts, what it refuses, what it says. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* posix_memalign */
+#endif
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "run/grammar.h"
+#include "run/sampler.h"
+#include "run/schema.h"
+#include "run/schema_impl.h"
+#include "token/utf8.h"
+
+#define N(a) (sizeof(a) / sizeof(a)[0])
+
+static uint32_t rnd(uint64_t *s)
+{
+    *s = *s * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*s >> 33);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------------------ */
+
+typedef struct compiled {
+    st_mem mem;
+    st_grammar *g;
+    st_grammar_state *s;
+    char *gbnf;
+} compiled;
+
+static void compile(compiled *c, const char *schema)
+{
+    strata_error err;
+    size_t len;
+    st_mem_init(&c->mem, NULL, 0);
+    if (st_schema_to_gbnf(schema, strlen(schema), &c->mem, &c->gbnf, &len, &err)) fail_msg("%s\n%s", schema, err.msg);
+    assert_int_equal(strlen(c->gbnf), len);
+    if (st_grammar_open(c->gbnf, len, NULL, &c->mem, &c->g, &err)) fail_msg("%s\n%s\n%s", schema, c->gbnf, err.msg);
+    assert_int_equal(st_grammar_state_open(c->g, &c->s, &err), STRATA_OK);
+}
+
+static void close_compiled(compiled *c)
+{
+    st_grammar_state_close(c->s);
+    st_grammar_close(c->g);
+    st_free(&c->mem, c->gbnf);
+    assert_true(c->mem.used == 0);
+}
+
+static bool accepts(compiled *c, const char *text, size_t n)
+{
+    strata_error err;
+    st_grammar_state_reset(c->s);
+    int rc = st_grammar_accept_bytes(c->s, (const uint8_t *)text, n, &err);
+    assert_true(rc == STRATA_OK || rc == STRATA_INVALID_ARG);
+    return rc == STRATA_OK && st_grammar_is_done(c->s);
+}
+
+static void table(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *schema, *yes, *no; /* texts between newlines */
+    } c[] = {
+        {"true", "1\nnull\n\"a\"\n{\"a\": [1, {}]}\n[]", "tru\n01\n{a:1}"},
+        {"{}", "1\n{}\n[ 1,2]", "x"},
+        {"{\"type\":\"null\"}", "null", "nul\n0"},
+        {"{\"type\":\"boolean\"}", "true\nfalse", "null"},
+        {"{\"type\":[\"string\",\"null\"]}", "\"a\"\nnull", "1"},
+        {"{\"type\":\"string\",\"nullable\":true}", "\"a\"\nnull", "1"},
+        {"{\"type\":\"string\"}", "\"\"\n\"a\\n\\u00e9\\ud83d\\ude00\xc3\xa9\"\n\"\\/\"",
+         "\"\\ud83d\"\n\"\\x\"\n\"\t\"\na\n\"a"},
+        {"{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}",
+         "\"ab\"\n\"\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80\"\n\"\\n\\\"\"\n\"\\ud83d\\ude00x\"",
+         "\"a\"\n\"abcd\"\n\"\\ud83d\\ude00\""},
+        {"{\"minLength\":1}", "\"a\"", "\"\"\n1"},
+        {"{\"type\":\"integer\"}", "0\n-5\n123456789", "01\n1.5\n1e3\n+1"},
+        {"{\"type\":\"number\"}", "0\n-5.25\n1e5\n1.5E-3", ".5\n1.\n-\n00"},
+        {"{\"type\":\"number\",\"multipleOf\":1}", "4", "1.5"},
+        {"{\"enum\":[\"a\",1,null,true,{\"x\":[1,\"q\\\"\"]}]}", "\"a\"\n1\nnull\ntrue\n{\"x\":[1,\"q\\\"\"]}",
+         "\"b\"\nfalse\n2"},
+        {"{\"enum\":[\"a\",1,null],\"type\":\"string\"}", "\"a\"", "1\nnull"},
+        {"{\"enum\":[1,2,3],\"allOf\":[{\"enum\":[2.0,3,4]}]}", "2\n3", "1\n4"},
+        {"{\"const\":\"\\u00e9\\n\\\\\"}", "\"\xc3\xa9\\n\\\\\"", "\"e\""},
+        {"{\"const\":null}", "null", "0"},
+        {"{\"type\":\"object\"}", "{}\n{\"a\":1}\n{\"a\":1, \"b\":{}}", "[]\n{\"a\"}"},
+        {"{\"type\":\"object\",\"properties\":{}}", "{}\n{ }", "{\"a\":1}"},
+        {"{\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"boolean\"},\"c\":{}},\"required\":[\"b\"]}",
+         "{\"b\":true}\n{\"a\":1,\"b\":true}\n{\"a\":1, \"b\":false, \"c\":\"x\"}\n{\n  \"b\": "
+         "true\n}\n{\"b\":true,\"c\":null}",
+         "{}\n{\"a\":1}\n{\"b\":true,\"a\":1}\n{\"b\":1}\n{\"b\":true,}\n{\"b\":true,\"d\":1}\n{\"b\":true,\"b\":true}"
+         "\n{,\"b\":true}"},
+        {"{\"properties\":{\"a\":{\"type\":\"null\"}},\"additionalProperties\":{\"type\":\"integer\"}}",
+         "{}\n{\"a\":null}\n{\"a\":null,\"b\":1}\n{\"b\":1,\"ab\":2}\n{\"\":1}\n{\"\xc3\xa9\":1}",
+         "{\"a\":1}\n{\"b\":null}\n{\"b\":1,\"a\":1}\n{\"\\u0061\":1}"},
+        {"{\"properties\":{\"ab\":{},\"abc\":{},\"x\\\"y\":{},\"\xc3\xa9\":{}},\"additionalProperties\":true}",
+         "{\"a\":1}\n{\"abcd\":1}\n{\"b\":1,\"abd\":1}\n{\"ab\":1,\"abc\":2,\"abcd\":3}\n{\"x\\\"y\":1}\n{\"x\":1}\n{"
+         "\"xz\":1}\n{\"\xc3\xa8\":1}",
+         "{\"abc\":1,\"ab\":1}\n{\"a\":1,\"ab\":1}\n{\"x\"y\":1}\n{\"q\":1,\"\xc3\xa9\":2}"},
+        {"{\"additionalProperties\":{\"type\":\"integer\"}}", "{}\n{\"a\":1}", "{\"a\":\"b\"}"},
+        {"{\"type\":\"object\",\"required\":[\"k\"]}", "{\"k\":1}\n{\"k\":[], \"z\":1}", "{}\n{\"z\":1}"},
+        {"{\"properties\":{\"a\":false,\"b\":true}}", "{}\n{\"b\":1}", "{\"a\":1}"},
+        {"{\"type\":\"array\"}", "[]\n[1, \"a\",{}]", "{}\n[1,]"},
+        {"{\"items\":{\"type\":\"integer\"}}", "[]\n[1]\n[1, 2,3]", "[null]"},
+        {"{\"items\":{\"type\":\"integer\"},\"minItems\":2,\"maxItems\":3}", "[1,2]\n[1,2,3]", "[]\n[1]\n[1,2,3,4]"},
+        {"{\"items\":false}", "[]\n[ ]", "[1]"},
+        {"{\"type\":\"array\",\"maxItems\":0}", "[]", "[1]"},
+        {"{\"prefixItems\":[{\"type\":\"integer\"},{\"type\":\"string\"}],\"items\":{\"type\":\"null\"}}",
+         "[]\n[1]\n[1,\"a\"]\n[1,\"a\",null]\n[1,\"a\",null,null]", "[\"a\"]\n[1,2]\n[1,\"a\",1]"},
+        {"{\"prefixItems\":[{\"type\":\"integer\"},{\"type\":\"string\"}],\"items\":false,\"minItems\":1}",
+         "[1]\n[1,\"a\"]", "[]\n[1,\"a\",null]"},
+        {"{\"items\":[{\"type\":\"integer\"}],\"additionalItems\":{\"type\":\"null\"},\"minItems\":2,\"maxItems\":3}",
+         "[1,null]\n[1,null,null]", "[1]\n[1,null,null,null]\n[null,null]"},
+        {"{\"prefixItems\":[true,false,true]}", "[]\n[1]", "[1,2]"},
+        {"{\"anyOf\":[{\"type\":\"integer\"},{\"type\":\"null\"}]}", "1\nnull", "\"a\""},
+        {"{\"oneOf\":[{\"const\":1},{\"const\":\"b\"}]}", "1\n\"b\"", "2"},
+        {"{\"type\":\"string\",\"anyOf\":[{\"type\":\"integer\"},{\"minLength\":3}]}", "\"abc\"", "1\n\"a\""},
+        {"{\"anyOf\":[{\"const\":1},{\"const\":2}],\"oneOf\":[{\"const\":2},{\"const\":3}]}", "2", "1\n3"},
+        {"{\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"],\"anyOf\":[{\"properties\":{\"b\":{"
+         "\"type\":\"null\"}},\"required\":[\"b\"]},"
+         "{\"properties\":{\"c\":{\"type\":\"null\"}},\"required\":[\"c\"]}]}",
+         "{\"a\":1,\"b\":null}\n{\"a\":1,\"c\":null}", "{\"a\":1}\n{\"b\":null}\n{\"a\":1,\"b\":null,\"c\":null}"},
+        {"{\"allOf\":[{\"properties\":{\"a\":{\"minimum\":1}}},{\"properties\":{\"a\":{\"type\":\"integer\","
+         "\"maximum\":3},\"b\":{}},\"required\":[\"a\"]}]}",
+         "{\"a\":1}\n{\"a\":3,\"b\":0}", "{\"a\":0}\n{\"a\":4}\n{\"a\":1.5}\n{}"},
+        {"{\"allOf\":[{\"minLength\":2},{\"maxLength\":3},{\"minLength\":1}]}", "\"ab\"\n\"abc\"", "\"a\"\n\"abcd\""},
+        {"{\"$ref\":\"#/$defs/"
+         "t\",\"$defs\":{\"t\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\"},\"k\":{\"type\":"
+         "\"array\",\"items\":{\"$ref\":\"#/$defs/t\"}}},\"required\":[\"v\"]}}}",
+         "{\"v\":1}\n{\"v\":1,\"k\":[]}\n{\"v\":1,\"k\":[{\"v\":2,\"k\":[{\"v\":3}]},{\"v\":4}]}",
+         "{}\n{\"v\":1,\"k\":[1]}"},
+        {"{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"object\",\"properties\":{\"next\":{\"$ref\":\"#\"}},\"required\":"
+         "[\"next\"]}]}",
+         "null\n{\"next\":null}\n{\"next\":{\"next\":null}}", "{}\n{\"next\":1}"},
+        {"{\"$ref\":\"#/definitions/a~1b%25\",\"definitions\":{\"a/b%\":{\"type\":\"null\"}}}", "null", "1"},
+        {"{\"properties\":{\"x\":{\"$ref\":\"#/properties/y/items/0\"},\"y\":{\"items\":[{\"const\":5}]}}}",
+         "{\"x\":5}", "{\"x\":6}"},
+        {"{\"$ref\":\"#/$defs/"
+         "a\",\"description\":\"d\",\"maximum\":3,\"$defs\":{\"a\":{\"type\":\"integer\",\"minimum\":1}}}",
+         "1\n3", "0\n4"},
+        {"{\"type\":\"string\",\"format\":\"date\"}", "\"2024-02-29\"\n\"2023-12-31\"\n\"2000-02-29\"\n\"1999-04-30\"",
+         "\"2023-02-29\"\n\"1900-02-29\"\n\"2023-04-31\"\n\"2023-13-01\"\n\"2023-1-01\"\n\"2023-01-00\"\n\"2023-01-"
+         "32\""},
+        {"{\"format\":\"time\"}", "\"23:59:59Z\"\n\"00:00:00.123+01:30\"", "\"24:00:00Z\"\n\"12:00\"\n\"12:60:00Z\""},
+        {"{\"format\":\"date-time\"}", "\"2024-01-01T00:00:00Z\"", "\"2024-01-01 00:00:00Z\""},
+        {"{\"format\":\"uuid\"}", "\"123e4567-e89b-12d3-a456-426614174000\"",
+         "\"123e4567e89b12d3a456426614174000\"\n\"123e4567-e89b-12d3-a456-42661417400g\""},
+        {"{\"type\":\"string\",\"format\":\"email\"}", "\"anything\"", "1"},
+        {"{\"type\":\"string\",\"pattern\":\"^[a-z]+\\\\d{2,3}$\"}", "\"ab12\"\n\"z999\"",
+         "\"12\"\n\"ab1\"\n\"ab1234\"\n\"xab12 \""},
+        {"{\"pattern\":\"b\"}", "\"b\"\n\"abc\"\n\"\\nb\"", "\"ac\"\n\"\""},
+        {"{\"pattern\":\"^a|b$\"}", "\"a\"\n\"ax\"\n\"b\"\n\"xb\"", "\"xa\"\n\"bx\""},
+        {"{\"pattern\":\"^(?:foo|ba[rz])?(?<n>x)*?$\"}", "\"\"\n\"foo\"\n\"bazxx\"", "\"ba\"\n\"foofoo\""},
+        {"{\"pattern\":\"^[^a-c]$\"}", "\"d\"\n\"\\n\"\n\"\\\"\"\n\"\\\\\"\n\"\xf0\x9f\x98\x80\"",
+         "\"a\"\n\"\"\n\"\\\""},
+        {"{\"pattern\":\"^.\\\\.\\\\/[\\\\]\\\\\\\\\\\"]$\"}", "\"x./]\"\n\"\xc3\xa9./\\\\\"\n\"\\\"./\\\"\"",
+         "\"\\n./]\"\n\"xa/]\""},
+        {"{\"pattern\":\"^\\\\w\\\\W\\\\s\\\\S\\\\D\\\\u0041\\\\x42\\\\u{43}$\"}",
+         "\"a- bcABC\"\n\"_\xc3\xa9\\n\xc3\xa9-ABC\"",
+         "\"-- bcABC\"\n\"aa bcABC\"\n\"a-bbcABC\"\n\"a-  cABC\"\n\"a- b1ABC\"\n\"a- bcABD\""},
+        {"{\"pattern\":\"^[a\\\\-z-]{2}$\",\"minLength\":1,\"maxLength\":2}", "\"a-\"\n\"zz\"", "\"b-\"\n\"-\""},
+        {"{\"pattern\":\"^$\"}", "\"\"", "\"a\""},
+        {"{\"pattern\":\"\"}", "\"\"\n\"a\"", "1"},
+        {"{\"pattern\":\"^[\\\\w.+-]+@[a-z]{1,9}(\\\\.[a-z]+)+$\"}", "\"a.b+c@de.fg.hi\"", "\"a@b\"\n\"@a.b\""},
+        {"{\"title\":\"t\",\"description\":\"d\",\"default\":1,\"examples\":[],\"$schema\":\"s\",\"x-any\":{},"
+         "\"uniqueItems\":false,\"type\":\"null\"}",
+         "null", "1"},
+        {"{\"type\":\"integer\",\"minimum\":0,\"exclusiveMinimum\":true,\"maximum\":2,\"exclusiveMaximum\":false}",
+         "1\n2", "0\n3"},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{}},\"required\":[\"a\"],\"minProperties\":1}", "{\"a\":1}", "{}"},
+        {"{\"type\":[\"integer\",\"string\"],\"minimum\":5,\"maxLength\":1}", "5\n\"a\"", "4\n\"ab\""},
+    };
+    for (size_t i = 0; i < N(c); i++) {
+        compiled k;
+        compile(&k, c[i].schema);
+        for (int no = 0; no < 2; no++)
+            for (const char *p = no ? c[i].no : c[i].yes;; p++) {
+                size_t n = strcspn(p, "\n");
+                if (strstr(c[i].schema, "\"b\":{\"type\":\"boolean\"},\"c\"") && !no &&
+                    n == 1) { /* the one text over lines */
+                    n = strlen("{\n  \"b\": true\n}");
+                }
+                if (accepts(&k, p, n) == no)
+                    fail_msg("%s\n'%.*s' is %s\n%s", c[i].schema, (int)n, p, no ? "accepted" : "refused", k.gbnf);
+                p += n;
+                if (!*p) break;
+            }
+        close_compiled(&k);
+    }
+}
+
+static void errors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *schema, *msg;
+    } c[] = {
+        {"", "schema 1:1: found the end, want a value"},
+        {"{", "1:2: found the end, want a name"},
+        {"{\"type\":\"integer\"} x", "1:20: found 'x', want the end"},
+        {"{\"a\":1,}", "want a name in quotes"},
+        {"{\"a\" 1}", "want ':'"},
+        {"{\"a\":1,\"a\":2}", "1:8: a name that stands twice"},
+        {"\n {\"type\":\n \"strin\"}", "schema 3:2: a type, want null"},
+        {"[1", "want ',' or ']'"},
+        {"\"\\q\"", "want an escape of JSON"},
+        {"\"\\ud800\"", "half a surrogate"},
+        {"\"a", "a string without end"},
+        {"\"\x01\"", "control characters"},
+        {"{\"const\":01}", "want ',' or '}'"},
+        {"{\"const\":-}", "want a digit"},
+        {"\xff", "is not UTF-8"},
+        {"5", "a schema, want an object"},
+        {"{\"properties\":{\"a\":3},\"required\":[\"a\"]}", "1:20: a schema, want an object"},
+        {"false", "nothing satisfies"},
+        {"{\"type\":[]}", "nothing satisfies"},
+        {"{\"type\":\"string\",\"allOf\":[{\"type\":\"null\"}]}", "nothing satisfies"},
+        {"{\"enum\":[1],\"type\":\"string\"}", "nothing satisfies"},
+        {"{\"enum\":[]}", "enum, want a list with a value"},
+        {"{\"anyOf\":[]}", "anyOf and oneOf, want a list"},
+        {"{\"allOf\":{}}", "allOf, want a list"},
+        {"{\"properties\":{\"a\":false},\"required\":[\"a\"]}", "nothing satisfies"},
+        {"{\"type\":\"integer\",\"minimum\":3,\"maximum\":2}", "nothing satisfies"},
+        {"{\"type\":\"integer\",\"exclusiveMinimum\":1,\"exclusiveMaximum\":2}", "nothing satisfies"},
+        {"{\"type\":\"array\",\"minItems\":2,\"maxItems\":1}", "nothing satisfies"},
+        {"{\"type\":\"array\",\"minItems\":-1}", "minItems, want a whole number"},
+        {"{\"type\":\"array\",\"minItems\":70000}", "minItems, want at most 65535"},
+        {"{\"minLength\":2,\"maxLength\":1}", "minLength above maxLength"},
+        {"{\"not\":{}}", "1:8: the keyword 'not' is not supported"},
+        {"{\"if\":{},\"then\":{}}", "'if' is not supported"},
+        {"{\"patternProperties\":{}}", "'patternProperties' is not supported"},
+        {"{\"uniqueItems\":true}", "'uniqueItems' is not supported"},
+        {"{\"multipleOf\":2}", "'multipleOf' is supported with 1 only"},
+        {"{\"type\":\"object\",\"minProperties\":1}", "minProperties beyond"},
+        {"{\"enum\":[1],\"minimum\":0}", "'minimum' beside enum"},
+        {"{\"$ref\":\"http://x/y\"}", "references out of the document"},
+        {"{\"$ref\":\"#/nowhere\"}", "$ref to what is not there"},
+        {"{\"$ref\":3}", "$ref, want a string"},
+        {"{\"anyOf\":[{\"$ref\":\"#\"},{\"type\":\"null\"}]}", "an alternative of itself"},
+        {"{\"pattern\":\"(\"}", "pattern, character 1: ')' is missing"},
+        {"{\"pattern\":\"a)\"}", "')' without '('"},
+        {"{\"pattern\":\"[a\"}", "']' is missing"},
+        {"{\"pattern\":\"*\"}", "nothing to repeat"},
+        {"{\"pattern\":\"a{3,1}\"}", "a quantifier"},
+        {"{\"pattern\":\"a{99999}\"}", "65535"},
+        {"{\"pattern\":\"(?=a)\"}", "looking ahead"},
+        {"{\"pattern\":\"(a)\\\\1\"}", "not supported (back"},
+        {"{\"pattern\":\"\\\\ba\"}", "\\b is not supported"},
+        {"{\"pattern\":\"a^b\"}", "^ and $ are supported"},
+        {"{\"pattern\":\"a+\",\"maxLength\":3}", "does not imply"},
+        {"{\"pattern\":\"a\",\"allOf\":[{\"pattern\":\"b\"}]}", "two patterns"},
+        {"{\"format\":\"date\",\"maxLength\":3}", "a format beside"},
+        {"{\"minimum\":\"1\"}", "a bound, want a number"},
+        {"{\"minimum\":1e99}", "a bound with more than 40 digits"},
+        {"{\"properties\":[]}", "properties, want an object"},
+        {"{\"type\":\"object\",\"required\":[1]}", "required, want names"},
+    };
+    st_mem mem;
+    st_mem_init(&mem, NULL, 0);
+    for (size_t i = 0; i < N(c); i++) {
+        strata_error err = {0};
+        char *gbnf = NULL;
+        size_t len;
+        int rc = st_schema_to_gbnf(c[i].schema, strlen(c[i].schema), &mem, &gbnf, &len, &err);
+        if (rc != STRATA_BAD_GRAMMAR || !strstr(err.msg, c[i].msg))
+            fail_msg("%s: %d '%s', want '%s'", c[i].schema, rc, err.msg, c[i].msg);
+        assert_int_equal(st_schema_to_gbnf(c[i].schema, strlen(c[i].schema), &mem, &gbnf, &len, NULL), rc);
+        assert_true(mem.used == 0);
+    }
+}
+
+/* ---- bounds ------------------------------------------------------------------------------------------------------ */
+
+static void integer_bounds(void **state)
+{
+    (void)state;
+    uint64_t s = 5;
+    for (int i = 0; i < 400; i++) {
+        static const uint32_t widths[] = {4, 30, 200, 3000};
+        uint32_t w = widths[i % 4];
+        int lo = (int)(rnd(&s) % (2 * w)) - (int)w, hi = lo + (int)(rnd(&s) % w);
+        bool has_lo = rnd(&s) % 8, has_hi = rnd(&s) % 8, lo_open = rnd(&s) % 2, hi_open = rnd(&s) % 2,
+             half = rnd(&s) % 4 == 0;
+        char schema[200];
+        int n = snprintf(schema, sizeof schema, "{\"type\":\"integer\"");
+        if (has_lo)
+            n += snprintf(schema + n, 60, ",\"%s\":%d%s", lo_open ? "exclusiveMinimum" : "minimum", lo,
+                          half ? ".5" : "");
+        if (has_hi)
+            n += snprintf(schema + n, 60, ",\"%s\":%d%s", hi_open ? "exclusiveMaximum" : "maximum", hi,
+                          half ? ".5" : "");
+        snprintf(schema + n, 4, "}");
+        /* -3.5 is written -3 and .5: for negative numbers the half goes the other way */
+        double dlo = lo + (half ? lo < 0 || (lo == 0 && 0) ? -0.5 : 0.5 : 0),
+               dhi = hi + (half ? hi < 0 ? -0.5 : 0.5 : 0);
+        bool any = false;
+        for (int v = -7000; v <= 7000 && !any; v++)
+            any = (!has_lo || (lo_open ? v > dlo : v >= dlo)) && (!has_hi || (hi_open ? v < dhi : v <= dhi));
+        if (!any) {
+            st_mem mem;
+            strata_error err;
+            char *gbnf;
+            size_t len;
+            st_mem_init(&mem, NULL, 0);
+            assert_int_equal(st_schema_to_gbnf(schema, strlen(schema), &mem, &gbnf, &len, &err), STRATA_BAD_GRAMMAR);
+            continue;
+        }
+        compiled c;
+        compile(&c, schema);
+        for (int v = -6500; v <= 6500; v += v > lo - 30 && v < lo + 30   ? 1
+                                            : v > hi - 30 && v < hi + 30 ? 1
+                                            : abs(v) < 130               ? 1
+                                                                         : 37) {
+            char text[16];
+            bool want = (!has_lo || (lo_open ? v > dlo : v >= dlo)) && (!has_hi || (hi_open ? v < dhi : v <= dhi));
+            int len = snprintf(text, sizeof text, "%d", v);
+            if (accepts(&c, text, (size_t)len) != want) fail_msg("%s: %s, want %d\n%s", schema, text, want, c.gbnf);
+        }
+        close_compiled(&c);
+    }
+}
+
+/* Bounds with fractions: what is accepted is inside, and every value inside is accepted in its full spelling. */
+static void number_bounds(void **state)
+{
+    (void)state;
+    uint64_t s = 11;
+    for (int i = 0; i < 600; i++) {
+        static const long widths[] = {150, 1500, 20000, 400000};
+        long w = widths[i % 4], lo = (long)(rnd(&s) % (uint32_t)(2 * w)) - w, hi = lo + (long)(rnd(&s) % (uint32_t)w);
+        bool has_lo = rnd(&s) % 8, has_hi = rnd(&s) % 8, lo_open = rnd(&s) % 2, hi_open = rnd(&s) % 2;
+        if ((!has_lo && !has_hi) || (lo == hi && (lo_open || hi_open))) continue;
+        char schema[300];
+        int n = snprintf(schema, sizeof schema, "{\"type\":\"number\"");
+        if (has_lo)
+            n += snprintf(schema + n, 90, ",\"%s\":%s%ld.%03ld", lo_open ? "exclusiveMinimum" : "minimum",
+                          lo < 0 ? "-" : "", labs(lo) / 1000, labs(lo) % 1000);
+        if (has_hi)
+            n += snprintf(schema + n, 90, ",\"%s\":%s%ld.%03ld", hi_open ? "exclusiveMaximum" : "maximum",
+                          hi < 0 ? "-" : "", labs(hi) / 1000, labs(hi) % 1000);
+        snprintf(schema + n, 4, "}");
+        compiled c;
+        compile(&c, schema);
+        for (int k = 0; k < 400; k++) {
+            long base = k % 3 == 0 ? lo : k % 3 == 1 ? hi : 0, v = base + (long)(rnd(&s) % 201) - 100;
+            if (k % 7 == 0) v = (long)(rnd(&s) % (uint32_t)(4 * w)) - 2 * w;
+            bool want = (!has_lo || (lo_open ? v > lo : v >= lo)) && (!has_hi || (hi_open ? v < hi : v <= hi));
+            char text[64];
+            int len = snprintf(text, sizeof text, "%s%ld.%03ld", v < 0 ? "-" : "", labs(v) / 1000, labs(v) % 1000);
+            /* 0.000 is one of the spellings that a bound at 0 may leave out */
+            bool got = accepts(&c, text, (size_t)len);
+            if (got != want && !(want && v == 0)) fail_msg("%s: %s, want %d\n%s", schema, text, want, c.gbnf);
+            /* shorter and longer spellings may be refused, but never accepted outside */
+            for (int cut = 1; cut <= 4; cut++) {
+                char shorter[64];
+                int m = len - cut;
+                if (cut == 4) m = len - 4;
+                memcpy(shorter, text, (size_t)m);
+                shorter[m] = 0;
+                if (shorter[m - 1] == '.' || !m) continue;
+                double value = strtod(shorter, NULL) * 1000;
+                long iv = lround(value);
+                bool in = (!has_lo || (lo_open ? iv > lo : iv >= lo)) && (!has_hi || (hi_open ? iv < hi : iv <= hi));
+                if (strcmp(shorter, "-") && accepts(&c, shorter, (size_t)m) && !in)
+                    fail_msg("%s: %s accepted\n%s", schema, shorter, c.gbnf);
+            }
+            snprintf(text + len, 8, "0001"); /* a little further from 0 */
+            bool in = v < 0 ? (!has_lo || v > lo) && (!has_hi || v <= hi) : (!has_lo || v >= lo) && (!has_hi || v < hi);
+            if (accepts(&c, text, (size_t)len + 4) && !in) fail_msg("%s: %s accepted\n%s", schema, text, c.gbnf);
+        }
+        close_compiled(&c);
+    }
+}
+
+static void decimals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *i, *f;
+        bool neg, ok;
+    } c[] = {{"0", "0", "", false, true},           {"-0.000", "0", "", false, true},
+             {"1.50", "1", "5", false, true},       {"-12.034", "12", "034", true, true},
+             {"1e3", "1000", "", false, true},      {"1.25e1", "12", "5", false, true},
+             {"5e-3", "0", "005", false, true},     {"120e-1", "12", "", false, true},
+             {"0.0012E+2", "0", "12", false, true}, {"1e40", "", "", false, false},
+             {"1e-41", "", "", false, false},       {"1e999999999999", "", "", false, false}};
+    for (size_t i = 0; i < N(c); i++) {
+        st_sdec d;
+        assert_int_equal(st_sdec_parse(c[i].text, strlen(c[i].text), &d), c[i].ok);
+        if (!c[i].ok) continue;
+        assert_int_equal(d.neg, c[i].neg);
+        assert_int_equal(d.n_int, strlen(c[i].i));
+        assert_int_equal(d.n_frac, strlen(c[i].f));
+        assert_memory_equal(d.i, c[i].i, d.n_int);
+        if (d.n_frac) assert_memory_equal(d.f, c[i].f, d.n_frac);
+    }
+}
+
+/* ---- generation: 200 documents of a schema with 14 fields -------------------------------------------------------- */
+
+static const char big_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"id\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":99999},"
+    "\"name\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":20},"
+    "\"email\":{\"type\":\"string\",\"pattern\":\"^[a-z]{1,8}@[a-z]{1,8}\\\\.(com|org)$\"},"
+    "\"score\":{\"type\":\"number\",\"minimum\":-1.5,\"exclusiveMaximum\":2.25},"
+    "\"active\":{\"type\":\"boolean\"},"
+    "\"role\":{\"enum\":[\"admin\",\"user\",\"gu\\\"est\"]},"
+    "\"born\":{\"type\":\"string\",\"format\":\"date\"},"
+    "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":6},\"minItems\":1,\"maxItems\":3},"
+    "\"pair\":{\"prefixItems\":[{\"type\":\"integer\"},{\"type\":\"null\"}],\"items\":false,\"minItems\":2},"
+    "\"address\":{\"type\":\"object\",\"properties\":{\"street\":{\"type\":\"string\",\"maxLength\":12},\"zip\":{"
+    "\"type\":\"string\",\"pattern\":\"^\\\\d{5}$\"}},\"required\":[\"zip\"]},"
+    "\"parent\":{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#/$defs/node\"}]},"
+    "\"note\":{\"type\":[\"string\",\"null\"],\"maxLength\":15},"
+    "\"key\":{\"type\":\"string\",\"format\":\"uuid\"},"
+    "\"kind\":{\"const\":7}},"
+    "\"required\":[\"id\",\"name\",\"email\",\"score\",\"active\",\"role\",\"tags\",\"pair\",\"address\",\"parent\","
+    "\"key\"],"
+    "\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":9},"
+    "\"kids\":{\"type\":\"array\",\"maxItems\":2,\"items\":{\"$ref\":\"#/$defs/node\"}}},\"required\":[\"v\"]}}}";
+
+/* A validator of its own, for this schema. Reads JSON through the library's parser, whose tree it then checks by hand.
+ */
+typedef struct doc {
+    st_json j;
+} doc;
+
+static const st_json_node *field(const doc *d, uint32_t o, const char *name)
+{
+    uint32_t k = st_json_get(&d->j, o, name, strlen(name));
+    return k == ST_S_NONE ? NULL : &d->j.nodes[k];
+}
+
+static uint32_t index_of(const doc *d, const st_json_node *n)
+{
+    return (uint32_t)(n - d->j.nodes);
+}
+
+static void copy_text(const doc *d, const st_json_node *n, char out[256])
+{
+    assert_true(n->len < 255);
+    memcpy(out, n->type == ST_J_STRING ? (n->len ? d->j.pool.p + n->str : "") : d->j.text + n->str, n->len);
+    out[n->len] = 0;
+}
+
+static size_t string_length(const doc *d, const st_json_node *n)
+{
+    assert_int_equal(n->type, ST_J_STRING);
+    size_t c = 0;
+    for (uint32_t i = 0; i < n->len; i++) c += ((uint8_t)d->j.pool.p[n->str + i] & 0xc0) != 0x80;
+    assert_true(!n->len || st_utf8_check(d->j.pool.p + n->str, n->len) == n->len);
+    return c;
+}
+
+static double number(const doc *d, const st_json_node *n)
+{
+    char s[256], *end;
+    assert_int_equal(n->type, ST_J_NUMBER);
+    copy_text(d, n, s);
+    double v = strtod(s, &end);
+    assert_true(!*end);
+    return v;
+}
+
+static void check_integer(const doc *d, const st_json_node *n, double lo, double hi)
+{
+    double v = number(d, n);
+    assert_true(v == floor(v) && v >= lo && v <= hi);
+}
+
+static void check_tree(const doc *d, const st_json_node *n)
+{
+    assert_int_equal(n->type, ST_J_OBJECT);
+    check_integer(d, field(d, index_of(d, n), "v"), 0, 9);
+    const st_json_node *kids = field(d, index_of(d, n), "kids");
+    assert_int_equal(n->n, 1 + (kids != NULL));
+    if (!kids) return;
+    assert_true(kids->type == ST_J_ARRAY && kids->n <= 2);
+    for (uint32_t k = kids->first; k != ST_S_NONE; k = d->j.nodes[k].next) check_tree(d, &d->j.nodes[k]);
+}
+
+static void check_document(const char *text, size_t len)
+{
+    st_mem mem;
+    strata_error err;
+    st_mem_init(&mem, NULL, 0);
+    doc d = {.j = {.text = text, .len = len, .mem = &mem, .err = &err}};
+    if (st_json_parse(&d.j)) fail_msg("%s\n%.*s", err.msg, (int)len, text);
+    char s[256];
+    const st_json_node *n;
+    static const char *const names[] = {"id",   "name", "email",   "score",  "active", "role", "born",
+                                        "tags", "pair", "address", "parent", "note",   "key",  "kind"};
+    uint32_t known = 0;
+    assert_int_equal(d.j.nodes[0].type, ST_J_OBJECT);
+    for (size_t i = 0; i < N(names); i++) known += field(&d, 0, names[i]) != NULL;
+    assert_int_equal(known, d.j.nodes[0].n); /* no others */
+    check_integer(&d, field(&d, 0, "id"), 1, 99999);
+    size_t c = string_length(&d, field(&d, 0, "name"));
+    assert_true(c >= 1 && c <= 20);
+    copy_text(&d, field(&d, 0, "email"), s);
+    char *at = strchr(s, '@'), *dot = at ? strchr(at, '.') : NULL;
+    assert_true(at && dot && at - s >= 1 && at - s <= 8 && dot - at >= 2 && dot - at <= 9 &&
+                (!strcmp(dot, ".com") || !strcmp(dot, ".org")));
+    for (char *p = s; p < dot; p++) assert_true(p == at || (*p >= 'a' && *p <= 'z'));
+    double v = number(&d, field(&d, 0, "score"));
+    assert_true(v >= -1.5 && v < 2.25);
+    n = field(&d, 0, "active");
+    assert_true(n->type == ST_J_TRUE || n->type == ST_J_FALSE);
+    copy_text(&d, field(&d, 0, "role"), s);
+    assert_true(!strcmp(s, "admin") || !strcmp(s, "user") || !strcmp(s, "gu\"est"));
+    if ((n = field(&d, 0, "born"))) {
+        unsigned y, m, day;
+        copy_text(&d, n, s);
+        assert_int_equal(sscanf(s, "%4u-%2u-%2u", &y, &m, &day), 3);
+        static const unsigned days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+        bool leap = (y % 4 == 0 && y % 100) || y % 400 == 0;
+        assert_true(strlen(s) == 10 && m >= 1 && m <= 12 && day >= 1 && day <= days[m - 1] + (m == 2 && leap));
+    }
+    n = field(&d, 0, "tags");
+    assert_true(n->type == ST_J_ARRAY && n->n >= 1 && n->n <= 3);
+    for (uint32_t k = n->first; k != ST_S_NONE; k = d.j.nodes[k].next)
+        assert_true(string_length(&d, &d.j.nodes[k]) <= 6);
+    n = field(&d, 0, "pair");
+    assert_true(n->type == ST_J_ARRAY && n->n == 2);
+    check_integer(&d, &d.j.nodes[n->first], -1e17, 1e17);
+    assert_int_equal(d.j.nodes[d.j.nodes[n->first].next].type, ST_J_NULL);
+    n = field(&d, 0, "address");
+    const st_json_node *zip = field(&d, index_of(&d, n), "zip"), *street = field(&d, index_of(&d, n), "street");
+    copy_text(&d, zip, s);
+    assert_true(strlen(s) == 5 && strspn(s, "0123456789") == 5);
+    if (street) assert_true(string_length(&d, street) <= 12);
+    assert_int_equal(n->n, 1 + (street != NULL));
+    n = field(&d, 0, "parent");
+    if (n->type != ST_J_NULL) check_tree(&d, n);
+    if ((n = field(&d, 0, "note")) && n->type != ST_J_NULL) assert_true(string_length(&d, n) <= 15);
+    copy_text(&d, field(&d, 0, "key"), s);
+    assert_true(strlen(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' &&
+                strspn(s, "0123456789abcdefABCDEF-") == 36);
+    if ((n = field(&d, 0, "kind"))) check_integer(&d, n, 7, 7);
+    st_json_free(&d.j);
+    assert_true(mem.used == 0);
+}
+
+typedef struct vocab {
+    uint32_t n;
+    uint8_t bytes[900][8];
+    size_t len[900];
+} vocab;
+
+static const uint8_t *piece(void *user, uint32_t id, size_t *len)
+{
+    const vocab *v = user;
+    *len = v->len[id];
+    return v->bytes[id];
+}
+
+static int kind(void *user, uint32_t id)
+{
+    (void)user;
+    return id == 256 ? ST_PIECE_EOG : ST_PIECE_TEXT;
+}
+
+static void make_vocab(vocab *v)
+{
+    uint64_t s = 3;
+    v->n = 0;
+    for (int b = 0; b < 256; b++) v->bytes[v->n][0] = (uint8_t)b, v->len[v->n++] = 1;
+    v->len[v->n++] = 0;
+    static const char *const more[] = {"\":",  "\": ",     "\",",          ", \"",   "{\"", "\"}",
+                                       "name", "true",     "null",         "\"id\"", "ing", "},",
+                                       "00",   "\xc3\xa9", "\xe4\xb8\xad", "\n  ",   "\\n", "\\u0"};
+    for (size_t i = 0; i < N(more); i++)
+        memcpy(v->bytes[v->n], more[i], strlen(more[i])), v->len[v->n++] = strlen(more[i]);
+    while (v->n < 880) {
+        static const char chars[] = "abcdefghijklmnopqrstuvwxyz0123456789\"{}[]:, .@-_\\";
+        size_t n = 2 + rnd(&s) % 4;
+        for (size_t k = 0; k < n; k++) v->bytes[v->n][k] = (uint8_t)chars[rnd(&s) % (sizeof chars - 1)];
+        v->len[v->n++] = n;
+    }
+}
+
+static void documents(void **state)
+{
+    (void)state;
+    static vocab v;
+    static float logits[900];
+    strata_error err;
+    compiled c;
+    st_gvocab *gv;
+    st_grammar *g;
+    st_grammar_state *s;
+    st_sampler *sampler;
+    make_vocab(&v);
+    compile(&c, big_schema);
+    st_vocab_view view = {v.n, &v, piece, kind};
+    assert_int_equal(st_gvocab_open(&view, &c.mem, &gv, &err), STRATA_OK);
+    if (st_grammar_open(c.gbnf, strlen(c.gbnf), gv, &c.mem, &g, &err)) fail_msg("%s", err.msg);
+    assert_int_equal(st_grammar_state_open(g, &s, &err), STRATA_OK);
+    st_sampler_params q = st_sampler_default();
+    q.temperature = 1.5f;
+    q.top_k = 0;
+    q.top_p = 1;
+    q.min_p = 0;
+    q.seed = 1;
+    assert_int_equal(st_sampler_open(&q, v.n, &c.mem, &sampler, &err), STRATA_OK);
+    uint64_t seed = 17;
+    for (int i = 0; i < 200; i++) {
+        static char text[200000];
+        uint32_t mask[900 / 32 + 1];
+        size_t n = 0;
+        st_grammar_state_reset(s);
+        for (;;) {
+            for (uint32_t k = 0; k < v.n; k++) logits[k] = (float)(rnd(&seed) % 1000) / 100.0f;
+            st_sampled out;
+            assert_int_equal(st_grammar_mask(s, mask, &err), STRATA_OK);
+            if (st_sampler_sample(sampler, logits, mask, &out, &err)) fail_msg("%s after %.*s", err.msg, (int)n, text);
+            assert_int_equal(st_grammar_accept(s, (uint32_t)out.id, &err), STRATA_OK);
+            if (out.id == 256) break;
+            memcpy(text + n, v.bytes[out.id], v.len[out.id]);
+            n += v.len[out.id];
+            assert_true(n + 8 < sizeof text);
+        }
+        check_document(text, n);
+    }
+    st_sampler_close(sampler);
+    st_grammar_state_close(s);
+    st_grammar_close(g);
+    st_gvocab_close(gv);
+    close_compiled(&c);
+}
+
+/* ---- hostile, no memory ------------------------------------------------------------------------------------------ */
+
+static int attack(const char *schema, size_t len)
+{
+    st_mem mem;
+    strata_error err = {0};
+    char *gbnf;
+    size_t gbnf_len;
+    st_grammar *g;
+    st_mem_init(&mem, NULL, (uint64_t)512 << 20);
+    int rc = st_schema_to_gbnf(schema, len, &mem, &gbnf, &gbnf_len, &err);
+    if (!rc) {
+        rc = st_grammar_open(gbnf, gbnf_len, NULL, &mem, &g, &err);
+        if (!rc) st_grammar_close(g);
+        st_free(&mem, gbnf);
+    }
+    if (rc && rc != STRATA_BAD_GRAMMAR) fail_msg("%d %s", rc, err.msg);
+    assert_true(mem.used == 0);
+    return rc;
+}
+
+static void hostile(void **state)
+{
+    (void)state;
+    char *s = malloc(4 << 20);
+    assert_non_null(s);
+    size_t n = 0;
+    memset(s, '[', 100000);
+    assert_int_equal(attack(s, 100000), STRATA_BAD_GRAMMAR);
+    for (n = 0; n < 50000; n += 5) memcpy(s + n, "{\"a\":", 5);
+    assert_int_equal(attack(s, n), STRATA_BAD_GRAMMAR);
+    /* 2^40 ways through anyOf */
+    n = (size_t)sprintf(s, "{\"allOf\":[");
+    for (int i = 0; i < 40; i++)
+        n += (size_t)sprintf(s + n, "%s{\"anyOf\":[{\"minLength\":%d},{\"maxLength\":%d}]}", i ? "," : "", i, 100 + i);
+    n += (size_t)sprintf(s + n, "]}");
+    assert_int_equal(attack(s, n), STRATA_BAD_GRAMMAR);
+    /* references in a circle, and onto themselves */
+    assert_int_equal(attack("{\"$ref\":\"#\"}", 12), STRATA_OK); /* says nothing: any value */
+    n = (size_t)sprintf(s, "{\"$ref\":\"#/$defs/0\",\"$defs\":{");
+    for (int i = 0; i < 300; i++)
+        n += (size_t)sprintf(s + n, "%s\"%d\":{\"$ref\":\"#/$defs/%d\"}", i ? "," : "", i, (i + 1) % 300);
+    n += (size_t)sprintf(s + n, "}}");
+    assert_int_equal(attack(s, n), STRATA_BAD_GRAMMAR); /* more than 256 hold together */
+    assert_int_equal(attack("{\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}", 51),
+                     STRATA_BAD_GRAMMAR); /* never ends */
+    /* many names, many values, long patterns, large counts */
+    n = (size_t)sprintf(s, "{\"additionalProperties\":true,\"properties\":{");
+    for (int i = 0; i < 3000; i++) n += (size_t)sprintf(s + n, "%s\"name%d\":{}", i ? "," : "", i * 7919);
+    n += (size_t)sprintf(s + n, "}}");
+    assert_int_equal(attack(s, n), STRATA_OK);
+    n = (size_t)sprintf(s, "{\"enum\":[");
+    for (int i = 0; i < 20000; i++) n += (size_t)sprintf(s + n, "%s\"value%d\"", i ? "," : "", i);
+    n += (size_t)sprintf(s + n, "]}");
+    attack(s, n); /* too many at once for a state of the automaton, or not: in time */
+    n = (size_t)sprintf(s, "{\"pattern\":\"");
+    for (int i = 0; i < 100000; i++) s[n++] = '(';
+    n += (size_t)sprintf(s + n, "\"}");
+    assert_int_equal(attack(s, n), STRATA_BAD_GRAMMAR);
+    n = (size_t)sprintf(s, "{\"pattern\":\"^((((a{100}){100}){100}){100})$\"}");
+    assert_int_equal(attack(s, n), STRATA_BAD_GRAMMAR);
+    n = (size_t)sprintf(s, "{\"items\":{\"items\":{\"maxLength\":60000},\"maxItems\":60000},\"maxItems\":60000}");
+    attack(s, n);
+    n = (size_t)sprintf(s, "{\"minLength\":60000}");
+    assert_int_equal(attack(s, n), STRATA_OK);
+    n = (size_t)sprintf(s, "{\"maxLength\":1000000}"); /* as good as none */
+    assert_int_equal(attack(s, n), STRATA_OK);
+    free(s);
+}
+
+/* Any bytes: parsed or refused, without a leak; what comes out is a grammar or too much for one. */
+static void mutations(void **state)
+{
+    (void)state;
+    static char s[sizeof big_schema];
+    uint64_t seed = 21;
+    int ok = 0;
+    for (int i = 0; i < 3000; i++) {
+        size_t n = sizeof big_schema - 1;
+        memcpy(s, big_schema, n);
+        for (uint32_t k = 1 + rnd(&seed) % 3; k > 0; k--) {
+            static const char chars[] = "{}[]\",:0159aein-.\\";
+            size_t at = rnd(&seed) % n;
+            if (rnd(&seed) % 2)
+                s[at] = chars[rnd(&seed) % (sizeof chars - 1)];
+            else
+                memmove(s + at, s + at + 1, --n - at);
+        }
+        ok += attack(s, n) == STRATA_OK;
+    }
+    assert_true(ok > 100);
+}
+
+typedef struct counting {
+    int left, live;
+} counting;
+
+static void *counting_alloc(void *user, size_t size, size_t align)
+{
+    counting *c = user;
+    void *p = NULL;
+    if (c->left-- <= 0 || posix_memalign(&p, align, size)) return NULL;
+    c->live++;
+    return p;
+}
+
+static void counting_free(void *user, void *p)
+{
+    ((counting *)user)->live--;
+    free(p);
+}
+
+static void no_memory(void **state)
+{
+    (void)state;
+    static const char *const schemas[] = {big_schema, "{\"properties\":{\"ab\":{\"enum\":[1,[2]],\"const\":[2]},\"ac\":"
+                                                      "{}},\"additionalProperties\":{\"type\":\"null\"}}"};
+    for (size_t k = 0; k < N(schemas); k++) {
+        int n = 0, rc;
+        do {
+            counting c = {n++, 0};
+            st_mem mem;
+            strata_error err = {0};
+            char *gbnf = NULL;
+            size_t len;
+            st_mem_init(&mem, &(strata_allocator){counting_alloc, counting_free, &c}, 0);
+            rc = st_schema_to_gbnf(schemas[k], strlen(schemas[k]), &mem, &gbnf, &len, &err);
+            if (rc && rc != STRATA_NO_MEMORY) fail_msg("%d: %d %s", n, rc, err.msg);
+            if (!rc) st_free(&mem, gbnf);
+            assert_int_equal(c.live, 0);
+        } while (rc);
+        assert_true(n > 10);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table),         cmocka_unit_test(errors),    cmocka_unit_test(integer_bounds),
+        cmocka_unit_test(number_bounds), cmocka_unit_test(decimals),  cmocka_unit_test(documents),
+        cmocka_unit_test(hostile),       cmocka_unit_test(mutations), cmocka_unit_test(no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
