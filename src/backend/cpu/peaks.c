@@ -46,11 +46,11 @@ SPIN(maddubs, MADDUBS)
     {                                                                                                                  \
         __asm__ volatile("movi v20.16b, #0" ::: "v20");                                                                \
         for (uint32_t i = 0; i < LOOPS; i++)                                                                           \
-            __asm__ volatile(".arch_extension dotprod\n\t" TWELVE(op)::                                                \
+            __asm__ volatile(".arch armv8.2-a+dotprod\n\t" TWELVE(op)::                                                \
                                  : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20"); \
     }
 #define FMLA(i) "fmla v" i ".4s, v20.4s, v20.4s\n\t"
-#define SDOT(i) ".arch_extension dotprod\n\tsdot v" i ".4s, v20.16b, v20.16b\n\t"
+#define SDOT(i) ".arch armv8.2-a+dotprod\n\tsdot v" i ".4s, v20.16b, v20.16b\n\t"
 SPIN(fmla, FMLA)
 SPIN(sdot, SDOT)
 #endif
