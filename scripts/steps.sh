@@ -66,6 +66,10 @@ step_models_full() {
   step_models
   model "$STRATA_TEST_MODELS" embeddinggemma-300m q8_0
   drop_sources "$STRATA_TEST_MODELS"
+  # Decoders whose vocabularies the token tests read; the reference folder knows where they come from.
+  if [ -x "${STRATA_SHARED:-}/models/get" ]; then
+    "$STRATA_SHARED/models/get" gemma-3-270m-q4_k_m smollm2-135m-instruct-q4_1
+  fi
 }
 
 step_format() {
