@@ -19,7 +19,8 @@ typedef struct compiler {
 
 static int no_memory(const compiler *c)
 {
-    ST_FAIL(c->p->err, STRATA_NO_MEMORY, "no memory for a grammar of %zu rules", c->p->n_rules);
+    st_error_set(c->p->err, STRATA_NO_MEMORY, "no memory for a grammar of %zu rules", c->p->n_rules);
+    return STRATA_NO_MEMORY;
 }
 
 /* ---- single characters ------------------------------------------------------------------------------------------- */
@@ -69,7 +70,7 @@ static int as_class(compiler *c, uint32_t node, unsigned depth, uint32_t *cls)
     int rc = STRATA_OK;
     bool all = true;
     for (uint32_t i = t.first; i != ST_G_NONE && all && !rc; i = c->p->tree[i].next) {
-        uint32_t one;
+        uint32_t one = ST_G_NONE;
         rc = as_class(c, i, depth + 1, &one);
         all = !rc && one != ST_G_NONE;
         if (all && !add_ranges(c->p->classes, one, &r, &n, &cap)) rc = no_memory(c);
@@ -96,7 +97,7 @@ static int gen(compiler *c, uint32_t node, uint32_t next, unsigned depth, uint32
 
 static int gen_call(compiler *c, uint32_t at, uint32_t rule, uint32_t next, uint32_t *entry)
 {
-    uint32_t cls;
+    uint32_t cls = ST_G_NONE;
     ST_TRY(rule_class(c, rule, 0, &cls));
     if (cls != ST_G_NONE) return emit(c, at, (st_gplace){ST_GP_CHAR, cls, next}, entry);
     st_grule *r = &c->p->rules[rule];
@@ -111,14 +112,14 @@ static int gen_repeat(compiler *c, const st_gtree *t, uint32_t next, unsigned de
 {
     uint32_t e = next;
     if (t->max == ST_G_NONE) {
-        uint32_t loop, body;
+        uint32_t loop = 0, body = 0;
         ST_TRY(emit(c, t->at, (st_gplace){ST_GP_SPLIT, next, next}, &loop));
         ST_TRY(gen(c, t->first, loop, depth, &body));
         c->out->places[loop].arg = body;
         e = loop;
     } else {
         for (uint32_t i = t->min; i < t->max; i++) { /* (x (x (x)?)?)? */
-            uint32_t body;
+            uint32_t body = 0;
             ST_TRY(gen(c, t->first, e, depth, &body));
             ST_TRY(emit(c, t->at, (st_gplace){ST_GP_SPLIT, body, next}, &e));
         }
@@ -148,7 +149,7 @@ static int gen_alternatives(compiler *c, const st_gtree *t, uint32_t next, unsig
 {
     st_grange *r = NULL;
     size_t n = 0, cap = 0;
-    uint32_t at = ST_G_NONE, one, cls, e;
+    uint32_t at = ST_G_NONE, one = ST_G_NONE, cls = ST_G_NONE, e = END;
     int rc = STRATA_OK;
     for (uint32_t i = t->first; i != ST_G_NONE && !rc; i = c->p->tree[i].next) {
         rc = as_class(c, i, 0, &one);
@@ -367,7 +368,7 @@ int st_grammar_compile(st_gparse *p, st_gprogram *out)
         c.queue[c.n_queue++] = p->root;
     }
     for (uint32_t k = 0; !rc && k < c.n_queue; k++) {
-        uint32_t start;
+        uint32_t start = END;
         rc = gen(&c, p->rules[c.queue[k]].body, END, 0, &start);
         if (!rc) p->rules[c.queue[k]].start = start;
     }

@@ -10,7 +10,8 @@
 
 static int no_memory(strata_error *err)
 {
-    ST_FAIL(err, STRATA_NO_MEMORY, "no memory for the masks of a grammar");
+    st_error_set(err, STRATA_NO_MEMORY, "no memory for the masks of a grammar");
+    return STRATA_NO_MEMORY;
 }
 
 static inline void set_bit(uint32_t *mask, uint32_t id)
@@ -282,7 +283,7 @@ static int follow(st_grammar_state *s, uint32_t id, uint32_t *to, strata_error *
 
 int st_grammar_allows(st_grammar_state *s, uint32_t id, bool *allowed, strata_error *err)
 {
-    uint32_t to;
+    uint32_t to = ST_G_DEAD;
     ST_TRY(follow(s, id, &to, err));
     *allowed = to != ST_G_DEAD;
     return STRATA_OK;
@@ -290,7 +291,7 @@ int st_grammar_allows(st_grammar_state *s, uint32_t id, bool *allowed, strata_er
 
 int st_grammar_accept(st_grammar_state *s, uint32_t id, strata_error *err)
 {
-    uint32_t to;
+    uint32_t to = ST_G_DEAD;
     ST_TRY(follow(s, id, &to, err));
     ST_FAIL_IF(to == ST_G_DEAD, err, STRATA_INVALID_ARG, "the grammar does not allow token %u here", (unsigned)id);
     s->config = to;

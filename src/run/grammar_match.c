@@ -10,7 +10,8 @@
 
 static int no_memory(strata_error *err)
 {
-    ST_FAIL(err, STRATA_NO_MEMORY, "no memory for the states of a grammar");
+    st_error_set(err, STRATA_NO_MEMORY, "no memory for the states of a grammar");
+    return STRATA_NO_MEMORY;
 }
 
 static int too_ambiguous(strata_error *err)

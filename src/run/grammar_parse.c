@@ -42,7 +42,8 @@ int st_grammar_error(const st_gparse *p, size_t at, const char *fmt, ...)
 
 static int no_memory(const st_gparse *p)
 {
-    ST_FAIL(p->err, STRATA_NO_MEMORY, "no memory for a grammar of %zu bytes", p->len);
+    st_error_set(p->err, STRATA_NO_MEMORY, "no memory for a grammar of %zu bytes", p->len);
+    return STRATA_NO_MEMORY;
 }
 
 /* What stands at the cursor, for messages. */
@@ -207,7 +208,7 @@ static int push_range(cursor *c, uint32_t lo, uint32_t hi)
 static int read_literal(cursor *c, uint32_t *id)
 {
     size_t at = c->i++;
-    uint32_t last = ST_G_NONE, child, cp;
+    uint32_t last = ST_G_NONE, child = 0, cp = 0;
     ST_TRY(new_node(c->p, (st_gtree){.kind = ST_GN_SEQ, .at = (uint32_t)at}, id));
     while (c->i < c->p->len && peek(c) != '"') {
         size_t from = c->i;
@@ -231,7 +232,7 @@ static int read_class(cursor *c, uint32_t *id)
     c->n_ranges = 0;
     while (c->i < c->p->len && peek(c) != ']') {
         size_t from = c->i;
-        uint32_t lo, hi;
+        uint32_t lo = 0, hi = 0;
         ST_TRY(read_char(c, &lo));
         hi = lo;
         if (peek(c) == '-' && c->i + 1 < c->p->len && c->p->text[c->i + 1] != ']') {
@@ -318,7 +319,7 @@ static int read_item(cursor *c, uint32_t *id)
         c->depth--;
         return STRATA_OK;
     }
-    uint32_t rule;
+    uint32_t rule = 0;
     size_t end = name_end(c);
     ST_TRY(rule_id(c, c->i, end - c->i, &rule));
     c->i = end;
@@ -333,7 +334,7 @@ static int read_sequence(cursor *c, bool nested, uint32_t *id)
     for (;;) {
         char b = peek(c);
         size_t at = c->i;
-        uint32_t min, max, item = 0;
+        uint32_t min = 0, max = 0, item = 0;
         bool repeat;
         if (b == '<' || b == '!') return st_grammar_error(p, at, "token terminals such as <[1000]> are not supported");
         if (b == '"' || b == '[' || b == '.' || b == '(' || is_word(b)) {
@@ -371,7 +372,7 @@ static int read_rule(cursor *c)
 {
     st_gparse *p = c->p;
     size_t at = c->i, end = name_end(c);
-    uint32_t rule, body;
+    uint32_t rule = 0, body = 0;
     if (end == at) return want(c, "the name of a rule");
     ST_TRY(rule_id(c, at, end - at, &rule));
     if (p->rules[rule].body != ST_G_NONE)

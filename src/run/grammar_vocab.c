@@ -17,7 +17,8 @@ typedef struct builder {
 
 static int no_memory(strata_error *err)
 {
-    ST_FAIL(err, STRATA_NO_MEMORY, "no memory for the vocabulary of a grammar");
+    st_error_set(err, STRATA_NO_MEMORY, "no memory for the vocabulary of a grammar");
+    return STRATA_NO_MEMORY;
 }
 
 static bool piece_less(const builder *b, const piece *x, const piece *y)

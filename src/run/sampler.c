@@ -199,7 +199,6 @@ static void select_first(st_sampler *s, double mass, bool strict, uint32_t keep)
             if (level == 0) return; /* all of them */
             /* Sums of finer bins may round below that of their bin: then it is taken whole. */
             last = level == 1 ? prefix << 21 : prefix << 10;
-            prefix = last;
             break;
         }
         prefix = level == 0 ? (uint32_t)b : prefix << bits[level] | (uint32_t)b;

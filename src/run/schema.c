@@ -75,7 +75,8 @@ static const st_json_node *node_of(const schema *s, uint32_t node)
 
 static int no_memory(const schema *s)
 {
-    ST_FAIL(s->json.err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", s->json.len);
+    st_error_set(s->json.err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", s->json.len);
+    return STRATA_NO_MEMORY;
 }
 
 static uint32_t get(const schema *s, uint32_t node, const char *key)
@@ -728,7 +729,7 @@ static int write_array(writer *w)
     if (min > max) return STRATA_OK;
     s->builtins |= B_WS;
     for (uint32_t i = 0; i < n; i++) { /* rID-aI: the array from item i on */
-        uint32_t item;
+        uint32_t item = 0;
         ST_TRY(item_list(w, i, &l));
         ST_TRY(rule_of(s, &l, &item));
         st_sbuf_fmt(&s->out, "r%u-a%u ::= %s%sr%u ", w->id, i, i < min ? "" : "(", i ? "\",\" ws " : "", item);
@@ -923,7 +924,7 @@ static int write_other_names(writer *w, const property *const *sorted, size_t n)
 static int write_more(writer *w, properties *o)
 {
     schema *s = w->s;
-    const property **sorted = st_alloc(s->json.mem, o->n, sizeof *sorted);
+    const property **sorted = st_alloc(s->json.mem, o->n, sizeof(const property *));
     if (!sorted) return no_memory(s);
     for (size_t i = 0; i < o->n; i++) sorted[i] = &o->p[i];
     for (size_t i = o->n / 2, end = o->n; end > 1;) { /* heap sort */
@@ -1035,8 +1036,8 @@ static int write_branches(writer *w, uint32_t at, uint32_t flag, uint32_t branch
     schema *s = w->s;
     for (uint32_t b = node_of(s, branches)->first; b != ST_S_NONE; b = node_of(s, b)->next) {
         list with = w->l;
-        uint32_t id;
-        bool ok;
+        uint32_t id = 0;
+        bool ok = false;
         with.e[at].flags |= flag;
         ST_TRY(push(s, &with, b, 0));
         ST_TRY(possible(s, &with, 0, &ok));

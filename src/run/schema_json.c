@@ -79,7 +79,8 @@ int st_json_error(const st_json *j, size_t at, const char *fmt, ...)
 
 static int no_memory(const st_json *j)
 {
-    ST_FAIL(j->err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", j->len);
+    st_error_set(j->err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", j->len);
+    return STRATA_NO_MEMORY;
 }
 
 static char peek(const reader *r)
