@@ -177,7 +177,7 @@ static void test_gemm_i8(void **state)
     EACH_LEVEL
     for (int shape = 0; shape < ST_SHAPE_COUNT; shape++)
         for (int planes = 1; planes <= 2; planes++) {
-            for (uint32_t n_panels = 1; n_panels <= 2; n_panels++) {
+            for (uint32_t n_panels = 1; n_panels <= 3; n_panels++) {
                 for (uint32_t rows = 1; rows <= 13; rows++)
                     for (uint32_t blocks = 1; blocks <= 4; blocks++)
                         for (int kind = 0; kind < 3; kind++)

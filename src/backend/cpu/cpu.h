@@ -63,7 +63,7 @@ typedef struct st_slots {
 
 /* Scratch of one thread. */
 typedef struct st_worker {
-    float *tile[2]; /* [ST_ROW_CHUNK, 32]: outputs of one pair of panels */
+    float *tile[2]; /* [ST_ROW_CHUNK, ST_TILE_COLS]: outputs of one strip of columns */
     float *panel;   /* [2][ST_K_CHUNK][16]: decoded weights */
     float *row[2];  /* widest row */
     uint32_t *rows; /* [cap_rows] of a group: rows of an expert; only for mixtures */
@@ -75,7 +75,8 @@ typedef struct st_worker {
     void *block;
 } st_worker;
 
-#define ST_ROW_CHUNK 256u /* rows that pass one pair of panels at a time */
+#define ST_ROW_CHUNK 256u /* rows that pass one strip of columns at a time */
+#define ST_TILE_COLS 64u  /* columns of a strip, at most */
 #define ST_K_CHUNK   256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
 
 /* Tables by class of layer (st_config.rope), and for each of these by LongRoPE's short or long factors. */

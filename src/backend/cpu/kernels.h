@@ -68,7 +68,7 @@ typedef struct st_kernels {
                     uint32_t k0);
 
     /* c [rows, ldc], columns 0..16*n_panels = rows row0.. of a times integer panels (panel p at w + p*panel_bytes),
-     * over `blocks` blocks of 32. n_panels is 1 or 2. Per output and group of 16 or 32 values, in k order: q = sum of
+     * over `blocks` blocks of 32. Any n_panels >= 1. Per output and group of 16 or 32 values, in k order: q = sum of
      * a*w (planes 2: 128 * hi-dot + lo-dot), ad = d (planes 2: d/128), t = scale*ad, f = fma((float)q, t, f); with a
      * minimum then, s = the group's sum (planes 2: 128 * sum_hi + sum_lo): m = min*ad, f = fma((float)-s, m, f). */
     void (*gemm_i8[ST_SHAPE_COUNT])(const st_qact *a, uint32_t row0, uint32_t rows, int planes, const uint8_t *w,

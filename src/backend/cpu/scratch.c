@@ -87,7 +87,7 @@ static void carve_worker(carver *c, const st_state *s, st_worker *w)
     for (int i = 0; i < ST_SLOT_COUNT; i++)
         if (i != ST_SLOT_OUT && p->width[i] > widest) widest = p->width[i];
     for (int i = 0; i < 2; i++) {
-        w->tile[i] = carve(c, ST_ROW_CHUNK, 32 * sizeof(float));
+        w->tile[i] = carve(c, ST_ROW_CHUNK, ST_TILE_COLS * sizeof(float));
         w->row[i] = carve(c, st_round_up(widest, 16), sizeof(float));
     }
     w->panel = carve(c, 2 * ST_K_CHUNK, 16 * sizeof(float));
