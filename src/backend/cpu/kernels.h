@@ -5,7 +5,7 @@
  *
  * Why the bits are the same: one output element is owned by one lane and its terms are added in the order stated here,
  * so the width of the vector unit does not matter. Sums over a row use a fixed virtual width: 16 partial sums by
- * (index mod 16), then the tree (i, i+8), (i, i+4), (i, i+2), (i, i+1). exp, tanh and erf are our own. Every product
+ * (index mod 16), then the tree (i, i+8), (i, i+4), (i, i+2), (i, i+1). exp and tanh are our own. Every product
  * and sum is a separate IEEE operation or an explicit fma, as written.
  *
  * Shapes are row-major. `ld*` is the distance between rows in elements. Pointers need no alignment unless stated. No
