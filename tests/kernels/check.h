@@ -53,13 +53,14 @@ static inline const char *kind_name(int kind)
 
 static inline float random_float(int kind)
 {
-    float sign = rng_below(2) ? 1.0f : -1.0f;
+    /* Drawn one after the other: the order in which arguments are evaluated differs between compilers. */
+    const float sign = rng_below(2) ? 1.0f : -1.0f, mantissa = rng_f32(1, 2);
     switch (kind) {
     case MIXED:
         if (rng_below(16) == 0) return sign * 0.0f;
-        return sign * ldexpf(rng_f32(1, 2), (int)rng_below(60) - 40);
+        return sign * ldexpf(mantissa, (int)rng_below(60) - 40);
     case TINY: return sign * st_bits_f32(rng_below(0x01000000));
-    case HUGE_: return sign * ldexpf(rng_f32(1, 2), 100 + (int)rng_below(28));
+    case HUGE_: return sign * ldexpf(mantissa, 100 + (int)rng_below(28));
     case ZERO: return sign * 0.0f;
     case SPECIAL:
         switch (rng_below(24)) {
@@ -204,7 +205,14 @@ static inline uint8_t *random_panels(st_gemm_shape shape, size_t n_panels, size_
     return w;
 }
 
+/* Levels to test: st_kernels_levels() after "generic", and "avxvnni" in another encoding where only that can run. At
+ * least one: generic against itself on a machine that has nothing else. */
+const char *level_name(size_t i); /* NULL at the end */
+void level_init(st_kernels *k, size_t i);
+void st_kernels_avxvnni_evex(st_kernels *k); /* vnni_evex.c */
+
 void test_accuracy(void **state);
+void test_same_bits_everywhere(void **state);
 int bench(const char *only);
 
 #endif

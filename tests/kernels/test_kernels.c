@@ -5,16 +5,52 @@
  *     test_kernels --bench    GMAC/s and ns per value of each level beside the machine's measured peaks */
 #include "check.h"
 
+#include "base/cpu_features.h"
+
 static st_kernels ref, cur;
 static char label[160];
 
 #define LABEL(...) (snprintf(label, sizeof label, __VA_ARGS__), label)
 
-/* Runs a test body for each level but generic; at least once, generic against itself, where there is no other. */
-#define EACH_LEVEL                                                                          \
-    assert_true(st_kernels_init(&ref, "generic"));                                          \
-    for (const char *const *level = st_kernels_levels() + (st_kernels_levels()[1] != NULL); \
-         *level && st_kernels_init(&cur, *level); level++)
+#if defined(__x86_64__)
+static bool only_evex(void)
+{
+    const uint32_t have = st_cpu_features();
+    return (have & ST_CPU_AVX512) && (have & ST_CPU_AVX2) && !(have & ST_CPU_AVXVNNI);
+}
+#else
+static bool only_evex(void)
+{
+    return false;
+}
+void st_kernels_avxvnni_evex(st_kernels *k)
+{
+    (void)k;
+}
+#endif
+
+const char *level_name(size_t i)
+{
+    const char *const *levels = st_kernels_levels();
+    size_t n = 0;
+    while (levels[n]) n++;
+    if (n == 1) return i == 0 ? levels[0] : NULL;
+    if (i + 1 < n) return levels[i + 1];
+    return i + 1 == n && only_evex() ? "avxvnni (evex)" : NULL;
+}
+
+void level_init(st_kernels *k, size_t i)
+{
+    const char *name = level_name(i);
+    if (st_kernels_init(k, name)) return;
+    assert_true(st_kernels_init(k, "avx2"));
+    st_kernels_avxvnni_evex(k);
+}
+
+/* Runs a test body for each level. */
+#define EACH_LEVEL                                 \
+    assert_true(st_kernels_init(&ref, "generic")); \
+    for (size_t level = 0; level_name(level) && (level_init(&cur, level), 1); level++)
 
 /* Sizes: every tail, then some longer ones. */
 static const uint32_t lengths[] = {1,  2,  3,  4,  5,  7,  8,  9,  11, 13,  15,  16,  17,  24,
@@ -43,7 +79,7 @@ static void test_table(void **state)
         best = *levels;
         printf(" %s", best);
     }
-    printf("\n");
+    printf("%s\n", only_evex() ? "; avxvnni by its EVEX encoding" : "");
     assert_true(st_kernels_init(&k, NULL));
     assert_string_equal(k.level, best);
     assert_true(st_kernels_init(&k, ""));
@@ -504,11 +540,13 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argc > 2 ? argv[2] : NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),     cmocka_unit_test(test_quantize),  cmocka_unit_test(test_gemm_i8),
-        cmocka_unit_test(test_gemm_f32),  cmocka_unit_test(test_halves),    cmocka_unit_test(test_unpack),
-        cmocka_unit_test(test_pack_q8_0), cmocka_unit_test(test_norms),     cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_rope),      cmocka_unit_test(test_transpose), cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_table),       cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_gemm_i8),     cmocka_unit_test(test_gemm_f32),
+        cmocka_unit_test(test_halves),      cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_pack_q8_0),   cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_transpose),   cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_accuracy),    cmocka_unit_test(test_same_bits_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

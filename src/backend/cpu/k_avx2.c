@@ -75,9 +75,10 @@ V16_FN __m256i i8_dot(__m256i q, i8_w w, __m256i a)
             : "x"(w.w), "x"(a), "x"(w.magnitude), "x"(_mm256_set1_epi16(1)));
     return q;
 }
-V16_FN __m256i i8_times128_plus(__m256i q, __m256i v)
+V16_FN __m256i i8_times128(__m256i q)
 {
-    return _mm256_add_epi32(_mm256_slli_epi32(q, 7), v);
+    __asm__("vpslld $7, %0, %0" : "+x"(q));
+    return q;
 }
 
 #include "backend/cpu/gemm_i8.inc"

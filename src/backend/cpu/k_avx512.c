@@ -62,12 +62,12 @@ V16_FN __m512i i8_dot(__m512i q, __m512i w, __m512i a)
     return q;
 #endif
 }
-V16_FN __m512i i8_times128_plus(__m512i q, __m512i v)
+V16_FN __m512i i8_times128(__m512i q)
 {
 #ifdef __clang__
-    return _mm512_add_epi32(_mm512_slli_epi32(q, 7), v);
+    return _mm512_slli_epi32(q, 7);
 #else
-    __asm__("vpslld $7, %0, %0\n\tvpaddd %1, %0, %0" : "+&v"(q) : "v"(v));
+    __asm__("vpslld $7, %0, %0" : "+v"(q));
     return q;
 #endif
 }

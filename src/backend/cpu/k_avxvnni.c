@@ -66,9 +66,9 @@ V16_FN __m256i i8_dot(__m256i q, __m256i w, __m256i a)
     __asm__(VNNI_FORM "vpdpbusd %2, %1, %0" : "+x"(q) : "x"(w), "x"(a));
     return q;
 }
-V16_FN __m256i i8_times128_plus(__m256i q, __m256i v)
+V16_FN __m256i i8_times128(__m256i q)
 {
-    __asm__("vpslld $7, %0, %0\n\tvpaddd %1, %0, %0" : "+&x"(q) : "x"(v));
+    __asm__("vpslld $7, %0, %0" : "+x"(q));
     return q;
 }
 

@@ -17,6 +17,10 @@ static const level levels[] = {
     {"avx2", ST_CPU_AVX2, st_kernels_avx2},
     {"avxvnni", ST_CPU_AVX2 | ST_CPU_AVXVNNI, st_kernels_avxvnni},
     {"avx512", ST_CPU_AVX2 | ST_CPU_AVX512, st_kernels_avx512},
+#elif defined(__aarch64__)
+    {"neon", ST_CPU_NEON, st_kernels_neon},
+    {"dotprod", ST_CPU_NEON | ST_CPU_DOTPROD, st_kernels_dotprod},
+    {"i8mm", ST_CPU_NEON | ST_CPU_DOTPROD | ST_CPU_I8MM, st_kernels_i8mm},
 #endif
 };
 enum { N_LEVELS = sizeof levels / sizeof levels[0] };
@@ -52,6 +56,17 @@ const char *const *st_kernels_levels(void)
         {"generic", "avx2", "avx512"},
         {"generic"},
         {"generic", "avx2", "avxvnni", "avx512"},
+    };
+#elif defined(__aarch64__)
+    static const char *const lists[8][N_LEVELS + 1] = {
+        {"generic"},
+        {"generic", "neon"},
+        {"generic"}, /* each needs those before it */
+        {"generic", "neon", "dotprod"},
+        {"generic"},
+        {"generic", "neon"},
+        {"generic"},
+        {"generic", "neon", "dotprod", "i8mm"},
     };
 #else
     static const char *const lists[1][N_LEVELS + 1] = {{"generic"}};

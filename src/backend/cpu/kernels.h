@@ -146,6 +146,7 @@ void st_kernels_avx512(st_kernels *k); /* F BW VL DQ + VNNI */
 #elif defined(__aarch64__)
 void st_kernels_neon(st_kernels *k);
 void st_kernels_dotprod(st_kernels *k);
+void st_kernels_i8mm(st_kernels *k);
 #endif
 
 #endif

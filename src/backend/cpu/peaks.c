@@ -41,18 +41,25 @@ SPIN(dot256, DOT256)
 SPIN(maddubs, MADDUBS)
 #elif defined(__aarch64__)
 #define TWELVE(x) x("0") x("1") x("2") x("3") x("4") x("5") x("6") x("7") x("16") x("17") x("18") x("19")
+#ifdef __clang__
+#define WITH_I8MM __attribute__((target("dotprod,i8mm")))
+#else
+#define WITH_I8MM __attribute__((target("arch=armv8.2-a+dotprod+i8mm")))
+#endif
 #define SPIN(name, op)                                                                                                 \
     static void name(void)                                                                                             \
     {                                                                                                                  \
         __asm__ volatile("movi v20.16b, #0" ::: "v20");                                                                \
         for (uint32_t i = 0; i < LOOPS; i++)                                                                           \
-            __asm__ volatile(".arch armv8.2-a+dotprod\n\t" TWELVE(op)::                                                \
+            __asm__ volatile(TWELVE(op)::                                                                              \
                                  : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20"); \
     }
 #define FMLA(i) "fmla v" i ".4s, v20.4s, v20.4s\n\t"
-#define SDOT(i) ".arch armv8.2-a+dotprod\n\tsdot v" i ".4s, v20.16b, v20.16b\n\t"
+#define SDOT(i) "sdot v" i ".4s, v20.16b, v20.16b\n\t"
+#define MMLA(i) "usmmla v" i ".4s, v20.16b, v20.16b\n\t"
 SPIN(fmla, FMLA)
-SPIN(sdot, SDOT)
+WITH_I8MM SPIN(sdot, SDOT)
+WITH_I8MM SPIN(mmla, MMLA)
 #endif
 
 /* The widest instructions that a level's kernels use. */
@@ -67,7 +74,7 @@ static const struct unit {
 #elif defined(__aarch64__)
     {"neon", NULL, fmla, 0, 4},
     {"dotprod", sdot, fmla, 16, 4},
-    {"i8mm", sdot, fmla, 16, 4},
+    {"i8mm", mmla, fmla, 32, 4},
 #endif
     {"generic", NULL, NULL, 0, 0},
 };

@@ -50,12 +50,6 @@ V16_FN v16i v16i_ld(const void *p)
     const __m256i *q = p;
     return (v16i){_mm256_loadu_si256(q), _mm256_loadu_si256(q + 1)};
 }
-V16_FN void v16i_st8(int8_t *p, v16i v)
-{
-    __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8);
-    __m128i b = _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
-    _mm_storeu_si128((__m128i *)(void *)p, b);
-}
 V16_FN v16 v16_ld_f16(const uint16_t *p)
 {
     const __m128i *q = (const void *)p;
@@ -183,13 +177,6 @@ V16_FN v16i v16i_shr(v16i x, int n)
 {
     return (v16i){_mm256_srli_epi32(x.a, n), _mm256_srli_epi32(x.b, n)};
 }
-V16_FN int32_t v16i_sum(v16i x)
-{
-    __m256i s = _mm256_add_epi32(x.a, x.b);
-    __m128i t = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
-    t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
-}
 V16_FN int32_t v16i_hmax(v16i x)
 {
     __m256i s = _mm256_max_epi32(x.a, x.b);
@@ -214,7 +201,19 @@ V16_FN v16 v16_from_i(v16i x)
 }
 V16_FN v16i v16_to_i(v16 x)
 {
-    return (v16i){_mm256_cvttps_epi32(x.a), _mm256_cvttps_epi32(x.b)};
+    return (v16i){_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)};
+}
+
+V16_FN void v16i_st8_sums(int8_t *p, v16i x, v16i y, int32_t *sums)
+{
+    __m256i v = _mm256_packs_epi16(_mm256_packs_epi32(x.a, x.b), _mm256_packs_epi32(y.a, y.b));
+    v = _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256((__m256i *)(void *)p, v);
+    /* vpsadbw adds 8 unsigned bytes: of value + 128. */
+    __m256i s = _mm256_sad_epu8(_mm256_xor_si256(v, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
+    s = _mm256_permutevar8x32_epi32(_mm256_add_epi32(s, _mm256_shuffle_epi32(s, 0x4e)),
+                                    _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4));
+    _mm_storel_epi64((__m128i *)(void *)sums, _mm_sub_epi32(_mm256_castsi256_si128(s), _mm_set1_epi32(16 * 128)));
 }
 
 /* ---- across lanes ---- */

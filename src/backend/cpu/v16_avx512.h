@@ -23,10 +23,6 @@ V16_FN void v16_st_n(float *p, v16 v, uint32_t n)
 {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
 }
-V16_FN void v16i_st8(int8_t *p, v16i v)
-{
-    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(v));
-}
 V16_FN v16 v16_ld_f16(const uint16_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
@@ -92,13 +88,6 @@ V16_FN v16m v16_lanes(int lo, int hi)
 #define v16i_shl(a, n) _mm512_slli_epi32(a, n)
 #define v16i_shr(a, n) _mm512_srli_epi32(a, n)
 
-V16_FN int32_t v16i_sum(v16i a)
-{
-    __m256i s = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
-    __m128i t = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
-    t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
-}
 V16_FN int32_t v16i_hmax(v16i a)
 {
     __m256i s = _mm256_max_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
@@ -112,7 +101,18 @@ V16_FN int32_t v16i_hmax(v16i a)
 #define v16_bits(a)      _mm512_castps_si512(a)
 #define v16_from_bits(a) _mm512_castsi512_ps(a)
 #define v16_from_i(a)    _mm512_cvtepi32_ps(a)
-#define v16_to_i(a)      _mm512_cvttps_epi32(a)
+#define v16_to_i(a)      _mm512_cvtps_epi32(a)
+
+V16_FN void v16i_st8_sums(int8_t *p, v16i a, v16i b, int32_t *sums)
+{
+    __m256i v = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm512_cvtepi32_epi8(a)), _mm512_cvtepi32_epi8(b), 1);
+    _mm256_storeu_si256((__m256i *)(void *)p, v);
+    /* vpsadbw adds 8 unsigned bytes: of value + 128. */
+    __m256i s = _mm256_sad_epu8(_mm256_xor_si256(v, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
+    s = _mm256_permutevar8x32_epi32(_mm256_add_epi32(s, _mm256_shuffle_epi32(s, 0x4e)),
+                                    _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4));
+    _mm_storel_epi64((__m128i *)(void *)sums, _mm_sub_epi32(_mm256_castsi256_si128(s), _mm_set1_epi32(16 * 128)));
+}
 
 /* ---- across lanes ---- */
 

@@ -51,10 +51,6 @@ V16_FN v16i v16i_ld(const void *p)
     memcpy(r.i, p, sizeof r.i);
     return r;
 }
-V16_FN void v16i_st8(int8_t *p, v16i v) /* each lane fits int8 */
-{
-    V16_EACH p[i] = (int8_t)v.i[i];
-}
 V16_FN v16 v16_ld_f16(const uint16_t *p)
 {
     v16 r;
@@ -241,11 +237,19 @@ V16_FN v16 v16_from_i(v16i a)
     V16_EACH r.f[i] = (float)a.i[i];
     return r;
 }
-V16_FN v16i v16_to_i(v16 a) /* whole numbers that fit */
+V16_FN v16i v16_to_i(v16 a) /* to nearest even; what fits */
 {
     v16i r;
-    V16_EACH r.i[i] = (int32_t)a.f[i];
+    V16_EACH r.i[i] = (int32_t)rintf(a.f[i]);
     return r;
+}
+
+/* 32 values that fit int8 -> bytes, and the sum of each 16. */
+V16_FN void v16i_st8_sums(int8_t *p, v16i a, v16i b, int32_t *sums)
+{
+    V16_EACH p[i] = (int8_t)a.i[i], p[i + 16] = (int8_t)b.i[i];
+    sums[0] = v16i_sum(a);
+    sums[1] = v16i_sum(b);
 }
 
 /* ---- across lanes ---- */

@@ -80,7 +80,8 @@ V16_FN v16 v16_gelu_erf(v16 x)
 
 V16_FN v16 v16_relu(v16 x)
 {
-    return v16_max(v16_set1(0.0f), x); /* NaN stays */
+    /* NaN stays. -0 becomes 0: clang 14 for aarch64 does that by itself to 0 > x ? 0 : x, which it makes fmax. */
+    return v16_add(v16_max(v16_set1(0.0f), x), v16_set1(0.0f));
 }
 
 V16_FN v16 v16_act(st_act kind, v16 x)
