@@ -211,6 +211,21 @@ typedef struct strata_span {
 STRATA_API int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigned flags, int32_t *ids,
                                strata_span *spans, size_t cap, size_t *n, strata_error *err);
 
+/* Part of a text. */
+typedef struct strata_text_part {
+    const char *ptr;
+    size_t len;
+    int trusted; /* 1: control tokens written in it count as such; 0: plain text, as what a user wrote has to be */
+} strata_text_part;
+
+/* The same for a text of mixed trust: the ids are those of the one text that parts[0..n) join to, but control tokens
+ * are recognised only inside trusted parts (neighbouring ones count as one), so that nothing a user writes can end a
+ * message or begin another. PARSE_SPECIAL has no meaning here. Spans are byte offsets in the joined text. Errors as
+ * strata_tokenize; one about UTF-8 names the part. */
+STRATA_API int strata_tokenize_parts(const strata_model *m, const strata_text_part *parts, size_t n_parts,
+                                     unsigned flags, int32_t *ids, strata_span *spans, size_t cap, size_t *n,
+                                     strata_error *err);
+
 /* Token ids -> text, as HuggingFace's decode with special tokens kept (BERT: spaces before punctuation cleaned up).
  * Writes at most `cap` bytes, no terminator; `*len` is always set to the length needed; with cap = 0 it only counts.
  * Invalid UTF-8 that byte tokens form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out of range),
