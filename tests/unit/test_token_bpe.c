@@ -43,6 +43,28 @@ static void bpe_rules(void **state)
     close_model(&m);
 }
 
+/* What a token puts into a text is what decode makes of it, byte for byte. */
+static void raw_bytes(void **state)
+{
+    (void)state;
+    static const tok odd[] = {
+        {G "a", 0, NORMAL},     {"\xc3\x83", 0, NORMAL}, {"\xc2\xa9", 0, NORMAL}, {"\xe6\x97\xa5" G, 0, NORMAL},
+        {G "<s>", 0, CONTROL},  {G "u", 0, USER},        {"", 0, NORMAL},         {"\xc4", 0, NORMAL},
+        {"\xc2\xa0", 0, NORMAL}};
+    static const char *const want[] = {" a", "\xc3", "\xa9", "\xe6\x97\xa5" G, G "<s>", G "u", "", "\xc4", "\xc2\xa0"};
+    model m;
+    char buf[16];
+    opened(&m, "gpt2", odd, N(odd), &(keys){.pre = "gpt-2", .merges = bpe_merges, .n_merges = 0});
+    for (int32_t i = 0; i < (int32_t)N(odd); i++) {
+        size_t n = st_tokenizer_raw(m.t, i, buf, sizeof buf);
+        assert_int_equal(n, strlen(want[i]));
+        assert_memory_equal(buf, want[i], n);
+    }
+    assert_int_equal(st_tokenizer_raw(m.t, 3, buf, 1), 5); /* counts beyond the room */
+    assert_string_equal(TEXT(&m, 0, 1, 2, 3), " a\xc3\xa9\xe6\x97\xa5" G);
+    close_model(&m);
+}
+
 /* Parts as ids; text alternates, '|' starts the next part, the first is trusted. */
 static const char *parts_ids(model *m, const char *text, unsigned flags)
 {
@@ -283,10 +305,15 @@ static void bpe_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bpe_rules),         cmocka_unit_test(control_tokens_only_in_trusted_parts),
-        cmocka_unit_test(bpe_bos_and_pre),   cmocka_unit_test(bpe_nfc),
-        cmocka_unit_test(bpe_names),         cmocka_unit_test(bpe_wrong_merges),
-        cmocka_unit_test(bpe_against_naive), cmocka_unit_test(bpe_long),
+        cmocka_unit_test(bpe_rules),
+        cmocka_unit_test(raw_bytes),
+        cmocka_unit_test(control_tokens_only_in_trusted_parts),
+        cmocka_unit_test(bpe_bos_and_pre),
+        cmocka_unit_test(bpe_nfc),
+        cmocka_unit_test(bpe_names),
+        cmocka_unit_test(bpe_wrong_merges),
+        cmocka_unit_test(bpe_against_naive),
+        cmocka_unit_test(bpe_long),
         cmocka_unit_test(bpe_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
