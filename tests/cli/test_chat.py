@@ -135,6 +135,16 @@ class Plain(Case):
         typed = json.loads(self.ok("tokenize", "-m", TINY, "--no-special", "</s><s>"))["ids"]
         self.assertEqual(out["usage"]["prompt_tokens"], len(typed) + 2)
 
+    def test_tokenize_messages(self):
+        m = self.write("m.json", b'[{"role":"user","content":"a b"},{"role":"assistant","content":"c"}]')
+        t = self.write("t.jinja", b"<s>{% for m in messages %}{{ m.content }}{% endfor %}</s>")
+        got = json.loads(self.ok("tokenize", "-m", TINY, "--messages", m, "--template", t, "--text"))
+        want = json.loads(self.ok("tokenize", "-m", TINY, "--no-special", "--parse-special", "--text", "<s>a bc</s>"))
+        self.assertEqual((got["ids"], got["pieces"]), (want["ids"], want["pieces"]))
+        self.fails(2, "tokenize", "-m", TINY, "--messages", m, "text")
+        self.fails(2, "tokenize", "-m", TINY, "--messages", m, "--parse-special")
+        self.fails(1, "tokenize", "-m", TINY, "--messages", t)
+
     def test_files(self):
         for data, words in ((b"{}", "JSON array"), (b"[1", "byte"), (b"", "byte")):
             _, err = self.fails(1, "chat", *BASE, "--messages", self.write("m.json", data))
