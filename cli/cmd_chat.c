@@ -104,7 +104,7 @@ static void tell_end(const chat *c, int rc)
     const strata_gen_result *r = &c->last;
     if (rc == STRATA_CANCELLED)
         note("stopped");
-    else if (r->finish == STRATA_FINISH_LENGTH)
+    else if (r->finish == STRATA_FINISH_LENGTH && c->line.terminal)
         note("stopped after %u tokens: -n", r->n_new);
     else if (r->finish == STRATA_FINISH_CONTEXT)
         note("the context of %u tokens is full: /clear begins anew, /undo takes the last message back, -c N makes room "
@@ -116,22 +116,24 @@ static void tell_end(const chat *c, int rc)
 }
 
 /* The conversation cannot go on as it is: says so and takes the message back, so that the next one starts clean. */
-static int refuse(chat *c, const char *msg)
+static int refuse(chat *c, const char *why)
 {
-    if (c->ids.n >= c->room)
-        c->code = cli_fail(CLI_FAILED,
-                           "the conversation has %zu tokens, the context %u: /clear begins anew, /undo takes the last "
-                           "message back, -c N makes room for more (the model can take %u)",
-                           c->ids.n, c->room, s.info.n_ctx);
-    else
-        c->code = cli_fail(CLI_FAILED, "%s", msg);
+    char full[256];
+    if (c->ids.n >= c->room) {
+        snprintf(
+            full, sizeof full,
+            "the conversation has %zu tokens, the context %u: /clear begins anew, /undo takes the last message back, "
+            "-c N makes room for more (the model can take %u)",
+            c->ids.n, c->room, s.info.n_ctx);
+        why = full;
+    }
     conversation_undo(&c->talk);
     if (format == JSON) {
         fputs("{\"error\":", stdout);
-        json_put_string(stdout, msg, strlen(msg));
+        json_put_string(stdout, why, strlen(why));
         puts("}");
     }
-    return c->code;
+    return cli_fail(CLI_FAILED, "%s", why);
 }
 
 /* Answers the last message of the conversation. */
@@ -159,7 +161,7 @@ static int answer(chat *c)
         c->leave = true;
         return cli_fail(CLI_FAILED, "cannot write: %s", strerror(errno));
     }
-    if (c->line.terminal) tell_end(c, rc);
+    tell_end(c, rc);
     conversation_add(&c->talk, "assistant", c->answer.len ? c->answer.p : "", c->answer.len);
     return CLI_OK;
 }

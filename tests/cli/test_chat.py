@@ -106,10 +106,11 @@ class Plain(Case):
         got, err = self.chat("x" * 400 + "\nhello\n", code=1)
         self.assertIn("/clear", err)
         self.assertIn("the context 256", err)
-        self.assertIn("error", got[0])
+        self.assertIn("/clear", got[0]["error"])
         self.assertIn("content", got[1])  # the message that did not fit is gone
-        got, err = self.chat("hello\n", "-n", "1000")
-        self.assertIn(got[0]["finish"], ("context", "end"))
+        got, err = self.chat("hello\n", "-n", "1000", "-c", "60")
+        self.assertEqual(got[0]["finish"], "context")
+        self.assertIn("the context of 60 tokens is full", err)
         self.assertIn("error", self.chat("hello hello\n", "-c", "20", code=1)[0][0])
 
     def test_templates(self):
