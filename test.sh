@@ -2,7 +2,8 @@
 # Tests strata.
 #   ./test.sh         a few minutes: release build, unit tests, the program's contract, all-MiniLM-L6-v2
 #   ./test.sh full    everything: gcc and clang with warnings as errors, sanitizers, fuzzing, coverage, aarch64 under
-#                     emulation, EmbeddingGemma, formatting (up to an hour on two cores; downloads 1.3 GB once)
+#                     emulation, EmbeddingGemma, tokens against HuggingFace, formatting (up to an hour on two cores;
+#                     downloads 1.3 GB once)
 #   ./test.sh full STEP...   only these steps of it; ./test.sh steps lists them
 # Reference data outside the project is looked for in ../shared (or STRATA_SHARED). Without it those tests are skipped
 # with a message; with CI=true that is a failure. Models are kept in STRATA_TEST_MODELS (~/.cache/strata-test-models).
@@ -20,7 +21,7 @@ case ${1:-quick} in
     ;;
   steps) printf '%s\n' "${FULL[@]}" ;;
   *)
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

@@ -11,7 +11,7 @@
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MODEL = 3, CLI_INTERRUPTED = 130 };
 
 extern const command cmd_embed, cmd_tokenize, cmd_detokenize, cmd_eval, cmd_info, cmd_plan, cmd_diff, cmd_generate,
-    cmd_rank, cmd_quantize, cmd_verify, cmd_bench, cmd_version;
+    cmd_chat, cmd_rank, cmd_quantize, cmd_verify, cmd_bench, cmd_version;
 
 /* Set by Ctrl-C. The library looks at it between ops, the program between texts. A second Ctrl-C ends the process. */
 extern volatile int cli_cancel;

@@ -5,24 +5,18 @@
 #include <string.h>
 
 #include "cli.h"
+#include "conversation.h"
 #include "input.h"
 #include "json.h"
+#include "sampling.h"
 
 static session s = {.n_seqs = 1, .kv = STRATA_KV_F16};
-static const char *prompt, *prompt_file, *grammar_file, *schema_file;
+static const char *prompt, *prompt_file;
 static uint32_t n_predict = 128, n_top, n_ctx;
-static uint64_t top_k = 40, repeat_last_n = 64, mirostat;
-static strings stop;
-/* strata_gen_default(), as a constant: options are stored before any code runs. */
-static strata_gen_opts g = {.temperature = 0.8f,
-                            .top_p = 0.95f,
-                            .min_p = 0.05f,
-                            .typical_p = 1.0f,
-                            .repeat_penalty = 1.0f,
-                            .mirostat_tau = 5.0f,
-                            .mirostat_eta = 0.1f};
+static sampling sampler = SAMPLING_DEFAULT;
+static conversation_opts talk_opts;
 static bool logprobs_given;
-static int format, ignore_end, parse_special, no_special;
+static int format, parse_special, no_special, as_chat;
 
 enum { TEXT, JSON };
 
@@ -69,14 +63,6 @@ static void put_json(const strata_gen_result *r)
            strata_finish_name(r->finish), r->n_prompt, r->n_cached, r->n_new, r->prompt_ms, r->decode_ms);
 }
 
-/* A whole file as a string with an end. Returns an exit code. */
-static int read_text(const char *path, buf *out)
-{
-    int rc = path ? input_read_file(path, out) : CLI_OK;
-    if (!rc && path) buf_add(out, "", 1);
-    return rc;
-}
-
 static int encode(const char *p, size_t len, ints *ids)
 {
     strata_error e = {0};
@@ -91,22 +77,26 @@ static int encode(const char *p, size_t len, ints *ids)
     return rc ? cli_fail(CLI_FAILED, "the prompt: %s", e.msg) : CLI_OK;
 }
 
-static int generate(const ints *ids, const buf *grammar, const buf *schema)
+/* The prompt as a message, or the messages of a file, through the model's chat template. */
+static int encode_chat(const char *p, size_t len, ints *ids)
+{
+    conversation talk = {0};
+    strata_error e = {0};
+    int rc = conversation_open(&talk, &talk_opts);
+    if (!rc && p) conversation_add(&talk, "user", p, len);
+    if (!rc && conversation_encode(&talk, s.model, ids, &e)) rc = cli_fail(CLI_FAILED, "the messages: %s", e.msg);
+    conversation_close(&talk);
+    return rc;
+}
+
+static int generate(const ints *ids)
 {
     strata_error e = {0};
     strata_gen_result r;
+    strata_gen_opts g = sampler.g;
     g.max_tokens = n_predict;
-    g.top_k = (uint32_t)(top_k < UINT32_MAX ? top_k : UINT32_MAX);
-    g.repeat_last_n = (uint32_t)(repeat_last_n < UINT32_MAX ? repeat_last_n : UINT32_MAX);
-    g.mirostat = (int)(mirostat < 3 ? mirostat : 3);
-    g.grammar = grammar->len ? grammar->p : NULL;
-    g.json_schema = schema->len ? schema->p : NULL;
-    g.stop = stop.p;
-    g.n_stop = stop.n;
-    g.ignore_end = ignore_end;
     g.logprobs = logprobs_given;
     g.n_top = n_top;
-    g.cancel = &cli_cancel;
     g.on_text = on_text;
     int rc = strata_generate(s.ctx, 0, ids->p, ids->n, &g, &r, &e);
     if (rc == STRATA_CANCELLED) return CLI_INTERRUPTED;
@@ -124,30 +114,32 @@ static int generate(const ints *ids, const buf *grammar, const buf *schema)
 
 static int run(const command *c, int argc, char **argv)
 {
+    bool chat = as_chat || talk_opts.messages || talk_opts.system || talk_opts.template || talk_opts.tools;
     if (argc > 1 || (argc && (prompt || prompt_file)))
         return cli_usage(c, "one prompt, please: '%s' is a second", argv[argc - 1]);
     if (argc) prompt = argv[0];
     if (prompt && prompt_file) return cli_usage(c, "give --prompt or --file, not both");
-    if (!prompt && !prompt_file) return cli_usage(c, "no prompt (-p TEXT, or --file FILE)");
-    if (grammar_file && schema_file) return cli_usage(c, "give --grammar or --json-schema, not both");
-    buf grammar = {0}, schema = {0}, file = {0};
+    if (!prompt && !prompt_file && !talk_opts.messages) return cli_usage(c, "no prompt (-p TEXT, or --file FILE)");
+    if (chat && (no_special || parse_special))
+        return cli_usage(c, "a chat template decides on special tokens: no --%s",
+                         no_special ? "no-special" : "parse-special");
+    buf file = {0};
     ints ids = {0};
-    int rc = read_text(grammar_file, &grammar);
-    if (!rc) rc = read_text(schema_file, &schema);
+    int rc = sampling_read(c, &sampler);
     if (!rc && prompt_file) rc = input_read_file(prompt_file, &file);
     s.n_ctx = n_ctx;
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
-    if (!rc) rc = prompt ? encode(prompt, strlen(prompt), &ids) : encode(file.len ? file.p : "", file.len, &ids);
-    if (!rc) rc = generate(&ids, &grammar, &schema);
+    const char *p = prompt ? prompt : file.len ? file.p : prompt_file ? "" : NULL;
+    size_t len = prompt ? strlen(prompt) : file.len;
+    if (!rc) rc = chat ? encode_chat(p, len, &ids) : encode(p, len, &ids);
+    if (!rc) rc = generate(&ids);
     session_close(&s);
-    buf_free(&grammar);
-    buf_free(&schema);
+    sampling_free(&sampler);
     buf_free(&file);
     buf_free(&text);
     buf_free(&tokens_json);
     ints_free(&ids);
     ints_free(&new_ids);
-    free(stop.p);
     return rc;
 }
 
@@ -157,24 +149,13 @@ static const opt opts[] = {
     {OPT_STRING, 'f', "file", "FILE|-", "the prompt from a file", &prompt_file, 0, NULL},
     {OPT_COUNT, 'n', "predict", "N", "new tokens at most (default: 128)", &n_predict, 0, NULL},
     {OPT_COUNT, 'c', "context", "N", "tokens of prompt and answer (default: 4096 or the model's)", &n_ctx, 0, NULL},
-    {OPT_NUMBER, 0, "temp", "T", "temperature, 0: greedy (default: 0.8)", &g.temperature, 0, NULL},
-    {OPT_WHOLE, 0, "top-k", "K", "0: off (default: 40)", &top_k, 0, NULL},
-    {OPT_NUMBER, 0, "top-p", "P", "1: off (default: 0.95)", &g.top_p, 0, NULL},
-    {OPT_NUMBER, 0, "min-p", "P", "0: off (default: 0.05)", &g.min_p, 0, NULL},
-    {OPT_NUMBER, 0, "typical", "P", "1: off (default: 1)", &g.typical_p, 0, NULL},
-    {OPT_NUMBER, 0, "repeat-penalty", "X", "1: off (default: 1)", &g.repeat_penalty, 0, NULL},
-    {OPT_NUMBER, 0, "frequency-penalty", "X", "default: 0", &g.frequency_penalty, 0, NULL},
-    {OPT_NUMBER, 0, "presence-penalty", "X", "default: 0", &g.presence_penalty, 0, NULL},
-    {OPT_WHOLE, 0, "repeat-last-n", "N", "tokens that penalties look back (default: 64)", &repeat_last_n, 0, NULL},
-    {OPT_WHOLE, 0, "mirostat", "0|1|2", "default: 0", &mirostat, 0, NULL},
-    {OPT_WHOLE, 's', "seed", "S", "same seed, same text (default: 0)", &g.seed, 0, NULL},
-    {OPT_STRING, 0, "grammar", "FILE", "GBNF that the answer must follow", &grammar_file, 0, NULL},
-    {OPT_STRING, 0, "json-schema", "FILE", "JSON Schema that the answer must follow", &schema_file, 0, NULL},
-    {OPT_LIST, 0, "stop", "TEXT", "ends the answer; may stand several times", &stop, 0, NULL},
+    {OPT_FLAG, 0, "chat", NULL, "the prompt is a user's message: through the chat template", &as_chat, 0, NULL},
+    OPTS_OF_CONVERSATION(talk_opts),
+    OPTS_OF_SAMPLING(sampler),
     {OPT_COUNT, 0, "logprobs", "N", "with the N best of each token (json)", &n_top, 0, &logprobs_given},
     {OPT_CHOICE, 0, "format", "text|json", "default: text, as it comes", &format, TEXT, NULL},
     {OPT_CHOICE, 0, "kv", "f16|f32|q8", "type of the cache (default: f16)", &s.kv, STRATA_KV_F16, NULL},
-    {OPT_FLAG, 0, "ignore-end", NULL, "go on after end tokens", &ignore_end, 0, NULL},
+    {OPT_FLAG, 0, "ignore-end", NULL, "go on after end tokens", &sampler.ignore_end, 0, NULL},
     {OPT_FLAG, 0, "parse-special", NULL, "\"<|im_end|>\" in the prompt is the token", &parse_special, 0, NULL},
     {OPT_FLAG, 0, "no-special", NULL, "add no start token", &no_special, 0, NULL},
     OPT_OF_PRECISION(s),
@@ -189,7 +170,8 @@ const command cmd_generate = {
     .summary = "a prompt, continued",
     .examples = "Examples:\n"
                 "  strata generate -m model.gguf -p \"The capital of France is\" -n 32 --temp 0\n"
-                "  strata generate -m model.gguf -p \"A user as JSON:\" --grammar json.gbnf --format json\n",
+                "  strata generate -m model.gguf -p \"A user as JSON:\" --grammar json.gbnf --format json\n"
+                "  strata generate -m model.gguf --chat --system \"Be brief.\" -p \"Why is the sky blue?\"\n",
     .opts = opts,
     .run = run,
 };

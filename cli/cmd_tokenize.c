@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conversation.h"
 #include "input.h"
 #include "json.h"
 
 static session s;
 static input_opts in_opts = {.field = "text"};
+static conversation_opts talk_opts;
 static int no_special, parse_special, with_text;
 
 typedef struct tokens {
@@ -38,6 +40,10 @@ static void put_text(const tokens *t)
         strata_token_piece(s.model, t->ids[i], &piece, &len, NULL);
         if (i) putchar(',');
         json_put_string(stdout, piece, len);
+    }
+    if (!t->spans) { /* of messages: there is no one text */
+        putchar(']');
+        return;
     }
     fputs("],\"offsets\":[", stdout);
     for (size_t i = 0; i < t->n; i++) printf(i ? ",[%zu,%zu]" : "[%zu,%zu]", t->spans[i].begin, t->spans[i].end);
@@ -83,13 +89,35 @@ static int run_all(input *in)
     return rc ? rc : code;
 }
 
+/* A conversation through the chat template: what generate --messages would run. */
+static int run_messages(void)
+{
+    conversation talk = {0};
+    ints ids = {0};
+    strata_error e = {0};
+    int rc = conversation_open(&talk, &talk_opts);
+    if (!rc && conversation_encode(&talk, s.model, &ids, &e)) rc = cli_fail(CLI_FAILED, "the messages: %s", e.msg);
+    if (!rc) {
+        fputs("{\"ids\":", stdout);
+        json_put_ints(stdout, ids.p, ids.n);
+        if (with_text) put_text(&(tokens){.ids = ids.p, .n = ids.n});
+        puts("}");
+    }
+    ints_free(&ids);
+    conversation_close(&talk);
+    return rc;
+}
+
 static int run(const command *c, int argc, char **argv)
 {
     input *in = NULL;
     int rc = s.path ? CLI_OK : cli_usage(c, "no model given (-m FILE)");
-    if (!rc) rc = input_open(&in, c, &in_opts, argc, argv);
+    bool messages = talk_opts.messages != NULL;
+    if (!rc && messages && (argc || in_opts.jsonl || in_opts.lines || no_special || parse_special))
+        rc = cli_usage(c, "--messages stands alone: no texts, --jsonl, --lines, --no-special or --parse-special");
+    if (!rc && !messages) rc = input_open(&in, c, &in_opts, argc, argv);
     if (!rc) rc = session_open(c, &s, SESSION_VOCAB);
-    if (!rc) rc = run_all(in);
+    if (!rc) rc = messages ? run_messages() : run_all(in);
     input_close(in);
     session_close(&s);
     return rc;
@@ -103,6 +131,8 @@ static const opt opts[] = {
     {OPT_FLAG, 0, "no-special", NULL, "leave out [CLS], <bos> and the like", &no_special, 0, NULL},
     {OPT_FLAG, 0, "parse-special", NULL, "\"[SEP]\" in a text is the token", &parse_special, 0, NULL},
     {OPT_FLAG, 0, "text", NULL, "also each token's piece and byte offsets", &with_text, 0, NULL},
+    {OPT_STRING, 0, "messages", "FILE|-", "a conversation instead, through the template", &talk_opts.messages, 0, NULL},
+    {OPT_STRING, 0, "template", "FILE|chatml", "which is Jinja, not the model's", &talk_opts.template, 0, NULL},
     OPT_OF_LOSSY(in_opts),
     OPT_OF_VERBOSE(s),
     {0},

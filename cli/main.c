@@ -6,9 +6,9 @@
 
 #include "cli.h"
 
-static const command *const commands[] = {&cmd_embed,  &cmd_rank,  &cmd_generate, &cmd_tokenize, &cmd_detokenize,
-                                          &cmd_eval,   &cmd_info,  &cmd_plan,     &cmd_diff,     &cmd_quantize,
-                                          &cmd_verify, &cmd_bench, &cmd_version};
+static const command *const commands[] = {&cmd_embed,      &cmd_rank,   &cmd_generate, &cmd_chat,   &cmd_tokenize,
+                                          &cmd_detokenize, &cmd_eval,   &cmd_info,     &cmd_plan,   &cmd_diff,
+                                          &cmd_quantize,   &cmd_verify, &cmd_bench,    &cmd_version};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void interrupt(int sig)
@@ -36,7 +36,6 @@ static void help(FILE *f)
     fprintf(f, "strata %s: runs transformer models from GGUF files\n\n", strata_version());
     for (int i = 0; i < N_COMMANDS; i++) fprintf(f, "  strata %-11s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(f, "\nExamples:\n"
-               "  strata embed -m model.gguf \"A text\" \"Another text\"\n"
                "  strata embed -m model.gguf --similarity \"A cat\" \"A kitten\" \"A bank\"\n"
                "  strata embed -m model.gguf --jsonl texts.jsonl --format npy -o vectors.npy\n"
                "  strata info model.gguf\n"

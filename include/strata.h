@@ -211,6 +211,21 @@ typedef struct strata_span {
 STRATA_API int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigned flags, int32_t *ids,
                                strata_span *spans, size_t cap, size_t *n, strata_error *err);
 
+/* Part of a text. */
+typedef struct strata_text_part {
+    const char *ptr;
+    size_t len;
+    int trusted; /* 1: control tokens written in it count as such; 0: plain text, as what a user wrote has to be */
+} strata_text_part;
+
+/* The same for a text of mixed trust: the ids are those of the one text that parts[0..n) join to, but control tokens
+ * are recognised only inside trusted parts (neighbouring ones count as one), so that nothing a user writes can end a
+ * message or begin another. PARSE_SPECIAL has no meaning here. Spans are byte offsets in the joined text. Errors as
+ * strata_tokenize; one about UTF-8 names the part. */
+STRATA_API int strata_tokenize_parts(const strata_model *m, const strata_text_part *parts, size_t n_parts,
+                                     unsigned flags, int32_t *ids, strata_span *spans, size_t cap, size_t *n,
+                                     strata_error *err);
+
 /* Token ids -> text, as HuggingFace's decode with special tokens kept (BERT: spaces before punctuation cleaned up).
  * Writes at most `cap` bytes, no terminator; `*len` is always set to the length needed; with cap = 0 it only counts.
  * Invalid UTF-8 that byte tokens form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out of range),
@@ -431,6 +446,59 @@ typedef struct strata_gen_result {
  * BAD_GRAMMAR, INVALID_ARG (names the option), CANCELLED, DEADLINE; what on_text got until then stays valid. */
 STRATA_API int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
                                strata_gen_result *result, strata_error *err);
+
+/* ---- chat: messages to a prompt ---------------------------------------------------------------------------------- *
+ * A model's file carries a Jinja template that turns messages into its prompt format; strata runs it as HuggingFace's
+ * apply_chat_template does. Text that the template wrote may hold special tokens, text of messages never does: a user
+ * who writes "<|im_end|>" ends no message. A template is a stranger's program: it reaches nothing but the values below,
+ * and its steps, memory and output are bounded. */
+
+/* A message, as the template sees it: a dict of role, content, tool_calls and the keys of `extra`, in this order; a
+ * NULL ptr leaves a key out. */
+typedef struct strata_message {
+    strata_text role;       /* "system", "user", "assistant", "tool", or what else the template knows */
+    strata_text content;    /* empty and no content are different things: {"", 0} and {NULL, 0} */
+    strata_text tool_calls; /* JSON array; NULL: none */
+    strata_text extra;      /* JSON object of further keys, {"tool_call_id": ...}, or of other values for those above
+                               (content as a list of parts); NULL: none */
+} strata_message;
+
+typedef struct strata_chat_opts {
+    const char *source;       /* a template instead of the file's, NUL-terminated; "chatml": the one of that name */
+    const char *name;         /* the file's template of that name, tokenizer.chat_template.NAME; NULL: its main one, or
+                                 with tools the one named tool_use if there is one */
+    strata_text messages;     /* JSON array of messages instead of those of the call; NULL: none */
+    strata_text tools;        /* JSON array of functions, as HuggingFace takes them; NULL: none */
+    strata_text documents;    /* JSON array; NULL: none */
+    strata_text variables;    /* JSON object of further variables of the template, {"enable_thinking": false} */
+    int no_generation_prompt; /* 1: add_generation_prompt is false: do not begin the answer */
+    int64_t now;              /* local time in seconds since 1970 as if it were UTC, for templates that write the date;
+                                 0: they do not know it, and the same messages make the same prompt on every day */
+    uint64_t max_steps;       /* of the template: nodes evaluated and items visited; 0: 2^25 */
+    uint64_t reserved[8];
+} strata_chat_opts;
+
+/* Messages -> the prompt as text, for people and for tests: what is special in it cannot be seen, so
+ * strata_chat_encode makes the ids. Writes at most `cap` bytes, no terminator; `*len` is always set to the length
+ * needed; with cap = 0 it only counts. Without a template in the file or in opts it is ChatML, after the model's start
+ * token if it has one. Works with vocab_only models. Errors: BAD_TEMPLATE ("line:column: what": a template that is no
+ * Jinja, that raises an exception for these messages, or that runs beyond its limits), INVALID_ARG (JSON or text that
+ * is not valid, no template of that name), TOO_LONG (cap < *len), NO_MEMORY. Thread-safe. */
+STRATA_API int strata_chat_render(const strata_model *m, const strata_message *messages, size_t n,
+                                  const strata_chat_opts *opts, char *text, size_t cap, size_t *len, strata_error *err);
+
+/* Messages -> ids, for strata_generate: apply_chat_template(tokenize=True). Nothing is added around the prompt: the
+ * template writes what stands there. `ids` holds `cap`; `*n_ids` is always set to their number; with cap = 0 it only
+ * counts. Errors as above and as strata_tokenize. Thread-safe. */
+STRATA_API int strata_chat_encode(const strata_model *m, const strata_message *messages, size_t n,
+                                  const strata_chat_opts *opts, int32_t *ids, size_t cap, size_t *n_ids,
+                                  strata_error *err);
+
+/* The template of the file: its source, which points into the model; name as in strata_chat_opts, NULL for the main
+ * one. `*source` is NULL and `*len` 0 if there is none. Returns 0 or INVALID_ARG, CORRUPT_MODEL (the key is no text).
+ */
+STRATA_API int strata_chat_template(const strata_model *m, const char *name, const char **source, size_t *len,
+                                    strata_error *err);
 
 /* ---- raw evaluation and tools ------------------------------------------------------------------------------------ */
 

@@ -54,18 +54,23 @@ build() {
   cmake --build --preset "$preset"
 }
 
-# The virtual environment of tools/convert; PYTHON is its interpreter. Made again when the pins change.
-PYTHON=.venv/convert/bin/python
-need_converter() {
-  local pins=tools/convert/requirements.txt mark=.venv/convert/installed
-  cmp -s "$pins" "$mark" && return 0
+# need_venv NAME PINS : the virtual environment .venv/NAME with the packages of PINS, pinned by hash; made again when the
+# pins change. Says why if there is no network.
+need_venv() {
+  local folder=.venv/$1 pins=$2
+  cmp -s "$pins" "$folder/installed" && return 0
   need python3 python3-venv
-  say "installing the converter's Python packages into .venv/convert"
-  rm -rf .venv/convert
-  python3 -m venv .venv/convert
-  try "$PYTHON" -m pip install --quiet --no-deps --only-binary :all: --require-hashes -r "$pins" || die "pip install failed"
-  cp "$pins" "$mark"
+  say "installing the packages of $pins into $folder"
+  rm -rf "$folder"
+  python3 -m venv "$folder"
+  try "$folder/bin/python" -m pip install --quiet --no-deps --only-binary :all: --require-hashes -r "$pins" ||
+    die "pip install failed: the packages of $pins come over the network (PyPI, or the index that pip is set to)"
+  cp "$pins" "$folder/installed"
 }
+
+# The virtual environment of tools/convert; PYTHON is its interpreter.
+PYTHON=.venv/convert/bin/python
+need_converter() { need_venv convert tools/convert/requirements.txt; }
 
 # model FOLDER NAME TYPE : sets MODEL to FOLDER/NAME-TYPE.gguf, which is fetched and converted if it is not there. The
 # HuggingFace folder is kept beside it until drop_sources.

@@ -3,12 +3,13 @@
 # shellcheck disable=SC2034 # the lists are test.sh's
 
 QUICK=(tools models release)
-FULL=(tools_full models_full format release clang asan tsan fuzz coverage aarch64)
+FULL=(tools_full models_full format release token clang asan tsan fuzz coverage aarch64)
 
 export STRATA_TEST_MODELS=${STRATA_TEST_MODELS:-$HOME/.cache/strata-test-models}
 STRATA_SHARED=${STRATA_SHARED:-$PWD/../shared}
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}     # for each target
 COVERAGE_PERCENT=${COVERAGE_PERCENT:-90}
+TOKEN_STRINGS=${TOKEN_STRINGS:-50000} # for each vocabulary and way of pre-tokenizing
 
 # Sets STRATA_SHARED for the tests, or says what is left out.
 find_shared() {
@@ -83,6 +84,15 @@ step_format() {
 step_release() {
   build release -DSTRATA_WERROR=ON
   suite release
+}
+
+# Random strings through our tokenizers and HuggingFace's and sentencepiece's: ids and decoded texts, equal in all.
+step_token() {
+  need_venv token tests/token/requirements.txt
+  build release -DSTRATA_WERROR=ON
+  say "tokens against HuggingFace and sentencepiece: $TOKEN_STRINGS strings for each vocabulary (TOKEN_STRINGS=N: more)"
+  .venv/token/bin/python -B tools/gen_rank_pairs.py --check
+  CI=true .venv/token/bin/python -B tests/token/diff_hf.py --strings "$TOKEN_STRINGS"
 }
 
 step_clang() {

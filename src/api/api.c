@@ -182,6 +182,18 @@ int strata_model_print_plan(const strata_model *m, strata_write_fn write, void *
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
+/* Hands tokens over to the caller's memory and frees them. */
+static int take_tokens(st_tokens *t, int32_t *ids, strata_span *spans, size_t cap, size_t *n, strata_error *err)
+{
+    size_t k = t->n < cap ? t->n : cap, all = t->n;
+    if (k) memcpy(ids, t->ids, k * sizeof *ids);
+    if (k && spans) memcpy(spans, t->spans, k * sizeof *spans);
+    *n = all;
+    st_tokens_free(t);
+    ST_FAIL_IF(cap && cap < all, err, STRATA_TOO_LONG, "room for %zu ids, the text has %zu tokens", cap, all);
+    return STRATA_OK;
+}
+
 int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigned flags, int32_t *ids,
                     strata_span *spans, size_t cap, size_t *n, strata_error *err)
 {
@@ -191,14 +203,24 @@ int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigne
     ST_FAIL_IF(cap && !ids, err, STRATA_INVALID_ARG, "strata_tokenize: ids is NULL but holds %zu", cap);
     st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans != NULL};
     int rc = st_tokenizer_encode(m->tokenizer, text ? text : "", len, flags, &t, err);
-    if (!rc) {
-        size_t k = t.n < cap ? t.n : cap;
-        if (k) memcpy(ids, t.ids, k * sizeof *ids);
-        if (k && spans) memcpy(spans, t.spans, k * sizeof *spans);
-        *n = t.n;
-        if (cap && cap < t.n)
-            rc = st_error_set(err, STRATA_TOO_LONG, "room for %zu ids, the text has %zu tokens", cap, t.n);
-    }
+    if (!rc) return take_tokens(&t, ids, spans, cap, n, err);
+    st_tokens_free(&t);
+    return rc;
+}
+
+int strata_tokenize_parts(const strata_model *m, const strata_text_part *parts, size_t n_parts, unsigned flags,
+                          int32_t *ids, strata_span *spans, size_t cap, size_t *n, strata_error *err)
+{
+    NEED(m);
+    NEED(n);
+    ST_FAIL_IF(n_parts && !parts, err, STRATA_INVALID_ARG, "strata_tokenize_parts: parts is NULL but has %zu", n_parts);
+    for (size_t i = 0; i < n_parts; i++)
+        ST_FAIL_IF(parts[i].len && !parts[i].ptr, err, STRATA_INVALID_ARG,
+                   "strata_tokenize_parts: part %zu is NULL but has %zu bytes", i, parts[i].len);
+    ST_FAIL_IF(cap && !ids, err, STRATA_INVALID_ARG, "strata_tokenize_parts: ids is NULL but holds %zu", cap);
+    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans != NULL};
+    int rc = st_tokenizer_encode_parts(m->tokenizer, parts, n_parts, flags, &t, err);
+    if (!rc) return take_tokens(&t, ids, spans, cap, n, err);
     st_tokens_free(&t);
     return rc;
 }

@@ -268,7 +268,9 @@ static int emit_ranked(emitter *e)
     const st_weights *w = e->w;
     const st_arch *a = e->c->arch;
     if (!w->cls_output) return STRATA_OK;
-    strata_pooling kind = a->rank_pooling != STRATA_POOLING_DEFAULT ? a->rank_pooling : STRATA_POOLING_CLS;
+    strata_pooling kind = a->rank_pooling;
+    /* Of a decoder only the last token has seen the whole text. */
+    if (kind == STRATA_POOLING_DEFAULT) kind = e->c->causal ? STRATA_POOLING_LAST : STRATA_POOLING_CLS;
     ST_TRY(emit(e, (st_op){.kind = ST_OP_POOL, .layer = -1, .in = ST_SLOT_N, .out = ST_SLOT_P, .pool = {kind}}));
     st_slot at = ST_SLOT_P;
     if (w->cls) {

@@ -5,6 +5,16 @@
 
 #include "base/math.h"
 #include "run/batcher.h"
+#include "token/utf8.h"
+
+/* A decoder's template, cut at its placeholders. */
+enum { OWN, QUERY, DOCUMENT };
+enum { MAX_TEMPLATE_PARTS = 32 };
+
+typedef struct template_part {
+    int what;
+    st_str text; /* of OWN */
+} template_part;
 
 typedef struct job {
     strata_ctx *ctx;
@@ -12,7 +22,8 @@ typedef struct job {
     strata_rank_opts opts;
     unsigned flags; /* of tokenizing user text */
     double deadline;
-    st_str template; /* of a decoder; len 0: a pair of segments */
+    template_part template[MAX_TEMPLATE_PARTS];
+    size_t n_template; /* 0: a pair of segments */
     strata_text query;
     const strata_text *passages;
     size_t n;
@@ -58,15 +69,17 @@ typedef struct layout {
     size_t second;               /* first token of the second segment */
 } layout;
 
-/* Two separators between the segments, as RoBERTa and XLM-R have (<s> A </s></s> B </s>), when the file says so or, for
- * the Unigram vocabularies of XLM-R files that say nothing, by their kind. */
-static bool doubled_separator(const strata_model *m)
+/* Two separators between the segments, as RoBERTa and XLM-R have (<s> A </s></s> B </s>), when the file says so or,
+ * where it says nothing, by how they spell what stands around a text. HF: RobertaProcessing and kin. */
+static bool doubled_separator(const strata_model *m, int32_t first, int32_t last)
 {
     bool says = false;
     const st_gguf_kv *kv = st_gguf_find(&m->gguf, "tokenizer.ggml.add_sep_token");
     if (kv && st_gguf_bool_or(&m->gguf, "tokenizer.ggml.add_sep_token", false, &says, NULL) == STRATA_OK)
         return says && strcmp(m->tokenizer_name, "bert") != 0;
-    return strcmp(m->tokenizer_name, "t5") == 0;
+    return st_tokenizer_info(m->tokenizer)->add_bos && !m->config.causal &&
+           st_str_eq(st_tokenizer_piece(m->tokenizer, first), "<s>") &&
+           st_str_eq(st_tokenizer_piece(m->tokenizer, last), "</s>");
 }
 
 /* [CLS] query [SEP] passage [SEP]: what HF's post-processors make of a pair. */
@@ -77,39 +90,50 @@ static int encode_pair(job *j, size_t i, layout *l, strata_error *err)
     ST_TRY(encode(j, j->query, j->flags | STRATA_TOKENIZE_ADD_SPECIAL, err));
     bool closed = info->add_eos && j->tokens.n > start;
     int32_t end = closed ? j->tokens.ids[j->tokens.n - 1] : -1;
-    if (closed && doubled_separator(j->m)) ST_TRY(push(j, end, err));
+    if (closed && doubled_separator(j->m, j->tokens.ids[start], end)) ST_TRY(push(j, end, err));
     l->second = l->passage = j->tokens.n;
     ST_TRY(encode(j, j->passages[i], j->flags, err));
     l->passage_end = j->tokens.n;
     return closed ? push(j, end, err) : STRATA_OK;
 }
 
-/* A decoder's template: its own words may be control tokens, those of query and document never. */
+static int check_utf8(strata_text t, const char *what, strata_error *err)
+{
+    size_t bad = t.len ? st_utf8_check(t.ptr, t.len) : 0;
+    ST_FAIL_IF(bad < t.len, err, STRATA_INVALID_ARG, "the %s is not UTF-8: byte 0x%02x at offset %zu", what,
+               (uint8_t)t.ptr[bad], bad);
+    return STRATA_OK;
+}
+
+/* A decoder's template is one text: its own words may be control tokens, those of query and document never. The tokens
+ * of the passage are those that stand for bytes of it alone. */
 static int encode_template(job *j, size_t i, layout *l, strata_error *err)
 {
-    static const char *const names[] = {"{query}", "{document}"};
-    const char *p = j->template.ptr, *end = p + j->template.len, *from = p;
-    unsigned own = STRATA_TOKENIZE_PARSE_SPECIAL, first = STRATA_TOKENIZE_ADD_SPECIAL;
-    *l = (layout){0};
-    for (; p < end; p++) {
-        for (int k = 0; k < 2; k++) {
-            size_t len = strlen(names[k]);
-            if ((size_t)(end - p) < len || memcmp(p, names[k], len) != 0) continue;
-            ST_TRY(encode(j, (strata_text){from, (size_t)(p - from)}, own | first, err));
-            first = 0;
-            size_t at = j->tokens.n;
-            ST_TRY(encode(j, k ? j->passages[i] : j->query, j->flags & ~(unsigned)STRATA_TOKENIZE_PARSE_SPECIAL, err));
-            if (k) {
-                l->passage = at;
-                l->passage_end = j->tokens.n;
-            }
-            from = p + len;
-            p = from - 1;
-            break;
-        }
+    strata_text_part parts[MAX_TEMPLATE_PARTS];
+    strata_text query = j->query, passage = j->passages[i];
+    size_t start = j->tokens.n, at = 0, begin = 0, end = 0;
+    if (!j->opts.lossy) {
+        ST_TRY(check_utf8(query, "query", err));
+        ST_TRY(check_utf8(passage, "passage", err));
     }
-    ST_TRY(encode(j, (strata_text){from, (size_t)(end - from)}, own | first, err));
-    l->second = j->tokens.n;
+    for (size_t k = 0; k < j->n_template; at += parts[k++].len) {
+        const template_part *t = &j->template[k];
+        strata_text user = t->what == QUERY ? query : passage;
+        parts[k] = t->what == OWN ? (strata_text_part){t->text.ptr, t->text.len, 1}
+                                  : (strata_text_part){user.ptr, user.len, 0};
+        if (t->what != DOCUMENT) continue;
+        begin = at;
+        end = at + passage.len;
+    }
+    unsigned flags = STRATA_TOKENIZE_ADD_SPECIAL | (j->opts.lossy ? STRATA_TOKENIZE_LOSSY : 0);
+    ST_TRY(st_tokenizer_encode_parts(j->m->tokenizer, parts, j->n_template, flags, &j->tokens, err));
+    *l = (layout){.second = j->tokens.n};
+    for (size_t k = start; k < j->tokens.n; k++) {
+        strata_span s = j->tokens.spans[k];
+        if (s.begin < begin || s.end > end || s.begin == s.end) continue;
+        if (!l->passage_end) l->passage = k;
+        l->passage_end = k + 1;
+    }
     return STRATA_OK;
 }
 
@@ -142,7 +166,7 @@ static int tokenize_pair(job *j, size_t i, strata_error *err)
         fail_item(item, STRATA_INVALID_ARG, "the passage is NULL but not empty");
         return STRATA_OK;
     }
-    int rc = j->template.len ? encode_template(j, i, &l, &e) : encode_pair(j, i, &l, &e);
+    int rc = j->n_template ? encode_template(j, i, &l, &e) : encode_pair(j, i, &l, &e);
     if (rc == STRATA_NO_MEMORY) ST_FAIL(err, rc, "%s", e.msg);
     if (rc) {
         j->tokens.n = start;
@@ -194,6 +218,34 @@ static uint32_t yes_label(const strata_model *m)
     return 0;
 }
 
+/* Cuts the file's template, or the architecture's, at {query} and {document}. */
+static int find_template(job *j, strata_error *err)
+{
+    static const char key[] = "tokenizer.chat_template.rerank";
+    static const char *const names[] = {[QUERY] = "{query}", [DOCUMENT] = "{document}"};
+    const char *arch = j->m->config.arch->rank_template;
+    st_str t = {arch, arch ? strlen(arch) : 0};
+    if (st_gguf_find(&j->m->gguf, key)) ST_TRY(st_gguf_str(&j->m->gguf, key, &t, err));
+    while (t.len) {
+        int what = OWN;
+        size_t at = 0, n = 0;
+        for (; at < t.len && what == OWN; at += what == OWN)
+            for (int k = QUERY; k <= DOCUMENT && what == OWN; k++) {
+                n = strlen(names[k]);
+                if (t.len - at >= n && memcmp(t.ptr + at, names[k], n) == 0) what = k;
+            }
+        ST_FAIL_IF(j->n_template + 2 > MAX_TEMPLATE_PARTS, err, STRATA_BAD_TEMPLATE,
+                   "%s: key '%s' holds more than %d placeholders", j->m->path, key, MAX_TEMPLATE_PARTS / 2 - 1);
+        if (at) j->template[j->n_template++] = (template_part){OWN, {t.ptr, at}};
+        if (what == OWN) break;
+        j->template[j->n_template++] = (template_part){what, {NULL, 0}};
+        t.ptr += at + n;
+        t.len -= at + n;
+    }
+    j->tokens.want_spans = j->n_template > 0;
+    return STRATA_OK;
+}
+
 static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_error *err)
 {
     strata_model *m = c->model;
@@ -211,11 +263,7 @@ static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_e
     if (o->deadline_ms > 0) j->deadline = st_now() + o->deadline_ms * 1e-3;
     if (!o->plain_special) j->flags |= STRATA_TOKENIZE_PARSE_SPECIAL;
     if (o->lossy) j->flags |= STRATA_TOKENIZE_LOSSY;
-    const char *t = m->config.arch->rank_template;
-    if (t && m->config.causal) j->template = (st_str){t, strlen(t)};
-    if (m->config.causal && st_gguf_find(&m->gguf, "tokenizer.chat_template.rerank"))
-        ST_TRY(st_gguf_str(&m->gguf, "tokenizer.chat_template.rerank", &j->template, err));
-    return STRATA_OK;
+    return m->config.causal ? find_template(j, err) : STRATA_OK;
 }
 
 static int run_all(job *j, strata_error *err)

@@ -239,24 +239,26 @@ static bool in_alphabet(st_str s)
     return true;
 }
 
-/* HF: byte_level.rs, decode_chain: what is not of the alphabet is text as it stands. */
+size_t st_bpe_bytes(st_str s, size_t *at, uint8_t *out, size_t cap)
+{
+    size_t n = 0;
+    if (*at == 0 && !in_alphabet(s)) return 0;
+    for (unsigned len; *at < s.len && n < cap; *at += len)
+        out[n++] = (uint8_t)byte_of(st_utf8_get((const uint8_t *)s.ptr + *at, &len));
+    return n;
+}
+
+/* HF: byte_level.rs, decode_chain. */
 static int decode_bpe(const st_tokenizer *t, const int32_t *ids, size_t n, st_text_out *out, strata_error *err)
 {
     (void)err;
     st_lossy lossy = {out, {0}, 0};
     for (size_t i = 0; i < n; i++) {
         st_str s = st_vocab_piece(&t->vocab, (uint32_t)ids[i]);
-        if (!in_alphabet(s)) {
-            st_lossy_put(&lossy, (const uint8_t *)s.ptr, s.len);
-            continue;
-        }
-        for (size_t k = 0; k < s.len;) {
-            uint8_t buf[64];
-            size_t m = 0;
-            for (unsigned len; k < s.len && m < sizeof buf; k += len)
-                buf[m++] = (uint8_t)byte_of(st_utf8_get((const uint8_t *)s.ptr + k, &len));
-            st_lossy_put(&lossy, buf, m);
-        }
+        uint8_t buf[64];
+        size_t at = 0, m = 0;
+        while ((m = st_bpe_bytes(s, &at, buf, sizeof buf))) st_lossy_put(&lossy, buf, m);
+        if (!at) st_lossy_put(&lossy, (const uint8_t *)s.ptr, s.len);
     }
     st_lossy_end(&lossy);
     return STRATA_OK;

@@ -47,6 +47,10 @@ typedef struct st_bpe_scratch {
     st_heap heap;
 } st_bpe_scratch;
 
+/* The next bytes that a spelling stands for, from its offset *at on, which is moved: at most cap, their number is
+ * returned. 0: no more, or, with *at 0, that it is not all of the alphabet and stands for itself. */
+size_t st_bpe_bytes(st_str s, size_t *at, uint8_t *out, size_t cap);
+
 /* Reads tokenizer.ggml.merges into m->start and m->splits. */
 int st_bpe_read_merges(st_tokenizer *t, const st_gguf *g, const st_log *log, strata_error *err);
 

@@ -2,22 +2,7 @@
  * a character may be split over tokens, so they are bytes and not text. */
 #include <string.h>
 
-#include "token/token_impl.h"
-
-/* GPT-2's alphabet: printable bytes stand for themselves, the others for code points from 256 on, in order
- * (openai/gpt-2, encoder.py, bytes_to_unicode). */
-static int byte_of(uint32_t cp)
-{
-    bool printable = (cp >= 33 && cp <= 126) || (cp >= 161 && cp <= 172) || (cp >= 174 && cp <= 255);
-    if (printable) return (int)cp;
-    if (cp < 256) return -1;
-    uint32_t at = cp - 256;
-    for (uint32_t b = 0; b < 256; b++) {
-        bool plain = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || (b >= 174 && b <= 255);
-        if (!plain && at-- == 0) return (int)b;
-    }
-    return -1;
-}
+#include "token/bpe.h"
 
 typedef struct sink {
     char *buf;
@@ -30,20 +15,13 @@ static void put(sink *s, char c)
     s->len++;
 }
 
-/* Two-byte characters are all that the alphabet has beyond ASCII. Anything else is kept as it stands. */
 static void put_byte_level(sink *s, st_str piece)
 {
-    for (size_t i = 0; i < piece.len; i++) {
-        uint8_t c = (uint8_t)piece.ptr[i];
-        bool two = c >= 0xc2 && c <= 0xc5 && i + 1 < piece.len;
-        int b = byte_of(two ? (uint32_t)(c & 0x1f) << 6 | ((uint8_t)piece.ptr[i + 1] & 0x3f) : c);
-        if (b < 0 || (c >= 0x80 && !two)) {
-            put(s, (char)c);
-            continue;
-        }
-        put(s, (char)b);
-        i += two;
-    }
+    uint8_t buf[64];
+    size_t at = 0, n;
+    while ((n = st_bpe_bytes(piece, &at, buf, sizeof buf)))
+        for (size_t i = 0; i < n; i++) put(s, (char)buf[i]);
+    for (; at < piece.len; at++) put(s, piece.ptr[at]); /* not of the alphabet: as it stands */
 }
 
 /* U+2581 is a space. */

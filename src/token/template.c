@@ -157,6 +157,7 @@ static void set_variables(st_jrun *r, st_jdict *d, const st_template_opts *o)
     st_jval messages = st_j_list(r, ST_J_LIST, o->n_messages);
     for (size_t i = 0; i < o->n_messages; i++) st_j_push(r, messages.list, message_value(r, &o->messages[i]));
     set(r, d, "messages", messages);
+    set_list(r, d, "messages", o->json);
     set(r, d, "tools", st_j_none());
     set_list(r, d, "tools", o->tools);
     set(r, d, "documents", st_j_none());

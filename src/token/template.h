@@ -49,6 +49,7 @@ typedef struct st_chat_message {
 typedef struct st_template_opts {
     const st_chat_message *messages;
     size_t n_messages;
+    st_str json;      /* JSON array of messages instead; NULL ptr: those above */
     st_str tools;     /* JSON array; NULL ptr: none */
     st_str documents; /* JSON array; NULL ptr: none */
     st_str variables; /* JSON object: any further variables, e.g. {"enable_thinking":false}; they come last and win */

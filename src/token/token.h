@@ -52,6 +52,12 @@ void st_tokens_free(st_tokens *out);
 int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
                         strata_error *err);
 
+/* The same for a text in parts, tokenized as the one text that they join to: control tokens are recognised where they
+ * lie in neighbouring trusted parts alone, whatever PARSE_SPECIAL says. Spans are byte offsets in the joined text; an
+ * error about UTF-8 names the part and the offset in it. */
+int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *parts, size_t n, unsigned flags,
+                              st_tokens *out, strata_error *err);
+
 /* Appends decode(ids) to buf [cap]; *len is the length needed, also beyond cap. Errors: INVALID_ARG (an id out of
  * range), NO_MEMORY. */
 int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,

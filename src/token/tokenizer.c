@@ -1,4 +1,5 @@
-/* tokenizer.c: what all kinds of tokenizers share: opening, special tokens, the frame of encode and decode. */
+/* tokenizer.c: what all kinds of tokenizers share: opening, special tokens, the frame of decode. encode.c has that of
+ * encode. */
 #include "token/token_impl.h"
 
 #include "token/utf8.h"
@@ -6,9 +7,6 @@
 /* One row a kind. */
 static const st_token_kind *const KINDS[] = {&st_token_spm, &st_token_bpe, &st_token_wordpiece, &st_token_unigram};
 #define N_KINDS (sizeof KINDS / sizeof KINDS[0])
-
-/* Longest text of one call. Kinds count bytes of a normalised text, up to three times as long, in 32 bits. */
-#define MAX_TEXT ((size_t)1 << 30)
 
 static int find_kind(const st_gguf *g, const st_token_kind **out, strata_error *err)
 {
@@ -151,94 +149,6 @@ int st_tokenizer_bytes(st_tokenizer *t, int32_t bytes[256], const st_gguf *g, st
         if (bytes[b] < 0) bytes[b] = (int32_t)i;
     }
     return STRATA_OK;
-}
-
-/* ---- encode ------------------------------------------------------------------------------------------------------ */
-
-void st_tokens_free(st_tokens *out)
-{
-    if (!out->mem) return;
-    st_free(out->mem, out->ids);
-    st_free(out->mem, out->spans);
-    *out = (st_tokens){.mem = out->mem, .want_spans = out->want_spans};
-}
-
-bool st_tokens_grow(st_tokens *o)
-{
-    if (!st_grow(o->mem, &o->ids, &o->cap, o->n + 1, o->n, sizeof *o->ids)) return false;
-    return !o->want_spans || st_grow(o->mem, &o->spans, &o->span_cap, o->cap, o->n, sizeof *o->spans);
-}
-
-static int no_memory(strata_error *err, size_t len)
-{
-    ST_FAIL(err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", len);
-}
-
-/* Cuts added tokens out, leftmost first and the longest at each place, and hands the kind what lies between.
- * HF: added_vocabulary.rs, extract_and_normalize. */
-static int encode_fragments(st_encoder *e, unsigned flags)
-{
-    const st_added *added = &e->t->added;
-    uint32_t classes = ST_ADDED_ALWAYS | (flags & STRATA_TOKENIZE_PARSE_SPECIAL ? ST_ADDED_PARSE : 0);
-    size_t begin = 0, i = 0, len = 0;
-    while (i < e->len) {
-        int32_t id = -1;
-        if (added->first[e->text[i]] & classes) id = st_added_match(added, e->text + i, e->len - i, classes, &len);
-        if (id < 0) {
-            i++;
-            continue;
-        }
-        if (i > begin) ST_TRY(e->t->kind->encode(e, begin, i));
-        if (!st_tokens_push(e->out, id, i, i + len)) return no_memory(e->err, e->len);
-        i += len;
-        begin = i;
-    }
-    return begin < e->len ? e->t->kind->encode(e, begin, e->len) : STRATA_OK;
-}
-
-static int encode_valid(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
-                        strata_error *err)
-{
-    st_encoder e = {t, (const uint8_t *)text, len, out, NULL, err};
-    bool special = flags & STRATA_TOKENIZE_ADD_SPECIAL;
-    int rc = STRATA_OK;
-    if (special && t->first >= 0 && !st_tokens_push(out, t->first, 0, 0)) rc = no_memory(err, len);
-    if (!rc) rc = encode_fragments(&e, flags);
-    if (!rc && special && t->last >= 0 && !st_tokens_push(out, t->last, len, len)) rc = no_memory(err, len);
-    if (t->kind->finish) t->kind->finish(&e);
-    return rc;
-}
-
-/* Invalid UTF-8 under LOSSY: tokenizes the repaired text and translates the spans. */
-static int encode_repaired(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
-                           strata_error *err)
-{
-    st_utf8_fixed fixed;
-    size_t n = out->n;
-    if (!st_utf8_fix(text, len, out->mem, &fixed)) return no_memory(err, len);
-    int rc = encode_valid(t, fixed.text, fixed.len, flags, out, err);
-    for (; !rc && out->want_spans && n < out->n; n++) {
-        out->spans[n].begin = st_utf8_fixed_offset(&fixed, out->spans[n].begin, false);
-        out->spans[n].end = st_utf8_fixed_offset(&fixed, out->spans[n].end, true);
-    }
-    st_utf8_fixed_free(&fixed, out->mem);
-    return rc;
-}
-
-int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
-                        strata_error *err)
-{
-    ST_FAIL_IF(len > MAX_TEXT, err, STRATA_TOO_LONG, "the text has %zu bytes, want at most %zu", len, MAX_TEXT);
-    size_t n = out->n, bad = st_utf8_check(text, len);
-    int rc;
-    if (bad == len)
-        rc = encode_valid(t, text, len, flags, out, err);
-    else if (flags & STRATA_TOKENIZE_LOSSY)
-        rc = encode_repaired(t, text, len, flags, out, err);
-    else
-        ST_FAIL(err, STRATA_INVALID_ARG, "the text is not UTF-8: byte 0x%02x at offset %zu", (uint8_t)text[bad], bad);
-    if (rc) out->n = n;
-    return rc;
 }
 
 /* ---- decode ------------------------------------------------------------------------------------------------------ */

@@ -89,3 +89,19 @@ size_t st_utf8_fixed_offset(const st_utf8_fixed *f, size_t offset, bool end)
     if (offset < q->at + 3) return end ? q->from + q->len : q->from;
     return q->from + q->len + (offset - q->at - 3);
 }
+
+size_t st_utf8_fixed_place(const st_utf8_fixed *f, size_t offset, bool after)
+{
+    size_t lo = 0, hi = f->n_patches; /* the last patch that starts before the offset */
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (f->patches[mid].from < offset)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (!lo) return offset;
+    const st_utf8_patch *q = &f->patches[lo - 1];
+    if (offset < q->from + q->len) return after ? q->at + 3 : q->at;
+    return q->at + 3 + (offset - q->from - q->len);
+}

@@ -38,6 +38,10 @@ void st_utf8_fixed_free(st_utf8_fixed *f, st_mem *mem);
  * it stands for. */
 size_t st_utf8_fixed_offset(const st_utf8_fixed *f, size_t offset, bool end);
 
+/* An offset of the given text in the new one; inside a replaced part it goes to the start, or with `after` to the end,
+ * of U+FFFD. */
+size_t st_utf8_fixed_place(const st_utf8_fixed *f, size_t offset, bool after);
+
 /* Length of a sequence by its first byte, in valid text. */
 static inline unsigned st_utf8_len(uint8_t lead)
 {

@@ -212,6 +212,31 @@ static bool same_text(const char *text, size_t n, const char *got, size_t n_got,
     return k == n_got;
 }
 
+/* The text in three parts, cut where its own bytes say: all trusted, none, and the middle alone. */
+static void in_parts(const st_tokenizer *t, st_mem *mem, const char *text, size_t n, unsigned flags)
+{
+    strata_error err;
+    size_t one = n ? (uint8_t)text[0] % (n + 1) : 0, two = n ? (uint8_t)text[n - 1] % (n + 1) : 0;
+    if (one > two) one ^= two, two ^= one, one ^= two;
+    for (int trust = 0; trust < 3; trust++) {
+        const strata_text_part parts[] = {
+            {text, one, trust == 1}, {text + one, two - one, trust != 0}, {text + two, n - two, trust == 1}};
+        st_tokens a = {.mem = mem, .want_spans = true}, b = {.mem = mem, .want_spans = true};
+        int rc = st_tokenizer_encode_parts(t, parts, 3, flags, &a, &err);
+        unsigned whole = flags & ~(unsigned)STRATA_TOKENIZE_PARSE_SPECIAL;
+        must(rc == st_tokenizer_encode(t, text, n, whole | (trust ? STRATA_TOKENIZE_PARSE_SPECIAL : 0), &b, &err),
+             "other status in parts");
+        for (size_t i = 0; i < a.n; i++)
+            must(a.spans[i].begin <= a.spans[i].end && a.spans[i].end <= n, "a span out of the parts");
+        if (trust < 2)
+            must(a.n == b.n && (!a.n || (memcmp(a.ids, b.ids, a.n * sizeof *a.ids) == 0 &&
+                                         memcmp(a.spans, b.spans, a.n * sizeof *a.spans) == 0)),
+                 "other ids in parts");
+        st_tokens_free(&a);
+        st_tokens_free(&b);
+    }
+}
+
 static void round_trip(const st_tokenizer *t, st_mem *mem, const char *text, size_t n, unsigned flags, enum loss loss)
 {
     strata_error err;
@@ -233,6 +258,7 @@ static void round_trip(const st_tokenizer *t, st_mem *mem, const char *text, siz
     if (loss != LOSSY && valid && !(flags & (STRATA_TOKENIZE_ADD_SPECIAL | STRATA_TOKENIZE_PARSE_SPECIAL)))
         must(same_text(text, n, buf, len, loss), "the text does not come back");
     free(buf);
+    in_parts(t, mem, text, n, flags);
     st_tokens_free(&a);
     st_tokens_free(&b);
 }

@@ -4,7 +4,7 @@
     diff_hf.py [--program build/release/strata] [--strings 100000] [--seed N] [NAME...]
 
 Each vocabulary of tests/data/tok, and each way of pre-tokenizing (the vocabulary bpe3k with another tokenizer.ggml.pre),
-on the same seeded strings: 100,000 for each. Ids without and with special tokens around them, and the text that the ids
+on the same seeded strings: 100,000 for each unless told otherwise. `./test.sh full token` runs it. Ids without and with special tokens around them, and the text that the ids
 decode to. Needs the packages of requirements.txt: without them this is skipped aloud, and fails with CI=true.
 """
 import argparse
@@ -219,6 +219,7 @@ def main():
     for module, want in ((pre.tokenizers, "0.23.3"), (sentencepiece, "0.2.3")):
         if module.__version__ != want:
             sys.exit(f"{module.__name__} {module.__version__} is installed, want {want}")
+    print(f"making {a.strings} strings", flush=True)
     texts = list(strings(a.seed, a.strings))
     differ = total = 0
     for name, kv, reference in cases():

@@ -5,9 +5,9 @@
 
 #include "unit/test_api.h"
 
-enum { WIDTH = 64, MAX_IDS = 300 };
+enum { WIDTH = 64, MAX_IDS = 300, MAX_VOCAB = 8000 };
 
-static float values[3000 * WIDTH];
+static float values[MAX_VOCAB * WIDTH];
 
 static void fill(float *v, size_t n, float scale, uint64_t seed)
 {
@@ -41,12 +41,18 @@ static strata_model *open_bert(uint32_t n_labels, const edit *more, blob *b)
     return open_blob(*b, NULL);
 }
 
-static void put_others(st_gguf_writer *w, const st_gguf *g, bool tokenizer)
+static bool has_prefix(st_str s, const char *prefix)
+{
+    return s.len >= strlen(prefix) && memcmp(s.ptr, prefix, strlen(prefix)) == 0;
+}
+
+static void put_keys(st_gguf_writer *w, const st_gguf *g, bool tokenizer)
 {
     for (size_t i = 0; i < g->n_kv; i++) {
         st_str key = g->kv[i].key;
-        bool of_tokenizer = key.len > 10 && memcmp(key.ptr, "tokenizer.", 10) == 0;
-        if (of_tokenizer == tokenizer && !st_str_eq(key, "bert.pooling_type"))
+        bool skip = st_str_eq(key, "bert.pooling_type") || st_str_eq(key, "tokenizer.ggml.tokens") ||
+                    st_str_eq(key, "tokenizer.ggml.pre");
+        if (!skip && has_prefix(key, "tokenizer.") == tokenizer)
             assert_int_equal(st_gguf_put_kv(w, &g->kv[i], NULL), 0);
     }
 }
@@ -59,10 +65,47 @@ static void put_floats(st_gguf_writer *w, const char *name, uint64_t cols, uint6
                      0);
 }
 
-/* The tiny bert with the WordPiece vocabulary of tests/data/tok. */
-static blob wordpiece_bert(void)
+/* The tiny model `name` with the vocabulary of tests/data/tok, a head, and random embeddings. */
+typedef struct with_vocab {
+    const char *model, *vocab, *pre;
+    const char *names[2]; /* of tokens 3073 and 3074, unless NULL */
+    bool around;          /* these stand around a text */
+    const char *template;
+} with_vocab;
+
+static uint64_t put_tokens(st_gguf_writer *w, const st_gguf *v, const with_vocab *o)
 {
-    blob model = blob_read(tiny("bert")), vocab = blob_read(STRATA_SOURCE_DIR "/tests/data/tok/wp3k-cased.gguf");
+    const st_gguf_kv *kv = st_gguf_find(v, "tokenizer.ggml.tokens");
+    st_str *tokens = malloc(MAX_VOCAB * sizeof *tokens);
+    size_t n = 0, at = 0;
+    while (st_gguf_next_string(kv, &at, &tokens[n])) n++;
+    for (size_t i = 0; i < 2; i++)
+        if (o->names[i]) tokens[3073 + i] = (st_str){o->names[i], strlen(o->names[i])};
+    assert_int_equal(st_gguf_put_strings(w, "tokenizer.ggml.tokens", tokens, n, NULL), 0);
+    if (o->pre) assert_int_equal(st_gguf_put_str(w, "tokenizer.ggml.pre", o->pre, strlen(o->pre), NULL), 0);
+    free(tokens);
+    return n;
+}
+
+static void put_frame(st_gguf_writer *w)
+{
+    assert_int_equal(st_gguf_put_u32(w, "tokenizer.ggml.cls_token_id", 3073, NULL), 0);
+    assert_int_equal(st_gguf_put_u32(w, "tokenizer.ggml.seperator_token_id", 3074, NULL), 0);
+    assert_int_equal(st_gguf_put_bool(w, "tokenizer.ggml.add_eos_token", true, NULL), 0);
+}
+
+/* Files of encoders have no start token but [CLS], and say that it is put before a text. */
+static bool is_start(st_str key)
+{
+    return st_str_eq(key, "tokenizer.ggml.bos_token_id") || st_str_eq(key, "tokenizer.ggml.eos_token_id") ||
+           st_str_eq(key, "tokenizer.ggml.add_bos_token");
+}
+
+static blob joined(const with_vocab *o)
+{
+    char path[600];
+    snprintf(path, sizeof path, STRATA_SOURCE_DIR "/tests/data/tok/%s.gguf", o->vocab);
+    blob model = blob_read(tiny(o->model)), vocab = blob_read(path);
     st_mem mem;
     st_gguf g, v;
     st_gguf_writer *w = NULL;
@@ -70,16 +113,25 @@ static blob wordpiece_bert(void)
     size_t size = 0;
     st_mem_init(&mem, NULL, 0);
     make_head();
-    fill(values, 3000 * WIDTH, 0.5f, 4);
-    assert_int_equal(st_gguf_parse(&g, model.data, model.size, "bert", false, &mem, NULL), 0);
+    fill(values, MAX_VOCAB * WIDTH, 0.5f, 4);
+    assert_int_equal(st_gguf_parse(&g, model.data, model.size, o->model, false, &mem, NULL), 0);
     assert_int_equal(st_gguf_parse(&v, vocab.data, vocab.size, "vocab", false, &mem, NULL), 0);
     assert_int_equal(st_gguf_writer_open(&mem, &w, NULL), 0);
-    put_others(w, &g, false);
-    put_others(w, &v, true);
+    put_keys(w, &g, false);
+    for (size_t i = 0; o->around && i < v.n_kv; i++)
+        if (is_start(v.kv[i].key)) v.kv[i].key = (st_str){"general.unused", 14};
+    put_keys(w, &v, true);
+    uint64_t n = put_tokens(w, &v, o);
+    if (o->around) put_frame(w);
+    if (o->around) assert_int_equal(st_gguf_put_bool(w, "tokenizer.ggml.add_bos_token", true, NULL), 0);
+    if (o->template)
+        assert_int_equal(st_gguf_put_str(w, "tokenizer.chat_template.rerank", o->template, strlen(o->template), NULL),
+                         0);
     for (size_t i = 0; i < g.n_tensors; i++) {
         const st_gguf_tensor *t = &g.tensors[i];
+        if (st_str_eq(t->name, "output.weight")) continue;
         if (st_str_eq(t->name, "token_embd.weight"))
-            put_floats(w, "token_embd.weight", WIDTH, 3000, values);
+            put_floats(w, "token_embd.weight", WIDTH, n, values);
         else
             assert_int_equal(st_gguf_put_tensor(w, t->name, t->type, t->n_dims, t->dims, t->data, t->bytes, NULL), 0);
     }
@@ -163,7 +215,7 @@ static void same_bits(float a, float b)
 static void a_bert_pair(void **state)
 {
     (void)state;
-    blob b = wordpiece_bert();
+    blob b = joined(&(with_vocab){.model = "bert", .vocab = "wp3k-cased"});
     strata_model *m = open_blob(b, NULL);
     strata_ctx *c = open_ctx(m, 2, STRATA_PRECISION_I8);
     static const char *const pairs[][2] = {
@@ -278,6 +330,7 @@ static void truncation(void **state)
     blob b;
     const edit more[] = {{.kind = SET_BOOL, .name = "tokenizer.ggml.add_bos_token", .u = 1},
                          {.kind = SET_BOOL, .name = "tokenizer.ggml.add_eos_token", .u = 1},
+                         {.kind = SET_BOOL, .name = "tokenizer.ggml.add_sep_token", .u = 0},
                          {0}};
     strata_model *m = open_bert(1, more, &b);
     strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
@@ -355,6 +408,203 @@ static void a_template(void **state)
     free(b.data);
 }
 
+/* ---- HuggingFace's ids ----------------------------------------------------------------------------------------- */
+
+#define PAIRS STRATA_SOURCE_DIR "/tests/data/rank/"
+
+/* A field of a line: hexadecimal bytes, "-" for none. Returns where the next begins. */
+static const char *read_hex(const char *p, char *out, size_t *n)
+{
+    for (*n = 0; *p != ' '; p += *p == '-' ? 1 : 2)
+        if (*p != '-') {
+            unsigned byte;
+            assert_int_equal(sscanf(p, "%2x", &byte), 1);
+            out[(*n)++] = (char)byte;
+        }
+    return p + 1;
+}
+
+/* The lines of tests/data/rank/pairs.txt that begin with `name`: the score is that of HuggingFace's ids. The second
+ * segment, if there is one, starts behind the first token `end`, or two of them. */
+static void compare_pairs(strata_model *m, const char *name, int32_t end)
+{
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    blob file = blob_read(PAIRS "pairs.txt");
+    size_t lines = 0;
+    const char *text = (const char *)file.data, *stop = text + file.size;
+    for (const char *p = text; p < stop; p = strchr(p, '\n') + 1) {
+        size_t n = strlen(name);
+        if (strncmp(p, name, n) != 0 || p[n] != ' ') continue;
+        char query[100], passage[100];
+        strata_text q = {query, 0}, t = {passage, 0};
+        const char *rest = read_hex(read_hex(p + n + 1, query, &q.len), passage, &t.len);
+        ids x = {.n = 0};
+        while (*rest != '\n') {
+            char *after;
+            add_id(&x, (int32_t)strtol(rest, &after, 10), 0);
+            rest = *after == ' ' ? after + 1 : after;
+        }
+        size_t second = 0;
+        while (end >= 0 && x.id[second] != end) second++;
+        if (x.id[second + 1] == end && strcmp(name, "roberta") == 0) second++;
+        for (size_t i = second + 1; i < x.n; i++) x.type[i] = 1;
+        float want, got;
+        strata_embed_item item;
+        logits(c, &x, end >= 0, &want, 1);
+        OK(strata_rank(c, q, &t, 1, NULL, &got, &item, err));
+        assert_int_equal(item.status, 0);
+        if (item.n_tokens != x.n) fail_msg("%.80s: %u tokens, want %zu", p, item.n_tokens, x.n);
+        same_bits(got, want);
+        lines++;
+    }
+    assert_true(lines > 20);
+    free(file.data);
+    strata_ctx_close(c);
+}
+
+/* Qwen3-Reranker's prompt is one text to HuggingFace, also where query and passage meet it. The model is a decoder that
+ * says nothing of pooling: the last token is what the head reads. */
+static void a_template_is_one_text(void **state)
+{
+    (void)state;
+    blob text = blob_read(PAIRS "qwen3.template");
+    char *template = calloc(text.size + 1, 1);
+    memcpy(template, text.data, text.size);
+    blob b = joined(&(with_vocab){.model = "qwen2-yarn", .vocab = "bpe3k", .pre = "qwen2", .template = template});
+    strata_model *m = open_blob(b, NULL);
+    compare_pairs(m, "qwen2", -1);
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    ids x = {.n = 0};
+    float before, after;
+    for (int32_t i = 0; i < 8; i++) add_id(&x, 100 + 7 * i, 0);
+    logits(c, &x, false, &before, 1);
+    x.id[7] = 9; /* a head that reads the first token would not see this */
+    logits(c, &x, false, &after, 1);
+    assert_true(before != after);
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+    free(template);
+    free(text.data);
+}
+
+/* What is cut of a passage within a template are tokens of it alone. */
+static void a_template_is_cut(void **state)
+{
+    (void)state;
+    blob b = joined(&(with_vocab){.model = "qwen2-yarn",
+                                  .vocab = "bpe3k",
+                                  .pre = "qwen2",
+                                  .template = "<|im_start|>{query}\n{document}\n<|im_end|>{query}"});
+    strata_model *m = open_blob(b, NULL);
+    strata_model_info info;
+    strata_model_get_info(m, &info);
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    enum { WORDS = 300 };
+    char passage[WORDS * 2 + 1], all[WORDS * 2 + 64];
+    for (int i = 0; i < WORDS; i++) memcpy(passage + 2 * i, i % 3 ? "1 " : "2 ", 2);
+    passage[2 * WORDS - 1] = 0;
+    strata_text p = text_of(passage);
+    int n_all = snprintf(all, sizeof all, "<|im_start|>ask\n%s\n<|im_end|>ask", passage);
+    int32_t id[2 * WORDS + 64];
+    strata_span span[2 * WORDS + 64];
+    size_t n, first = 0, end = 0;
+    OK(strata_tokenize(m, all, (size_t)n_all, STRATA_TOKENIZE_PARSE_SPECIAL, id, span, 2 * WORDS + 64, &n, err));
+    assert_true(n > info.n_ctx);
+    for (size_t i = 0; i < n; i++) {
+        if (span[i].begin < 16 || span[i].end > 16 + p.len) continue;
+        if (!end) first = i;
+        end = i + 1;
+    }
+    for (int from_start = 0; from_start < 2; from_start++) {
+        size_t over = n - info.n_ctx, at = from_start ? first : end - over;
+        int32_t cut[MAX_IDS];
+        float want, score;
+        size_t rows, cols;
+        strata_embed_item item;
+        memcpy(cut, id, at * sizeof *id);
+        memcpy(cut + at, id + at + over, (n - at - over) * sizeof *id);
+        OK(strata_eval(c, cut, NULL, info.n_ctx, STRATA_EVAL_POOLED, STRATA_POOLING_RANK, &want, 1, &rows, &cols, err));
+        strata_rank_opts o = {.truncate = from_start ? STRATA_TRUNCATE_START : STRATA_TRUNCATE_END};
+        OK(strata_rank(c, text_of("ask"), &p, 1, &o, &score, &item, err));
+        assert_int_equal(item.n_tokens_all, n);
+        assert_int_equal(item.truncated, 1);
+        same_bits(score, want);
+    }
+    strata_text bad = {"x\xff", 2};
+    strata_embed_item item;
+    float score;
+    OK(strata_rank(c, text_of("ask"), &bad, 1, NULL, &score, &item, err));
+    assert_int_equal(item.status, STRATA_INVALID_ARG);
+    assert_string_equal(item.msg, "the passage is not UTF-8: byte 0xff at offset 1");
+    OK(strata_rank(c, text_of("ask"), &bad, 1, &(strata_rank_opts){.lossy = 1}, &score, &item, err));
+    assert_int_equal(item.status, 0);
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+}
+
+/* Byte-level BPE vocabularies around encoders: the spelling of the end token tells whether the separator is doubled. */
+static void a_bpe_pair(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *front, *end;
+    } cases[] = {{"roberta", "<s>", "</s>"}, {"modernbert", "[CLS]", "[SEP]"}};
+    for (size_t i = 0; i < 2; i++) {
+        blob b = joined(&(with_vocab){.model = "bert",
+                                      .vocab = "bpe3k",
+                                      .pre = "gpt-2",
+                                      .names = {cases[i].front, cases[i].end},
+                                      .around = true});
+        strata_model *m = open_blob(b, NULL);
+        compare_pairs(m, cases[i].name, 3074);
+        strata_model_close(m);
+        free(b.data);
+    }
+}
+
+/* XLM-R's, a Unigram vocabulary; one without a start token (T5) has single separators. */
+static void a_unigram_pair(void **state)
+{
+    (void)state;
+    blob b = joined(&(with_vocab){.model = "bert", .vocab = "ugm8k-bf"});
+    strata_model *m = open_blob(b, NULL);
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    ids x = {.n = 0};
+    float want;
+    uint32_t n;
+    add_id(&x, 0, 0);
+    add_text(&x, m, "What is it?", 0);
+    add_id(&x, 2, 0);
+    add_id(&x, 2, 0);
+    add_text(&x, m, "A city.", 1);
+    add_id(&x, 2, 1);
+    logits(c, &x, true, &want, 1);
+    same_bits(rank_one(c, "What is it?", "A city.", NULL, &n), want);
+    assert_int_equal(n, x.n);
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+}
+
+/* A template of a file that is no template. */
+static void too_many_placeholders(void **state)
+{
+    (void)state;
+    char template[20 * 11 + 1] = "";
+    for (int i = 0; i < 20; i++) strcat(template, "{document} ");
+    blob b = joined(&(with_vocab){.model = "qwen2-yarn", .vocab = "bpe3k", .pre = "qwen2", .template = template});
+    strata_model *m = open_blob(b, NULL);
+    strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+    strata_text p = text_of("x");
+    float score;
+    FAILS(strata_rank(c, p, &p, 1, NULL, &score, NULL, err), STRATA_BAD_TEMPLATE, "placeholders");
+    strata_ctx_close(c);
+    strata_model_close(m);
+    free(b.data);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -391,6 +641,11 @@ int main(void)
         cmocka_unit_test(order_and_batch),
         cmocka_unit_test(truncation),
         cmocka_unit_test(a_template),
+        cmocka_unit_test(a_template_is_one_text),
+        cmocka_unit_test(a_template_is_cut),
+        cmocka_unit_test(a_bpe_pair),
+        cmocka_unit_test(a_unigram_pair),
+        cmocka_unit_test(too_many_placeholders),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests_name("rank", tests, NULL, NULL);

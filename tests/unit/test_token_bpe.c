@@ -43,6 +43,95 @@ static void bpe_rules(void **state)
     close_model(&m);
 }
 
+/* What a token puts into a text is what decode makes of it, byte for byte. */
+static void raw_bytes(void **state)
+{
+    (void)state;
+    static const tok odd[] = {
+        {G "a", 0, NORMAL},     {"\xc3\x83", 0, NORMAL}, {"\xc2\xa9", 0, NORMAL}, {"\xe6\x97\xa5" G, 0, NORMAL},
+        {G "<s>", 0, CONTROL},  {G "u", 0, USER},        {"", 0, NORMAL},         {"\xc4", 0, NORMAL},
+        {"\xc2\xa0", 0, NORMAL}};
+    static const char *const want[] = {" a", "\xc3", "\xa9", "\xe6\x97\xa5" G, G "<s>", G "u", "", "\xc4", "\xc2\xa0"};
+    model m;
+    char buf[16];
+    opened(&m, "gpt2", odd, N(odd), &(keys){.pre = "gpt-2", .merges = bpe_merges, .n_merges = 0});
+    for (int32_t i = 0; i < (int32_t)N(odd); i++) {
+        size_t n = st_tokenizer_raw(m.t, i, buf, sizeof buf);
+        assert_int_equal(n, strlen(want[i]));
+        assert_memory_equal(buf, want[i], n);
+    }
+    assert_int_equal(st_tokenizer_raw(m.t, 3, buf, 1), 5); /* counts beyond the room */
+    assert_string_equal(TEXT(&m, 0, 1, 2, 3), " a\xc3\xa9\xe6\x97\xa5" G);
+    close_model(&m);
+}
+
+/* Parts as ids; text alternates, '|' starts the next part, the first is trusted. */
+static const char *parts_ids(model *m, const char *text, unsigned flags)
+{
+    static char buf[1024];
+    strata_text_part parts[16];
+    st_tokens out = {.mem = &m->mem, .want_spans = true};
+    size_t n = 0, len = 0, k = 0;
+    for (const char *p = text; *p || n == 0; p += parts[n - 1].len + (p[parts[n - 1].len] == '|')) {
+        parts[n] = (strata_text_part){p, strcspn(p, "|"), n % 2 == 0};
+        n++;
+    }
+    if (st_tokenizer_encode_parts(m->t, parts, n, flags, &out, &m->err)) return m->err.msg;
+    for (size_t i = 0; i < n; i++) len += parts[i].len;
+    buf[0] = 0;
+    for (size_t i = 0; i < out.n; i++) {
+        k += (size_t)snprintf(buf + k, sizeof buf - k, "%s%d", i ? " " : "", out.ids[i]);
+        assert_true(out.spans[i].begin <= out.spans[i].end && out.spans[i].end <= len);
+        if (i) assert_true(out.spans[i - 1].end <= out.spans[i].begin);
+    }
+    st_tokens_free(&out);
+    return buf;
+}
+
+static const tok parts_bpe[] = {{"a", 0, NORMAL},    {"b", 0, NORMAL},  {"c", 0, NORMAL},   {"ab", 0, NORMAL},
+                                {"abc", 0, NORMAL},  {"<", 0, NORMAL},  {"s", 0, NORMAL},   {">", 0, NORMAL},
+                                {"<s>", 0, CONTROL}, {"<u>", 0, USER},  {"<u>b", 0, USER},  {"c<", 0, USER},
+                                {"ca", 0, USER},     {"<|", 0, NORMAL}, {"<s>b", 0, NORMAL}};
+static const char *const parts_merges[] = {"a b", "ab c"};
+
+static void control_tokens_only_in_trusted_parts(void **state)
+{
+    (void)state;
+    model m;
+    opened(&m, "gpt2", parts_bpe, N(parts_bpe),
+           &(keys){.pre = "gpt-2",
+                   .merges = parts_merges,
+                   .n_merges = 2,
+                   .key = {"tokenizer.ggml.bos_token_id"},
+                   .value = {8},
+                   .flag = {"tokenizer.ggml.add_bos_token"},
+                   .set = {true}});
+    assert_string_equal(parts_ids(&m, "", 0), "");
+    assert_string_equal(parts_ids(&m, "|", STRATA_TOKENIZE_ADD_SPECIAL), "8");
+    assert_string_equal(parts_ids(&m, "a|b|c", 0), "4"); /* one text: merges cross the borders */
+    assert_string_equal(parts_ids(&m, "<s>|ab|<s>", 0), "8 3 8");
+    assert_string_equal(parts_ids(&m, "a|<s>|b", 0), "0 5 6 7 1"); /* a user's is text */
+    assert_string_equal(parts_ids(&m, "<|s>|", 0), "5 6 7");       /* nor may it lie half in each */
+    assert_string_equal(parts_ids(&m, "a|<s|>", 0), "0 5 6 7");
+    assert_string_equal(parts_ids(&m, "<s||>", 0), "8"); /* an empty part in between is no border */
+    assert_string_equal(parts_ids(&m, "a|<s>|<s>|<s>|b", STRATA_TOKENIZE_PARSE_SPECIAL), "0 5 6 7 8 5 6 7 1");
+    /* Tokens that always count cross borders, the longest at a place, but never over a control token's start. */
+    assert_string_equal(parts_ids(&m, "|<u>|b", 0), "10");
+    assert_string_equal(parts_ids(&m, "<u|>b", 0), "10");
+    assert_string_equal(parts_ids(&m, "|c|a", 0), "12");
+    assert_string_equal(parts_ids(&m, "|c|<s>b", 0), "2 8 1");
+    assert_string_equal(parts_ids(&m, "|c|<|s>", 0), "11 6 7");
+    assert_string_equal(parts_ids(&m, "c<|s>", 0), "11 6 7");
+    assert_string_equal(parts_ids(&m, "c<s>", 0), "11 6 7"); /* in one part the leftmost wins, as in HuggingFace */
+    /* UTF-8 holds for the joined text. */
+    assert_string_equal(parts_ids(&m, "ab|a\xff|b", 0), "part 1 is not UTF-8: byte 0xff at offset 1");
+    assert_string_equal(parts_ids(&m, "ab|\xc3|b", 0), "part 1 is not UTF-8: byte 0xc3 at offset 0");
+    assert_string_equal(parts_ids(&m, "ab|\xff\xff<s>|<s>", STRATA_TOKENIZE_LOSSY), "3 5 6 7 8");
+    assert_string_equal(parts_ids(&m, "\xff<s>\xff\xff|<s>\xf0|<s>", STRATA_TOKENIZE_LOSSY), "8 5 6 7 8");
+    assert_string_equal(parts_ids(&m, "ab\xe2|<s>|\x82<s>", STRATA_TOKENIZE_LOSSY), "3 5 6 7 8");
+    close_model(&m);
+}
+
 static void bpe_bos_and_pre(void **state)
 {
     (void)state;
@@ -216,9 +305,16 @@ static void bpe_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bpe_rules), cmocka_unit_test(bpe_bos_and_pre),  cmocka_unit_test(bpe_nfc),
-        cmocka_unit_test(bpe_names), cmocka_unit_test(bpe_wrong_merges), cmocka_unit_test(bpe_against_naive),
-        cmocka_unit_test(bpe_long),  cmocka_unit_test(bpe_memory),
+        cmocka_unit_test(bpe_rules),
+        cmocka_unit_test(raw_bytes),
+        cmocka_unit_test(control_tokens_only_in_trusted_parts),
+        cmocka_unit_test(bpe_bos_and_pre),
+        cmocka_unit_test(bpe_nfc),
+        cmocka_unit_test(bpe_names),
+        cmocka_unit_test(bpe_wrong_merges),
+        cmocka_unit_test(bpe_against_naive),
+        cmocka_unit_test(bpe_long),
+        cmocka_unit_test(bpe_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

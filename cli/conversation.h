@@ -1,0 +1,55 @@
+/* conversation.h: messages as JSON, and what turns them into a prompt: --system, --messages, --template, --tools.
+ *
+ * Messages are kept as the text of a JSON array, so that those of a file keep every key that a template may read. */
+#ifndef CLI_CONVERSATION_H
+#define CLI_CONVERSATION_H
+
+#include <stdbool.h>
+
+#include "cli.h"
+
+typedef struct conversation_opts {
+    const char *messages, *system, *template, *tools, *variables;
+} conversation_opts;
+
+/* clang-format off */
+#define OPTS_OF_CONVERSATION(o)                                                                               \
+    {OPT_STRING, 0, "messages", "FILE|-", "a conversation, as a JSON array", &(o).messages, 0, NULL},         \
+    {OPT_STRING, 0, "system", "TEXT", "the system message", &(o).system, 0, NULL},                            \
+    {OPT_STRING, 0, "template", "FILE|chatml", "a Jinja template instead of the model's", &(o).template, 0, NULL}, \
+    {OPT_STRING, 0, "tools", "FILE", "tools for the template, as a JSON array", &(o).tools, 0, NULL},         \
+    {OPT_STRING, 0, "variables", "JSON", "of the template: '{\"enable_thinking\":false}'", &(o).variables, 0, NULL}
+/* clang-format on */
+
+typedef struct message_mark {
+    size_t at; /* of the message in turns */
+    bool user;
+} message_mark;
+
+typedef struct conversation {
+    buf system; /* the system message's text; len 0: none */
+    buf turns;  /* JSON objects with commas between */
+    message_mark *marks;
+    size_t n, cap; /* of those that were added, not read from a file */
+    buf template, tools;
+    const char *variables;
+} conversation;
+
+/* Reads what the options name. Returns an exit code; a message has been written. */
+int conversation_open(conversation *c, const conversation_opts *o);
+void conversation_close(conversation *c);
+
+void conversation_add(conversation *c, const char *role, const char *text, size_t len);
+/* Back to before the last message of a user that was added; false: there is none. */
+bool conversation_undo(conversation *c);
+/* Back to behind the last message of a user that was added; false: there is none. */
+bool conversation_reopen(conversation *c);
+void conversation_clear(conversation *c);
+
+/* The whole as a JSON array, appended to *out. */
+void conversation_json(const conversation *c, buf *out);
+
+/* The prompt's ids, in place of *ids. Returns a strata_status. */
+int conversation_encode(const conversation *c, const strata_model *m, ints *ids, strata_error *err);
+
+#endif

@@ -1,0 +1,202 @@
+/* encode.c: the frame of encode: UTF-8, added tokens, what stands around a text. The kinds turn what lies between into
+ * ids.
+ *
+ * A text may have parts of different trust: control tokens count only where they stand within trusted text, everything
+ * else is as if the parts were one text. */
+#include "token/token_impl.h"
+
+#include "token/utf8.h"
+
+/* Longest text of one call. Kinds count bytes of a normalised text, up to three times as long, in 32 bits. */
+#define MAX_TEXT ((size_t)1 << 30)
+
+/* Where control tokens count: ranges of the text, ascending, never touching. */
+typedef struct trust {
+    strata_span *ranges; /* [n] */
+    size_t n, cap;
+} trust;
+
+void st_tokens_free(st_tokens *out)
+{
+    if (!out->mem) return;
+    st_free(out->mem, out->ids);
+    st_free(out->mem, out->spans);
+    *out = (st_tokens){.mem = out->mem, .want_spans = out->want_spans};
+}
+
+bool st_tokens_grow(st_tokens *o)
+{
+    if (!st_grow(o->mem, &o->ids, &o->cap, o->n + 1, o->n, sizeof *o->ids)) return false;
+    return !o->want_spans || st_grow(o->mem, &o->spans, &o->span_cap, o->cap, o->n, sizeof *o->spans);
+}
+
+static int no_memory(strata_error *err, size_t len)
+{
+    ST_FAIL(err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", len);
+}
+
+/* ---- added tokens ------------------------------------------------------------------------------------------------ */
+
+/* The first control token of ranges[0..n) that starts in [begin, end); end if there is none. */
+static size_t next_control(const st_encoder *e, const strata_span *ranges, size_t n, size_t begin, size_t end)
+{
+    const st_added *added = &e->t->added;
+    size_t len;
+    for (size_t k = 0; k < n && ranges[k].begin < end; k++)
+        for (size_t i = ranges[k].begin > begin ? ranges[k].begin : begin; i < end && i < ranges[k].end; i++)
+            if (added->first[e->text[i]] & ST_ADDED_PARSE &&
+                st_added_match(added, e->text + i, ranges[k].end - i, ST_ADDED_PARSE, &len) >= 0)
+                return i;
+    return end;
+}
+
+/* The token that is cut out at text[i], or -1. ranges[0..n) are those that end beyond i. A control token lies within
+ * one range. Tokens that always count may cross from one part into another, but not over the start of a control token:
+ * what a user wrote must not undo what the template wrote. */
+static int32_t match_at(const st_encoder *e, const strata_span *ranges, size_t n, size_t i, size_t *len)
+{
+    const st_added *added = &e->t->added;
+    bool inside = n && ranges->begin <= i;
+    size_t end = inside ? ranges->end : i, wide;
+    int32_t id = inside ? st_added_match(added, e->text + i, end - i, ST_ADDED_ALWAYS | ST_ADDED_PARSE, len) : -1;
+    if (end == e->len || !(added->first[e->text[i]] & ST_ADDED_ALWAYS)) return id;
+    int32_t across = st_added_match(added, e->text + i, e->len - i, ST_ADDED_ALWAYS, &wide);
+    if (across >= 0 && i + wide > end) {
+        size_t most = next_control(e, ranges + inside, n - inside, i + 1, i + wide) - i;
+        if (most < wide) across = st_added_match(added, e->text + i, most, ST_ADDED_ALWAYS, &wide);
+    }
+    if (across < 0 || (id >= 0 && *len >= wide)) return id;
+    *len = wide;
+    return across;
+}
+
+/* Cuts added tokens out, leftmost first and the longest at each place, and hands the kind what lies between.
+ * HF: added_vocabulary.rs, extract_and_normalize. */
+static int encode_fragments(st_encoder *e, const trust *trusted)
+{
+    const st_added *added = &e->t->added;
+    const strata_span *ranges = trusted->ranges;
+    size_t begin = 0, i = 0, len = 0, n = trusted->n;
+    uint32_t classes = ST_ADDED_ALWAYS | (n ? ST_ADDED_PARSE : 0);
+    while (i < e->len) {
+        int32_t id = -1;
+        if (added->first[e->text[i]] & classes) {
+            for (; n && ranges->end <= i; n--) ranges++;
+            id = match_at(e, ranges, n, i, &len);
+        }
+        if (id < 0) {
+            i++;
+            continue;
+        }
+        if (i > begin) ST_TRY(e->t->kind->encode(e, begin, i));
+        if (!st_tokens_push(e->out, id, i, i + len)) return no_memory(e->err, e->len);
+        i += len;
+        begin = i;
+    }
+    return begin < e->len ? e->t->kind->encode(e, begin, e->len) : STRATA_OK;
+}
+
+/* ---- a text ------------------------------------------------------------------------------------------------------ */
+
+static int encode_valid(const st_tokenizer *t, const char *text, size_t len, const trust *trusted, unsigned flags,
+                        st_tokens *out, strata_error *err)
+{
+    st_encoder e = {t, (const uint8_t *)text, len, out, NULL, err};
+    bool special = flags & STRATA_TOKENIZE_ADD_SPECIAL;
+    int rc = STRATA_OK;
+    if (special && t->first >= 0 && !st_tokens_push(out, t->first, 0, 0)) rc = no_memory(err, len);
+    if (!rc) rc = encode_fragments(&e, trusted);
+    if (!rc && special && t->last >= 0 && !st_tokens_push(out, t->last, len, len)) rc = no_memory(err, len);
+    if (t->kind->finish) t->kind->finish(&e);
+    return rc;
+}
+
+/* Invalid UTF-8 under LOSSY: tokenizes the repaired text and translates ranges and spans. A part that was repaired
+ * belongs to no range. */
+static int encode_repaired(const st_tokenizer *t, const char *text, size_t len, trust *trusted, unsigned flags,
+                           st_tokens *out, strata_error *err)
+{
+    st_utf8_fixed fixed;
+    size_t n = out->n;
+    if (!st_utf8_fix(text, len, out->mem, &fixed)) return no_memory(err, len);
+    for (size_t k = 0; k < trusted->n; k++) {
+        strata_span *r = &trusted->ranges[k];
+        *r = (strata_span){st_utf8_fixed_place(&fixed, r->begin, true), st_utf8_fixed_place(&fixed, r->end, false)};
+        if (r->end < r->begin) r->end = r->begin;
+    }
+    int rc = encode_valid(t, fixed.text, fixed.len, trusted, flags, out, err);
+    for (; !rc && out->want_spans && n < out->n; n++) {
+        out->spans[n].begin = st_utf8_fixed_offset(&fixed, out->spans[n].begin, false);
+        out->spans[n].end = st_utf8_fixed_offset(&fixed, out->spans[n].end, true);
+    }
+    st_utf8_fixed_free(&fixed, out->mem);
+    return rc;
+}
+
+int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
+                        strata_error *err)
+{
+    ST_FAIL_IF(len > MAX_TEXT, err, STRATA_TOO_LONG, "the text has %zu bytes, want at most %zu", len, MAX_TEXT);
+    size_t n = out->n, bad = st_utf8_check(text, len);
+    strata_span all = {0, len};
+    trust trusted = {&all, len && flags & STRATA_TOKENIZE_PARSE_SPECIAL ? 1 : 0, 1};
+    int rc;
+    if (bad == len)
+        rc = encode_valid(t, text, len, &trusted, flags, out, err);
+    else if (flags & STRATA_TOKENIZE_LOSSY)
+        rc = encode_repaired(t, text, len, &trusted, flags, out, err);
+    else
+        ST_FAIL(err, STRATA_INVALID_ARG, "the text is not UTF-8: byte 0x%02x at offset %zu", (uint8_t)text[bad], bad);
+    if (rc) out->n = n;
+    return rc;
+}
+
+/* ---- a text in parts --------------------------------------------------------------------------------------------- */
+
+/* The trusted ranges of the joined text: neighbours that touch are one. False: no memory. */
+static bool find_trust(const strata_text_part *parts, size_t n, trust *out, st_mem *mem)
+{
+    for (size_t i = 0, at = 0; i < n; at += parts[i++].len) {
+        if (!parts[i].trusted || !parts[i].len) continue;
+        if (out->n && out->ranges[out->n - 1].end == at) {
+            out->ranges[out->n - 1].end += parts[i].len;
+            continue;
+        }
+        if (!st_grow(mem, &out->ranges, &out->cap, out->n + 1, out->n, sizeof *out->ranges)) return false;
+        out->ranges[out->n++] = (strata_span){at, at + parts[i].len};
+    }
+    return true;
+}
+
+static int not_utf8(const strata_text_part *parts, const char *text, size_t bad, strata_error *err)
+{
+    size_t i = 0, at = bad;
+    while (at >= parts[i].len) at -= parts[i++].len;
+    ST_FAIL(err, STRATA_INVALID_ARG, "part %zu is not UTF-8: byte 0x%02x at offset %zu", i, (uint8_t)text[bad], at);
+}
+
+int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *parts, size_t n, unsigned flags,
+                              st_tokens *out, strata_error *err)
+{
+    size_t len = 0, at = 0, before = out->n;
+    for (size_t i = 0; i < n; len += parts[i++].len)
+        ST_FAIL_IF(parts[i].len > MAX_TEXT - len, err, STRATA_TOO_LONG, "the parts have more than %zu bytes", MAX_TEXT);
+    char *text = st_alloc(out->mem, len + 1, 1);
+    trust trusted = {0};
+    int rc = text && find_trust(parts, n, &trusted, out->mem) ? STRATA_OK : no_memory(err, len);
+    if (!rc) {
+        for (size_t i = 0; i < n; at += parts[i++].len)
+            if (parts[i].len) memcpy(text + at, parts[i].ptr, parts[i].len);
+        size_t bad = st_utf8_check(text, len);
+        if (bad == len)
+            rc = encode_valid(t, text, len, &trusted, flags, out, err);
+        else if (flags & STRATA_TOKENIZE_LOSSY)
+            rc = encode_repaired(t, text, len, &trusted, flags, out, err);
+        else
+            rc = not_utf8(parts, text, bad, err);
+    }
+    if (rc) out->n = before;
+    st_free(out->mem, trusted.ranges);
+    st_free(out->mem, text);
+    return rc;
+}
