@@ -203,9 +203,8 @@ static st_env env_of(const schedule *sc, uint32_t seq0, uint32_t seq1, uint32_t 
                     .nth = nth};
 }
 
-static void work(void *arg, uint32_t ith, uint32_t nth)
+static void run_share(schedule *sc, uint32_t ith, uint32_t nth)
 {
-    schedule *sc = arg;
     if (sc->shared) {
         st_env e = env_of(sc, sc->next_seq, sc->end_seq, 0, ith, nth);
         run_group(&e);
@@ -220,6 +219,16 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
         st_env e = env_of(sc, seq0, seq1, ith, ith, 1);
         run_group(&e);
     }
+}
+
+static void work(void *arg, uint32_t ith, uint32_t nth)
+{
+    schedule *sc = arg;
+    const st_bf16 *bf16 = sc->state->precision == STRATA_PRECISION_BF16 ? &sc->state->bf16 : NULL;
+    st_bf16_saved saved;
+    if (bf16) bf16->begin(&saved);
+    run_share(sc, ith, nth);
+    if (bf16) bf16->end(&saved);
 }
 
 /* Shared by all threads, or by the caller alone when it watches. */
