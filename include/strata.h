@@ -393,7 +393,7 @@ typedef struct strata_gen_opts {
     uint32_t repeat_last_n; /* tokens that the penalties look back, prompt included */
     int mirostat;           /* 0, 1 or 2 */
     float mirostat_tau, mirostat_eta;
-    uint64_t seed; /* same seed, same text, on every machine and number of threads */
+    uint64_t seed; /* same seed, same text, on every machine (in bf16: with the same unit) and number of threads */
     const strata_logit_bias *logit_bias;
     size_t n_logit_bias;
     const char *grammar;     /* GBNF, NUL-terminated; NULL: none */

@@ -1,18 +1,16 @@
 /* k_amx.c: products of precision `bf16` on AMX tiles. Rounding and decoding are those of k_avx512bf16.c: every CPU with
  * AMX has AVX-512 BF16.
  *
- * The tile instructions stand behind the macros below. A test compiles this file once more with ST_AMX_EMULATED, which
- * takes them from a header in plain C, and so runs all of it but the instructions themselves on any machine. */
+ * The tile instructions stand behind the macros below. A test compiles this file once more over macros in plain C
+ * (tests/kernels/amx_emulated.h), and so runs all of it but the instructions themselves on any machine. */
 #include "backend/cpu/bf16_unit.h"
 
-#if defined(__x86_64__) || defined(ST_AMX_EMULATED)
+#if defined(__x86_64__) || defined(TILE_DOT)
 #ifdef __FAST_MATH__
 #error "the kernels need IEEE arithmetic: no -ffast-math"
 #endif
 
-#ifdef ST_AMX_EMULATED
-#include "amx_emulated.h"
-#else
+#ifndef TILE_DOT
 /* Assembly, since the intrinsics of gcc 12 do not say that they read memory, and take 8 bytes of a configuration for
  * all of it. `tile` is a literal number; a tile is 16 rows of 64 bytes, 64 bytes apart in memory where no stride is
  * given. */
@@ -31,10 +29,13 @@
 /* Palette 1; all eight tiles have 16 rows of 64 bytes. Fewer rows would need another configuration, which takes longer
  * than the rows past the last do. */
 static const struct {
-    _Alignas(64) uint8_t palette, start, zero[14];
+    _Alignas(64) uint8_t palette;
+    uint8_t start, zero[14];
     uint16_t row_bytes[16];
     uint8_t rows[16];
 } config = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+
+_Static_assert(sizeof config == 64, "LDTILECFG reads 64 bytes");
 
 /* Tile registers are the caller's to save, and a host that multiplies keeps its configuration between calls: it comes
  * back, and a thread without one is left without, so that a task switch saves no tiles. */
