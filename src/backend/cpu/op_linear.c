@@ -22,7 +22,8 @@ static bool in_float(const st_env *e, const st_linear *l, const st_packed *p)
 }
 
 /* Outputs taken at a time. What the integer kernels prepare for a few rows serves 64 outputs: 4 % faster than for 32
- * (Zen 4), where there are rows enough to share the work by; floats are decoded two panels at a time. */
+ * (Zen 4), where there are rows enough to share the work by; weights that are decoded come two panels
+ * at a time. */
 static uint32_t strip_of(const st_env *e, const st_linear *l, uint32_t rows)
 {
     bool floats = in_bf16(e, l);
