@@ -72,7 +72,7 @@ static bool go_on(st_env *e)
     return atomic_load(verdict) == 0;
 }
 
-static void run_op(st_env *e, uint32_t i)
+static void dispatch(st_env *e, uint32_t i)
 {
     const st_op *op = &e->exec->plan->ops[i];
     switch (op->kind) {
@@ -87,6 +87,23 @@ static void run_op(st_env *e, uint32_t i)
     case ST_OP_POOL: st_run_pool(e, &op->pool); break;
     case ST_OP_KIND_COUNT: break;
     }
+}
+
+/* Units of bf16 are set up for one op at a time: callbacks of the host, which come between ops, may use tiles of their
+ * own, and setting up takes less than a microsecond. */
+static void run_op(st_env *e, uint32_t i)
+{
+    const st_bf16 *b = &e->state->bf16;
+    st_op_kind kind = e->exec->plan->ops[i].kind;
+    bool products = kind == ST_OP_LINEAR || kind == ST_OP_ATTN || kind == ST_OP_MOE;
+    if (e->state->precision != STRATA_PRECISION_BF16 || !products) {
+        dispatch(e, i);
+        return;
+    }
+    st_bf16_saved saved;
+    b->begin(&saved);
+    dispatch(e, i);
+    b->end(&saved);
 }
 
 static void watch(const st_env *e, uint32_t i, double seconds)
@@ -203,8 +220,9 @@ static st_env env_of(const schedule *sc, uint32_t seq0, uint32_t seq1, uint32_t 
                     .nth = nth};
 }
 
-static void run_share(schedule *sc, uint32_t ith, uint32_t nth)
+static void work(void *arg, uint32_t ith, uint32_t nth)
 {
+    schedule *sc = arg;
     if (sc->shared) {
         st_env e = env_of(sc, sc->next_seq, sc->end_seq, 0, ith, nth);
         run_group(&e);
@@ -219,16 +237,6 @@ static void run_share(schedule *sc, uint32_t ith, uint32_t nth)
         st_env e = env_of(sc, seq0, seq1, ith, ith, 1);
         run_group(&e);
     }
-}
-
-static void work(void *arg, uint32_t ith, uint32_t nth)
-{
-    schedule *sc = arg;
-    const st_bf16 *bf16 = sc->state->precision == STRATA_PRECISION_BF16 ? &sc->state->bf16 : NULL;
-    st_bf16_saved saved;
-    if (bf16) bf16->begin(&saved);
-    run_share(sc, ith, nth);
-    if (bf16) bf16->end(&saved);
 }
 
 /* Shared by all threads, or by the caller alone when it watches. */
