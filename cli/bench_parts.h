@@ -85,6 +85,9 @@ bool bench_llama_embed(const session *s, const char *file, bench_process *p);
 
 /* ---- bench_print.c ---- */
 
+/* As --precision takes it. Static string. */
+const char *precision_name(int p);
+
 typedef enum bench_format { BENCH_TABLE, BENCH_JSON, BENCH_CSV } bench_format;
 
 typedef struct bench_report {

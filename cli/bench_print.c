@@ -37,7 +37,7 @@ static const char *file_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static const char *precision_name(int p)
+const char *precision_name(int p)
 {
     return p == STRATA_PRECISION_F32 ? "f32" : p == STRATA_PRECISION_BF16 ? "bf16" : "i8";
 }
@@ -113,6 +113,16 @@ static void table_times(FILE *f, const bench_report *r)
     }
 }
 
+/* GMAC/s of the unit that a row's products run on, 0: not known. Rows with weights are LINEARs, others attention. */
+static double peak_of(const bench_report *r, const bench_row *w)
+{
+    const strata_peaks *p = r->peaks;
+    if (!p) return 0;
+    if (r->s->precision == STRATA_PRECISION_BF16) return p->bf16_gmacs[0];
+    return w->bytes > 0 && r->s->precision == STRATA_PRECISION_I8 && p->i8_gmacs[0] > 0 ? p->i8_gmacs[0]
+                                                                                        : p->f32_gmacs[0];
+}
+
 static void table_ops(FILE *f, const bench_report *r, const char *what, const char *title)
 {
     double total = 0;
@@ -131,10 +141,7 @@ static void table_ops(FILE *f, const bench_report *r, const char *what, const ch
         if (w->macs > 0) {
             double g = rate(w->macs * 1e-9, w->best);
             fprintf(f, " %7.1f", g);
-            double peak = !r->peaks                                   ? 0
-                          : w->bytes > 0 && r->peaks->i8_gmacs[0] > 0 ? r->peaks->i8_gmacs[0]
-                                                                      : r->peaks->f32_gmacs[0];
-            if (w->bytes > 0 && r->s->precision == STRATA_PRECISION_F32 && r->peaks) peak = r->peaks->f32_gmacs[0];
+            double peak = peak_of(r, w);
             if (peak > 0)
                 fprintf(f, " %6.1f", 100 * g / peak);
             else
@@ -152,8 +159,8 @@ static void print_table(FILE *f, const bench_report *r)
     const strata_model_info *m = &r->s->info;
     fprintf(f, "%s: %s, %.1f M parameters, %.1f MB, %.1f MB packed\n", file_name(r->s->path), m->arch,
             (double)m->n_params / 1e6, (double)m->file_bytes / 1e6, (double)m->packed_bytes / 1e6);
-    fprintf(f, "%s: kernels %s, precision %s, %u thread%s, best and median of %u; peak memory %.0f MB\n", cpu, m->cpu,
-            precision_name(r->s->precision), strata_ctx_threads(r->s->ctx),
+    fprintf(f, "%s: kernels %s, precision %s, %u thread%s, best and median of %u; peak memory %.0f MB\n", cpu,
+            strata_ctx_kernels(r->s->ctx), precision_name(r->s->precision), strata_ctx_threads(r->s->ctx),
             strata_ctx_threads(r->s->ctx) == 1 ? "" : "s", r->runs, r->peak_mb);
     table_times(f, r);
     table_ops(f, r, "kind", "by kind");
@@ -164,6 +171,7 @@ static void print_table(FILE *f, const bench_report *r)
             f, "\npeaks, 1 thread / %u: int8 %.0f / %.0f GMAC/s, float32 %.1f / %.1f GMAC/s, memory %.1f / %.1f GB/s\n",
             p->n_threads, p->i8_gmacs[0], p->i8_gmacs[1], p->f32_gmacs[0], p->f32_gmacs[1], p->read_gbs[0],
             p->read_gbs[1]);
+        if (p->bf16_gmacs[0] > 0) fprintf(f, "bf16 %.0f / %.0f GMAC/s\n", p->bf16_gmacs[0], p->bf16_gmacs[1]);
     }
 }
 
@@ -252,15 +260,17 @@ static void print_json(FILE *f, const bench_report *r)
     fprintf(f, ",\"params\":%llu,\"file_bytes\":%llu,\"packed_bytes\":%llu", (unsigned long long)m->n_params,
             (unsigned long long)m->file_bytes, (unsigned long long)m->packed_bytes);
     put_text(f, "machine", cpu);
-    put_text(f, "cpu", m->cpu);
+    put_text(f, "cpu", strata_ctx_kernels(r->s->ctx));
     put_text(f, "precision", precision_name(r->s->precision));
     fprintf(f, ",\"threads\":%u,\"runs\":%u", strata_ctx_threads(r->s->ctx), r->runs);
     put_number(f, "peak_mb", r->peak_mb);
     if (r->peaks)
         for (int i = 0; i < 2; i++)
-            fprintf(f, ",\"%s\":{\"threads\":%u,\"i8_gmac_per_s\":%.4g,\"f32_gmac_per_s\":%.4g,\"read_gb_per_s\":%.4g}",
+            fprintf(f,
+                    ",\"%s\":{\"threads\":%u,\"i8_gmac_per_s\":%.4g,\"f32_gmac_per_s\":%.4g,\"bf16_gmac_per_s\":%.4g,"
+                    "\"read_gb_per_s\":%.4g}",
                     i ? "peaks" : "peaks_1", i ? r->peaks->n_threads : 1, r->peaks->i8_gmacs[i], r->peaks->f32_gmacs[i],
-                    r->peaks->read_gbs[i]);
+                    r->peaks->bf16_gmacs[i], r->peaks->read_gbs[i]);
     fputs(",\"rows\":[", f);
     for (size_t i = 0; i < r->rows->n; i++) {
         if (i) fputc(',', f);

@@ -50,10 +50,10 @@ typedef struct session {
     {                                                                                           \
         OPT_COUNT, 't', "threads", "N", "default: one per physical core", &(s).threads, 0, NULL \
     }
-#define OPT_OF_PRECISION(s)                                                                             \
-    {                                                                                                   \
-        OPT_CHOICE, 0, "precision", "i8|f32", "default: i8; f32 is the slow reference", &(s).precision, \
-            STRATA_PRECISION_I8, NULL                                                                   \
+#define OPT_OF_PRECISION(s)                                                                                  \
+    {                                                                                                        \
+        OPT_CHOICE, 0, "precision", "i8|f32|bf16", "default: i8; f32 is the slow reference", &(s).precision, \
+            STRATA_PRECISION_I8, NULL                                                                        \
     }
 #define OPT_OF_VERBOSE(s)                                                                                \
     {                                                                                                    \

@@ -332,7 +332,7 @@ static void whole(bench_rows *rows, const corpus *c, uint32_t tokens, const char
                          "-t",
                          threads,
                          "--precision",
-                         s.precision == STRATA_PRECISION_F32 ? "f32" : "i8",
+                         (char *)(uintptr_t)precision_name(s.precision),
                          NULL};
     char *one_text[] = {(char *)(uintptr_t)self,
                         "embed",
@@ -345,7 +345,7 @@ static void whole(bench_rows *rows, const corpus *c, uint32_t tokens, const char
                         "-t",
                         threads,
                         "--precision",
-                        s.precision == STRATA_PRECISION_F32 ? "f32" : "i8",
+                        (char *)(uintptr_t)precision_name(s.precision),
                         "--",
                         (char *)(uintptr_t)c->texts[0].ptr,
                         NULL};

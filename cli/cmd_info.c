@@ -111,6 +111,7 @@ static void put_all(void)
     put_text("prompt_document", "doc. prompt", m->prompt_document);
     if (as_json) put_number("bos", "", m->bos), put_number("eos", "", m->eos);
     put_text("kernels", "kernels", m->cpu);
+    put_text("bf16", "bf16 on", m->bf16);
     put_bytes("packed_bytes", "packed", m->packed_bytes);
     put_number("tensors", "tensors", m->n_tensors);
     put_types();

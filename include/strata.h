@@ -179,6 +179,7 @@ typedef struct strata_model_info {
     uint32_t n_labels;   /* outputs of the classification head, 0: none; strata_rank works with 1 or 2 */
     int vocab_only;
     uint32_t min_dims; /* smallest Matryoshka cut the model is trained for; 0: not known to support cuts */
+    const char *bf16;  /* what precision bf16 would run on by what the CPU lists: "amx", "avx512bf16"; NULL: nothing */
 } strata_model_info;
 
 /* Never fails. Thread-safe. */
@@ -244,7 +245,9 @@ typedef struct strata_ctx strata_ctx;
 typedef enum strata_precision {
     STRATA_PRECISION_I8 = 0, /* quantised weights meet int8 activations, exact integer sums; float weights stay float */
     STRATA_PRECISION_F32 = 1, /* float activations everywhere: the reference mode, slow */
-    STRATA_PRECISION_BF16 = 2 /* bfloat16 weights and activations; only where the CPU has matrix units for it */
+    STRATA_PRECISION_BF16 = 2 /* bfloat16 weights and activations, float sums, on AMX tiles or AVX-512 BF16; elsewhere
+                                 opening fails with UNSUPPORTED_OP. A text has the same bits in any batch and on any
+                                 number of threads, but the two units differ */
 } strata_precision;
 
 /* How keys and values of earlier tokens are kept. They are used as they are stored, also inside the chunk that wrote
@@ -271,6 +274,9 @@ typedef struct strata_ctx_opts {
 STRATA_API int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err);
 STRATA_API void strata_ctx_close(strata_ctx *c);
 STRATA_API uint32_t strata_ctx_threads(const strata_ctx *c);
+/* What its products run on: the kernel level of the model, or in precision bf16 "amx" or "avx512bf16". Static string;
+ * NULL if c is. Thread-safe. */
+STRATA_API const char *strata_ctx_kernels(const strata_ctx *c);
 
 /* ---- embedding --------------------------------------------------------------------------------------------------- */
 
@@ -402,7 +408,7 @@ typedef struct strata_gen_opts {
     uint32_t repeat_last_n; /* tokens that the penalties look back, prompt included */
     int mirostat;           /* 0, 1 or 2 */
     float mirostat_tau, mirostat_eta;
-    uint64_t seed; /* same seed, same text, on every machine and number of threads */
+    uint64_t seed; /* same seed, same text, on every machine (in bf16: with the same unit) and number of threads */
     const strata_logit_bias *logit_bias;
     size_t n_logit_bias;
     const char *grammar;     /* GBNF, NUL-terminated; NULL: none */
@@ -526,6 +532,7 @@ STRATA_API int strata_model_diff(const strata_model *m, const char *against, con
 typedef struct strata_peaks {
     uint32_t n_threads;
     double i8_gmacs[2], f32_gmacs[2], read_gbs[2];
+    double bf16_gmacs[2]; /* of the unit that precision bf16 runs on, 0: none */
 } strata_peaks;
 
 /* n_threads 0: one per physical core this process may use. Errors: UNSUPPORTED_OP (vocabulary only), NO_MEMORY. */

@@ -156,6 +156,8 @@ def ops_table(m):
         g, peak = r.get("gmac_per_s"), m["peaks"] or {}
         top = peak.get("i8_gmac_per_s") if r.get("gb_per_s") and m["type"] not in ("F32", "F16", "BF16") else None
         top = top or peak.get("f32_gmac_per_s")
+        if m["precision"] == "bf16":
+            top = peak.get("bf16_gmac_per_s")
         rows.append([f'`{" ".join(r["name"].split())}`', str(r["ops"]), f'{r["ms"] * 1e3:,.0f}', f'{100 * r["ms"] / total:.1f}',
                      f"{g:.0f}" if g else "", f"{100 * g / top:.0f}" if g and top else "",
                      f'{r["gb_per_s"]:.1f}' if r.get("gb_per_s") else ""])
@@ -192,6 +194,7 @@ def page(models, svg, path, note):
             p = m["peaks"]
             o += [f"Where the time goes, {tokens} tokens on one thread"
                   + (f' (peaks of one thread: int8 {p["i8_gmac_per_s"]:.0f} GMAC/s, float32 {p["f32_gmac_per_s"]:.0f} GMAC/s, '
+                     + (f'bf16 {p["bf16_gmac_per_s"]:.0f} GMAC/s, ' if p.get("bf16_gmac_per_s") else "") +
                      f'memory {p["read_gb_per_s"]:.1f} GB/s)' if p else "") + ":", "", *ops]
     with open(path, "w") as f:
         f.write("\n".join(o).rstrip() + "\n")

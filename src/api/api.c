@@ -132,6 +132,7 @@ void strata_model_get_info(const strata_model *m, strata_model_info *info)
     if (m->vocab_only) return;
     const st_config *c = &m->config;
     info->cpu = m->backend->level(m->exec);
+    info->bf16 = m->backend->bf16(m->exec);
     info->packed_bytes = m->backend->packed_bytes(m->exec);
     info->prompt_query = m->prompt_query;
     info->prompt_document = m->prompt_document;
@@ -308,6 +309,11 @@ uint32_t strata_ctx_threads(const strata_ctx *c)
     return c ? c->n_threads : 0;
 }
 
+const char *strata_ctx_kernels(const strata_ctx *c)
+{
+    return c ? c->model->backend->unit(c->state) : NULL;
+}
+
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
@@ -419,7 +425,7 @@ int strata_measure_peaks(const strata_model *m, uint32_t n_threads, strata_peaks
     NEED(out);
     ST_TRY(need_weights(m, err));
     strata_model *model = (strata_model *)(uintptr_t)m;
-    return m->backend->peaks(m->backend->level(m->exec), n_threads ? n_threads : st_cpu_count(), &model->mem, out, err);
+    return m->backend->peaks(m->exec, n_threads ? n_threads : st_cpu_count(), &model->mem, out, err);
 }
 
 int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n, int precision,

@@ -70,13 +70,15 @@ typedef struct st_backend {
     const char *const *(*levels)(void);         /* what this machine has, best last, NULL-terminated */
     const char *(*level)(const st_exec *e);     /* the one in use */
     uint64_t (*packed_bytes)(const st_exec *e); /* memory of the prepared weights */
+    const char *(*bf16)(const st_exec *e);      /* the unit of precision bf16, if its open is granted it; NULL: none */
     int (*open)(const st_exec *e, const st_state_opts *opts, st_state **out, strata_error *err);
     void (*close)(st_state *s);
+    const char *(*unit)(const st_state *s); /* what its products run on: the level, or the unit of precision bf16 */
     int (*run)(st_state *s, const st_batch *batch, strata_error *err);
     uint64_t (*kv_bytes)(const st_plan *plan,
                          const st_kv_opts *kv); /* memory that a cache takes; 0: too large to count */
-    /* What the hardware reaches at most at a level, for benchmarks; its memory is held during the call only. */
-    int (*peaks)(const char *level, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err);
+    /* What the hardware reaches at most at its level, for benchmarks; its memory is held during the call only. */
+    int (*peaks)(const st_exec *e, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err);
 } st_backend;
 
 /* The backend to use; never NULL, since the CPU is always there. */

@@ -336,6 +336,16 @@ class Embed(Case):
         for p in ("i8", "f32"):
             self.ok("embed", "-m", BERT, "--precision", p, "x")
 
+    def test_precision_bf16(self):
+        unit = json.loads(self.ok("info", BERT, "--json"))["bf16"]
+        self.assertIn(unit, (None, "amx", "avx512bf16"))
+        if unit:
+            self.ok("embed", "-m", BERT, "--precision", "bf16", "x")
+            self.assertNotEqual(*(self.ok("eval", "-m", BERT, "--ids", "2,5", "--what", "hidden", "--precision", p) for p in ("f32", "bf16")))
+        _, err = self.fails(2, "embed", "-m", BERT, "--precision", "bf16", "x", env={"STRATA_CPU": "generic"})
+        for part in ("AMX (amx_tile, amx_bf16)", "AVX-512 BF16 (avx512_bf16)", "'generic'", "use precision i8"):
+            self.assertIn(part, err)
+
     def test_similarity(self):
         out = self.ok("embed", "-m", BERT, "--similarity", "same", "same", "another one").decode().splitlines()
         self.assertEqual(len(out), 4)

@@ -89,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             (void)strata_model_print_plan(m, fuzz_write, &sink, NULL);
             fuzz_run(m, STRATA_PRECISION_I8);
             fuzz_run(m, STRATA_PRECISION_F32);
+            fuzz_run(m, STRATA_PRECISION_BF16);
         }
         strata_model_close(m);
     }

@@ -6,6 +6,7 @@ against the original. The texts and vectors are committed in tests/data/embed; t
 $STRATA_TEST_MODELS and are skipped, loudly, when they are not there.
 """
 import os
+import sys
 import unittest
 
 from golden import MODELS, ROOT, SHARED, Temp, cosine, json, jsonl, need, npy, run
@@ -61,6 +62,28 @@ class Embed(Temp):
 
     def test_embeddinggemma_i8(self):
         self.q8_0("embeddinggemma-300m-q8_0", "embeddinggemma-300m", "i8", 0.9993, 0.9998)
+
+    def bf16(self, name):
+        """On this machine's unit: the bits of AMX and of AVX-512 BF16 differ, the floor is one."""
+        unit = json.loads(run("info", "-m", self.model(name), "--json").stdout)["bf16"]
+        if not unit:
+            print("\nNOT TESTED: precision bf16: this CPU has neither AMX nor a fast AVX-512 BF16", file=sys.stderr, flush=True)
+            raise unittest.SkipTest("no unit of precision bf16")
+        print(f"bf16 on {unit}")
+
+    def test_minilm_bf16(self):
+        self.bf16("all-minilm-l6-v2-q8_0")
+        self.q8_0("all-minilm-l6-v2-q8_0", "all-minilm-l6-v2", "bf16", 0.9995, 0.9999)
+
+    def test_embeddinggemma_bf16(self):
+        self.bf16("embeddinggemma-300m-q8_0")
+        self.q8_0("embeddinggemma-300m-q8_0", "embeddinggemma-300m", "bf16", 0.9995, 0.9998)
+
+    def test_minilm_float_file_bf16(self):
+        self.bf16("all-minilm-l6-v2-f32")
+        rows = jsonl(DATA / "all-minilm-l6-v2.public.jsonl")
+        got = self.vectors(self.model("all-minilm-l6-v2-f32"), [r["text"] for r in rows], "--precision", "bf16")
+        self.check("all-minilm-l6-v2-f32 bf16", got, npy(DATA / "all-minilm-l6-v2.public.npy")[0], 0.9995, 0.9999)
 
     def test_minilm_float_file(self):
         rows = jsonl(DATA / "all-minilm-l6-v2.public.jsonl")

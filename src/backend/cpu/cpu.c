@@ -31,7 +31,7 @@ static int load(const st_plan *plan, const st_file *file, const st_load_opts *op
                "this build fuses multiplications with additions; build with -ffp-contract=off");
     st_exec *e = st_calloc(opts->mem, 1, sizeof *e);
     ST_FAIL_IF(!e, err, STRATA_NO_MEMORY, "no memory for the CPU backend");
-    *e = (st_exec){.plan = plan, .mem = opts->mem, .log = opts->log};
+    *e = (st_exec){.plan = plan, .mem = opts->mem, .log = opts->log, .bf16_allowed = st_bf16_allowed(opts->level)};
     int rc = STRATA_OK;
     if (!st_kernels_init(&e->kern, opts->level))
         rc = st_error_set(err, STRATA_INVALID_ARG, "there is no kernel level '%s'", opts->level);
@@ -53,6 +53,16 @@ static const char *level(const st_exec *e)
     return e->kern.level;
 }
 
+static const char *bf16(const st_exec *e)
+{
+    return st_bf16_listed(e->bf16_allowed);
+}
+
+static const char *unit(const st_state *s)
+{
+    return s->precision == STRATA_PRECISION_BF16 ? s->bf16.unit : s->exec->kern.level;
+}
+
 static uint64_t packed_bytes(const st_exec *e)
 {
     return e->blob_bytes;
@@ -60,7 +70,9 @@ static uint64_t packed_bytes(const st_exec *e)
 
 static void want(st_state *s, st_slot slot, const st_packed *p, uint32_t planes, bool exact)
 {
-    if (exact || s->precision == STRATA_PRECISION_F32 || p->kind != ST_PACK_I8)
+    if (!exact && s->precision == STRATA_PRECISION_BF16)
+        s->form[slot] |= ST_FORM_BF16;
+    else if (exact || s->precision == STRATA_PRECISION_F32 || p->kind != ST_PACK_I8)
         s->form[slot] |= ST_FORM_FLOAT;
     else
         s->form[slot] |= planes == 2 ? ST_FORM_HI | ST_FORM_LO : ST_FORM_HI;
@@ -92,7 +104,7 @@ static void choose_forms(st_state *s)
         for (uint32_t j = 0; j < op->linear.n_parts; j++)
             want(s, op->in, &packed[j], op->linear.parts[j].planes, op->linear.exact);
     }
-    if (s->watch && s->form[ST_SLOT_H] == 0) s->form[ST_SLOT_H] = ST_FORM_FLOAT;
+    if (s->watch && !(s->form[ST_SLOT_H] & ST_FORM_HI)) s->form[ST_SLOT_H] |= ST_FORM_FLOAT;
 }
 
 static void close_state(st_state *s)
@@ -109,15 +121,31 @@ static void close_state(st_state *s)
     st_free(mem, s);
 }
 
+static int find_bf16(const st_exec *e, st_bf16 *units, strata_error *err)
+{
+    const char *listed = bf16(e);
+    ST_FAIL_IF(!st_bf16_init(units, e->bf16_allowed), err, STRATA_UNSUPPORTED_OP,
+               "precision bf16 needs a CPU with AMX (amx_tile, amx_bf16) or AVX-512 BF16 (avx512_bf16)%s; the model is "
+               "open at kernel level '%s': use precision i8",
+               listed ? ", and the system does not grant AMX" : "", e->kern.level);
+    if (listed && strcmp(listed, units->unit) != 0)
+        st_log_write(e->log, STRATA_LOG_WARN, "cpu: lists %s, but the system does not grant it: precision bf16 on %s",
+                     listed, units->unit);
+    else
+        st_log_write(e->log, STRATA_LOG_INFO, "cpu: precision bf16 on %s", units->unit);
+    return STRATA_OK;
+}
+
 static int open_state(const st_exec *e, const st_state_opts *opts, st_state **out, strata_error *err)
 {
-    ST_FAIL_IF(opts->precision == STRATA_PRECISION_BF16, err, STRATA_UNSUPPORTED_OP,
-               "precision bf16 is not available on this CPU");
+    st_bf16 units = {0};
+    if (opts->precision == STRATA_PRECISION_BF16) ST_TRY(find_bf16(e, &units, err));
     st_state *s = st_calloc(e->mem, 1, sizeof *s);
     ST_FAIL_IF(!s, err, STRATA_NO_MEMORY, "no memory for a context");
     s->exec = e;
     s->n_threads = opts->n_threads;
     s->precision = opts->precision;
+    s->bf16 = units;
     s->watch = opts->watch;
     s->watch_user = opts->watch_user;
     choose_forms(s);
@@ -142,6 +170,8 @@ const st_backend st_backend_cpu = {
     .levels = st_kernels_levels,
     .level = level,
     .packed_bytes = packed_bytes,
+    .bf16 = bf16,
+    .unit = unit,
     .open = open_state,
     .close = close_state,
     .run = st_cpu_run,

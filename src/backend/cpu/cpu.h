@@ -6,7 +6,7 @@
  *   rope.c     angles by position
  *   kv.c       keys and values of earlier tokens
  *   op_*.c     one file a kind of op, or the kinds that work on single rows
- *   kernels.c  the table of kernels, k_*.c the levels
+ *   kernels.c  the table of kernels, k_*.c the levels; bf16_unit.c the units of precision `bf16`
  *
  * A group of tokens, cut at text boundaries, has its own slots. When there are enough groups, every thread takes its
  * own through all the ops without a barrier. Otherwise all threads share one group: each op is split by rows when it is
@@ -15,6 +15,7 @@
 #define ST_BACKEND_CPU_CPU_H
 
 #include "backend/backend.h"
+#include "backend/cpu/bf16_unit.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv.h"
 #include "base/thread.h"
@@ -22,7 +23,13 @@
 extern const st_backend st_backend_cpu;
 
 /* What consumers want to find in a slot. */
-enum { ST_FORM_FLOAT = 1, ST_FORM_HI = 2, ST_FORM_LO = 4 };
+enum {
+    ST_FORM_FLOAT = 1,
+    ST_FORM_HI = 2,
+    ST_FORM_LO = 4,
+    ST_FORM_BF16 = 8,
+    ST_FORM_NARROW = ST_FORM_HI | ST_FORM_BF16
+};
 
 typedef enum st_pack_kind { ST_PACK_F32, ST_PACK_F16, ST_PACK_BF16, ST_PACK_I8 } st_pack_kind;
 
@@ -44,6 +51,7 @@ struct st_exec {
     st_packed (*packed)[ST_OP_PARTS]; /* [n_ops], by st_op_part's index */
     uint8_t *blob;                    /* all panels */
     size_t blob_bytes;
+    unsigned bf16_allowed; /* units below the cap that the model was opened with */
 };
 
 /* Packs every part of every LINEAR into e->blob, in parallel, and lets go of the file's pages. Errors: NO_MEMORY. */
@@ -57,7 +65,9 @@ typedef struct st_slots {
     float *f[ST_SLOT_COUNT]; /* [rows, width] of the slots that are wanted as floats */
     size_t ld[ST_SLOT_COUNT];
     st_qact q[ST_SLOT_COUNT];
+    st_bact b[ST_SLOT_COUNT];
     float *kt[2], *v[2]; /* K^T and V of one head of one sequence; two, so that packing one item may overlap the last */
+    uint16_t *kt16[2], *v16[2]; /* the same as pairs, in precision bf16 */
     void *block;
 } st_slots;
 
@@ -69,7 +79,8 @@ typedef struct st_worker {
     uint32_t *rows; /* [cap_rows] of a group: rows of an expert; only for mixtures */
     float *scores;  /* attention: [queries * heads, keys] */
     size_t n_scores;
-    float *bias; /* attention by distance: [2 * cap_len] for one head */
+    uint16_t *q16, *p16; /* attention in bf16: queries of a block, and its probabilities */
+    float *bias;         /* attention by distance: [2 * cap_len] for one head */
     uint32_t cap_len, cap_rows;
     double *layer_seconds; /* [n_layer + 1], the last for ops outside the layers */
     void *block;
@@ -87,6 +98,7 @@ struct st_state {
     st_pool *pool;
     uint32_t n_threads;
     int precision;
+    st_bf16 bf16; /* of that precision */
     st_watch_fn watch;
     void *watch_user;
     uint8_t form[ST_SLOT_COUNT]; /* ST_FORM_* that some consumer of the slot wants */
@@ -135,7 +147,7 @@ static inline void st_env_share(const st_env *e, uint32_t n, uint32_t unit, uint
     *hi = (uint32_t)(b < n ? b : n);
 }
 
-/* Quantises rows [lo, hi) of a float slot into its int8 form and marks sequences that are not finite. */
+/* Quantises or rounds rows [lo, hi) of a float slot into its narrow form and marks sequences that are not finite. */
 void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
                      uint32_t k0);
 
@@ -186,9 +198,16 @@ int st_state_rope(st_state *s, uint32_t len, strata_error *err);
 /* The angles of a position in a sequence of `len` tokens: cos [n_rot/2], then sin. */
 const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos);
 
+/* Queries of a block of attention in bf16: two tiles of rows, one where their scores would leave the L2 cache. */
+#define ST_BF16_QUERIES 32u
+static inline size_t st_attn_bf16_block(uint32_t len)
+{
+    return len > 4096 ? 16 : ST_BF16_QUERIES;
+}
+
 int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err);
 
 /* peaks.c. Errors: NO_MEMORY. */
-int st_cpu_peaks(const char *level, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err);
+int st_cpu_peaks(const st_exec *exec, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err);
 
 #endif

@@ -17,6 +17,9 @@ static const level levels[] = {
     {"avx2", ST_CPU_AVX2, st_kernels_avx2},
     {"avxvnni", ST_CPU_AVX2 | ST_CPU_AVXVNNI, st_kernels_avxvnni},
     {"avx512", ST_CPU_AVX2 | ST_CPU_AVX512, st_kernels_avx512},
+    /* Caps only: the units of precision bf16 (bf16_unit.c) stand above the levels. */
+    {"avx512bf16", 0, NULL},
+    {"amx", 0, NULL},
 #elif defined(__aarch64__)
     {"neon", ST_CPU_NEON, st_kernels_neon},
     {"dotprod", ST_CPU_NEON | ST_CPU_DOTPROD, st_kernels_dotprod},
@@ -36,7 +39,7 @@ bool st_kernels_init(st_kernels *k, const char *cap)
     uint32_t have = st_cpu_features();
     memset(k, 0, sizeof *k);
     for (size_t i = 0; i <= last; i++)
-        if ((levels[i].needs & ~have) == 0) levels[i].fill(k);
+        if (levels[i].fill && (levels[i].needs & ~have) == 0) levels[i].fill(k);
     return true;
 }
 
@@ -45,7 +48,7 @@ const char *const *st_kernels_levels(void)
 {
     uint32_t have = st_cpu_features(), set = 0;
     for (uint32_t i = 1; i < N_LEVELS; i++)
-        if ((levels[i].needs & ~have) == 0) set |= 1u << (i - 1);
+        if (levels[i].fill && (levels[i].needs & ~have) == 0) set |= 1u << (i - 1);
 #if defined(__x86_64__)
     static const char *const lists[8][N_LEVELS + 1] = {
         {"generic"},

@@ -3,7 +3,11 @@
  * Attention is defined as two passes: all scores of a query and their true maximum first, then the exponentials and the
  * sum over the keys in ascending order. So the size of a block, a window or the place of a text in the batch cannot
  * change a bit. Scores exist for one block of queries only, never for a whole text. Query heads that share a key head
- * are worked together; K^T and V are packed once for each key head. */
+ * are worked together; K^T and V are packed once for each key head.
+ *
+ * In precision bf16, sequences without a cache take queries, keys, probabilities and values as bf16; keys are added in
+ * blocks of 32 by their index in the text, which again depends on nothing else. With a cache the products are float in
+ * every precision: steps of one query would spend their time on packing keys once more. */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -25,6 +29,10 @@ typedef struct attn {
     uint32_t ldv;
     const float *kt; /* [(len - base)/16][d_head_k][16] */
     const float *v;  /* [len - base, ldv] */
+    bool bf16;
+    uint32_t ldk;         /* d_head_k in whole blocks of 32 */
+    const uint16_t *kt16; /* [round_up(len, 32)/16][ldk/2][16][2] */
+    const uint16_t *v16;  /* [ldv/16][round_up(len, 32)/2][16][2] */
 } attn;
 
 /* The columns of a token of this run, counted from the run's first. */
@@ -49,6 +57,24 @@ static void pack_keys(const attn *a, float *kt, float *v)
         memcpy(dst, qkv(a, t, v_col), op->d_head_v * sizeof *dst);
         if (a->ldv > op->d_head_v) memset(dst + op->d_head_v, 0, (a->ldv - op->d_head_v) * sizeof *dst);
     }
+}
+
+static void pack_keys_bf16(const attn *a, uint16_t *kt, uint16_t *v)
+{
+    const st_env *e = a->env;
+    const st_op_attn *op = a->op;
+    const st_bf16 *b = &e->state->bf16;
+    const size_t ld = e->slots->ld[ST_SLOT_QKV], ldv = st_round_up(a->len, 32) * 16;
+    uint32_t lo, hi, k_col = op->n_head * op->d_head_k + a->kv * op->d_head_k,
+                     v_col = (op->n_head + op->n_head_kv) * op->d_head_k + a->kv * op->d_head_v;
+    st_env_share(e, a->n, 32, &lo, &hi);
+    if (lo >= hi) return;
+    for (uint32_t t = lo; t < st_round_up(hi, 32); t += 16) {
+        uint32_t n = t < hi ? hi - t < 16 ? hi - t : 16 : 0;
+        b->pair_rows(n ? qkv(a, t, k_col) : NULL, ld, n, op->d_head_k, kt + (size_t)t * a->ldk);
+    }
+    for (uint32_t c = 0; c < op->d_head_v; c += 16)
+        b->pair(qkv(a, lo, v_col + c), ld, hi - lo, v + c / 16 * ldv + (size_t)lo * 16);
 }
 
 /* What this run adds to the cache, all key heads. */
@@ -132,6 +158,18 @@ static void fill_bias(const attn *a, uint32_t head)
     }
 }
 
+/* Row of scores of query q against keys from `lo` on -> numerators; returns their sum. */
+static float numerators(const attn *a, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row)
+{
+    const st_op_attn *op = a->op;
+    const st_env *e = a->env;
+    uint32_t from, to;
+    visible(a, q, &from, &to);
+    /* Models with a relative bias have a scale of 1, so it may be added before the softmax scales. */
+    if (op->rel_bias) e->k->add_scaled(e->worker->bias + (a->len - 1 - q + from), 1.0f, row + (from - lo), to - from);
+    return e->k->softmax(row, n, from - lo, to - lo, op->scale, op->softcap, slope, (int64_t)q - lo);
+}
+
 /* Queries [q0, q1) of this run against their keys -> A. */
 static void run_block(const attn *a, uint32_t q0, uint32_t q1)
 {
@@ -154,13 +192,7 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
         float sums[ST_ROW_CHUNK], slope = alibi_slope(op, a->kv * a->group + g);
         if (op->rel_bias) fill_bias(a, a->kv * a->group + g);
         for (uint32_t i = 0; i < n_q; i++) {
-            uint32_t from, to, q = a->past + q0 + i;
-            float *row = sg + (size_t)i * n;
-            visible(a, q, &from, &to);
-            /* Models with a relative bias have a scale of 1, so it may be added before the softmax scales. */
-            if (op->rel_bias)
-                e->k->add_scaled(e->worker->bias + (a->len - 1 - q + from), 1.0f, row + (from - lo), to - from);
-            sums[i] = e->k->softmax(row, n, from - lo, to - lo, op->scale, op->softcap, slope, (int64_t)q - lo);
+            sums[i] = numerators(a, a->past + q0 + i, lo, n, slope, sg + (size_t)i * n);
         }
         size_t ld = e->slots->ld[ST_SLOT_A];
         bool direct = a->ldv == op->d_head_v; /* whole panels of values: no column past the head is written */
@@ -180,9 +212,42 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
     }
 }
 
+/* The same in bf16, a head at a time: its scores, in whole tiles, fill the scratch. */
+static void run_block_bf16(const attn *a, uint32_t q0, uint32_t q1)
+{
+    const st_env *e = a->env;
+    const st_op_attn *op = a->op;
+    const st_bf16 *b = &e->state->bf16;
+    uint32_t lo, hi, unused, n_q = q1 - q0;
+    visible(a, q0, &lo, &unused);
+    visible(a, q1 - 1, &unused, &hi);
+    lo &= ~31u;
+    uint32_t n = (uint32_t)st_round_up(hi - lo, 32);
+    st_bact q = {e->worker->q16, a->ldk}, p = {e->worker->p16, n};
+    const size_t v_panel = st_round_up(a->len, 32) * 16, ld = e->slots->ld[ST_SLOT_A];
+    float *s = e->worker->scores, *tile = e->worker->tile[0];
+    for (uint32_t g = 0; g < a->group; g++) {
+        uint32_t head = a->kv * a->group + g;
+        float sums[ST_BF16_QUERIES], slope = alibi_slope(op, head),
+                                     *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * ld + head * op->d_head_v;
+        b->round(qkv(a, q0, head * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, op->d_head_k, &q, 0, 0);
+        b->gemm(q.p, 16 * q.ld, n_q, a->kt16 + (size_t)lo * a->ldk, (size_t)a->ldk * 16, n / 16, a->ldk, false, s, n);
+        if (op->rel_bias) fill_bias(a, head);
+        for (uint32_t i = 0; i < n_q; i++) sums[i] = numerators(a, q0 + i, lo, n, slope, s + (size_t)i * n);
+        b->round(s, n, n_q, n, &p, 0, 0);
+        for (uint32_t c = 0, w; c < op->d_head_v; c += w) {
+            w = op->d_head_v - c < 256 ? op->d_head_v - c : 256; /* what a tile of 32 queries has room for */
+            b->gemm(p.p, 16 * p.ld, n_q, a->v16 + c / 16 * v_panel + (size_t)lo * 16, v_panel, w / 16, n, false, tile,
+                    w);
+            for (uint32_t i = 0; i < n_q; i++) e->k->scale(tile + i * w, 1.0f / sums[i], out + i * ld + c, w);
+        }
+    }
+}
+
 /* Queries whose scores fit the scratch of a thread, and whose outputs keep the keys in cache. */
 static uint32_t block_of(const attn *a)
 {
+    if (a->bf16) return (uint32_t)st_attn_bf16_block(a->len);
     size_t keys = st_round_up(a->len, 16), fit = a->env->worker->n_scores / (keys * a->group);
     return fit < 1 ? 1 : fit > 32 ? 32 : (uint32_t)fit;
 }
@@ -194,7 +259,9 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
               .op = op,
               .layer = layer,
               .group = op->n_head / op->n_head_kv,
-              .ldv = (uint32_t)st_round_up(op->d_head_v, 16)};
+              .ldv = (uint32_t)st_round_up(op->d_head_v, 16),
+              .ldk = (uint32_t)st_round_up(op->d_head_k, 32),
+              .bf16 = e->state->precision == STRATA_PRECISION_BF16 && !batch->past && op->d_head_v % 16 == 0};
     uint32_t turn = 0;
     for (uint32_t s = e->seq0; s < e->seq1; s++) {
         a.row = batch->starts[s] - e->row0;
@@ -213,16 +280,23 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
         uint32_t block = block_of(&a), n_blocks = (a.n + block - 1) / block;
         for (a.kv = 0; a.kv < op->n_head_kv; a.kv++, turn ^= 1) {
             float *kt = e->slots->kt[turn], *v = e->slots->v[turn];
-            if (batch->past)
+            if (a.bf16)
+                pack_keys_bf16(&a, e->slots->kt16[turn], e->slots->v16[turn]);
+            else if (batch->past)
                 load_keys(&a, kt, v);
             else
                 pack_keys(&a, kt, v);
             st_env_sync(e);
             a.kt = kt;
             a.v = v;
+            a.kt16 = e->slots->kt16[turn];
+            a.v16 = e->slots->v16[turn];
             for (uint32_t b = e->ith; b < n_blocks; b += e->nth) {
                 uint32_t q0 = b * block, q1 = q0 + block < a.n ? q0 + block : a.n;
-                run_block(&a, q0, q1);
+                if (a.bf16)
+                    run_block_bf16(&a, q0, q1);
+                else
+                    run_block(&a, q0, q1);
             }
         }
     }

@@ -11,16 +11,22 @@
 /* Rows per thread from which a shared op is split by rows: below, splitting by panels reads the weights once. */
 #define ROWS_PER_THREAD 64u
 
+static bool in_bf16(const st_env *e, const st_linear *l)
+{
+    return !l->exact && e->state->precision == STRATA_PRECISION_BF16;
+}
+
 static bool in_float(const st_env *e, const st_linear *l, const st_packed *p)
 {
     return l->exact || e->state->precision == STRATA_PRECISION_F32 || p->kind != ST_PACK_I8;
 }
 
 /* Outputs taken at a time. What the integer kernels prepare for a few rows serves 64 outputs: 4 % faster than for 32
- * (Zen 4), where there are rows enough to share the work by; floats are decoded two panels at a time. */
+ * (Zen 4), where there are rows enough to share the work by; weights that are decoded come two panels
+ * at a time. */
 static uint32_t strip_of(const st_env *e, const st_linear *l, uint32_t rows)
 {
-    bool floats = false;
+    bool floats = in_bf16(e, l);
     for (uint32_t i = 0; i < l->n_parts; i++) floats |= in_float(e, l, l->parts[i].packed);
     return floats || rows < ROWS_PER_THREAD ? 32 : ST_TILE_COLS;
 }
@@ -58,13 +64,46 @@ static void gemm_floats(const st_env *e, const st_linear *l, const st_packed *p,
     }
 }
 
+/* k rows from k0 on of a panel, as pairs. Whatever decode() reads is taken, by way of floats. */
+static void decode_bf16(const st_env *e, const st_packed *p, uint32_t panel, uint32_t k0, uint32_t n, uint16_t *dst)
+{
+    enum { PIECE = 64 }; /* 4 KB of floats, which stay in L1 */
+    const st_bf16 *b = &e->state->bf16;
+    if (p->kind == ST_PACK_I8 && b->unpack[p->shape]) {
+        const uint8_t *src = p->panels + (size_t)panel * p->panel_bytes;
+        b->unpack[p->shape](src + k0 / 32 * st_shape_block_bytes(p->shape), n / 32, dst);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i += PIECE) {
+        _Alignas(64) float piece[PIECE * 16];
+        uint32_t m = n - i < PIECE ? n - i : PIECE;
+        b->pair(decode(e->k, p, panel, k0 + i, m, piece), 16, m, dst + (size_t)i * 16);
+    }
+}
+
+static void gemm_bf16(const st_env *e, const st_linear *l, const st_packed *p, uint32_t panel, uint32_t np, uint32_t r0,
+                      uint32_t rows, float *tile)
+{
+    const st_bact *a = &e->slots->b[l->in];
+    uint16_t *w = (uint16_t *)(void *)e->worker->panel;
+    const size_t panel_ld = ST_BF16_K * 16;
+    for (uint32_t k0 = 0; k0 < p->k; k0 += ST_BF16_K) {
+        uint32_t n = p->k - k0 < ST_BF16_K ? p->k - k0 : ST_BF16_K;
+        for (uint32_t i = 0; i < np; i++) decode_bf16(e, p, panel + i, k0, n, w + i * panel_ld);
+        e->state->bf16.gemm(st_bact_at(a, r0, k0), 16 * a->ld, rows, w, panel_ld, np, (uint32_t)st_round_up(n, 32),
+                            k0 > 0, tile, ST_TILE_COLS);
+    }
+}
+
 /* Columns col..col+n of a part, at most a strip, for rows r0.. -> tile [rows, ST_TILE_COLS], with bias. */
 static void product(const st_env *e, const st_linear *l, const st_linear_part *part, uint32_t col, uint32_t n,
                     uint32_t r0, uint32_t rows, float *tile)
 {
     const st_packed *p = part->packed;
     uint32_t panel = part->panel0 + col / 16, np = (n + 15) / 16;
-    if (in_float(e, l, p))
+    if (in_bf16(e, l))
+        gemm_bf16(e, l, p, panel, np, r0, rows, tile);
+    else if (in_float(e, l, p))
         gemm_floats(e, l, p, panel, np, r0, rows, tile);
     else
         e->k->gemm_i8[p->shape](&e->slots->q[l->in], r0, rows, part->planes, p->panels + (size_t)panel * p->panel_bytes,
@@ -100,7 +139,7 @@ static void store(const st_env *e, const st_linear *l, uint32_t col, uint32_t n,
         }
     }
     /* H is quantised here, hot; a quantised consumer has k = n in whole blocks of 32. */
-    if (l->out == ST_SLOT_H && (form & ST_FORM_HI))
+    if (l->out == ST_SLOT_H && (form & ST_FORM_NARROW))
         st_env_quantize(e, l->out, tile, ST_TILE_COLS, r0, r0 + rows, n, col);
 }
 
@@ -127,7 +166,7 @@ static void run_strip(const st_env *e, const st_linear *l, uint32_t i, uint32_t 
 /* Attention's output is quantised by whoever consumes it, since a block of 32 may span heads of several threads. */
 static void prepare_input(const st_env *e, const st_linear *l, uint32_t rows)
 {
-    if (l->in != ST_SLOT_A || !(e->state->form[ST_SLOT_A] & ST_FORM_HI)) return;
+    if (l->in != ST_SLOT_A || !(e->state->form[ST_SLOT_A] & ST_FORM_NARROW)) return;
     uint32_t lo, hi;
     st_env_share(e, rows, 1, &lo, &hi);
     size_t ld = e->slots->ld[ST_SLOT_A];
@@ -144,7 +183,7 @@ void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows)
 
     uint32_t lo = 0, hi = rows, first = 0, last = total;
     if (e->nth > 1 && rows >= ROWS_PER_THREAD * e->nth)
-        st_env_share(e, rows, 8, &lo, &hi);
+        st_env_share(e, rows, in_bf16(e, l) ? 16 : 8, &lo, &hi); /* a tile of bf16 has 16 rows */
     else
         st_env_share(e, total, 1, &first, &last);
     for (uint32_t i = 0, base = 0; i < n_parts && lo < hi; i++) {

@@ -86,6 +86,7 @@ static void gather(moe *m, uint32_t expert)
     for (uint32_t i = lo; i < hi; i++) {
         uint32_t r = m->rows[i];
         memcpy(row_of(e, ST_SLOT_G, i), row_of(e, in, r), k * sizeof(float));
+        if (e->state->form[ST_SLOT_G] & ST_FORM_BF16) st_bact_copy(&e->slots->b[ST_SLOT_G], i, &e->slots->b[in], r);
         if (!(e->state->form[ST_SLOT_G] & ST_FORM_HI)) continue;
         const st_qact *from = &e->slots->q[in];
         st_qact *to = &e->slots->q[ST_SLOT_G];

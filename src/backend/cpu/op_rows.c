@@ -26,6 +26,14 @@ static void mark_nonfinite(const st_env *e, uint32_t row)
 void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
                      uint32_t k0)
 {
+    if (e->state->form[slot] & ST_FORM_BF16) {
+        const st_bf16 *b = &e->state->bf16;
+        const st_bact *a = &e->slots->b[slot];
+        if (!b->round(x, ldx, hi - lo, k, a, lo, k0)) return;
+        for (uint32_t r = lo; r < hi; r++)
+            if (b->round(x + (size_t)(r - lo) * ldx, ldx, 1, k, a, r, k0)) mark_nonfinite(e, r);
+        return;
+    }
     st_qact *q = &e->slots->q[slot];
     int planes = e->state->form[slot] & ST_FORM_LO ? 2 : 1;
     if (!e->k->quantize(x, ldx, hi - lo, k, planes, q, lo, k0)) return;
@@ -38,7 +46,7 @@ void st_env_write_n(const st_env *e, st_slot slot, uint32_t r, const st_norm *no
     uint32_t n = e->exec->plan->width[slot];
     float *y = e->slots->f[slot] + (size_t)r * e->slots->ld[slot];
     st_apply_norm(e->k, norm, x, n, y);
-    if (e->state->form[slot] & ST_FORM_HI) st_env_quantize(e, slot, y, 0, r, r + 1, n, 0);
+    if (e->state->form[slot] & ST_FORM_NARROW) st_env_quantize(e, slot, y, 0, r, r + 1, n, 0);
 }
 
 static const uint8_t *table_row(st_mat m, uint32_t row)
@@ -163,6 +171,8 @@ static void move_row(const st_env *e, uint32_t to, uint32_t from)
     uint32_t n = e->exec->plan->width[ST_SLOT_N];
     size_t ld = e->slots->ld[ST_SLOT_N];
     memmove(e->slots->f[ST_SLOT_N] + to * ld, e->slots->f[ST_SLOT_N] + from * ld, n * sizeof(float));
+    if (e->state->form[ST_SLOT_N] & ST_FORM_BF16)
+        st_bact_copy(&e->slots->b[ST_SLOT_N], to, &e->slots->b[ST_SLOT_N], from);
     if (!(e->state->form[ST_SLOT_N] & ST_FORM_HI)) return;
     const st_qact *q = &e->slots->q[ST_SLOT_N];
     memmove(q->hi + to * q->ld, q->hi + from * q->ld, n);

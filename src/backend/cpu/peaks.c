@@ -29,6 +29,7 @@ typedef void (*spin_fn)(void);
 #define FMA512(i) "vfmadd231ps %%zmm14, %%zmm14, %%zmm" i "\n\t"
 #define FMA256(i) "vfmadd231ps %%ymm14, %%ymm14, %%ymm" i "\n\t"
 #define DOT512(i) "vpdpbusd %%zmm14, %%zmm14, %%zmm" i "\n\t"
+#define BF512(i)  "vdpbf16ps %%zmm14, %%zmm14, %%zmm" i "\n\t"
 #define DOT256(i) "%{vex%} vpdpbusd %%ymm14, %%ymm14, %%ymm" i "\n\t"
 #define MADDUBS(i)                             \
     "vpmaddubsw %%ymm14, %%ymm14, %%ymm12\n\t" \
@@ -37,6 +38,7 @@ typedef void (*spin_fn)(void);
 SPIN(fma512, FMA512)
 SPIN(fma256, FMA256)
 SPIN(dot512, DOT512)
+SPIN(bf512, BF512)
 SPIN(dot256, DOT256)
 SPIN(maddubs, MADDUBS)
 #elif defined(__aarch64__)
@@ -69,8 +71,9 @@ static const struct unit {
     double i8_macs, f32_macs; /* of one chain's step */
 } units[] = {
 #if defined(__x86_64__)
-    {"avx2", maddubs, fma256, 32, 8},       {"avxvnni", dot256, fma256, 32, 8}, {"avx512", dot512, fma512, 64, 16},
-    {"avx512bf16", dot512, fma512, 64, 16}, {"amx", dot512, fma512, 64, 16},
+    {"avx2", maddubs, fma256, 32, 8},
+    {"avxvnni", dot256, fma256, 32, 8},
+    {"avx512", dot512, fma512, 64, 16},
 #elif defined(__aarch64__)
     {"neon", NULL, fmla, 0, 4},
     {"dotprod", sdot, fmla, 16, 4},
@@ -79,9 +82,36 @@ static const struct unit {
     {"generic", NULL, NULL, 0, 0},
 };
 
+#if defined(__x86_64__)
+/* Four tiles of sums, each of them waited for by its next product only. Between begin and end of a st_bf16. */
+static void tiles(void)
+{
+    for (uint32_t i = 0; i < LOOPS; i++)
+        __asm__ volatile("tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n\ttdpbf16ps %%tmm7, %%tmm4, %%tmm1\n\t"
+                         "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n\ttdpbf16ps %%tmm7, %%tmm5, %%tmm3" ::
+                             : "memory");
+}
+
+/* By unit of precision bf16: multiplications of one call. */
+static spin_fn bf16_spin(const st_bf16 *b, double *macs)
+{
+    const bool amx = strcmp(b->unit, "amx") == 0;
+    *macs = (double)LOOPS * (amx ? 4.0 * 16 * 16 * 32 : CHAINS * 32.0);
+    return amx ? tiles : bf512;
+}
+#else
+static spin_fn bf16_spin(const st_bf16 *b, double *macs)
+{
+    (void)b;
+    *macs = 0;
+    return NULL;
+}
+#endif
+
 typedef struct job {
     st_pool *pool;
-    spin_fn spin; /* NULL: read memory */
+    spin_fn spin;        /* NULL: read memory */
+    const st_bf16 *bf16; /* set up for it, or NULL */
     const uint64_t *memory;
     double best; /* seconds of the fastest round, start to end of all threads */
     _Atomic uint64_t sink;
@@ -99,6 +129,8 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
 {
     job *j = arg;
     const size_t n = READ_BYTES / sizeof *j->memory / nth;
+    st_bf16_saved saved;
+    if (j->bf16) j->bf16->begin(&saved);
     for (uint32_t round = 0; round < (j->spin ? ROUNDS : ROUNDS / 4); round++) {
         if (nth > 1) st_pool_barrier(j->pool);
         double t = st_now();
@@ -110,6 +142,7 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
         t = st_now() - t;
         if (ith == 0 && (j->best == 0 || t < j->best)) j->best = t;
     }
+    if (j->bf16) j->bf16->end(&saved);
 }
 
 static double seconds(job *j, spin_fn spin, uint32_t nth)
@@ -120,10 +153,13 @@ static double seconds(job *j, spin_fn spin, uint32_t nth)
     return j->best;
 }
 
-int st_cpu_peaks(const char *level, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err)
+int st_cpu_peaks(const st_exec *exec, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err)
 {
     const struct unit *u = units, *last = &units[sizeof units / sizeof units[0] - 1];
-    while (u < last && strcmp(u->level, level) != 0) u++;
+    while (u < last && strcmp(u->level, exec->kern.level) != 0) u++;
+    st_bf16 bf16;
+    double bf16_macs = 0;
+    spin_fn bf16_fn = st_bf16_init(&bf16, exec->bf16_allowed) ? bf16_spin(&bf16, &bf16_macs) : NULL;
     job j = {.pool = NULL};
     uint64_t *memory = st_alloc_huge(mem, READ_BYTES, 1);
     ST_FAIL_IF(!memory, err, STRATA_NO_MEMORY, "no memory to measure its bandwidth: %zu bytes", READ_BYTES);
@@ -137,6 +173,9 @@ int st_cpu_peaks(const char *level, uint32_t n_threads, st_mem *mem, strata_peak
             uint32_t nth = i ? n_threads : 1;
             if (u->i8) out->i8_gmacs[i] = steps * u->i8_macs * nth / seconds(&j, u->i8, nth);
             if (u->f32) out->f32_gmacs[i] = steps * u->f32_macs * nth / seconds(&j, u->f32, nth);
+            j.bf16 = &bf16;
+            if (bf16_fn) out->bf16_gmacs[i] = bf16_macs * 1e-9 * nth / seconds(&j, bf16_fn, nth);
+            j.bf16 = NULL;
             out->read_gbs[i] = (double)READ_BYTES * 1e-9 / seconds(&j, NULL, nth);
         }
     }

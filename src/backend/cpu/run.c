@@ -72,7 +72,7 @@ static bool go_on(st_env *e)
     return atomic_load(verdict) == 0;
 }
 
-static void run_op(st_env *e, uint32_t i)
+static void dispatch(st_env *e, uint32_t i)
 {
     const st_op *op = &e->exec->plan->ops[i];
     switch (op->kind) {
@@ -87,6 +87,23 @@ static void run_op(st_env *e, uint32_t i)
     case ST_OP_POOL: st_run_pool(e, &op->pool); break;
     case ST_OP_KIND_COUNT: break;
     }
+}
+
+/* Units of bf16 are set up for one op at a time: callbacks of the host, which come between ops, may use tiles of their
+ * own, and setting up takes less than a microsecond. */
+static void run_op(st_env *e, uint32_t i)
+{
+    const st_bf16 *b = &e->state->bf16;
+    st_op_kind kind = e->exec->plan->ops[i].kind;
+    bool products = kind == ST_OP_LINEAR || kind == ST_OP_ATTN || kind == ST_OP_MOE;
+    if (e->state->precision != STRATA_PRECISION_BF16 || !products) {
+        dispatch(e, i);
+        return;
+    }
+    st_bf16_saved saved;
+    b->begin(&saved);
+    dispatch(e, i);
+    b->end(&saved);
 }
 
 static void watch(const st_env *e, uint32_t i, double seconds)

@@ -32,6 +32,12 @@ static void carve_qact(carver *c, st_qact *q, size_t rows, size_t width, unsigne
     q->sum_lo = lo ? carve(c, rows, q->ld / 16 * sizeof(int32_t)) : NULL;
 }
 
+static void carve_bact(carver *c, st_bact *b, size_t rows, size_t width)
+{
+    b->ld = st_round_up(width, 32);
+    b->p = carve(c, st_round_up(rows, 16), b->ld * sizeof *b->p);
+}
+
 static void carve_slots(carver *c, const st_state *s, st_slots *sl)
 {
     const st_plan *p = s->exec->plan;
@@ -42,11 +48,15 @@ static void carve_slots(carver *c, const st_state *s, st_slots *sl)
         sl->ld[i] = st_round_up(p->width[i], 16);
         if (s->form[i] & ST_FORM_FLOAT) sl->f[i] = carve(c, rows, sl->ld[i] * sizeof(float));
         if (s->form[i] & ST_FORM_HI) carve_qact(c, &sl->q[i], rows, p->width[i], s->form[i]);
+        if (s->form[i] & ST_FORM_BF16) carve_bact(c, &sl->b[i], rows, p->width[i]);
     }
     size_t len = st_round_up(sl->cap_len, 16);
     for (int i = 0; i < 2; i++) {
         sl->kt[i] = carve(c, len, p->config->d_head_k * sizeof(float));
         sl->v[i] = carve(c, len, st_round_up(p->config->d_head_v, 16) * sizeof(float));
+        if (s->precision != STRATA_PRECISION_BF16) continue;
+        sl->kt16[i] = carve(c, st_round_up(len, 32), st_round_up(p->config->d_head_k, 32) * sizeof(uint16_t));
+        sl->v16[i] = carve(c, st_round_up(len, 32), st_round_up(p->config->d_head_v, 16) * sizeof(uint16_t));
     }
 }
 
@@ -74,9 +84,14 @@ static int reserve_slots(st_state *s, st_slots *sl, uint32_t rows, uint32_t seqs
 
 /* Scores of a block of queries: 256 KB stay in L2 beside the keys, or a single query when the text is longer than that.
  */
-static size_t score_floats(const st_config *c, uint32_t len)
+static size_t score_floats(const st_state *s, uint32_t len)
 {
+    const st_config *c = s->exec->plan->config;
     size_t one = (size_t)(c->n_head / c->n_head_kv) * st_round_up(len, 16);
+    if (s->precision == STRATA_PRECISION_BF16) { /* one head at a time, whole tiles of queries */
+        size_t tiles = st_attn_bf16_block(len) * st_round_up(len, 32);
+        if (tiles > one) one = tiles;
+    }
     return one > 65536 ? one : 65536;
 }
 
@@ -92,6 +107,10 @@ static void carve_worker(carver *c, const st_state *s, st_worker *w)
     }
     w->panel = carve(c, 2 * ST_K_CHUNK, 16 * sizeof(float));
     w->scores = carve(c, w->n_scores, sizeof(float));
+    if (s->precision == STRATA_PRECISION_BF16) {
+        w->q16 = carve(c, ST_BF16_QUERIES, st_round_up(p->config->d_head_k, 32) * sizeof(uint16_t));
+        w->p16 = carve(c, w->n_scores, sizeof(uint16_t));
+    }
     w->bias = carve(c, p->weights->layers[0].attn_rel_b ? 2 * (size_t)w->cap_len : 0, sizeof(float));
     w->rows = carve(c, p->config->n_expert ? w->cap_rows : 0, sizeof(uint32_t));
     w->layer_seconds = carve(c, (size_t)p->config->n_layer + 1, sizeof(double));
@@ -99,7 +118,7 @@ static void carve_worker(carver *c, const st_state *s, st_worker *w)
 
 static int reserve_worker(st_state *s, st_worker *w, uint32_t rows, uint32_t len, strata_error *err)
 {
-    size_t n = score_floats(s->exec->plan->config, len);
+    size_t n = score_floats(s, len);
     if (n <= w->n_scores && len <= w->cap_len && rows <= w->cap_rows) return STRATA_OK;
     st_worker next = {.n_scores = n > w->n_scores ? n : w->n_scores,
                       .cap_len = max2(len, w->cap_len),
