@@ -209,7 +209,7 @@ static void run_f16(void)
 }
 static void run_pack(void)
 {
-    k.pack_q8_0(rq, ROW / 32 * 34, ROW / 32, weights);
+    k.interleave(rq, ROW / 32 * 34, 34, ROW / 32, 128, weights, 576);
 }
 static void run_unpack(void)
 {
@@ -267,7 +267,7 @@ int bench(const char *only)
         row("transpose16", run_transpose, ROW * ROWS);
         row("add_scaled", run_add, ROW * ROWS);
         row("f16_to_f32", run_f16, ROW * ROWS);
-        row("pack_q8_0", run_pack, ROW * 16);
+        row("interleave", run_pack, ROW * 16);
         row("unpack_f32", run_unpack, ROW * 16);
     }
     return 0;

@@ -1,7 +1,7 @@
 /* cpu.h: the CPU backend, inside.
  *
  *   cpu.c      load, open, close: what belongs to the model and what to a caller
- *   pack.c     weights -> panels (kernels.h has the layout)
+ *   pack.c     weights -> panels (kernels.h has the layout), in parallel; pack_panel.c one panel
  *   run.c      a batch -> groups of tokens -> threads; walks the plan
  *   rope.c     angles by position
  *   kv.c       keys and values of earlier tokens
@@ -47,7 +47,10 @@ struct st_exec {
 };
 
 /* Packs every part of every LINEAR into e->blob, in parallel, and lets go of the file's pages. Errors: NO_MEMORY. */
-int st_pack_all(st_exec *e, const st_file *file, uint32_t n_threads, strata_error *err);
+int st_pack_all(st_exec *e, const st_file *file, const st_load_opts *opts, strata_error *err);
+
+/* Writes panel `panel` of a part, p->panel_bytes bytes. */
+void st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel);
 
 /* ---- memory of a run --------------------------------------------------------------------------------------------- */
 

@@ -68,10 +68,25 @@ static void gemm_f32(const float *a, size_t lda, uint32_t rows, const float *b, 
         }
 }
 
+static void interleave(const uint8_t *src, size_t ld, size_t step, uint32_t blocks, uint8_t flip, uint8_t *dst,
+                       size_t dst_step)
+{
+    const uint32_t flips = 0x01010101u * flip;
+    for (uint32_t b = 0; b < blocks; b++, src += step, dst += dst_step)
+        for (uint32_t g = 0; g < 8; g++)
+            for (uint32_t i = 0; i < 16; i++) {
+                uint32_t x;
+                memcpy(&x, src + i * ld + 4 * g, 4);
+                x ^= flips;
+                memcpy(dst + 64 * g + 4 * i, &x, 4);
+            }
+}
+
 void st_kernels_generic(st_kernels *k)
 {
     k->level = "generic";
     rows_fill(k);
+    k->interleave = interleave;
     k->gemm_i8[ST_SHAPE_32] = gemm_i8_32;
     k->gemm_i8[ST_SHAPE_32_MIN] = gemm_i8_32_min;
     k->gemm_i8[ST_SHAPE_16] = gemm_i8_16;

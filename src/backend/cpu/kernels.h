@@ -87,8 +87,10 @@ typedef struct st_kernels {
     /* One integer panel -> float [32*blocks][16]: scale*q, then minus min (two roundings, as the scalar dequant). */
     void (*unpack_f32[ST_SHAPE_COUNT])(const uint8_t *panel, uint32_t blocks, float *y);
 
-    /* 16 rows of `blocks` Q8_0 blocks (src + i*src_ld bytes) -> one panel of ST_SHAPE_32. */
-    void (*pack_q8_0)(const uint8_t *src, size_t src_ld, uint32_t blocks, uint8_t *panel);
+    /* Packing. Dword g < 8 of block b of row i < 16 (at src + i*ld + b*step + 4*g bytes) -> dst + b*dst_step + 64*g +
+     * 4*i, every byte xor flip. */
+    void (*interleave)(const uint8_t *src, size_t ld, size_t step, uint32_t blocks, uint8_t flip, uint8_t *dst,
+                       size_t dst_step);
 
     /* y = x * 1/sqrt(mean(x^2) + eps) * w. mean = sum/n; the reciprocal is one division, then (x*r)*w. w may be NULL
      * (1). x and y may be the same. */
