@@ -122,7 +122,8 @@ static void run_i8(void)
     const uint8_t *w = weights + panel * (job.n / 16) * (job.copy++ % job.copies);
     for (uint32_t p = 0; p < job.n / 16; p += 2) {
         uint32_t two = job.n / 16 - p < 2 ? 1 : 2;
-        k.gemm_i8[job.shape](&acts.q, 0, job.m, (int)job.planes, w + p * panel, panel, two, blocks, fc + 16 * p, job.n);
+        k.gemm_i8[job.shape](&acts.q, 0, job.m, (int)job.planes, w + p * panel, panel, two, blocks, false, fc + 16 * p,
+                             job.n);
     }
 }
 static void run_f32(void)

@@ -119,10 +119,9 @@ static void test_quantize(void **state)
 
 /* The definition in kernels.h, written once more, for the reference itself. */
 static float gemm_i8_one(const st_qact *a, size_t row, int shape, int planes, const uint8_t *panel, uint32_t blocks,
-                         int col)
+                         int col, float f)
 {
     const int group = shape >= ST_SHAPE_16 ? 16 : 32, per = 32 / group;
-    float f = 0;
     for (uint32_t b = 0; b < blocks; b++, panel += st_shape_block_bytes((st_gemm_shape)shape)) {
         float ad = a->d[row * a->ld / 32 + b];
         if (planes == 2) ad /= 128;
@@ -156,19 +155,24 @@ static void gemm_i8_case(int shape, int planes, uint32_t rows, uint32_t n_panels
     qact_mem m = random_qact(row0 + rows, ld, worst, kind);
     uint8_t *w = random_panels((st_gemm_shape)shape, n_panels, stride, blocks, worst, kind);
     twin c = twin_new((ldc * (rows - 1) + 16 * n_panels) * 4, 4 * rng_below(4));
-    ref.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, twin_at(&c, 0), ldc);
-    cur.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, twin_at(&c, 1), ldc);
+    const bool accumulate = rng_below(4) == 0;
+    float *c0 = random_floats(c.bytes / 4, kind);
+    twin_set(&c, c0);
+    ref.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, accumulate, twin_at(&c, 0), ldc);
+    cur.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, accumulate, twin_at(&c, 1), ldc);
     LABEL("%s gemm_i8 shape %d planes %d rows %u panels %u blocks %u %s %s", cur.level, shape, planes, rows, n_panels,
           blocks, worst ? "worst" : "random", kind_name(kind));
     twin_equal_f32(&c, label);
     uint32_t row = rng_below(rows), col = rng_below(16), panel = rng_below(n_panels);
-    float want = gemm_i8_one(&m.q, row0 + row, shape, planes, w + panel * stride, blocks, (int)col);
-    float got = ((const float *)twin_at(&c, 0))[row * ldc + 16 * panel + col];
+    const size_t at = row * ldc + 16 * panel + col;
+    float want =
+        gemm_i8_one(&m.q, row0 + row, shape, planes, w + panel * stride, blocks, (int)col, accumulate ? c0[at] : 0);
+    float got = ((const float *)twin_at(&c, 0))[at];
     if (memcmp(&want, &got, 4) != 0 && !(isnan(want) && isnan(got)))
         fail_msg("%s: generic gives %a, the definition %a", label, (double)got, (double)want);
     twin_free(&c);
     qact_free(&m);
-    free(w);
+    free(w), free(c0);
 }
 
 static void test_gemm_i8(void **state)
@@ -328,6 +332,57 @@ static void test_interleave(void **state)
                     assert_int_equal(panel[out * b + k / 4 * 64 + 4 * c + k % 4], src[c * ld + step * b + k] ^ flip);
         twin_free(&y);
         free(src);
+    }
+}
+
+/* Every form against the definition in kernels.h. */
+static void widen_case(st_panel_form form, uint32_t blocks)
+{
+    const size_t from = st_form_block_bytes(&form), to = st_shape_block_bytes(form.shape);
+    const uint32_t tails = st_shape_tails(form.shape);
+    uint8_t *src = exact(from * blocks);
+    for (size_t i = 0; i < from * blocks; i++) src[i] = (uint8_t)rng();
+    twin y = twin_new(to * blocks, 4);
+    ref.widen[form.width](&form, src, blocks, twin_at(&y, 0));
+    cur.widen[form.width](&form, src, blocks, twin_at(&y, 1));
+    LABEL("%s widen shape %d width %d zero %d half %d blocks %u", cur.level, form.shape, form.width, form.zero,
+          form.half, blocks);
+    twin_equal_f32(&y, label); /* scales may be NaN */
+    for (uint32_t b = 0; b < blocks; b++) {
+        const uint8_t *n = src + from * b, *got = (const uint8_t *)twin_at(&y, 1) + to * b;
+        for (int i = 0; i < 512; i++) {
+            int g = i / 64, at = i % 64, q = n[g % 4 * 64 + at] >> g / 4 * 4 & 15;
+            if (form.width == ST_WIDTH_5) q |= (n[256 + at] >> g & 1) << 4;
+            if (form.width == ST_WIDTH_6) q |= (n[256 + g / 4 * 64 + at] >> g % 4 * 2 & 3) << 4;
+            assert_int_equal(got[i], q - form.zero + 128);
+        }
+        for (uint32_t i = 0; i < 16 * tails; i++) {
+            const uint8_t *tail = n + st_width_bytes(form.width);
+            uint16_t h;
+            float want, x;
+            memcpy(&h, tail + 2 * i, 2);
+            memcpy(&want, tail + 4 * (form.half ? 0 : i), 4);
+            if (form.half) want = st_f16_to_f32(h);
+            memcpy(&x, got + 512 + 4 * i, 4);
+            assert_true(x == want || (isnan(x) && isnan(want)));
+        }
+    }
+    twin_free(&y);
+    free(src);
+}
+
+static void test_widen(void **state)
+{
+    (void)state;
+    EACH_LEVEL
+    {
+        for (int shape = 0; shape < ST_SHAPE_COUNT; shape++)
+            for (int width = ST_WIDTH_4; width < ST_WIDTH_8; width++)
+                for (uint32_t blocks = 1; blocks <= 5; blocks++)
+                    for (int half = 0; half < 2; half++)
+                        widen_case((st_panel_form){(st_gemm_shape)shape, (st_width)width,
+                                                   (uint8_t)(rng_below(2) ? 8u << width : 0), half},
+                                   blocks);
     }
 }
 
@@ -499,11 +554,11 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argc > 2 ? argv[2] : NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),      cmocka_unit_test(test_quantize),  cmocka_unit_test(test_gemm_i8),
-        cmocka_unit_test(test_gemm_f32),   cmocka_unit_test(test_halves),    cmocka_unit_test(test_unpack),
-        cmocka_unit_test(test_interleave), cmocka_unit_test(test_norms),     cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_rope),       cmocka_unit_test(test_transpose), cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_table),       cmocka_unit_test(test_quantize), cmocka_unit_test(test_gemm_i8),
+        cmocka_unit_test(test_gemm_f32),    cmocka_unit_test(test_halves),   cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_interleave),  cmocka_unit_test(test_widen),    cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_rope),     cmocka_unit_test(test_transpose),
+        cmocka_unit_test(test_softmax),     cmocka_unit_test(test_accuracy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

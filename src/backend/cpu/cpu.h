@@ -29,12 +29,17 @@ typedef enum st_pack_kind { ST_PACK_F32, ST_PACK_F16, ST_PACK_BF16, ST_PACK_I8 }
 /* One part of a LINEAR, packed. */
 typedef struct st_packed {
     st_pack_kind kind;
-    st_gemm_shape shape; /* of I8 */
+    st_panel_form form; /* of I8 */
     uint8_t *panels;
     size_t panel_bytes;
     uint32_t n_panels; /* of 16 columns */
     uint32_t k;
 } st_packed;
+
+/* `blocks` blocks of a panel of kind I8 from block b on, as the GEMMs take them: where they are, or widened into dst.
+ */
+const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_t panel, uint32_t b, uint32_t blocks,
+                                uint8_t *dst);
 
 struct st_exec {
     st_kernels kern;
@@ -48,6 +53,9 @@ struct st_exec {
 
 /* Packs every part of every LINEAR into e->blob, in parallel, and lets go of the file's pages. Errors: NO_MEMORY. */
 int st_pack_all(st_exec *e, const st_file *file, const st_load_opts *opts, strata_error *err);
+
+/* The form that panels of a quantised type have. */
+st_panel_form st_pack_form(uint32_t type);
 
 /* Writes panel `panel` of a part, p->panel_bytes bytes. */
 void st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel);
@@ -68,6 +76,7 @@ typedef struct st_slots {
 typedef struct st_worker {
     float *tile[2]; /* [ST_ROW_CHUNK, 32]: outputs of one pair of panels */
     float *panel;   /* [2][ST_K_CHUNK][16]: decoded weights */
+    uint8_t *wide;  /* [2][ST_WIDE_BLOCKS]: widened blocks */
     float *row[2];  /* widest row */
     uint32_t *rows; /* [cap_rows] of a group: rows of an expert; only for mixtures */
     float *scores;  /* attention: [queries * heads, keys] */
@@ -79,7 +88,9 @@ typedef struct st_worker {
 } st_worker;
 
 #define ST_ROW_CHUNK 256u /* rows that pass one pair of panels at a time */
-#define ST_K_CHUNK   256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
+#define ST_WIDE_BLOCKS \
+    16u                 /* blocks of 32 of a narrow panel widened at a time: 2 x 16 of at most 768 bytes stay in L1 */
+#define ST_K_CHUNK 256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
 
 /* Tables by class of layer (st_config.rope), and for each of these by LongRoPE's short or long factors. */
 #define ST_ROPE_TABLES 4

@@ -83,6 +83,19 @@ V16_FN __m256i i8_times128_plus(__m256i q, __m256i v)
 #include "backend/cpu/gemm_i8.inc"
 
 /* 6 rows x 1 panel: 12 sums, 2 weights, 1 activation. */
+#define BYTES 32
+typedef __m256i bytes;
+#define bytes_ld(p)     _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define bytes_st(p, v)  _mm256_storeu_si256((__m256i *)(void *)(p), v)
+#define bytes_set1(x)   _mm256_set1_epi8(x)
+#define bytes_and(x, y) _mm256_and_si256(x, y)
+#define bytes_or(x, y)  _mm256_or_si256(x, y)
+#define bytes_add(x, y) _mm256_add_epi8(x, y)
+#define bytes_shl(x, n) _mm256_slli_epi16(x, n)
+#define bytes_shr(x, n) _mm256_srli_epi16(x, n)
+
+#include "backend/cpu/widen.inc"
+
 #define F32_LANES    8
 #define F32_MR       6
 #define F32_PANELS   1
@@ -136,6 +149,7 @@ void st_kernels_avx2(st_kernels *k)
     k->level = "avx2";
     rows_fill(k);
     gemm_i8_fill(k);
+    widen_fill(k);
     k->gemm_f32 = gemm_f32;
     k->interleave = interleave;
 }

@@ -38,14 +38,35 @@ static st_pack_kind kind_of(uint32_t type)
     }
 }
 
-static st_gemm_shape shape_of(const st_quant *q)
+/* How each quantised type is kept: in its own bits where there is a width for them. zero: 0, or half of the
+ * width's range where weights can be negative. Types that are not here have levels of 7 or 8 bits. */
+static const struct {
+    st_type type;
+    st_width width;
+    uint8_t zero;
+    bool half;
+} narrow[] = {
+    {ST_Q4_0, ST_WIDTH_4, 8, true},    {ST_Q4_1, ST_WIDTH_4, 0, true},    {ST_Q5_0, ST_WIDTH_5, 16, true},
+    {ST_Q5_1, ST_WIDTH_5, 0, true},    {ST_Q2_K, ST_WIDTH_4, 0, false},   {ST_Q3_K, ST_WIDTH_4, 8, false},
+    {ST_Q4_K, ST_WIDTH_4, 0, false},   {ST_Q5_K, ST_WIDTH_5, 0, false},   {ST_Q6_K, ST_WIDTH_6, 32, false},
+    {ST_IQ1_S, ST_WIDTH_5, 16, false}, {ST_IQ1_M, ST_WIDTH_5, 16, false}, {ST_TQ1_0, ST_WIDTH_4, 8, true},
+    {ST_TQ2_0, ST_WIDTH_4, 8, true},   {ST_MXFP4, ST_WIDTH_5, 16, false}, {ST_NVFP4, ST_WIDTH_5, 16, false},
+};
+
+st_panel_form st_pack_form(uint32_t type)
 {
-    return (st_gemm_shape)((q->group == 16 ? ST_SHAPE_16 : ST_SHAPE_32) + (q->has_min ? 1 : 0));
+    const st_quant *q = st_quant_get(type);
+    st_panel_form f = {.shape = (st_gemm_shape)((q->group == 16 ? ST_SHAPE_16 : ST_SHAPE_32) + (q->has_min ? 1 : 0)),
+                       .width = ST_WIDTH_8,
+                       .zero = 128};
+    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
+        if (narrow[i].type == type) f.width = narrow[i].width, f.zero = narrow[i].zero, f.half = narrow[i].half;
+    return f;
 }
 
 static size_t panel_bytes(const st_packed *p)
 {
-    if (p->kind == ST_PACK_I8) return (size_t)p->k / 32 * st_shape_block_bytes(p->shape);
+    if (p->kind == ST_PACK_I8) return (size_t)p->k / 32 * st_form_block_bytes(&p->form);
     return (size_t)p->k * 16 * (p->kind == ST_PACK_F32 ? 4 : 2);
 }
 
@@ -98,7 +119,7 @@ static int collect(packer *p, st_exec *e, strata_error *err)
             if (!part->m) continue;
             st_packed *d = &e->packed[i][j];
             d->kind = kind_of(part->m->type);
-            if (d->kind == ST_PACK_I8) d->shape = shape_of(st_quant_get(part->m->type));
+            if (d->kind == ST_PACK_I8) d->form = st_pack_form(part->m->type);
             d->k = k;
             d->n_panels = (part->n + 15) / 16;
             d->panel_bytes = panel_bytes(d);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/half.h"
 #include "quant/quant.h"
 
 enum {
@@ -81,15 +82,46 @@ static void pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part 
     }
 }
 
+/* A block of weights + 128 -> its narrow form (kernels.h). */
+static void narrow_weights(const st_panel_form *f, const uint8_t *w, uint8_t *dst)
+{
+    const uint8_t offset = (uint8_t)(128 - f->zero);
+    uint8_t q[512];
+    for (int i = 0; i < 512; i++) q[i] = (uint8_t)(w[i] - offset);
+    for (int i = 0; i < 256; i++) dst[i] = (uint8_t)((q[i] & 15) | q[256 + i] << 4);
+    if (f->width == ST_WIDTH_4) return;
+    uint8_t *high = dst + 256;
+    memset(high, 0, st_width_bytes(f->width) - 256);
+    for (int g = 0; g < 8; g++) {
+        if (f->width == ST_WIDTH_5)
+            for (int i = 0; i < 64; i++) high[i] = (uint8_t)(high[i] | (q[64 * g + i] >> 4) << g);
+        else
+            for (int i = 0; i < 64; i++)
+                high[g / 4 * 64 + i] = (uint8_t)(high[g / 4 * 64 + i] | (q[64 * g + i] >> 4) << g % 4 * 2);
+    }
+}
+
+static void put_tail(const st_panel_form *f, float x, uint8_t *tail, uint32_t at)
+{
+    if (f->half) {
+        uint16_t h = st_f32_to_f16(x);
+        memcpy(tail + 2 * at, &h, 2);
+    } else {
+        memcpy(tail + 4 * at, &x, 4);
+    }
+}
+
 /* Any quantised type, by its exact unpacking. */
 static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
 {
     const st_quant *quant = st_quant_get(part->m->type);
+    const st_panel_form *f = &p->form;
     uint32_t k = p->k, group = quant->group, per_block = 32 / group;
-    size_t block_bytes = st_shape_block_bytes(p->shape);
+    size_t block_bytes = st_form_block_bytes(f), weights = st_width_bytes(f->width);
     for (uint32_t k0 = 0; k0 < k; k0 += CHUNK, dst += CHUNK / 32 * block_bytes) {
         uint32_t n = k - k0 < CHUNK ? k - k0 : CHUNK, groups = n / group;
         int8_t q[16][CHUNK];
+        uint8_t w[CHUNK / 32][512];
         float scale[16][CHUNK / 16], min[16][CHUNK / 16];
         for (uint32_t i = 0; i < 16; i++) {
             const uint8_t *src = source_row(part, panel, i);
@@ -101,11 +133,17 @@ static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part 
                 memset(min[i], 0, sizeof min[i]);
             }
         }
-        kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, dst, block_bytes);
+        if (f->width == ST_WIDTH_8) {
+            kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, dst, block_bytes);
+        } else {
+            kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, w[0], sizeof w[0]);
+            for (uint32_t b = 0; b < n / 32; b++) narrow_weights(f, w[b], dst + b * block_bytes);
+        }
         for (uint32_t g = 0; g < groups; g++) {
-            uint8_t *to = dst + g / per_block * block_bytes + 512 + 64 * (g % per_block);
-            for (uint32_t i = 0; i < 16; i++) memcpy(to + 4 * i, &scale[i][g], 4);
-            for (uint32_t i = 0; i < 16 && quant->has_min; i++) memcpy(to + 64 * per_block + 4 * i, &min[i][g], 4);
+            uint8_t *tail = dst + g / per_block * block_bytes + weights;
+            uint32_t at = g % per_block * 16;
+            for (uint32_t i = 0; i < 16; i++) put_tail(f, scale[i][g], tail, at + i);
+            for (uint32_t i = 0; i < 16 && quant->has_min; i++) put_tail(f, min[i][g], tail, 16 * per_block + at + i);
         }
     }
 }

@@ -91,6 +91,7 @@ static void carve_worker(carver *c, const st_state *s, st_worker *w)
         w->row[i] = carve(c, st_round_up(widest, 16), sizeof(float));
     }
     w->panel = carve(c, 2 * ST_K_CHUNK, 16 * sizeof(float));
+    w->wide = carve(c, 2 * ST_WIDE_BLOCKS, st_shape_block_bytes(ST_SHAPE_16_MIN));
     w->scores = carve(c, w->n_scores, sizeof(float));
     w->bias = carve(c, p->weights->layers[0].attn_rel_b ? 2 * (size_t)w->cap_len : 0, sizeof(float));
     w->rows = carve(c, p->config->n_expert ? w->cap_rows : 0, sizeof(uint32_t));
