@@ -39,7 +39,7 @@ static void test_table(void **state)
         assert_true(st_kernels_init(&k, *levels));
         assert_string_equal(k.level, *levels);
         void *const *entry = (void *const *)(const void *)&k;
-        for (size_t i = 0; i < sizeof k / sizeof *entry; i++) assert_non_null(entry[i]);
+        for (size_t i = 0; i < offsetof(st_kernels, gemv_rows) / sizeof *entry; i++) assert_non_null(entry[i]);
         best = *levels;
         printf(" %s", best);
     }
@@ -371,6 +371,59 @@ static void widen_case(st_panel_form form, uint32_t blocks)
     free(src);
 }
 
+/* The bits of the GEMM over the widened panel, on every level. */
+static void gemv_case(st_panel_form form, uint32_t rows, int planes, uint32_t blocks, bool worst, int kind)
+{
+    const uint32_t row0 = rng_below(3), tails = 16 * st_shape_tails(form.shape);
+    const size_t from = st_form_block_bytes(&form), weights = st_width_bytes(form.width), ldc = 16 + rng_below(5);
+    const size_t to = st_shape_block_bytes(form.shape) * blocks;
+    qact_mem m = random_qact(row0 + rows, 32 * (blocks + rng_below(2)), worst, kind);
+    uint8_t *src = exact(from * blocks), *wide = exact(to);
+    for (uint32_t b = 0; b < blocks; b++) {
+        for (size_t i = 0; i < weights; i++) src[from * b + i] = worst ? (uint8_t) - (int)rng_below(2) : (uint8_t)rng();
+        for (uint32_t i = 0; i < tails; i++) {
+            float x = random_float(kind) * 0.01f;
+            uint16_t h = st_f32_to_f16(x);
+            memcpy(src + from * b + weights + (form.half ? 2 : 4) * i, form.half ? (void *)&h : (void *)&x,
+                   form.half ? 2 : 4);
+        }
+    }
+    ref.widen[form.width](&form, src, blocks, wide);
+    twin c = twin_new((ldc * (rows - 1) + 16) * 4, 4 * rng_below(4));
+    for (int generic = 0; generic < 2; generic++) {
+        ref.gemm_i8[form.shape](&m.q, row0, rows, planes, wide, to, 1, blocks, false, twin_at(&c, 0), ldc);
+        (generic ? ref : cur).gemv_i8[form.width](&form, &m.q, row0, rows, planes, src, blocks, twin_at(&c, 1), ldc);
+        LABEL("%s gemv_i8 shape %d width %d zero %d half %d planes %d rows %u blocks %u %s %s",
+              generic ? "generic" : cur.level, form.shape, form.width, form.zero, form.half, planes, rows, blocks,
+              worst ? "worst" : "random", kind_name(kind));
+        twin_equal_f32(&c, label);
+    }
+    twin_free(&c);
+    qact_free(&m);
+    free(src), free(wide);
+}
+
+static void test_gemv_i8(void **state)
+{
+    (void)state;
+    EACH_LEVEL
+    for (int shape = 0; shape < ST_SHAPE_COUNT; shape++)
+        for (int width = ST_WIDTH_4; width < ST_WIDTH_8; width++)
+            for (int what = 0; what < 8; what++) {
+                const st_panel_form form = {(st_gemm_shape)shape, (st_width)width,
+                                            what & 1 ? (uint8_t)(8u << width) : 0, what & 2};
+                const int planes = what & 4 ? 2 : 1;
+                for (uint32_t rows = 1; rows <= 3; rows++)
+                    for (uint32_t blocks = 1; blocks <= 4; blocks++)
+                        for (int kind = 0; kind < 3; kind++) gemv_case(form, rows, planes, blocks, rng_below(2), kind);
+                for (uint32_t blocks = 15; blocks <= 18; blocks++) gemv_case(form, 1, planes, blocks, true, PLAIN);
+                for (uint32_t blocks = 63; blocks <= 66; blocks++) gemv_case(form, 2, planes, blocks, false, PLAIN);
+                gemv_case(form, 1, planes, 131, true, PLAIN);
+                gemv_case(form, 2, planes, 5, false, HUGE_);
+                gemv_case(form, 2, planes, 5, false, ZERO);
+            }
+}
+
 static void test_widen(void **state)
 {
     (void)state;
@@ -554,11 +607,11 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argc > 2 ? argv[2] : NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),       cmocka_unit_test(test_quantize), cmocka_unit_test(test_gemm_i8),
-        cmocka_unit_test(test_gemm_f32),    cmocka_unit_test(test_halves),   cmocka_unit_test(test_unpack),
-        cmocka_unit_test(test_interleave),  cmocka_unit_test(test_widen),    cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_rope),     cmocka_unit_test(test_transpose),
-        cmocka_unit_test(test_softmax),     cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_table),      cmocka_unit_test(test_quantize),    cmocka_unit_test(test_gemm_i8),
+        cmocka_unit_test(test_gemm_f32),   cmocka_unit_test(test_halves),      cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_interleave), cmocka_unit_test(test_widen),       cmocka_unit_test(test_gemv_i8),
+        cmocka_unit_test(test_norms),      cmocka_unit_test(test_elementwise), cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_transpose),  cmocka_unit_test(test_softmax),     cmocka_unit_test(test_accuracy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

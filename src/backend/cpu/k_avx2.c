@@ -96,6 +96,22 @@ typedef __m256i bytes;
 
 #include "backend/cpu/widen.inc"
 
+/* A pair is at most 2 * 63 * 127. In assembly as above. */
+V16_FN __m256i i8_dot_u(__m256i q, __m256i u, __m256i a)
+{
+    __m256i t;
+    __asm__("vpmaddubsw %2, %3, %1\n\t"
+            "vpmaddwd %4, %1, %1\n\t"
+            "vpaddd %1, %0, %0"
+            : "+x"(q), "=&x"(t)
+            : "x"(a), "x"(u), "x"(_mm256_set1_epi16(1)));
+    return q;
+}
+#define i8_sum(x, y)  _mm256_add_epi32(x, y)
+#define i8_fld_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
+
+#include "backend/cpu/gemv_i8.inc"
+
 #define F32_LANES    8
 #define F32_MR       6
 #define F32_PANELS   1
@@ -150,6 +166,8 @@ void st_kernels_avx2(st_kernels *k)
     rows_fill(k);
     gemm_i8_fill(k);
     widen_fill(k);
+    gemv_i8_fill(k);
+    k->gemv_rows = 4;
     k->gemm_f32 = gemm_f32;
     k->interleave = interleave;
 }

@@ -88,6 +88,12 @@ typedef __m512i bytes;
 
 #include "backend/cpu/widen.inc"
 
+#define i8_dot_u(q, u, a) i8_dot(q, u, a)
+#define i8_sum(x, y)      _mm512_add_epi32(x, y)
+#define i8_fld_f16(p)     _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
+
+#include "backend/cpu/gemv_i8.inc"
+
 #define F32_LANES    16
 #define F32_MR       8
 #define F32_PANELS   3
@@ -112,6 +118,8 @@ void st_kernels_avx512(st_kernels *k)
     rows_fill(k);
     gemm_i8_fill(k);
     widen_fill(k);
+    gemv_i8_fill(k);
+    k->gemv_rows = 4;
     k->gemm_f32 = gemm_f32;
 }
 

@@ -107,6 +107,11 @@ typedef struct st_kernels {
                                     size_t panel_bytes, uint32_t n_panels, uint32_t blocks, bool accumulate, float *c,
                                     size_t ldc);
 
+    /* c [rows, ldc], columns 0..16 = rows row0.. of a times one narrow panel at src: the bits of gemm_i8 over the
+     * widened panel, without widening it. */
+    void (*gemv_i8[ST_WIDTH_8])(const st_panel_form *form, const st_qact *a, uint32_t row0, uint32_t rows, int planes,
+                                const uint8_t *src, uint32_t blocks, float *c, size_t ldc);
+
     /* Blocks of a narrow form -> blocks of its shape. */
     void (*widen[ST_WIDTH_8])(const st_panel_form *form, const uint8_t *src, uint32_t blocks, uint8_t *dst);
 
@@ -166,6 +171,8 @@ typedef struct st_kernels {
     /* Sum of squares / plain sum of n values by the fixed tree; fma(x, x, partial) / partial + x. */
     float (*sum_sq)(const float *x, size_t n);
     float (*sum)(const float *x, size_t n);
+
+    size_t gemv_rows; /* most rows for which gemv_i8 is faster than widen and gemm_i8 */
 } st_kernels;
 
 /* The table of the highest level that CPU and OS grant, at most `cap` ("generic", "avx2", ...; NULL or "": no cap).

@@ -67,6 +67,13 @@ static void gemm_ints(const st_env *e, const st_linear *l, const st_packed *p, i
                       uint32_t r0, uint32_t rows, float *tile)
 {
     st_qact a = e->slots->q[l->in];
+    if (p->form.width != ST_WIDTH_8 && rows <= e->k->gemv_rows) {
+        for (uint32_t i = 0; i < np; i++)
+            e->k->gemv_i8[p->form.width](&p->form, &a, r0, rows, planes,
+                                         p->panels + (size_t)(panel + i) * p->panel_bytes, p->k / 32, tile + 16 * i,
+                                         32);
+        return;
+    }
     uint32_t blocks = p->k / 32, step = p->form.width == ST_WIDTH_8 ? blocks : ST_WIDE_BLOCKS;
     size_t bytes = p->form.width == ST_WIDTH_8 ? p->panel_bytes : step * st_shape_block_bytes(p->form.shape);
     for (uint32_t b = 0; b < blocks; b += step) {
