@@ -19,8 +19,9 @@
 #include "cli.h"
 
 typedef struct bench_row {
-    const char *what; /* grid, prefill, embed, open, first, whole, kind, group, op; also the key of JSON and CSV */
-    char name[112];   /* of ops: what it does */
+    const char
+        *what; /* grid, prefill, decode, embed, open, first, whole, kind, group, op; also the key of JSON and CSV */
+    char name[112];         /* of ops: what it does */
     uint32_t tokens, texts; /* tokens of all texts; of ops: of the run. texts of ops: how many ops */
     double best, median;
     double macs, bytes;                               /* of ops: multiply-adds, bytes of weights */
@@ -78,6 +79,9 @@ const char *bench_llama(void);
 
 /* llama-bench over lengths n[0..count): best seconds of each into t (added). */
 bool bench_llama_prefill(const session *s, const uint32_t *n, size_t count, bench_times *t);
+
+/* The same for n tokens one by one, from an empty cache. */
+bool bench_llama_decode(const session *s, uint32_t n, bench_times *t);
 
 /* llama-embedding over texts, as a whole process. `file`: texts with the separator between them. */
 extern const char bench_llama_separator[];

@@ -106,11 +106,11 @@ static double largest(const char *p, const char *end, const char *key)
     return best;
 }
 
-bool bench_llama_prefill(const session *s, const uint32_t *n, size_t count, bench_times *t)
+static bool llama_bench(const session *s, const uint32_t *n, size_t count, bool decode, bench_times *t)
 {
     const char *bin = bench_llama();
     if (!bin || !count) return false;
-    char program[4200], threads[16], batch[16];
+    char program[4200], threads[16], batch[16], none[] = "0";
     buf lengths = {0}, out = {0};
     uint32_t longest = 512;
     for (size_t i = 0; i < count; i++) {
@@ -125,12 +125,24 @@ bool bench_llama_prefill(const session *s, const uint32_t *n, size_t count, benc
     /* An encoder takes a text in one piece: ubatch must hold it. */
     char ubatch[16];
     snprintf(ubatch, sizeof ubatch, "%u", longest);
-    char *argv[] = {program, "-m",      (char *)(uintptr_t)s->path,
-                    "-p",    lengths.p, "-n",
-                    "0",     "-r",      "3",
-                    "-t",    threads,   "-b",
-                    batch,   "-ub",     ubatch,
-                    "-o",    "json",    NULL};
+    char *argv[] = {program,
+                    "-m",
+                    (char *)(uintptr_t)s->path,
+                    "-p",
+                    decode ? none : lengths.p,
+                    "-n",
+                    decode ? lengths.p : none,
+                    "-r",
+                    "3",
+                    "-t",
+                    threads,
+                    "-b",
+                    batch,
+                    "-ub",
+                    ubatch,
+                    "-o",
+                    "json",
+                    NULL};
     bench_process p;
     bool ok = bench_run_process(argv, bin, &out, &p);
     buf_add(&out, "", 1);
@@ -150,6 +162,16 @@ bool bench_llama_prefill(const session *s, const uint32_t *n, size_t count, benc
     buf_free(&lengths);
     buf_free(&out);
     return ok;
+}
+
+bool bench_llama_prefill(const session *s, const uint32_t *n, size_t count, bench_times *t)
+{
+    return llama_bench(s, n, count, false, t);
+}
+
+bool bench_llama_decode(const session *s, uint32_t n, bench_times *t)
+{
+    return llama_bench(s, &n, 1, true, t);
 }
 
 bool bench_llama_embed(const session *s, const char *file, bench_process *p)

@@ -59,11 +59,12 @@ static double rate(double amount, double seconds)
     return seconds > 0 ? amount / seconds : 0;
 }
 
-/* The figure of the whole benchmark: of --prefill, else of --embed, else the best of the grid, else of what there is.
+/* The figure of the whole benchmark: of --prefill, else of --decode, of --embed, else the best of the grid, else of
+ * what there is.
  */
 static double headline(const bench_rows *rows)
 {
-    static const char *const order[] = {"prefill", "embed", "grid", "first", "whole"};
+    static const char *const order[] = {"prefill", "decode", "embed", "grid", "first", "whole"};
     for (size_t k = 0; k < sizeof order / sizeof order[0]; k++) {
         double best = 0;
         for (size_t i = 0; i < rows->n; i++)

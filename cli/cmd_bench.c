@@ -14,7 +14,7 @@
 enum { DEFAULT_RUNS = 5, MAX_CELL_TOKENS = 4096, OPS_TOKENS = 128, SHORT_TOKENS = 16, BLOCK_TEXTS = 1024 };
 
 static session s;
-static uint32_t prefill, runs;
+static uint32_t prefill, decode, runs;
 static input_opts in_opts = {.field = "text"};
 static ints lengths, batches;
 static int want_start, want_ops, want_peers, as_json, as_csv;
@@ -288,7 +288,59 @@ static int run_prefill(bench_rows *rows)
     return rc;
 }
 
-/* --decode N belongs here: strata_ctx_step on the context of prefill_open, one row "decode". */
+/* ---- --decode: token by token ---- */
+
+/* One token, then n steps of one token each, as a decoder writes a text; nothing is sampled. */
+static int decode_once(strata_ctx *ctx, int32_t first, const ints *ids, double *seconds)
+{
+    strata_error e = {0};
+    const float *logits;
+    const uint32_t seq = 0;
+    int rc = strata_ctx_sync(ctx, 0, &first, 1, 0, &cli_cancel, &logits, &e);
+    double t = bench_now();
+    for (size_t i = 0; i < ids->n && !rc; i++) rc = strata_ctx_step(ctx, &seq, &ids->p[i], 1, &cli_cancel, &logits, &e);
+    *seconds = bench_now() - t;
+    return rc ? cli_fail(cli_exit_code(rc), "%s", e.msg) : CLI_OK;
+}
+
+static int run_decode(bench_rows *rows)
+{
+    ints ids = {0};
+    bench_times mine = {0}, peer = {0};
+    strata_error e = {0};
+    strata_ctx *ctx = NULL;
+    if (!s.info.has_logits) return cli_fail(CLI_FAILED, "--decode: the model has no logits");
+    if (!bench_ids(s.model, decode, &ids)) return CLI_FAILED;
+    strata_ctx_opts o = {.n_threads = s.threads,
+                         .precision = s.precision,
+                         .n_seqs = 1,
+                         .n_ctx = (uint32_t)ids.n + 1,
+                         .kv = STRATA_KV_F16};
+    int rc = strata_ctx_open(s.model, &o, &ctx, &e);
+    if (rc) rc = cli_fail(cli_exit_code(rc), "%s", e.msg);
+    bool peers = want_peers && bench_llama();
+    for (uint32_t r = 0; r <= runs && !rc && !cli_cancel; r++) {
+        double t;
+        /* Another first token each time, so that nothing of the sequence is kept from the run before. */
+        rc = decode_once(ctx, (int32_t)(r & 1), &ids, &t);
+        if (!rc && r) bench_time(&mine, t);
+        if (!rc && r && peers && !bench_llama_decode(&s, (uint32_t)ids.n, &peer)) {
+            cli_warn("llama-bench failed with this model");
+            peers = false;
+        }
+    }
+    if (!rc) {
+        bench_row *row = bench_add(rows, "decode");
+        row->tokens = (uint32_t)ids.n;
+        row->texts = 1;
+        bench_times_take(&mine, &row->best, &row->median);
+        bench_times_take(&peer, &row->peer_best, &row->peer_median);
+    }
+    free(mine.p), free(peer.p);
+    ints_free(&ids);
+    strata_ctx_close(ctx);
+    return rc;
+}
 
 /* ---- whole processes: strata embed and llama-embedding, in turn ---- */
 
@@ -494,11 +546,14 @@ static int run_parts(const command *c, bench_rows *rows, strata_peaks *peaks, do
     int rc = CLI_OK;
     if (prefill && s.info.n_ctx && prefill > s.info.n_ctx)
         return cli_fail(CLI_USAGE, "--prefill %u: the model's context is %u tokens", prefill, s.info.n_ctx);
+    if (decode && s.info.n_ctx && decode >= s.info.n_ctx)
+        return cli_fail(CLI_USAGE, "--decode %u: the model's context is %u tokens", decode, s.info.n_ctx);
     if (want_peers && !bench_llama()) cli_warn("llama-bench not found ($STRATA_LLAMA_BIN or PATH): no peers");
     if (!rc && want_start) rc = run_start(c, rows);
     if (!rc && prefill && !want_ops) rc = run_prefill(rows);
+    if (!rc && decode) rc = run_decode(rows);
     if (!rc && in_opts.jsonl) rc = run_embed(c, rows);
-    if (!rc && !want_start && !prefill && !in_opts.jsonl && !want_ops) rc = grid(rows);
+    if (!rc && !want_start && !prefill && !decode && !in_opts.jsonl && !want_ops) rc = grid(rows);
     uint32_t n = prefill ? prefill : s.info.n_ctx && s.info.n_ctx < OPS_TOKENS ? s.info.n_ctx : OPS_TOKENS;
     if (!rc && want_ops) rc = bench_ops(&s, n, runs, rows);
     *mb = peak_mb(); /* before the peaks, which take memory of their own */
@@ -536,6 +591,7 @@ static int run(const command *c, int argc, char **argv)
 static const opt opts[] = {
     OPT_OF_MODEL(s),
     {OPT_COUNT, 0, "prefill", "N", "N tokens through the layers, no tokenizer", &prefill, 0, NULL},
+    {OPT_COUNT, 0, "decode", "N", "N tokens one by one, as a text is written", &decode, 0, NULL},
     {OPT_STRING, 0, "embed", "FILE.jsonl|-", "these texts, loaded and as a process", &in_opts.jsonl, 0, NULL},
     OPT_OF_FIELD(in_opts),
     {OPT_FLAG, 0, "start", NULL, "open, first vector, whole process", &want_start, 0, NULL},
@@ -556,7 +612,7 @@ const command cmd_bench = {
     .name = "bench",
     .usage = "-m MODEL [options]",
     .summary = "how fast a model runs here, and where the time goes",
-    .examples = "Without --prefill, --embed, --start or --ops: a grid of lengths and batch sizes.\n"
+    .examples = "Without --prefill, --decode, --embed, --start or --ops: a grid of lengths and batch sizes.\n"
                 "  strata bench -m model.gguf --peers\n"
                 "  strata bench -m model.gguf --prefill 512 --json\n"
                 "  strata bench -m model.gguf --ops --prefill 128\n",

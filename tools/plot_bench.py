@@ -131,7 +131,7 @@ def grid_table(m):
 
 def process_table(m):
     names = {"open": "open the file, ready to run", "first": "open and first vector", "embed": "embed, model loaded",
-             "prefill": "prefill", "whole": "whole process"}
+             "prefill": "prefill", "decode": "decode", "whole": "whole process"}
     rows = []
     for r in m["rows"]:
         if r["what"] not in names:

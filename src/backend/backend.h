@@ -31,6 +31,8 @@ typedef struct st_load_opts {
     const char *level;  /* cap of the kernel level, NULL: none */
     const st_log *log;
     st_mem *mem;
+    void (*beside)(void *user); /* other work of opening a model, on the calling thread while the others pack; a load */
+    void *beside_user;          /* that fails may leave it out. NULL: none */
 } st_load_opts;
 
 /* What an op left in its slot: float rows, int8 rows, or both. Valid during the call. */

@@ -67,22 +67,21 @@ void st_file_close(st_file *f)
     *f = (st_file){0};
 }
 
-static void advise(const st_file *f, const void *p, size_t n, int advice, bool inside)
+static void advise(const st_file *f, const void *p, size_t n, int advice)
 {
     if (!f->mapped || n == 0) return;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     uintptr_t lo = (uintptr_t)p, hi = lo + n;
-    lo = inside ? (lo + page - 1) & ~(page - 1) : lo & ~(page - 1);
-    if (inside) hi &= ~(page - 1);
-    if (lo < hi) (void)madvise((void *)lo, hi - lo, advice); /* only ever a hint */
+    lo &= ~(page - 1);
+    (void)madvise((void *)lo, hi - lo, advice); /* only ever a hint; the length is rounded up to whole pages */
 }
 
 void st_file_release(const st_file *f, const void *p, size_t n)
 {
-    advise(f, p, n, MADV_DONTNEED, true);
+    advise(f, p, n, MADV_DONTNEED);
 }
 
 void st_file_prefetch(const st_file *f, const void *p, size_t n)
 {
-    advise(f, p, n, MADV_WILLNEED, false);
+    advise(f, p, n, MADV_WILLNEED);
 }

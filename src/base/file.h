@@ -26,8 +26,8 @@ void st_file_borrow(st_file *f, const void *data, size_t size);
 
 void st_file_close(st_file *f);
 
-/* Lets the system take back the pages that lie wholly inside [p, p+n): they are read again from the file if touched. No
- * effect on memory that is not mapped. */
+/* Lets the system take back the pages that hold [p, p+n): they, and neighbours on the first and the last of them, are
+ * read again from the file if touched. No effect on memory that is not mapped. */
 void st_file_release(const st_file *f, const void *p, size_t n);
 
 /* Asks the system to read [p, p+n) ahead. */

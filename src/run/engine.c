@@ -81,7 +81,27 @@ static void warn(const strata_model *m)
                      m->path);
 }
 
-static int load_model(strata_model *m, const strata_model_opts *opts, strata_error *err)
+/* The tokenizer, which is opened beside the packing of the weights. */
+typedef struct vocabulary {
+    strata_model *m;
+    bool begun;
+    int rc;
+    strata_error err;
+} vocabulary;
+
+static void open_vocabulary(void *user)
+{
+    vocabulary *v = user;
+    strata_model *m = v->m;
+    if (v->begun) return;
+    v->begun = true;
+    v->rc = st_tokenizer_open(&m->gguf, &m->log, &m->mem, &m->tokenizer, &v->err);
+    if (v->rc) return;
+    st_log_write(&m->log, STRATA_LOG_INFO, "%s: tokenizer %s, %u tokens", m->path, m->tokenizer_name,
+                 st_tokenizer_info(m->tokenizer)->n_vocab);
+}
+
+static int load_model(strata_model *m, const strata_model_opts *opts, vocabulary *vocab, strata_error *err)
 {
     ST_TRY(st_config_read(&m->gguf, &m->config, err));
     st_log_write(&m->log, STRATA_LOG_INFO, "%s: %s, %u layers, width %u, %u/%u heads of %u, context %u", m->path,
@@ -96,7 +116,9 @@ static int load_model(strata_model *m, const strata_model_opts *opts, strata_err
     st_load_opts load = {.n_threads = opts->n_threads ? opts->n_threads : st_cpu_count(),
                          .level = level,
                          .log = &m->log,
-                         .mem = &m->mem};
+                         .mem = &m->mem,
+                         .beside = open_vocabulary,
+                         .beside_user = vocab};
     return m->backend->load(&m->plan, &m->file, &load, &m->exec, err);
 }
 
@@ -111,14 +133,17 @@ static int load_all(strata_model *m, const char *name, const strata_model_opts *
     ST_TRY(copy_key(m, "general.architecture", &m->arch, err));
     ST_TRY(copy_key(m, "general.name", &m->name, err));
     ST_TRY(copy_key(m, "tokenizer.ggml.model", &m->tokenizer_name, err));
-    ST_TRY(st_tokenizer_open(&m->gguf, &m->log, &m->mem, &m->tokenizer, err));
-    st_log_write(&m->log, STRATA_LOG_INFO, "%s: tokenizer %s, %u tokens", m->path, m->tokenizer_name,
-                 st_tokenizer_info(m->tokenizer)->n_vocab);
+    vocabulary vocab = {.m = m};
+    int rc = STRATA_OK;
     if (!m->vocab_only) {
         count_types(m);
-        ST_TRY(load_model(m, opts, err));
-        ST_TRY(check_vocab(m, err));
+        rc = load_model(m, opts, &vocab, err);
     }
+    open_vocabulary(&vocab); /* unless it was */
+    if (vocab.rc && err) *err = vocab.err;
+    if (vocab.rc) return vocab.rc;
+    ST_TRY(rc);
+    if (!m->vocab_only) ST_TRY(check_vocab(m, err));
     st_log_write(&m->log, STRATA_LOG_INFO, "%s: open in %.1f ms", m->path, (st_now() - start) * 1e3);
     return STRATA_OK;
 }

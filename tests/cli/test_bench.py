@@ -26,7 +26,9 @@ LLAMA = """#!%s
 import sys, json
 a = sys.argv
 if a[0].endswith("llama-bench"):
-    n = a[a.index("-p") + 1].split(",")
+    p, g = (a[a.index(x) + 1] for x in ("-p", "-n"))
+    assert "0" in (p, g)
+    n = (g if p == "0" else p).split(",")
     print(json.dumps([{"n_prompt": int(x), "samples_ns": [5, 6], "samples_ts": [100.0, 250.5, 200]} for x in n], indent=2))
 else:
     text = open(a[a.index("-f") + 1]).read()
@@ -74,6 +76,17 @@ class Bench(unittest.TestCase):
             self.assertEqual([(x["what"], x["tokens"]) for x in r["rows"]], [("prefill", 40)])
             self.assertEqual(r["tokens_per_s"], r["rows"][0]["tokens_per_s"])
         code, _, err = bench("-m", BERT, "--prefill", 100000)
+        self.assertEqual(code, 2)
+        self.assertIn("context", err)
+
+    def test_decode(self):
+        r = self.result("-m", DECODER, "--decode", 20)
+        self.assertEqual([(x["what"], x["tokens"]) for x in r["rows"]], [("decode", 20)])
+        self.assertEqual(r["tokens_per_s"], r["rows"][0]["tokens_per_s"])
+        code, _, err = bench("-m", BERT, "--decode", 20)
+        self.assertEqual(code, 1)
+        self.assertIn("logits", err)
+        code, _, err = bench("-m", DECODER, "--decode", 1000000)
         self.assertEqual(code, 2)
         self.assertIn("context", err)
 
@@ -143,6 +156,8 @@ class Bench(unittest.TestCase):
             env = {"STRATA_LLAMA_BIN": d}
             r = self.result_of(env, "-m", BERT, "--lengths", "8,16", "--batches", "1", "--peers")
             self.assertEqual([round(x["llama_tokens_per_s"], 1) for x in r["rows"]], [250.5, 250.5])
+            r = self.result_of(env, "-m", DECODER, "--decode", 8, "--peers")
+            self.assertEqual([round(x["llama_tokens_per_s"], 1) for x in r["rows"]], [250.5])
             texts = pathlib.Path(d, "t.jsonl")
             texts.write_text('{"text":"one"}\n{"text":"two"}\n')
             r = self.result_of(env, "-m", BERT, "--embed", texts, "--peers")

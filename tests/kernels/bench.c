@@ -124,7 +124,8 @@ static void run_i8(void)
     const uint8_t *w = weights + panel * (job.n / 16) * (job.copy++ % job.copies);
     for (uint32_t p = 0; p < job.n / 16; p += 4) {
         uint32_t np = job.n / 16 - p < 4 ? job.n / 16 - p : 4;
-        k.gemm_i8[job.shape](&acts.q, 0, job.m, (int)job.planes, w + p * panel, panel, np, blocks, fc + 16 * p, job.n);
+        k.gemm_i8[job.shape](&acts.q, 0, job.m, (int)job.planes, w + p * panel, panel, np, blocks, false, fc + 16 * p,
+                             job.n);
     }
 }
 static void run_f32(void)
@@ -211,7 +212,7 @@ static void run_f16(void)
 }
 static void run_pack(void)
 {
-    k.pack_q8_0(rq, ROW / 32 * 34, ROW / 32, weights);
+    k.interleave(rq, ROW / 32 * 34, 34, ROW / 32, 128, weights, 576);
 }
 static void run_unpack(void)
 {
@@ -284,7 +285,7 @@ int bench(const char *only)
         row("transpose16", run_transpose, ROW * ROWS);
         row("add_scaled", run_add, ROW * ROWS);
         row("f16_to_f32", run_f16, ROW * ROWS);
-        row("pack_q8_0", run_pack, ROW * 16);
+        row("interleave", run_pack, ROW * 16);
         row("unpack_f32", run_unpack, ROW * 16);
     }
     return 0;

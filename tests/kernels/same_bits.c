@@ -33,7 +33,7 @@ static void gemms(void)
         for (int shape = 0; shape < ST_SHAPE_COUNT; shape++) {
             const size_t stride = st_shape_block_bytes((st_gemm_shape)shape) * BLOCKS;
             uint8_t *w = random_panels((st_gemm_shape)shape, PANELS, stride, BLOCKS, false, PLAIN);
-            k.gemm_i8[shape](&m.q, 0, ROWS, planes, w, stride, PANELS, BLOCKS, c, 16 * PANELS);
+            k.gemm_i8[shape](&m.q, 0, ROWS, planes, w, stride, PANELS, BLOCKS, false, c, 16 * PANELS);
             add(c, ROWS * 16 * PANELS * 4);
             free(w);
         }

@@ -75,7 +75,7 @@ static void test_table(void **state)
         assert_true(st_kernels_init(&k, *levels));
         assert_string_equal(k.level, *levels);
         void *const *entry = (void *const *)(const void *)&k;
-        for (size_t i = 0; i < sizeof k / sizeof *entry; i++) assert_non_null(entry[i]);
+        for (size_t i = 0; i < offsetof(st_kernels, gemv_rows) / sizeof *entry; i++) assert_non_null(entry[i]);
         best = *levels;
         printf(" %s", best);
     }
@@ -155,10 +155,9 @@ static void test_quantize(void **state)
 
 /* The definition in kernels.h, written once more, for the reference itself. */
 static float gemm_i8_one(const st_qact *a, size_t row, int shape, int planes, const uint8_t *panel, uint32_t blocks,
-                         int col)
+                         int col, float f)
 {
     const int group = shape >= ST_SHAPE_16 ? 16 : 32, per = 32 / group;
-    float f = 0;
     for (uint32_t b = 0; b < blocks; b++, panel += st_shape_block_bytes((st_gemm_shape)shape)) {
         float ad = a->d[row * a->ld / 32 + b];
         if (planes == 2) ad /= 128;
@@ -192,19 +191,24 @@ static void gemm_i8_case(int shape, int planes, uint32_t rows, uint32_t n_panels
     qact_mem m = random_qact(row0 + rows, ld, worst, kind);
     uint8_t *w = random_panels((st_gemm_shape)shape, n_panels, stride, blocks, worst, kind);
     twin c = twin_new((ldc * (rows - 1) + 16 * n_panels) * 4, 4 * rng_below(4));
-    ref.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, twin_at(&c, 0), ldc);
-    cur.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, twin_at(&c, 1), ldc);
+    const bool accumulate = rng_below(4) == 0;
+    float *c0 = random_floats(c.bytes / 4, kind);
+    twin_set(&c, c0);
+    ref.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, accumulate, twin_at(&c, 0), ldc);
+    cur.gemm_i8[shape](&m.q, row0, rows, planes, w, stride, n_panels, blocks, accumulate, twin_at(&c, 1), ldc);
     LABEL("%s gemm_i8 shape %d planes %d rows %u panels %u blocks %u %s %s", cur.level, shape, planes, rows, n_panels,
           blocks, worst ? "worst" : "random", kind_name(kind));
     twin_equal_f32(&c, label);
     uint32_t row = rng_below(rows), col = rng_below(16), panel = rng_below(n_panels);
-    float want = gemm_i8_one(&m.q, row0 + row, shape, planes, w + panel * stride, blocks, (int)col);
-    float got = ((const float *)twin_at(&c, 0))[row * ldc + 16 * panel + col];
+    const size_t at = row * ldc + 16 * panel + col;
+    float want =
+        gemm_i8_one(&m.q, row0 + row, shape, planes, w + panel * stride, blocks, (int)col, accumulate ? c0[at] : 0);
+    float got = ((const float *)twin_at(&c, 0))[at];
     if (memcmp(&want, &got, 4) != 0 && !(isnan(want) && isnan(got)))
         fail_msg("%s: generic gives %a, the definition %a", label, (double)got, (double)want);
     twin_free(&c);
     qact_free(&m);
-    free(w);
+    free(w), free(c0);
 }
 
 static void test_gemm_i8(void **state)
@@ -343,32 +347,131 @@ static void test_unpack(void **state)
             }
 }
 
-static void test_pack_q8_0(void **state)
+static void test_interleave(void **state)
 {
     (void)state;
     EACH_LEVEL
     for (uint32_t blocks = 1; blocks <= 7; blocks++) {
-        const size_t ld = 34 * blocks + rng_below(9);
-        uint8_t *src = exact(15 * ld + 34 * blocks);
-        for (size_t i = 0; i < 15 * ld + 34 * blocks; i++) src[i] = (uint8_t)rng();
-        twin y = twin_new(576 * blocks, 4);
-        ref.pack_q8_0(src, ld, blocks, twin_at(&y, 0));
-        cur.pack_q8_0(src, ld, blocks, twin_at(&y, 1));
-        twin_equal_f32(&y, LABEL("%s pack_q8_0 blocks %u", cur.level, blocks)); /* scales may be NaN */
+        const size_t step = 32 + rng_below(3), ld = step * blocks + rng_below(9), out = 512 + 64 * rng_below(3),
+                     bytes = 15 * ld + step * (blocks - 1) + 32;
+        const uint8_t flip = (uint8_t)rng();
+        uint8_t *src = exact(bytes);
+        for (size_t i = 0; i < bytes; i++) src[i] = (uint8_t)rng();
+        twin y = twin_new(out * (blocks - 1) + 512, 4);
+        ref.interleave(src, ld, step, blocks, flip, twin_at(&y, 0), out);
+        cur.interleave(src, ld, step, blocks, flip, twin_at(&y, 1), out);
+        twin_equal(&y, LABEL("%s interleave blocks %u", cur.level, blocks));
         const uint8_t *panel = twin_at(&y, 1);
         for (uint32_t b = 0; b < blocks; b++)
-            for (uint32_t c = 0; c < 16; c++) {
-                const uint8_t *from = src + c * ld + 34 * b;
-                uint16_t h;
-                float scale;
-                memcpy(&h, from, 2);
-                memcpy(&scale, panel + 576 * b + 512 + 4 * c, 4);
-                assert_true(scale == st_f16_to_f32(h) || (isnan(scale) && isnan(st_f16_to_f32(h))));
+            for (uint32_t c = 0; c < 16; c++)
                 for (uint32_t k = 0; k < 32; k++)
-                    assert_int_equal(panel[576 * b + k / 4 * 64 + 4 * c + k % 4], from[2 + k] ^ 0x80);
-            }
+                    assert_int_equal(panel[out * b + k / 4 * 64 + 4 * c + k % 4], src[c * ld + step * b + k] ^ flip);
         twin_free(&y);
         free(src);
+    }
+}
+
+/* Every form against the definition in kernels.h. */
+static void widen_case(st_panel_form form, uint32_t blocks)
+{
+    const size_t from = st_form_block_bytes(&form), to = st_shape_block_bytes(form.shape);
+    const uint32_t tails = st_shape_tails(form.shape);
+    uint8_t *src = exact(from * blocks);
+    for (size_t i = 0; i < from * blocks; i++) src[i] = (uint8_t)rng();
+    twin y = twin_new(to * blocks, 4);
+    ref.widen[form.width](&form, src, blocks, twin_at(&y, 0));
+    cur.widen[form.width](&form, src, blocks, twin_at(&y, 1));
+    LABEL("%s widen shape %d width %d zero %d half %d blocks %u", cur.level, form.shape, form.width, form.zero,
+          form.half, blocks);
+    twin_equal_f32(&y, label); /* scales may be NaN */
+    for (uint32_t b = 0; b < blocks; b++) {
+        const uint8_t *n = src + from * b, *got = (const uint8_t *)twin_at(&y, 1) + to * b;
+        for (int i = 0; i < 512; i++) {
+            int g = i / 64, at = i % 64, q = n[g % 4 * 64 + at] >> g / 4 * 4 & 15;
+            if (form.width == ST_WIDTH_5) q |= (n[256 + at] >> g & 1) << 4;
+            if (form.width == ST_WIDTH_6) q |= (n[256 + g / 4 * 64 + at] >> g % 4 * 2 & 3) << 4;
+            assert_int_equal(got[i], q - form.zero + 128);
+        }
+        for (uint32_t i = 0; i < 16 * tails; i++) {
+            const uint8_t *tail = n + st_width_bytes(form.width);
+            uint16_t h;
+            float want, x;
+            memcpy(&h, tail + 2 * i, 2);
+            memcpy(&want, tail + 4 * (form.half ? 0 : i), 4);
+            if (form.half) want = st_f16_to_f32(h);
+            memcpy(&x, got + 512 + 4 * i, 4);
+            assert_true(x == want || (isnan(x) && isnan(want)));
+        }
+    }
+    twin_free(&y);
+    free(src);
+}
+
+/* The bits of the GEMM over the widened panel, on every level. */
+static void gemv_case(st_panel_form form, uint32_t rows, int planes, uint32_t blocks, bool worst, int kind)
+{
+    const uint32_t row0 = rng_below(3), tails = 16 * st_shape_tails(form.shape);
+    const size_t from = st_form_block_bytes(&form), weights = st_width_bytes(form.width), ldc = 16 + rng_below(5);
+    const size_t to = st_shape_block_bytes(form.shape) * blocks;
+    qact_mem m = random_qact(row0 + rows, 32 * (blocks + rng_below(2)), worst, kind);
+    uint8_t *src = exact(from * blocks), *wide = exact(to);
+    for (uint32_t b = 0; b < blocks; b++) {
+        for (size_t i = 0; i < weights; i++) src[from * b + i] = worst ? (uint8_t) - (int)rng_below(2) : (uint8_t)rng();
+        for (uint32_t i = 0; i < tails; i++) {
+            float x = random_float(kind) * 0.01f;
+            uint16_t h = st_f32_to_f16(x);
+            memcpy(src + from * b + weights + (form.half ? 2 : 4) * i, form.half ? (void *)&h : (void *)&x,
+                   form.half ? 2 : 4);
+        }
+    }
+    ref.widen[form.width](&form, src, blocks, wide);
+    twin c = twin_new((ldc * (rows - 1) + 16) * 4, 4 * rng_below(4));
+    for (int generic = 0; generic < 2; generic++) {
+        ref.gemm_i8[form.shape](&m.q, row0, rows, planes, wide, to, 1, blocks, false, twin_at(&c, 0), ldc);
+        (generic ? ref : cur).gemv_i8[form.width](&form, &m.q, row0, rows, planes, src, blocks, twin_at(&c, 1), ldc);
+        LABEL("%s gemv_i8 shape %d width %d zero %d half %d planes %d rows %u blocks %u %s %s",
+              generic ? "generic" : cur.level, form.shape, form.width, form.zero, form.half, planes, rows, blocks,
+              worst ? "worst" : "random", kind_name(kind));
+        twin_equal_f32(&c, label);
+    }
+    twin_free(&c);
+    qact_free(&m);
+    free(src), free(wide);
+}
+
+static void test_gemv_i8(void **state)
+{
+    (void)state;
+    EACH_LEVEL
+    for (int shape = 0; shape < ST_SHAPE_COUNT; shape++)
+        for (int width = ST_WIDTH_4; width < ST_WIDTH_8; width++)
+            for (int what = 0; what < 8; what++) {
+                const st_panel_form form = {(st_gemm_shape)shape, (st_width)width,
+                                            what & 1 ? (uint8_t)(8u << width) : 0, what & 2};
+                const int planes = what & 4 ? 2 : 1;
+                for (uint32_t rows = 1; rows <= 3; rows++)
+                    for (uint32_t blocks = 1; blocks <= 4; blocks++)
+                        for (int kind = 0; kind < 3; kind++) gemv_case(form, rows, planes, blocks, rng_below(2), kind);
+                for (uint32_t blocks = 15; blocks <= 18; blocks++) gemv_case(form, 1, planes, blocks, true, PLAIN);
+                for (uint32_t blocks = 63; blocks <= 66; blocks++) gemv_case(form, 2, planes, blocks, false, PLAIN);
+                gemv_case(form, 1, planes, 131, true, PLAIN);
+                gemv_case(form, 2, planes, 5, false, HUGE_);
+                gemv_case(form, 2, planes, 5, false, ZERO);
+            }
+}
+
+static void test_widen(void **state)
+{
+    (void)state;
+    EACH_LEVEL
+    {
+        for (int shape = 0; shape < ST_SHAPE_COUNT; shape++)
+            for (int width = ST_WIDTH_4; width < ST_WIDTH_8; width++)
+                for (uint32_t blocks = 1; blocks <= 5; blocks++)
+                    for (int half = 0; half < 2; half++)
+                        widen_case((st_panel_form){(st_gemm_shape)shape, (st_width)width,
+                                                   (uint8_t)(rng_below(2) ? 8u << width : 0), half},
+                                   blocks);
     }
 }
 
@@ -540,13 +643,12 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argc > 2 ? argv[2] : NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),       cmocka_unit_test(test_quantize),
-        cmocka_unit_test(test_gemm_i8),     cmocka_unit_test(test_gemm_f32),
-        cmocka_unit_test(test_halves),      cmocka_unit_test(test_unpack),
-        cmocka_unit_test(test_pack_q8_0),   cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_transpose),   cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_accuracy),    cmocka_unit_test(test_same_bits_everywhere),
+        cmocka_unit_test(test_table),      cmocka_unit_test(test_quantize),    cmocka_unit_test(test_gemm_i8),
+        cmocka_unit_test(test_gemm_f32),   cmocka_unit_test(test_halves),      cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_interleave), cmocka_unit_test(test_widen),       cmocka_unit_test(test_gemv_i8),
+        cmocka_unit_test(test_norms),      cmocka_unit_test(test_elementwise), cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_transpose),  cmocka_unit_test(test_softmax),     cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_same_bits_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static int load(const st_plan *plan, const st_file *file, const st_load_opts *op
         rc = st_error_set(err, STRATA_INVALID_ARG, "there is no kernel level '%s'", opts->level);
     if (!rc && !(e->packed = st_calloc(e->mem, plan->n_ops, sizeof *e->packed)))
         rc = st_error_set(err, STRATA_NO_MEMORY, "no memory for the CPU backend");
-    if (!rc) rc = st_pack_all(e, file, opts->n_threads, err);
+    if (!rc) rc = st_pack_all(e, file, opts, err);
     if (rc) {
         unload(e);
         return rc;

@@ -1,7 +1,7 @@
 /* cpu.h: the CPU backend, inside.
  *
  *   cpu.c      load, open, close: what belongs to the model and what to a caller
- *   pack.c     weights -> panels (kernels.h has the layout)
+ *   pack.c     weights -> panels (kernels.h has the layout), in parallel; pack_panel.c one panel
  *   run.c      a batch -> groups of tokens -> threads; walks the plan
  *   rope.c     angles by position
  *   kv.c       keys and values of earlier tokens
@@ -36,12 +36,17 @@ typedef enum st_pack_kind { ST_PACK_F32, ST_PACK_F16, ST_PACK_BF16, ST_PACK_I8 }
 /* One part of a LINEAR, packed. */
 typedef struct st_packed {
     st_pack_kind kind;
-    st_gemm_shape shape; /* of I8 */
+    st_panel_form form; /* of I8 */
     uint8_t *panels;
     size_t panel_bytes;
     uint32_t n_panels; /* of 16 columns */
     uint32_t k;
 } st_packed;
+
+/* `blocks` blocks of a panel of kind I8 from block b on, as the GEMMs take them: where they are, or widened into dst.
+ */
+const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_t panel, uint32_t b, uint32_t blocks,
+                                uint8_t *dst);
 
 struct st_exec {
     st_kernels kern;
@@ -55,7 +60,13 @@ struct st_exec {
 };
 
 /* Packs every part of every LINEAR into e->blob, in parallel, and lets go of the file's pages. Errors: NO_MEMORY. */
-int st_pack_all(st_exec *e, const st_file *file, uint32_t n_threads, strata_error *err);
+int st_pack_all(st_exec *e, const st_file *file, const st_load_opts *opts, strata_error *err);
+
+/* The form that panels of a quantised type have. */
+st_panel_form st_pack_form(uint32_t type);
+
+/* Writes panel `panel` of a part, p->panel_bytes bytes. */
+void st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel);
 
 /* ---- memory of a run --------------------------------------------------------------------------------------------- */
 
@@ -75,6 +86,7 @@ typedef struct st_slots {
 typedef struct st_worker {
     float *tile[2]; /* [ST_ROW_CHUNK, ST_TILE_COLS]: outputs of one strip of columns */
     float *panel;   /* [2][ST_K_CHUNK][16]: decoded weights */
+    uint8_t *wide;  /* [2][ST_WIDE_BLOCKS]: widened blocks */
     float *row[2];  /* widest row */
     uint32_t *rows; /* [cap_rows] of a group: rows of an expert; only for mixtures */
     float *scores;  /* attention: [queries * heads, keys] */
@@ -88,7 +100,9 @@ typedef struct st_worker {
 
 #define ST_ROW_CHUNK 256u /* rows that pass one strip of columns at a time */
 #define ST_TILE_COLS 64u  /* columns of a strip, at most */
-#define ST_K_CHUNK   256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
+#define ST_WIDE_BLOCKS \
+    16u                 /* blocks of 32 of a narrow panel widened at a time: 2 x 16 of at most 768 bytes stay in L1 */
+#define ST_K_CHUNK 256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
 
 /* Tables by class of layer (st_config.rope), and for each of these by LongRoPE's short or long factors. */
 #define ST_ROPE_TABLES 4

@@ -84,6 +84,35 @@ V16_FN __m256i i8_times128(__m256i q)
 #include "backend/cpu/gemm_i8.inc"
 
 /* 6 rows x 1 panel: 12 sums, 2 weights, 1 activation. */
+#define BYTES 32
+typedef __m256i bytes;
+#define bytes_ld(p)     _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define bytes_st(p, v)  _mm256_storeu_si256((__m256i *)(void *)(p), v)
+#define bytes_set1(x)   _mm256_set1_epi8(x)
+#define bytes_and(x, y) _mm256_and_si256(x, y)
+#define bytes_or(x, y)  _mm256_or_si256(x, y)
+#define bytes_add(x, y) _mm256_add_epi8(x, y)
+#define bytes_shl(x, n) _mm256_slli_epi16(x, n)
+#define bytes_shr(x, n) _mm256_srli_epi16(x, n)
+
+#include "backend/cpu/widen.inc"
+
+/* A pair is at most 2 * 63 * 127. In assembly as above. */
+V16_FN __m256i i8_dot_u(__m256i q, __m256i u, __m256i a)
+{
+    __m256i t;
+    __asm__("vpmaddubsw %2, %3, %1\n\t"
+            "vpmaddwd %4, %1, %1\n\t"
+            "vpaddd %1, %0, %0"
+            : "+x"(q), "=&x"(t)
+            : "x"(a), "x"(u), "x"(_mm256_set1_epi16(1)));
+    return q;
+}
+#define i8_sum(x, y)  _mm256_add_epi32(x, y)
+#define i8_fld_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
+
+#include "backend/cpu/gemv_i8.inc"
+
 #define F32_LANES    8
 #define F32_MR       6
 #define F32_PANELS   1
@@ -96,6 +125,36 @@ typedef __m256 f32_vec;
 
 #include "backend/cpu/gemm_f32.inc"
 
+/* Four dwords of rows i and i + 4. */
+V16_FN __m256i ld_pair(const uint8_t *p, size_t ld)
+{
+    const __m128i lo = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(lo),
+                                   _mm_loadu_si128((const __m128i *)(const void *)(p + 4 * ld)), 1);
+}
+
+/* A 4x4 transpose of dwords in each half of a register. */
+static void interleave(const uint8_t *src, size_t ld, size_t step, uint32_t blocks, uint8_t flip, uint8_t *dst,
+                       size_t dst_step)
+{
+    const __m256i flips = _mm256_set1_epi8((char)flip);
+    for (uint32_t b = 0; b < blocks; b++, src += step, dst += dst_step)
+        for (int part = 0; part < 4; part++) {
+            const uint8_t *p = src + (size_t)(part & 1) * 8 * ld + (part >> 1) * 16;
+            uint8_t *to = dst + (part & 1) * 32 + (part >> 1) * 256;
+            const __m256i r0 = ld_pair(p, ld), r1 = ld_pair(p + ld, ld), r2 = ld_pair(p + 2 * ld, ld),
+                          r3 = ld_pair(p + 3 * ld, ld);
+            const __m256i a = _mm256_xor_si256(_mm256_unpacklo_epi32(r0, r1), flips),
+                          c = _mm256_xor_si256(_mm256_unpackhi_epi32(r0, r1), flips),
+                          d = _mm256_xor_si256(_mm256_unpacklo_epi32(r2, r3), flips),
+                          e = _mm256_xor_si256(_mm256_unpackhi_epi32(r2, r3), flips);
+            _mm256_storeu_si256((__m256i *)(void *)to, _mm256_unpacklo_epi64(a, d));
+            _mm256_storeu_si256((__m256i *)(void *)(to + 64), _mm256_unpackhi_epi64(a, d));
+            _mm256_storeu_si256((__m256i *)(void *)(to + 128), _mm256_unpacklo_epi64(c, e));
+            _mm256_storeu_si256((__m256i *)(void *)(to + 192), _mm256_unpackhi_epi64(c, e));
+        }
+}
+
 #ifdef __clang__
 #pragma clang attribute pop
 #else
@@ -107,7 +166,11 @@ void st_kernels_avx2(st_kernels *k)
     k->level = "avx2";
     rows_fill(k);
     gemm_i8_fill(k);
+    widen_fill(k);
+    gemv_i8_fill(k);
+    k->gemv_rows = 4;
     k->gemm_f32 = gemm_f32;
+    k->interleave = interleave;
 }
 
 #else

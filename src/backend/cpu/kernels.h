@@ -37,11 +37,42 @@ typedef enum st_gemm_shape {                      /* value = scale * q - min */
                              ST_SHAPE_COUNT = 4
 } st_gemm_shape;
 
+/* Scales and minima of one column of a block. */
+static inline uint32_t st_shape_tails(st_gemm_shape s)
+{
+    return (s >= ST_SHAPE_16 ? 2u : 1u) * (s & 1 ? 2u : 1u);
+}
+
 /* Bytes of one block of 32 x 16 weights of a shape. */
 static inline size_t st_shape_block_bytes(st_gemm_shape s)
 {
-    size_t groups = s >= ST_SHAPE_16 ? 2 : 1;
-    return 512 + 64 * groups * (s & 1 ? 2 : 1);
+    return 512 + 64 * (size_t)st_shape_tails(s);
+}
+
+/* Types of fewer bits keep them: their blocks are narrow, and widened (`widen`) a few at a time into those above, in
+ * cache. A weight is stored as itself + zero, where zero is 0 or half of the width's range (8, 16, 32). Of step g (4 g
+ * <= k < 4 g + 4) the low four bits are u8  n[4][16][4]    n[g % 4][c][j] has them in its low half for g < 4, in its
+ * high half otherwise and then come the bits above: 5 bits: u8 h[16][4]       bit 4 of step g in bit g of h[c][j] 6
+ * bits: u8 h[2][16][4]    bits 4 and 5 of step g in bits 2 (g % 4) and above of h[g / 4][c][j] The scales and minima
+ * follow in the order above, as f32 or, where the type has f16, as f16. */
+typedef enum st_width { ST_WIDTH_4 = 0, ST_WIDTH_5 = 1, ST_WIDTH_6 = 2, ST_WIDTH_8 = 3 } st_width;
+
+typedef struct st_panel_form {
+    st_gemm_shape shape;
+    st_width width; /* ST_WIDTH_8: as the GEMMs take it, zero 128, scales f32 */
+    uint8_t zero;
+    bool half; /* scales and minima are f16 */
+} st_panel_form;
+
+/* Bytes of the weights of a block. */
+static inline size_t st_width_bytes(int w)
+{
+    return w == ST_WIDTH_8 ? 512 : w == ST_WIDTH_4 ? 256 : w == ST_WIDTH_5 ? 320 : 384;
+}
+
+static inline size_t st_form_block_bytes(const st_panel_form *f)
+{
+    return st_width_bytes(f->width) + (f->half ? 32 : 64) * (size_t)st_shape_tails(f->shape);
 }
 
 /* ---- int8 activations -------------------------------------------------------------------------------------------- *
@@ -68,11 +99,21 @@ typedef struct st_kernels {
                     uint32_t k0);
 
     /* c [rows, ldc], columns 0..16*n_panels = rows row0.. of a times integer panels (panel p at w + p*panel_bytes),
-     * over `blocks` blocks of 32. Any n_panels >= 1. Per output and group of 16 or 32 values, in k order: q = sum of
-     * a*w (planes 2: 128 * hi-dot + lo-dot), ad = d (planes 2: d/128), t = scale*ad, f = fma((float)q, t, f); with a
-     * minimum then, s = the group's sum (planes 2: 128 * sum_hi + sum_lo): m = min*ad, f = fma((float)-s, m, f). */
+     * over `blocks` blocks of 32, from 0 or, if accumulate, from c. Any n_panels >= 1. Per output and group of 16 or
+     * 32 values, in k order: q = sum of a*w (planes 2: 128 * hi-dot + lo-dot), ad = d (planes 2: d/128), t = scale*ad,
+     * f = fma((float)q, t, f); with a minimum then, s = the group's sum (planes 2: 128 * sum_hi + sum_lo): m = min*ad,
+     * f = fma((float)-s, m, f). */
     void (*gemm_i8[ST_SHAPE_COUNT])(const st_qact *a, uint32_t row0, uint32_t rows, int planes, const uint8_t *w,
-                                    size_t panel_bytes, uint32_t n_panels, uint32_t blocks, float *c, size_t ldc);
+                                    size_t panel_bytes, uint32_t n_panels, uint32_t blocks, bool accumulate, float *c,
+                                    size_t ldc);
+
+    /* c [rows, ldc], columns 0..16 = rows row0.. of a times one narrow panel at src: the bits of gemm_i8 over the
+     * widened panel, without widening it. */
+    void (*gemv_i8[ST_WIDTH_8])(const st_panel_form *form, const st_qact *a, uint32_t row0, uint32_t rows, int planes,
+                                const uint8_t *src, uint32_t blocks, float *c, size_t ldc);
+
+    /* Blocks of a narrow form -> blocks of its shape. */
+    void (*widen[ST_WIDTH_8])(const st_panel_form *form, const uint8_t *src, uint32_t blocks, uint8_t *dst);
 
     /* c [rows, ldc], columns 0..16*n_panels = a [rows, lda] times b, where b(k, 16 p + j) = b[p*panel_ld + k*ldb + j].
      * One chain of fmas over k per output, from 0 or, if accumulate, from c. Serves float weights, Q K^T and P V.
@@ -87,8 +128,10 @@ typedef struct st_kernels {
     /* One integer panel -> float [32*blocks][16]: scale*q, then minus min (two roundings, as the scalar dequant). */
     void (*unpack_f32[ST_SHAPE_COUNT])(const uint8_t *panel, uint32_t blocks, float *y);
 
-    /* 16 rows of `blocks` Q8_0 blocks (src + i*src_ld bytes) -> one panel of ST_SHAPE_32. */
-    void (*pack_q8_0)(const uint8_t *src, size_t src_ld, uint32_t blocks, uint8_t *panel);
+    /* Packing. Dword g < 8 of block b of row i < 16 (at src + i*ld + b*step + 4*g bytes) -> dst + b*dst_step + 64*g +
+     * 4*i, every byte xor flip. */
+    void (*interleave)(const uint8_t *src, size_t ld, size_t step, uint32_t blocks, uint8_t flip, uint8_t *dst,
+                       size_t dst_step);
 
     /* y = x * 1/sqrt(mean(x^2) + eps) * w. mean = sum/n; the reciprocal is one division, then (x*r)*w. w may be NULL
      * (1). x and y may be the same. */
@@ -128,6 +171,8 @@ typedef struct st_kernels {
     /* Sum of squares / plain sum of n values by the fixed tree; fma(x, x, partial) / partial + x. */
     float (*sum_sq)(const float *x, size_t n);
     float (*sum)(const float *x, size_t n);
+
+    size_t gemv_rows; /* most rows for which gemv_i8 is faster than widen and gemm_i8 */
 } st_kernels;
 
 /* The table of the highest level that CPU and OS grant, at most `cap` ("generic", "avx2", ...; NULL or "": no cap).

@@ -22,18 +22,29 @@ static bool in_float(const st_env *e, const st_linear *l, const st_packed *p)
 }
 
 /* Outputs taken at a time. What the integer kernels prepare for a few rows serves 64 outputs: 4 % faster than for 32
- * (Zen 4), where there are rows enough to share the work by; weights that are decoded come two panels
- * at a time. */
+ * (Zen 4), where there are rows enough to share the work by; weights that are decoded or widened come two panels at a
+ * time. */
 static uint32_t strip_of(const st_env *e, const st_linear *l, uint32_t rows)
 {
-    bool floats = in_bf16(e, l);
-    for (uint32_t i = 0; i < l->n_parts; i++) floats |= in_float(e, l, l->parts[i].packed);
-    return floats || rows < ROWS_PER_THREAD ? 32 : ST_TILE_COLS;
+    bool two = in_bf16(e, l);
+    for (uint32_t i = 0; i < l->n_parts; i++)
+        two |= in_float(e, l, l->parts[i].packed) || l->parts[i].packed->form.width != ST_WIDTH_8;
+    return two || rows < ROWS_PER_THREAD ? 32 : ST_TILE_COLS;
+}
+
+const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_t panel, uint32_t b, uint32_t blocks,
+                                uint8_t *dst)
+{
+    const uint8_t *src = p->panels + (size_t)panel * p->panel_bytes + b * st_form_block_bytes(&p->form);
+    if (p->form.width == ST_WIDTH_8) return src;
+    k->widen[p->form.width](&p->form, src, blocks, dst);
+    return dst;
 }
 
 /* k rows from k0 on of a panel, as floats; either where they are or decoded into dst. */
-static const float *decode(const st_kernels *k, const st_packed *p, uint32_t panel, uint32_t k0, uint32_t n, float *dst)
+static const float *decode(const st_env *e, const st_packed *p, uint32_t panel, uint32_t k0, uint32_t n, float *dst)
 {
+    const st_kernels *k = e->k;
     const uint8_t *src = p->panels + (size_t)panel * p->panel_bytes;
     switch (p->kind) {
     case ST_PACK_F32: return (const float *)(const void *)(src + (size_t)k0 * 64);
@@ -43,7 +54,10 @@ static const float *decode(const st_kernels *k, const st_packed *p, uint32_t pan
     case ST_PACK_BF16:
         k->bf16_to_f32((const uint16_t *)(const void *)(src + (size_t)k0 * 32), dst, (size_t)n * 16);
         break;
-    case ST_PACK_I8: k->unpack_f32[p->shape](src + k0 / 32 * st_shape_block_bytes(p->shape), n / 32, dst); break;
+    case ST_PACK_I8:
+        src = st_packed_blocks(k, p, panel, k0 / 32, n / 32, e->worker->wide);
+        k->unpack_f32[p->form.shape](src, n / 32, dst);
+        break;
     }
     return dst;
 }
@@ -55,11 +69,11 @@ static void gemm_floats(const st_env *e, const st_linear *l, const st_packed *p,
     for (uint32_t k0 = 0; k0 < p->k; k0 += ST_K_CHUNK) {
         uint32_t n = p->k - k0 < ST_K_CHUNK ? p->k - k0 : ST_K_CHUNK;
         size_t panel_ld = ST_K_CHUNK * 16;
-        const float *b = decode(e->k, p, panel, k0, n, e->worker->panel);
+        const float *b = decode(e, p, panel, k0, n, e->worker->panel);
         if (p->kind == ST_PACK_F32)
             panel_ld = p->panel_bytes / sizeof(float);
         else if (np == 2)
-            decode(e->k, p, panel + 1, k0, n, e->worker->panel + panel_ld);
+            decode(e, p, panel + 1, k0, n, e->worker->panel + panel_ld);
         e->k->gemm_f32(x + k0, e->slots->ld[l->in], rows, b, 16, panel_ld, np, n, k0 > 0, tile, ST_TILE_COLS);
     }
 }
@@ -69,15 +83,14 @@ static void decode_bf16(const st_env *e, const st_packed *p, uint32_t panel, uin
 {
     enum { PIECE = 64 }; /* 4 KB of floats, which stay in L1 */
     const st_bf16 *b = &e->state->bf16;
-    if (p->kind == ST_PACK_I8 && b->unpack[p->shape]) {
-        const uint8_t *src = p->panels + (size_t)panel * p->panel_bytes;
-        b->unpack[p->shape](src + k0 / 32 * st_shape_block_bytes(p->shape), n / 32, dst);
+    if (p->kind == ST_PACK_I8 && p->form.width == ST_WIDTH_8 && b->unpack[p->form.shape]) {
+        b->unpack[p->form.shape](st_packed_blocks(e->k, p, panel, k0 / 32, n / 32, NULL), n / 32, dst);
         return;
     }
     for (uint32_t i = 0; i < n; i += PIECE) {
         _Alignas(64) float piece[PIECE * 16];
         uint32_t m = n - i < PIECE ? n - i : PIECE;
-        b->pair(decode(e->k, p, panel, k0 + i, m, piece), 16, m, dst + (size_t)i * 16);
+        b->pair(decode(e, p, panel, k0 + i, m, piece), 16, m, dst + (size_t)i * 16);
     }
 }
 
@@ -95,6 +108,31 @@ static void gemm_bf16(const st_env *e, const st_linear *l, const st_packed *p, u
     }
 }
 
+/* The integer product; narrow panels a few blocks at a time, which then serve all rows from L1. */
+static void gemm_ints(const st_env *e, const st_linear *l, const st_packed *p, int planes, uint32_t panel, uint32_t np,
+                      uint32_t r0, uint32_t rows, float *tile)
+{
+    st_qact a = e->slots->q[l->in];
+    if (p->form.width != ST_WIDTH_8 && rows <= e->k->gemv_rows) {
+        for (uint32_t i = 0; i < np; i++)
+            e->k->gemv_i8[p->form.width](&p->form, &a, r0, rows, planes,
+                                         p->panels + (size_t)(panel + i) * p->panel_bytes, p->k / 32, tile + 16 * i,
+                                         ST_TILE_COLS);
+        return;
+    }
+    uint32_t blocks = p->k / 32, step = p->form.width == ST_WIDTH_8 ? blocks : ST_WIDE_BLOCKS;
+    size_t bytes = p->form.width == ST_WIDTH_8 ? p->panel_bytes : step * st_shape_block_bytes(p->form.shape);
+    for (uint32_t b = 0; b < blocks; b += step) {
+        uint32_t n = blocks - b < step ? blocks - b : step;
+        const uint8_t *w = st_packed_blocks(e->k, p, panel, b, n, e->worker->wide);
+        if (np == 2 && p->form.width != ST_WIDTH_8) st_packed_blocks(e->k, p, panel + 1, b, n, e->worker->wide + bytes);
+        e->k->gemm_i8[p->form.shape](&a, r0, rows, planes, w, bytes, np, n, b > 0, tile, ST_TILE_COLS);
+        /* The activations of the next blocks; rows stay where they are. */
+        a.hi += (size_t)step * 32, a.d += step, a.sum_hi += (size_t)step * 2;
+        if (a.lo) a.lo += (size_t)step * 32, a.sum_lo += (size_t)step * 2;
+    }
+}
+
 /* Columns col..col+n of a part, at most a strip, for rows r0.. -> tile [rows, ST_TILE_COLS], with bias. */
 static void product(const st_env *e, const st_linear *l, const st_linear_part *part, uint32_t col, uint32_t n,
                     uint32_t r0, uint32_t rows, float *tile)
@@ -106,8 +144,7 @@ static void product(const st_env *e, const st_linear *l, const st_linear_part *p
     else if (in_float(e, l, p))
         gemm_floats(e, l, p, panel, np, r0, rows, tile);
     else
-        e->k->gemm_i8[p->shape](&e->slots->q[l->in], r0, rows, part->planes, p->panels + (size_t)panel * p->panel_bytes,
-                                p->panel_bytes, np, p->k / 32, tile, ST_TILE_COLS);
+        gemm_ints(e, l, p, part->planes, panel, np, r0, rows, tile);
     if (part->bias) e->k->bias(tile, ST_TILE_COLS, rows, n, part->bias + col);
 }
 

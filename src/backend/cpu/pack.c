@@ -1,22 +1,30 @@
-/* pack.c: weights of the file -> panels of 16 columns, once, in parallel. */
+/* pack.c: weights of the file -> panels of 16 columns, once, in parallel.
+ *
+ * The blob of all panels is cut into units of 2 MiB, a huge page each. A thread takes a unit at a time, so each page is
+ * cleared by the system when its one writer begins with it and is still in that core's cache while it is filled; two
+ * threads in one page would clear it twice. The pages of the file that a unit was made of are let go of behind it: in
+ * steps of 2 MiB, since giving pages back interrupts the other cores (panel by panel, as this was done at first, that
+ * took most of the time). */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
 #include "quant/quant.h"
 
-#define CHUNK 256u /* values of a row unpacked at a time; a multiple of every block */
+#define UNIT ((size_t)2 << 20)
 
 typedef struct job {
-    const st_packed *dst;
+    st_packed *dst;
     const st_part *part;
-    uint32_t first; /* number of panels in earlier jobs */
+    size_t at; /* in the blob */
 } job;
 
 typedef struct packer {
     const st_exec *exec;
     const st_file *file;
-    job *jobs;
-    uint32_t n_jobs, n_panels;
+    const st_load_opts *opts;
+    job *jobs; /* by ascending place */
+    uint32_t n_jobs;
+    uint32_t n_units;
     _Atomic uint32_t next;
 } packer;
 
@@ -30,96 +38,74 @@ static st_pack_kind kind_of(uint32_t type)
     }
 }
 
-static st_gemm_shape shape_of(const st_quant *q)
+/* How each quantised type is kept: in its own bits where there is a width for them. zero: 0, or half of the
+ * width's range where weights can be negative. Types that are not here have levels of 7 or 8 bits. */
+static const struct {
+    st_type type;
+    st_width width;
+    uint8_t zero;
+    bool half;
+} narrow[] = {
+    {ST_Q4_0, ST_WIDTH_4, 8, true},    {ST_Q4_1, ST_WIDTH_4, 0, true},    {ST_Q5_0, ST_WIDTH_5, 16, true},
+    {ST_Q5_1, ST_WIDTH_5, 0, true},    {ST_Q2_K, ST_WIDTH_4, 0, false},   {ST_Q3_K, ST_WIDTH_4, 8, false},
+    {ST_Q4_K, ST_WIDTH_4, 0, false},   {ST_Q5_K, ST_WIDTH_5, 0, false},   {ST_Q6_K, ST_WIDTH_6, 32, false},
+    {ST_IQ1_S, ST_WIDTH_5, 16, false}, {ST_IQ1_M, ST_WIDTH_5, 16, false}, {ST_TQ1_0, ST_WIDTH_4, 8, true},
+    {ST_TQ2_0, ST_WIDTH_4, 8, true},   {ST_MXFP4, ST_WIDTH_5, 16, false}, {ST_NVFP4, ST_WIDTH_5, 16, false},
+};
+
+st_panel_form st_pack_form(uint32_t type)
 {
-    return (st_gemm_shape)((q->group == 16 ? ST_SHAPE_16 : ST_SHAPE_32) + (q->has_min ? 1 : 0));
+    const st_quant *q = st_quant_get(type);
+    st_panel_form f = {.shape = (st_gemm_shape)((q->group == 16 ? ST_SHAPE_16 : ST_SHAPE_32) + (q->has_min ? 1 : 0)),
+                       .width = ST_WIDTH_8,
+                       .zero = 128};
+    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
+        if (narrow[i].type == type) f.width = narrow[i].width, f.zero = narrow[i].zero, f.half = narrow[i].half;
+    return f;
 }
 
 static size_t panel_bytes(const st_packed *p)
 {
-    if (p->kind == ST_PACK_I8) return (size_t)p->k / 32 * st_shape_block_bytes(p->shape);
+    if (p->kind == ST_PACK_I8) return (size_t)p->k / 32 * st_form_block_bytes(&p->form);
     return (size_t)p->k * 16 * (p->kind == ST_PACK_F32 ? 4 : 2);
 }
 
-/* Row i of the panel, or NULL past the part's last row. */
-static const uint8_t *source_row(const job *j, uint32_t panel, uint32_t i)
+/* The pages of n rows of a part, from row r. Neighbours on the same pages are read again from the file. */
+static void release_rows(const packer *p, const st_part *part, uint32_t r, uint32_t n)
 {
-    uint32_t r = panel * 16 + i;
-    if (r >= j->part->n) return NULL;
-    const st_gguf_tensor *m = j->part->m;
-    return m->data + (size_t)(j->part->row + r) * st_mat_row_bytes(m);
+    size_t row = st_mat_row_bytes(part->m);
+    if (r + n > part->n) n = part->n - r;
+    st_file_release(p->file, part->m->data + (size_t)(part->row + r) * row, (size_t)n * row);
 }
 
-static void pack_floats(const job *j, uint32_t panel, uint8_t *dst)
+/* Panels of a job that begin in [from, from + UNIT). */
+static void pack_some(const packer *p, const job *j, size_t from)
 {
-    size_t size = j->dst->kind == ST_PACK_F32 ? 4 : 2, k = j->dst->k;
-    for (uint32_t i = 0; i < 16; i++) {
-        const uint8_t *src = source_row(j, panel, i);
-        uint8_t *d = dst + i * size;
-        if (!src)
-            for (size_t x = 0; x < k; x++) memset(d + x * 16 * size, 0, size);
-        else if (size == 4)
-            for (size_t x = 0; x < k; x++) memcpy(d + x * 64, src + x * 4, 4);
-        else
-            for (size_t x = 0; x < k; x++) memcpy(d + x * 32, src + x * 2, 2);
-    }
-}
-
-/* Any quantised type, by its exact unpacking. */
-static void pack_ints(const job *j, uint32_t panel, uint8_t *dst)
-{
-    const st_quant *quant = st_quant_get(j->part->m->type);
-    uint32_t k = j->dst->k, group = quant->group, per_block = 32 / group;
-    size_t block_bytes = st_shape_block_bytes(j->dst->shape);
-    for (uint32_t i = 0; i < 16; i++) {
-        const uint8_t *src = source_row(j, panel, i);
-        for (uint32_t k0 = 0; k0 < k; k0 += CHUNK) {
-            uint32_t n = k - k0 < CHUNK ? k - k0 : CHUNK;
-            int8_t q[CHUNK] = {0};
-            float scale[CHUNK / 16] = {0}, min[CHUNK / 16] = {0};
-            if (src) quant->unpack(src + (size_t)k0 / quant->block * quant->bytes, q, scale, min, n);
-            for (uint32_t b = 0; b < n / 32; b++) {
-                uint8_t *d = dst + (size_t)(k0 / 32 + b) * block_bytes;
-                for (uint32_t x = 0; x < 32; x++) d[x / 4 * 64 + i * 4 + x % 4] = (uint8_t)(q[b * 32 + x] + 128);
-                for (uint32_t g = 0; g < per_block; g++) {
-                    memcpy(d + 512 + 64 * g + 4 * i, &scale[b * per_block + g], 4);
-                    if (quant->has_min) memcpy(d + 512 + 64 * (per_block + g) + 4 * i, &min[b * per_block + g], 4);
-                }
-            }
-        }
-    }
-}
-
-static void pack_panel(const st_exec *e, const job *j, uint32_t panel)
-{
-    uint8_t *dst = j->dst->panels + (size_t)panel * j->dst->panel_bytes;
-    if (j->dst->kind != ST_PACK_I8)
-        pack_floats(j, panel, dst);
-    else if (j->part->m->type == ST_Q8_0 && source_row(j, panel, 15))
-        e->kern.pack_q8_0(source_row(j, panel, 0), (size_t)j->dst->k / 32 * 34, j->dst->k / 32, dst);
-    else
-        pack_ints(j, panel, dst);
+    size_t bytes = j->dst->panel_bytes, skip = from > j->at ? from - j->at : 0, end = from + UNIT - j->at;
+    uint32_t first = (uint32_t)((skip + bytes - 1) / bytes), last = j->dst->n_panels;
+    if ((end + bytes - 1) / bytes < last) last = (uint32_t)((end + bytes - 1) / bytes);
+    if (first >= last) return;
+    for (uint32_t i = first; i < last; i++) st_pack_panel(&p->exec->kern, j->dst, j->part, i);
+    release_rows(p, j->part, first * 16, (last - first) * 16);
 }
 
 static void work(void *arg, uint32_t ith, uint32_t nth)
 {
-    (void)ith, (void)nth;
+    (void)nth;
     packer *p = arg;
-    enum { BATCH = 8 };
-    uint32_t at;
-    while ((at = atomic_fetch_add(&p->next, BATCH)) < p->n_panels) {
-        uint32_t end = at + BATCH < p->n_panels ? at + BATCH : p->n_panels, i = p->n_jobs - 1;
-        while (p->jobs[i].first > at) i--;
-        for (; at < end; at++) {
-            while (i + 1 < p->n_jobs && p->jobs[i + 1].first <= at) i++;
-            const job *j = &p->jobs[i];
-            uint32_t panel = at - j->first;
-            pack_panel(p->exec, j, panel);
-            /* The source pages of this panel are not needed again. */
-            const st_gguf_tensor *m = j->part->m;
-            size_t row = st_mat_row_bytes(m);
-            st_file_release(p->file, m->data + (size_t)(j->part->row + panel * 16) * row, 16 * row);
+    if (ith == 0 && p->opts->beside) p->opts->beside(p->opts->beside_user);
+    uint32_t unit;
+    while ((unit = atomic_fetch_add(&p->next, 1)) < p->n_units) {
+        size_t from = unit * UNIT;
+        uint32_t lo = 0, hi = p->n_jobs; /* the last job that begins at or before the unit */
+        while (hi - lo > 1) {
+            uint32_t mid = lo + (hi - lo) / 2;
+            if (p->jobs[mid].at <= from)
+                lo = mid;
+            else
+                hi = mid;
         }
+        for (; lo < p->n_jobs && p->jobs[lo].at < from + UNIT; lo++) pack_some(p, &p->jobs[lo], from);
     }
 }
 
@@ -133,41 +119,37 @@ static int collect(packer *p, st_exec *e, strata_error *err)
             if (!part->m) continue;
             st_packed *d = &e->packed[i][j];
             d->kind = kind_of(part->m->type);
-            if (d->kind == ST_PACK_I8) d->shape = shape_of(st_quant_get(part->m->type));
+            if (d->kind == ST_PACK_I8) d->form = st_pack_form(part->m->type);
             d->k = k;
             d->n_panels = (part->n + 15) / 16;
             d->panel_bytes = panel_bytes(d);
             size_t bytes;
-            ST_FAIL_IF(!st_mul(d->panel_bytes, d->n_panels, &bytes) || !st_add(at, bytes, &bytes), err,
-                       STRATA_NO_MEMORY, "the packed weights are larger than the address space");
-            /* Offsets for now: the blob comes when its size is known. */
-            d->panels = NULL;
-            p->jobs[p->n_jobs++] = (job){.dst = d, .part = part, .first = p->n_panels};
-            p->n_panels += d->n_panels;
+            ST_FAIL_IF(!st_mul(d->panel_bytes, d->n_panels, &bytes) || !st_add(at, bytes, &bytes) ||
+                           bytes > SIZE_MAX - UNIT,
+                       err, STRATA_NO_MEMORY, "the packed weights are larger than the address space");
+            p->jobs[p->n_jobs++] = (job){.dst = d, .part = part, .at = at};
             at = st_round_up(bytes, 64);
         }
     }
     e->blob_bytes = at;
     e->blob = st_alloc_huge(e->mem, at + 64, 1); /* +64: a kernel may prefetch past the last panel */
     ST_FAIL_IF(!e->blob, err, STRATA_NO_MEMORY, "no memory for %zu bytes of packed weights", at);
-    at = 0;
-    for (uint32_t i = 0; i < p->n_jobs; i++) {
-        st_packed *d = (st_packed *)(uintptr_t)p->jobs[i].dst;
-        d->panels = e->blob + at;
-        at = st_round_up(at + d->panel_bytes * d->n_panels, 64);
-    }
+    for (uint32_t i = 0; i < p->n_jobs; i++) p->jobs[i].dst->panels = e->blob + p->jobs[i].at;
+    p->n_units = (uint32_t)((at + UNIT - 1) / UNIT);
     return STRATA_OK;
 }
 
-int st_pack_all(st_exec *e, const st_file *file, uint32_t n_threads, strata_error *err)
+int st_pack_all(st_exec *e, const st_file *file, const st_load_opts *opts, strata_error *err)
 {
-    packer p = {.exec = e, .file = file};
+    packer p = {.exec = e, .file = file, .opts = opts};
     st_pool *pool = NULL;
     p.jobs = st_alloc(e->mem, (size_t)e->plan->n_ops * ST_OP_PARTS, sizeof *p.jobs);
     int rc = p.jobs ? collect(&p, e, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory to pack the weights");
-    if (!rc) rc = st_pool_open(n_threads, e->mem, &pool, err);
-    if (!rc && p.n_jobs) st_pool_run(pool, n_threads, work, &p);
+    if (!rc) rc = st_pool_open(opts->n_threads, e->mem, &pool, err);
+    if (!rc) st_pool_run(pool, opts->n_threads, work, &p);
     st_pool_close(pool);
+    /* A fault maps the pages around it too, which can be some that were let go of before. */
+    for (uint32_t i = 0; !rc && i < p.n_jobs; i++) release_rows(&p, p.jobs[i].part, 0, p.jobs[i].part->n);
     st_free(e->mem, p.jobs);
     return rc;
 }

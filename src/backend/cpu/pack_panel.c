@@ -1,0 +1,160 @@
+/* pack_panel.c: 16 rows of a matrix as the file has them -> one panel. */
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "base/half.h"
+#include "quant/quant.h"
+
+enum {
+    CHUNK = 256,      /* values of a row unpacked at a time; a multiple of every block */
+    SCALES = 16,      /* blocks of Q8_0 whose scales are converted together */
+    Q8_0_BYTES = 34,  /* f16 scale, int8 q[32] */
+    Q8_0_BLOCK = 576, /* of ST_SHAPE_32 */
+    SIGN = 128        /* panels hold weight + 128, which is the weight with its sign bit turned */
+};
+
+/* Row i of the panel, or NULL past the part's last row. */
+static const uint8_t *source_row(const st_part *part, uint32_t panel, uint32_t i)
+{
+    uint32_t r = panel * 16 + i;
+    if (r >= part->n) return NULL;
+    return part->m->data + (size_t)(part->row + r) * st_mat_row_bytes(part->m);
+}
+
+static void pack_float_rows(const st_packed *p, const st_part *part, uint32_t panel, size_t first, uint8_t *dst)
+{
+    size_t size = p->kind == ST_PACK_F32 ? 4 : 2;
+    for (uint32_t i = 0; i < 16; i++) {
+        const uint8_t *src = source_row(part, panel, i);
+        uint8_t *d = dst + i * size;
+        for (size_t x = first; x < p->k; x++) {
+            if (!src)
+                memset(d + x * 16 * size, 0, size);
+            else
+                memcpy(d + x * 16 * size, src + x * size, size);
+        }
+    }
+}
+
+/* Two columns of 16-bit values in a dword of each row, interleaved by dwords -> one after the other. */
+static void split_pairs(const uint32_t pairs[128], uint16_t *dst)
+{
+    for (uint32_t g = 0; g < 8; g++)
+        for (uint32_t i = 0; i < 16; i++) {
+            dst[32 * g + i] = (uint16_t)pairs[16 * g + i];
+            dst[32 * g + 16 + i] = (uint16_t)(pairs[16 * g + i] >> 16);
+        }
+}
+
+/* Blocks of 8 dwords of a row, as far as there are whole ones. */
+static void pack_floats(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
+{
+    size_t per_block = p->kind == ST_PACK_F32 ? 8 : 16, row = st_mat_row_bytes(part->m);
+    uint32_t blocks = source_row(part, panel, 15) ? (uint32_t)(p->k / per_block) : 0;
+    const uint8_t *src = source_row(part, panel, 0);
+    if (p->kind == ST_PACK_F32 && blocks) {
+        kern->interleave(src, row, 32, blocks, 0, dst, 512);
+    } else {
+        for (uint32_t b = 0; b < blocks; b++) {
+            uint32_t pairs[128];
+            kern->interleave(src + 32 * (size_t)b, row, 32, 1, 0, (uint8_t *)pairs, 512);
+            split_pairs(pairs, (uint16_t *)(void *)(dst + 512 * (size_t)b));
+        }
+    }
+    pack_float_rows(p, part, panel, blocks * per_block, dst);
+}
+
+/* Q8_0 has the integers already. */
+static void pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
+{
+    const uint8_t *src = source_row(part, panel, 0);
+    size_t row = st_mat_row_bytes(part->m);
+    uint32_t blocks = p->k / 32;
+    kern->interleave(src + 2, row, Q8_0_BYTES, blocks, SIGN, dst, Q8_0_BLOCK);
+    for (uint32_t b = 0; b < blocks; b += SCALES) {
+        uint32_t n = blocks - b < SCALES ? blocks - b : SCALES;
+        uint16_t d[SCALES][16];
+        float scale[SCALES][16];
+        for (uint32_t i = 0; i < 16; i++)
+            for (uint32_t j = 0; j < n; j++) memcpy(&d[j][i], src + i * row + (size_t)(b + j) * Q8_0_BYTES, 2);
+        kern->f16_to_f32(d[0], scale[0], (size_t)n * 16);
+        for (uint32_t j = 0; j < n; j++) memcpy(dst + (size_t)(b + j) * Q8_0_BLOCK + 512, scale[j], 64);
+    }
+}
+
+/* A block of weights + 128 -> its narrow form (kernels.h). */
+static void narrow_weights(const st_panel_form *f, const uint8_t *w, uint8_t *dst)
+{
+    const uint8_t offset = (uint8_t)(128 - f->zero);
+    uint8_t q[512];
+    for (int i = 0; i < 512; i++) q[i] = (uint8_t)(w[i] - offset);
+    for (int i = 0; i < 256; i++) dst[i] = (uint8_t)((q[i] & 15) | q[256 + i] << 4);
+    if (f->width == ST_WIDTH_4) return;
+    uint8_t *high = dst + 256;
+    memset(high, 0, st_width_bytes(f->width) - 256);
+    for (int g = 0; g < 8; g++) {
+        if (f->width == ST_WIDTH_5)
+            for (int i = 0; i < 64; i++) high[i] = (uint8_t)(high[i] | (q[64 * g + i] >> 4) << g);
+        else
+            for (int i = 0; i < 64; i++)
+                high[g / 4 * 64 + i] = (uint8_t)(high[g / 4 * 64 + i] | (q[64 * g + i] >> 4) << g % 4 * 2);
+    }
+}
+
+static void put_tail(const st_panel_form *f, float x, uint8_t *tail, uint32_t at)
+{
+    if (f->half) {
+        uint16_t h = st_f32_to_f16(x);
+        memcpy(tail + 2 * at, &h, 2);
+    } else {
+        memcpy(tail + 4 * at, &x, 4);
+    }
+}
+
+/* Any quantised type, by its exact unpacking. */
+static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
+{
+    const st_quant *quant = st_quant_get(part->m->type);
+    const st_panel_form *f = &p->form;
+    uint32_t k = p->k, group = quant->group, per_block = 32 / group;
+    size_t block_bytes = st_form_block_bytes(f), weights = st_width_bytes(f->width);
+    for (uint32_t k0 = 0; k0 < k; k0 += CHUNK, dst += CHUNK / 32 * block_bytes) {
+        uint32_t n = k - k0 < CHUNK ? k - k0 : CHUNK, groups = n / group;
+        int8_t q[16][CHUNK];
+        uint8_t w[CHUNK / 32][512];
+        float scale[16][CHUNK / 16], min[16][CHUNK / 16];
+        for (uint32_t i = 0; i < 16; i++) {
+            const uint8_t *src = source_row(part, panel, i);
+            if (src) {
+                quant->unpack(src + (size_t)k0 / quant->block * quant->bytes, q[i], scale[i], min[i], n);
+            } else {
+                memset(q[i], 0, sizeof q[i]);
+                memset(scale[i], 0, sizeof scale[i]);
+                memset(min[i], 0, sizeof min[i]);
+            }
+        }
+        if (f->width == ST_WIDTH_8) {
+            kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, dst, block_bytes);
+        } else {
+            kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, w[0], sizeof w[0]);
+            for (uint32_t b = 0; b < n / 32; b++) narrow_weights(f, w[b], dst + b * block_bytes);
+        }
+        for (uint32_t g = 0; g < groups; g++) {
+            uint8_t *tail = dst + g / per_block * block_bytes + weights;
+            uint32_t at = g % per_block * 16;
+            for (uint32_t i = 0; i < 16; i++) put_tail(f, scale[i][g], tail, at + i);
+            for (uint32_t i = 0; i < 16 && quant->has_min; i++) put_tail(f, min[i][g], tail, 16 * per_block + at + i);
+        }
+    }
+}
+
+void st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel)
+{
+    uint8_t *dst = p->panels + (size_t)panel * p->panel_bytes;
+    if (p->kind != ST_PACK_I8)
+        pack_floats(kern, p, part, panel, dst);
+    else if (part->m->type == ST_Q8_0 && source_row(part, panel, 15))
+        pack_q8_0(kern, p, part, panel, dst);
+    else
+        pack_ints(kern, p, part, panel, dst);
+}
