@@ -4,7 +4,11 @@
 /* Values of 2 bits: four planes of 32 in each 32 bytes. */
 static void unpack2(const uint8_t *qs, int8_t *q)
 {
-    for (int i = 0; i < 256; i++) q[i] = (int8_t)(qs[i / 128 * 32 + i % 32] >> i / 32 % 4 * 2 & 3);
+    for (int j = 0; j < 8; j++) {
+        uint8_t b[32];
+        memcpy(b, qs + j / 4 * 32, sizeof b);
+        for (int i = 0; i < 32; i++) q[32 * j + i] = (int8_t)(b[i] >> j % 4 * 2 & 3);
+    }
 }
 
 /* {u8 scales[16], qs[64]; f16 d, dmin}: scale and minimum in the nibbles of a byte, per 16 values */
@@ -30,7 +34,10 @@ static void block_q3_k(const uint8_t *p, int8_t *q, float *scale, float *min)
         scale[g] = d * (float)((low | high << 4) - 32);
     }
     unpack2(p + 32, q);
-    for (int i = 0; i < 256; i++) q[i] = (int8_t)(q[i] - (p[i % 32] >> i / 32 & 1 ? 0 : 4));
+    uint8_t h[32];
+    memcpy(h, p, sizeof h);
+    for (int j = 0; j < 8; j++)
+        for (int i = 0; i < 32; i++) q[32 * j + i] = (int8_t)(q[32 * j + i] + (h[i] >> j & 1) * 4 - 4);
 }
 
 /* Eight scales and eight minima of 6 bits in 12 bytes: the first four of each whole in bytes 0..3 and 4..7, the upper
@@ -57,7 +64,10 @@ static void block_q5_k(const uint8_t *p, int8_t *q, float *scale, float *min)
 {
     scales_of_6_bits(p + 4, st_get_f16(p), st_get_f16(p + 2), scale, min);
     for (int j = 0; j < 4; j++) st_unpack_nibbles(p + 48 + 32 * j, q + 64 * j, 32, 0);
-    for (int i = 0; i < 256; i++) q[i] = (int8_t)(q[i] | (p[16 + i % 32] >> i / 32 & 1) << 4);
+    uint8_t h[32];
+    memcpy(h, p + 16, sizeof h);
+    for (int j = 0; j < 8; j++)
+        for (int i = 0; i < 32; i++) q[32 * j + i] = (int8_t)(q[32 * j + i] | (h[i] >> j & 1) << 4);
 }
 
 /* {u8 ql[128], qh[64]; i8 scales[16]; f16 d}: per 128 values, 64 bytes of nibbles and 32 bytes of four 2-bit planes */
@@ -67,9 +77,10 @@ static void block_q6_k(const uint8_t *p, int8_t *q, float *scale, float *min)
     float d = st_get_f16(p + 208);
     for (int g = 0; g < 16; g++) scale[g] = d * (float)(int8_t)p[192 + g];
     for (int j = 0; j < 2; j++) st_unpack_nibbles(p + 64 * j, q + 128 * j, 64, 0);
-    for (int i = 0; i < 256; i++) {
-        int high = p[128 + i / 128 * 32 + i % 32] >> i / 32 % 4 * 2 & 3;
-        q[i] = (int8_t)((q[i] | high << 4) - 32);
+    for (int j = 0; j < 8; j++) {
+        uint8_t h[32];
+        memcpy(h, p + 128 + j / 4 * 32, sizeof h);
+        for (int i = 0; i < 32; i++) q[32 * j + i] = (int8_t)((q[32 * j + i] | (h[i] >> j % 4 * 2 & 3) << 4) - 32);
     }
 }
 

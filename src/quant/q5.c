@@ -1,11 +1,24 @@
 /* q5.c: Q5_0 and Q5_1, 32 values of 5 bits: nibbles as in Q4_0, and the fifth bit of value i in bit i of a word. */
 #include "quant/quant_rows.h"
 
+/* Bit i of x -> 16 or 0 in byte i: each byte of a word keeps its bit, and a sum of at most 0xff moves it to the top. */
+static void spread_bits(uint8_t x, uint8_t *bytes)
+{
+    uint64_t v = (x * 0x0101010101010101u & 0x8040201008040201u) + 0x7f7f7f7f7f7f7f7fu;
+    v = v >> 3 & 0x1010101010101010u;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    memcpy(bytes, &v, sizeof v);
+#else
+    for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(v >> 8 * i);
+#endif
+}
+
 static void unpack5(const uint8_t *high, const uint8_t *low, int8_t *q, int offset)
 {
-    uint32_t h = st_get_u32(high);
+    uint8_t bit[32];
+    for (int i = 0; i < 4; i++) spread_bits(high[i], bit + 8 * i);
     st_unpack_nibbles(low, q, 16, 0);
-    for (int i = 0; i < 32; i++) q[i] = (int8_t)((q[i] | (int)(h >> i & 1) << 4) - offset);
+    for (int i = 0; i < 32; i++) q[i] = (int8_t)((q[i] | bit[i]) - offset);
 }
 
 static void pack5(uint8_t *high, uint8_t *low, const uint8_t *q)

@@ -6,6 +6,8 @@
 #ifndef ST_QUANT_QUANT_ROWS_H
 #define ST_QUANT_QUANT_ROWS_H
 
+#include <string.h>
+
 #include "base/half.h"
 #include "quant/quant.h"
 
@@ -79,13 +81,14 @@ static inline int st_clip_int(float x, int lo, int hi)
 /* ---- blocks of 32 with q in 4 bits, or in 5 with the top bits in a word of their own: q4.c, q5.c --------------------
  */
 
-/* n low nibbles at p, then the n high ones. */
+/* n <= 64 low nibbles at p, then the n high ones. The copy tells the compiler that q is elsewhere, so that it takes
+ * vectors; so do those in q5.c and k_quants.c. */
 static inline void st_unpack_nibbles(const uint8_t *p, int8_t *q, int n, int offset)
 {
-    for (int i = 0; i < n; i++) {
-        q[i] = (int8_t)((p[i] & 15) - offset);
-        q[n + i] = (int8_t)((p[i] >> 4) - offset);
-    }
+    uint8_t b[64];
+    memcpy(b, p, (size_t)n);
+    for (int i = 0; i < n; i++) q[i] = (int8_t)((b[i] & 15) - offset);
+    for (int i = 0; i < n; i++) q[n + i] = (int8_t)((b[i] >> 4) - offset);
 }
 
 /* 32 values -> q in 0..2*half-1; returns the scale. The value of largest magnitude, with its sign, becomes 0. */
