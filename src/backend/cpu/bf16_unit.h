@@ -6,8 +6,9 @@
  * panels or the cuts of a long k. Denormals count as zero, of inputs and of sums; no floating-point state is read.
  *
  *     vdpbf16ps, per pair of k:  f = fma(a[k+1], w[k+1], f), then f = fma(a[k], w[k], f)
- *     tdpbf16ps, per block:      two chains from 0, e = fma(a[k], w[k], e) over even k and o likewise over odd k, then
- *                                f = f + (e + o)
+ *     tdpbf16ps, per block:      e = fma(a[k], w[k], e) over even k from 0, o likewise over odd k, then f = f + (e + o)
+ *
+ * The first is what a Zen 4 does, bit for bit; the second is what Intel's manual says and was not seen on hardware.
  *
  * Activations lie in tiles: blocks of 16 rows, in these blocks of 32 columns, row by row: 1 KiB is a tile register, and
  * a product walks memory forwards. A row of k values takes round_up(k, 32), the rest zero.
