@@ -61,7 +61,7 @@ static int32_t match_at(const st_encoder *e, const strata_span *ranges, size_t n
     int32_t id = inside ? st_added_match(added, e->text + i, end - i, ST_ADDED_ALWAYS | ST_ADDED_PARSE, len) : -1;
     if (end == e->len || !(added->first[e->text[i]] & ST_ADDED_ALWAYS)) return id;
     int32_t across = st_added_match(added, e->text + i, e->len - i, ST_ADDED_ALWAYS, &wide);
-    if (across >= 0 && i + wide > end) {
+    if (n && across >= 0 && i + wide > end) {
         size_t most = next_control(e, ranges + inside, n - inside, i + 1, i + wide) - i;
         if (most < wide) across = st_added_match(added, e->text + i, most, ST_ADDED_ALWAYS, &wide);
     }

@@ -263,6 +263,9 @@ static inline void offer(best *b, float sum, uint32_t from, int32_t id)
     if (b->from == UNSET || sum > b->score) *b = (best){sum, from, id};
 }
 
+/* Instructions and mispredicted branches are what this costs, not the table's latency: with the walks of eight places
+ * side by side, each step prefetched a round before, it ran at 18 MB/s instead of 27 (8 k pieces, 15 instead of 19 with
+ * 262 k, Zen 4). */
 static int viterbi(st_encoder *e)
 {
     const unigram *m = e->t->state;
