@@ -2,23 +2,27 @@
 #include "quant/quant_rows.h"
 
 /* Bit i of x -> 16 or 0 in byte i: each byte of a word keeps its bit, and a sum of at most 0xff moves it to the top. */
-static void spread_bits(uint8_t x, uint8_t *bytes)
+static uint64_t spread_bits(uint8_t x)
 {
     uint64_t v = (x * 0x0101010101010101u & 0x8040201008040201u) + 0x7f7f7f7f7f7f7f7fu;
-    v = v >> 3 & 0x1010101010101010u;
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    memcpy(bytes, &v, sizeof v);
-#else
-    for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(v >> 8 * i);
-#endif
+    return v >> 3 & 0x1010101010101010u;
 }
 
+/* Eight values at a time, as bytes of a word; the top bit of each keeps the difference from borrowing. */
 static void unpack5(const uint8_t *high, const uint8_t *low, int8_t *q, int offset)
 {
-    uint8_t bit[32];
-    for (int i = 0; i < 4; i++) spread_bits(high[i], bit + 8 * i);
-    st_unpack_nibbles(low, q, 16, 0);
-    for (int i = 0; i < 32; i++) q[i] = (int8_t)((q[i] | bit[i]) - offset);
+    const uint64_t tops = 0x8080808080808080u, offsets = 0x0101010101010101u * (uint64_t)offset;
+    uint64_t words[2];
+    for (int i = 0; i < 2; i++) words[i] = (uint64_t)st_get_u32(low + 8 * i + 4) << 32 | st_get_u32(low + 8 * i);
+    for (int i = 0; i < 4; i++, q += 8) {
+        uint64_t v = (words[i % 2] >> i / 2 * 4 & 0x0f0f0f0f0f0f0f0fu) | spread_bits(high[i]);
+        v = ((v | tops) - offsets) ^ tops;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        memcpy(q, &v, sizeof v);
+#else
+        for (int j = 0; j < 8; j++) q[j] = (int8_t)(uint8_t)(v >> 8 * j);
+#endif
+    }
 }
 
 static void pack5(uint8_t *high, uint8_t *low, const uint8_t *q)

@@ -82,7 +82,7 @@ static inline int st_clip_int(float x, int lo, int hi)
  */
 
 /* n <= 64 low nibbles at p, then the n high ones. The copy tells the compiler that q is elsewhere, so that it takes
- * vectors; so do those in q5.c and k_quants.c. */
+ * vectors; so do those in k_quants.c. */
 static inline void st_unpack_nibbles(const uint8_t *p, int8_t *q, int n, int offset)
 {
     uint8_t b[64];
