@@ -643,12 +643,14 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argc > 2 ? argv[2] : NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),      cmocka_unit_test(test_quantize),    cmocka_unit_test(test_gemm_i8),
-        cmocka_unit_test(test_gemm_f32),   cmocka_unit_test(test_halves),      cmocka_unit_test(test_unpack),
-        cmocka_unit_test(test_interleave), cmocka_unit_test(test_widen),       cmocka_unit_test(test_gemv_i8),
-        cmocka_unit_test(test_norms),      cmocka_unit_test(test_elementwise), cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_transpose),  cmocka_unit_test(test_softmax),     cmocka_unit_test(test_accuracy),
-        cmocka_unit_test(test_same_bits_everywhere),
+        cmocka_unit_test(test_table),       cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_gemm_i8),     cmocka_unit_test(test_gemm_f32),
+        cmocka_unit_test(test_halves),      cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_interleave),  cmocka_unit_test(test_widen),
+        cmocka_unit_test(test_gemv_i8),     cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_transpose),   cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_accuracy),    cmocka_unit_test(test_same_bits_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
