@@ -2,6 +2,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -293,11 +294,71 @@ static void test_refusals(void **state)
     shut(&f);
 }
 
+/* Bytes that are allocated now. */
+typedef struct counter {
+    _Atomic size_t live;
+} counter;
+
+enum { HEAD = 64 }; /* keeps any alignment; the size of the block is at its start */
+
+static void *count_alloc(void *user, size_t size, size_t align)
+{
+    assert_true(align <= HEAD);
+    uint8_t *p = aligned_alloc(HEAD, (size + 2 * HEAD - 1) / HEAD * HEAD + HEAD);
+    if (!p) return NULL;
+    memcpy(p, &size, sizeof size);
+    atomic_fetch_add(&((counter *)user)->live, size);
+    return p + HEAD;
+}
+
+static void count_free(void *user, void *p)
+{
+    if (!p) return;
+    size_t size;
+    memcpy(&size, (uint8_t *)p - HEAD, sizeof size);
+    atomic_fetch_sub(&((counter *)user)->live, size);
+    free((uint8_t *)p - HEAD);
+}
+
+/* The memory of one context does not grow, however many generations it makes: plain, sampled, by a grammar, stopped. */
+static void test_many(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
+    enum { N = 600 };
+#else
+    enum { N = 10000 };
+#endif
+    counter count = {0};
+    const strata_allocator allocator = {count_alloc, count_free, &count};
+    fixture f = {0};
+    strata_ctx_opts o = {.n_threads = 1, .n_seqs = 2, .kv = STRATA_KV_F16};
+    if (strata_model_open(MODEL, &(strata_model_opts){.allocator = &allocator}, &f.m, &f.e)) fail_msg("%s", f.e.msg);
+    if (strata_ctx_open(f.m, &o, &f.c, &f.e)) fail_msg("%s", f.e.msg);
+    size_t before = 0;
+    for (uint32_t i = 0; i < N; i++) {
+        static const char *const stop[] = {"e", "t"};
+        strata_gen_opts g = strata_gen_default();
+        out text = {.stop_after = i % 5 == 4 ? 2 : 0};
+        g.max_tokens = 6;
+        g.temperature = i % 2 ? 1.0f : 0.0f;
+        g.seed = i;
+        if (i % 5 == 2) g.grammar = "root ::= \"[\" [0-9]{1,3} \"]\"";
+        if (i % 5 == 3) g.stop = stop, g.n_stop = 2;
+        go(&f, g, &text);
+        if (i == N / 10) before = count.live;
+    }
+    assert_int_equal(count.live, before);
+    shut(&f);
+    assert_int_equal(count.live, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_greedy),  cmocka_unit_test(test_sampling),  cmocka_unit_test(test_endings),
         cmocka_unit_test(test_grammar), cmocka_unit_test(test_sequences), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
