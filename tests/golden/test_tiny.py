@@ -5,6 +5,7 @@ Committed ones are in tests/data/tiny, the whole set in $STRATA_SHARED/goldens/t
 float weights, and quantised weights with --precision f32: max-abs 2e-4 and cosine 0.9999999; int8 activations: see INT8.
 """
 import os
+import platform
 import statistics
 import unittest
 
@@ -111,6 +112,18 @@ class Tiny(Temp):
         if all_got:
             self.check(f"{name}/{precision}", all_got, all_want, tol)
 
+    def same_bits(self, name):
+        """A model of each tensor type: the bytes of its logits on one thread of the generic level, on all others and by threads."""
+        folder = self.folder(name)
+        ids = next(iter(json.loads((folder / f"{name}.json").read_text())["inputs"].values()))["ids"]
+        want = None
+        for level in ("generic", "avx2" if platform.machine() in ("x86_64", "AMD64") else "neon", ""):
+            for threads in (1, 3):
+                out = self.tmp / "bits.npy"
+                run("eval", "-m", folder / f"{name}.gguf", "--ids", ",".join(map(str, ids)), "--what", "logits", "-o", out, "-t", threads,
+                    env={"STRATA_CPU": level} if level else None)
+                want = want or out.read_bytes()
+                self.assertEqual(out.read_bytes(), want, f"{name}: level {level or 'best'}, {threads} threads")
 
     def greedy(self, name):
         """The continuation through the cache: HuggingFace's ids, whatever the chunks; with int8, those of the cache-less logits."""
@@ -149,6 +162,8 @@ for name in ENCODERS + RERANKERS + DECODERS + GENERATED:
 
 for name in DECODERS:
     add_greedy(name)
+    if name.startswith(("llama-", "mixtral-")):
+        setattr(Tiny, f"test_{name.replace('-', '_')}_same_bits", lambda self, name=name: self.same_bits(name))
 
 if __name__ == "__main__":
     unittest.main()

@@ -72,12 +72,12 @@ static void test_batches_and_threads(void **state)
             if (precision == STRATA_PRECISION_F32 && (i == 0 || i == 2)) continue; /* float weights: as in i8 */
             float *want = alone(models[i], NULL, precision, &x);
             strata_model *m = open_level(models[i], NULL);
-            for (uint32_t t = 1; t <= 4; t++) {
+            for (uint32_t t = 1; t <= 8; t++) {
                 bool few = precision == STRATA_PRECISION_F32 || llama;
                 if (few && t % 2) continue;
                 strata_ctx *c = open_ctx(m, t, precision);
                 assert_int_equal(strata_ctx_threads(c), t);
-                for (int b = 0; b < (few ? 1 : 3); b++) in_batches(c, models[i], &x, batches[b], want);
+                for (int b = 0; b < (few || t > 4 ? 1 : 3); b++) in_batches(c, models[i], &x, batches[b], want);
                 reversed(c, models[i], &x, want);
                 strata_ctx_close(c);
             }
