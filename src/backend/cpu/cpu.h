@@ -86,7 +86,7 @@ typedef struct st_slots {
 typedef struct st_worker {
     float *tile[2]; /* [ST_ROW_CHUNK, ST_TILE_COLS]: outputs of one strip of columns */
     float *panel;   /* [2][ST_K_CHUNK][16]: decoded weights */
-    uint8_t *wide;  /* [2][ST_WIDE_BLOCKS]: widened blocks */
+    uint8_t *wide;  /* [ST_TILE_COLS/16][ST_WIDE_BLOCKS]: widened blocks */
     float *row[2];  /* widest row */
     uint32_t *rows; /* [cap_rows] of a group: rows of an expert; only for mixtures */
     float *scores;  /* attention: [queries * heads, keys] */
@@ -100,9 +100,10 @@ typedef struct st_worker {
 
 #define ST_ROW_CHUNK 256u /* rows that pass one strip of columns at a time */
 #define ST_TILE_COLS 64u  /* columns of a strip, at most */
-#define ST_WIDE_BLOCKS \
-    16u                 /* blocks of 32 of a narrow panel widened at a time: 2 x 16 of at most 768 bytes stay in L1 */
-#define ST_K_CHUNK 256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
+/* Blocks of 32 of a narrow panel widened at a time: as many as a pass of the integer kernels takes. Four panels of them
+ * are at most 192 KB, which L2 holds. */
+#define ST_WIDE_BLOCKS 64u
+#define ST_K_CHUNK     256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
 
 /* Tables by class of layer (st_config.rope), and for each of these by LongRoPE's short or long factors. */
 #define ST_ROPE_TABLES 4

@@ -22,13 +22,11 @@ static bool in_float(const st_env *e, const st_linear *l, const st_packed *p)
 }
 
 /* Outputs taken at a time. What the integer kernels prepare for a few rows serves 64 outputs: 4 % faster than for 32
- * (Zen 4), where there are rows enough to share the work by; weights that are decoded or widened come two panels at a
- * time. */
+ * (Zen 4), where there are rows enough to share the work by; weights that are decoded come two panels at a time. */
 static uint32_t strip_of(const st_env *e, const st_linear *l, uint32_t rows)
 {
     bool two = in_bf16(e, l);
-    for (uint32_t i = 0; i < l->n_parts; i++)
-        two |= in_float(e, l, l->parts[i].packed) || l->parts[i].packed->form.width != ST_WIDTH_8;
+    for (uint32_t i = 0; i < l->n_parts; i++) two |= in_float(e, l, l->parts[i].packed);
     return two || rows < ROWS_PER_THREAD ? 32 : ST_TILE_COLS;
 }
 
@@ -108,24 +106,27 @@ static void gemm_bf16(const st_env *e, const st_linear *l, const st_packed *p, u
     }
 }
 
-/* The integer product; narrow panels a few blocks at a time, which then serve all rows from L1. */
+/* The integer product; narrow panels a piece of k at a time, which then serves all rows. */
 static void gemm_ints(const st_env *e, const st_linear *l, const st_packed *p, int planes, uint32_t panel, uint32_t np,
                       uint32_t r0, uint32_t rows, float *tile)
 {
+    bool narrow = p->form.width != ST_WIDTH_8;
     st_qact a = e->slots->q[l->in];
-    if (p->form.width != ST_WIDTH_8 && rows <= e->k->gemv_rows) {
+    if (narrow && rows <= e->k->gemv_rows) {
         for (uint32_t i = 0; i < np; i++)
             e->k->gemv_i8[p->form.width](&p->form, &a, r0, rows, planes,
                                          p->panels + (size_t)(panel + i) * p->panel_bytes, p->k / 32, tile + 16 * i,
                                          ST_TILE_COLS);
         return;
     }
-    uint32_t blocks = p->k / 32, step = p->form.width == ST_WIDTH_8 ? blocks : ST_WIDE_BLOCKS;
-    size_t bytes = p->form.width == ST_WIDTH_8 ? p->panel_bytes : step * st_shape_block_bytes(p->form.shape);
+    uint32_t blocks = p->k / 32, pieces = narrow ? (blocks + ST_WIDE_BLOCKS - 1) / ST_WIDE_BLOCKS : 1;
+    uint32_t step = (blocks + pieces - 1) / pieces;
+    size_t bytes = narrow ? step * st_shape_block_bytes(p->form.shape) : p->panel_bytes;
     for (uint32_t b = 0; b < blocks; b += step) {
         uint32_t n = blocks - b < step ? blocks - b : step;
         const uint8_t *w = st_packed_blocks(e->k, p, panel, b, n, e->worker->wide);
-        if (np == 2 && p->form.width != ST_WIDTH_8) st_packed_blocks(e->k, p, panel + 1, b, n, e->worker->wide + bytes);
+        for (uint32_t i = 1; i < np && narrow; i++)
+            st_packed_blocks(e->k, p, panel + i, b, n, e->worker->wide + i * bytes);
         e->k->gemm_i8[p->form.shape](&a, r0, rows, planes, w, bytes, np, n, b > 0, tile, ST_TILE_COLS);
         /* The activations of the next blocks; rows stay where they are. */
         a.hi += (size_t)step * 32, a.d += step, a.sum_hi += (size_t)step * 2;

@@ -106,7 +106,7 @@ static void carve_worker(carver *c, const st_state *s, st_worker *w)
         w->row[i] = carve(c, st_round_up(widest, 16), sizeof(float));
     }
     w->panel = carve(c, 2 * ST_K_CHUNK, 16 * sizeof(float));
-    w->wide = carve(c, 2 * ST_WIDE_BLOCKS, st_shape_block_bytes(ST_SHAPE_16_MIN));
+    w->wide = carve(c, ST_TILE_COLS / 16 * ST_WIDE_BLOCKS, st_shape_block_bytes(ST_SHAPE_16_MIN));
     w->scores = carve(c, w->n_scores, sizeof(float));
     if (s->precision == STRATA_PRECISION_BF16) {
         w->q16 = carve(c, ST_BF16_QUERIES, st_round_up(p->config->d_head_k, 32) * sizeof(uint16_t));
