@@ -80,8 +80,3 @@ void st_file_release(const st_file *f, const void *p, size_t n)
 {
     advise(f, p, n, MADV_DONTNEED);
 }
-
-void st_file_prefetch(const st_file *f, const void *p, size_t n)
-{
-    advise(f, p, n, MADV_WILLNEED);
-}

@@ -30,7 +30,4 @@ void st_file_close(st_file *f);
  * read again from the file if touched. No effect on memory that is not mapped. */
 void st_file_release(const st_file *f, const void *p, size_t n);
 
-/* Asks the system to read [p, p+n) ahead. */
-void st_file_prefetch(const st_file *f, const void *p, size_t n);
-
 #endif

@@ -277,6 +277,15 @@ static bool first_normed(const binder *b, uint32_t il)
     return il == 0 && b->w->token_embd_norm_w.v;
 }
 
+/* An expert begins at a whole panel of 16 outputs. */
+static int check_expert(const binder *b, st_mat m, const char *name, uint32_t il)
+{
+    ST_FAIL_IF(m && m->dims[1] % 16 != 0, b->err, STRATA_UNSUPPORTED_OP,
+               "%s: tensor 'blk.%u.%s.weight': experts of %llu outputs, only multiples of 16 are supported", b->g->name,
+               il, name, (unsigned long long)m->dims[1]);
+    return STRATA_OK;
+}
+
 /* A layer must be whole. */
 static int check_layer(const binder *b, uint32_t il)
 {
@@ -285,6 +294,8 @@ static int check_layer(const binder *b, uint32_t il)
     ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
     ST_TRY(need(b, l->attn_output, "attn_output", il));
     bool experts = l->ffn_gate_inp && l->ffn_up_exps && l->ffn_down_exps;
+    ST_TRY(check_expert(b, l->ffn_up_exps, "ffn_up_exps", il));
+    ST_TRY(check_expert(b, l->ffn_down_exps, "ffn_down_exps", il));
     ST_TRY(need(b, l->ffn_up || experts, "ffn_up, nor the tensors of experts", il));
     ST_TRY(need(b, l->ffn_down || experts, "ffn_down", il));
     bool shared = l->ffn_gate_shexp || l->ffn_up_shexp || l->ffn_down_shexp || l->ffn_gate_inp_shexp;

@@ -274,7 +274,6 @@ static void files(void **state)
                 assert_memory_equal(f.data, bytes, SIZE);
                 assert_int_equal(f.copied, copy);
                 assert_int_equal(f.mapped, !copy);
-                st_file_prefetch(&f, f.data + 100, 70000);
                 st_file_release(&f, f.data + 1, SIZE - 1); /* comes back from the file, or was never given away */
                 st_file_release(&f, f.data + 1, 10);
                 st_file_release(&f, f.data, 0);

@@ -95,6 +95,33 @@ static void refuses(const char *model, const edit *edits, int status, const char
     free(b.data);
 }
 
+/* Rows of an expert are whole panels, or other experts' would be read. */
+static void test_expert_rows(void **state)
+{
+    (void)state;
+    for (uint32_t n_ff = 16; n_ff <= 24; n_ff += 8) {
+        const edit edits[] = {{.kind = SET_U32, .name = "qwen3moe.expert_feed_forward_length", .u = n_ff},
+                              {.kind = EXPERTS, .name = "blk.0.ffn_gate_exps.weight", .n = n_ff, .k = 64, .u = 5},
+                              {.kind = EXPERTS, .name = "blk.0.ffn_up_exps.weight", .n = n_ff, .k = 64, .u = 5},
+                              {.kind = EXPERTS, .name = "blk.0.ffn_down_exps.weight", .n = 64, .k = n_ff, .u = 5},
+                              {.kind = EXPERTS, .name = "blk.1.ffn_gate_exps.weight", .n = n_ff, .k = 64, .u = 5},
+                              {.kind = EXPERTS, .name = "blk.1.ffn_up_exps.weight", .n = n_ff, .k = 64, .u = 5},
+                              {.kind = EXPERTS, .name = "blk.1.ffn_down_exps.weight", .n = 64, .k = n_ff, .u = 5},
+                              {0}};
+        if (n_ff % 16) {
+            refuses("qwen3moe", edits, STRATA_UNSUPPORTED_OP,
+                    "tensor 'blk.0.ffn_up_exps.weight': experts of 24 outputs, only multiples of 16 are supported");
+            continue;
+        }
+        blob b = rewrite(tiny("qwen3moe"), edits);
+        strata_model *m = NULL;
+        strata_error e = {0};
+        if (strata_model_open_buffer(b.data, b.size, "file", NULL, &m, &e)) fail_msg("%s", e.msg);
+        strata_model_close(m);
+        free(b.data);
+    }
+}
+
 static void test_wrong_keys(void **state)
 {
     (void)state;
@@ -333,10 +360,11 @@ static void test_padded_vocabulary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrong_keys),    cmocka_unit_test(test_required_keys),
-        cmocka_unit_test(test_accepted),      cmocka_unit_test(test_each_tensor),
-        cmocka_unit_test(test_more_tensors),  cmocka_unit_test(test_vector_forms),
-        cmocka_unit_test(test_missing_heads), cmocka_unit_test(test_padded_vocabulary),
+        cmocka_unit_test(test_expert_rows),       cmocka_unit_test(test_wrong_keys),
+        cmocka_unit_test(test_required_keys),     cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_each_tensor),       cmocka_unit_test(test_more_tensors),
+        cmocka_unit_test(test_vector_forms),      cmocka_unit_test(test_missing_heads),
+        cmocka_unit_test(test_padded_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

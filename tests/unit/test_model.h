@@ -54,6 +54,7 @@ typedef enum edit_kind {
     SET_STR,
     RENAME,      /* tensor -> str */
     RESHAPE,     /* tensor -> [n, k], or [n] with k = 0: zeros, or `data` in the tensor's type */
+    EXPERTS,     /* tensor -> u experts of [n, k], F16 zeros */
     RETYPE,      /* tensor -> type, zeros */
     POKE,        /* float `at` of an F32 tensor */
     ADD,         /* F32 tensor [n, k] of zeros */
@@ -104,11 +105,16 @@ static inline void edit_tensor(st_gguf_writer *w, const edit *e, const st_gguf_t
         out.dims[0] = e->k ? e->k : e->n;
         out.dims[1] = e->k ? e->n : 1;
     }
+    if (e->kind == EXPERTS) {
+        out.type = ST_F16;
+        out.n_dims = 3;
+        out.dims[0] = e->k, out.dims[1] = e->n, out.dims[2] = e->u;
+    }
     if (e->kind != RENAME) {
         const char *name;
         uint32_t block, bytes;
         assert_true(st_quant_geometry(out.type, &name, &block, &bytes));
-        out.bytes = (size_t)(out.dims[0] * out.dims[1] / block * bytes);
+        out.bytes = (size_t)(out.dims[0] * out.dims[1] * (out.n_dims > 2 ? out.dims[2] : 1) / block * bytes);
         *keep = calloc(out.bytes + 1, 1);
         if (e->data) memcpy(*keep, e->data, out.bytes);
         if (e->kind == POKE) {

@@ -83,7 +83,6 @@ V16_FN __m256i i8_times128(__m256i q)
 
 #include "backend/cpu/gemm_i8.inc"
 
-/* 6 rows x 1 panel: 12 sums, 2 weights, 1 activation. */
 #define BYTES 32
 typedef __m256i bytes;
 #define bytes_ld(p)     _mm256_loadu_si256((const __m256i *)(const void *)(p))
@@ -113,6 +112,7 @@ V16_FN __m256i i8_dot_u(__m256i q, __m256i u, __m256i a)
 
 #include "backend/cpu/gemv_i8.inc"
 
+/* 6 rows x 1 panel: 12 sums, 2 weights, 1 activation. */
 #define F32_LANES    8
 #define F32_MR       6
 #define F32_PANELS   1

@@ -74,7 +74,6 @@ V16_FN __m512i i8_times128(__m512i q)
 
 #include "backend/cpu/gemm_i8.inc"
 
-/* 8 rows x 3 panels: 24 sums, 3 weights, 1 activation. 58 of 59 GMAC/s on the same machine. */
 #define BYTES 64
 typedef __m512i bytes;
 #define bytes_ld(p)     _mm512_loadu_si512((p))
@@ -94,6 +93,7 @@ typedef __m512i bytes;
 
 #include "backend/cpu/gemv_i8.inc"
 
+/* 8 rows x 3 panels: 24 sums, 3 weights, 1 activation. 58 of 59 GMAC/s on the same machine. */
 #define F32_LANES    16
 #define F32_MR       8
 #define F32_PANELS   3

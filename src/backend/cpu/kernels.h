@@ -50,11 +50,14 @@ static inline size_t st_shape_block_bytes(st_gemm_shape s)
 }
 
 /* Types of fewer bits keep them: their blocks are narrow, and widened (`widen`) a few at a time into those above, in
- * cache. A weight is stored as itself + zero, where zero is 0 or half of the width's range (8, 16, 32). Of step g (4 g
- * <= k < 4 g + 4) the low four bits are u8  n[4][16][4]    n[g % 4][c][j] has them in its low half for g < 4, in its
- * high half otherwise and then come the bits above: 5 bits: u8 h[16][4]       bit 4 of step g in bit g of h[c][j] 6
- * bits: u8 h[2][16][4]    bits 4 and 5 of step g in bits 2 (g % 4) and above of h[g / 4][c][j] The scales and minima
- * follow in the order above, as f32 or, where the type has f16, as f16. */
+ * cache. A weight is stored as itself + zero, where zero is 0 or half of the width's range (8, 16, 32). Step g is
+ * 4 g <= k < 4 g + 4, byte j of a column there is k = 4 g + j:
+ *
+ *     u8 n[4][16][4]    low four bits: of steps 0..3 in the low halves, of steps 4..7 in the high halves of n[g % 4]
+ *     u8 h[16][4]       5 bits: bit 4 of step g in bit g
+ *     u8 h[2][16][4]    6 bits: bits 4 and 5 of step g in bits 2 (g % 4) and above of h[g / 4]
+ *
+ * The scales and minima follow in the order above, as f32 or, where the type has f16, as f16. */
 typedef enum st_width { ST_WIDTH_4 = 0, ST_WIDTH_5 = 1, ST_WIDTH_6 = 2, ST_WIDTH_8 = 3 } st_width;
 
 typedef struct st_panel_form {

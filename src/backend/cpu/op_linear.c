@@ -27,7 +27,7 @@ static uint32_t strip_of(const st_env *e, const st_linear *l, uint32_t rows)
 {
     bool two = in_bf16(e, l);
     for (uint32_t i = 0; i < l->n_parts; i++) two |= in_float(e, l, l->parts[i].packed);
-    return two || rows < ROWS_PER_THREAD ? 32 : ST_TILE_COLS;
+    return two || rows < ROWS_PER_THREAD * e->nth ? 32 : ST_TILE_COLS;
 }
 
 const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_t panel, uint32_t b, uint32_t blocks,
