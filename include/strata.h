@@ -8,7 +8,7 @@
  *     strata_ctx   *c = NULL;
  *     strata_error  e;
  *     if (strata_model_open("all-minilm-l6-v2-q8_0.gguf", NULL, &m, &e) || strata_ctx_open(m, NULL, &c, &e))
- *         fprintf(stderr, "%s\n", e.msg);
+ *         return fprintf(stderr, "%s\n", e.msg), 1;
  *     strata_text t = {"hello world", 11};
  *     float v[384];
  *     strata_embed(c, &t, 1, NULL, v, 384, NULL, &e);
@@ -22,7 +22,9 @@
  *  - The library never prints, never exits and never aborts on input. Log lines go to a callback, none by default.
  *  - The same text gives the same bits, whatever the batch, the number of threads or the instruction set.
  *  - Text is UTF-8 with an explicit length, may hold NUL bytes and needs no terminator. Sizes are in bytes, shapes are
- *    row-major, and every option struct may be NULL or zero for the defaults.
+ *    row-major. An option struct may be NULL or zero for the defaults, but for strata_gen_opts, which begins as
+ *    strata_gen_default(). `reserved` is zero in options, and becomes fields in later versions: structs keep their
+ * size.
  *  - `*_close(NULL)` does nothing.
  */
 #ifndef STRATA_H
@@ -180,6 +182,7 @@ typedef struct strata_model_info {
     int vocab_only;
     uint32_t min_dims; /* smallest Matryoshka cut the model is trained for; 0: not known to support cuts */
     const char *bf16;  /* what precision bf16 would run on by what the CPU lists: "amx", "avx512bf16"; NULL: nothing */
+    uint64_t reserved[8];
 } strata_model_info;
 
 /* Never fails. Thread-safe. */
@@ -318,6 +321,7 @@ typedef struct strata_embed_item {
     uint32_t n_tokens_all; /* tokens before truncation */
     int truncated;
     char msg[128]; /* "" or why it failed */
+    uint64_t reserved[2];
 } strata_embed_item;
 
 /* Text -> one vector a text. `out` is [n, stride] with stride >= the dims asked for; row i belongs to texts[i]. Any n
@@ -425,6 +429,7 @@ typedef struct strata_gen_opts {
     double deadline_ms;
     strata_gen_fn on_text;
     void *user;
+    uint64_t reserved[8];
 } strata_gen_opts;
 
 /* temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, the rest off, 64 tokens looked back. */
@@ -446,6 +451,7 @@ typedef struct strata_gen_result {
     int finish;
     uint32_t n_prompt, n_cached, n_new; /* tokens; n_cached of the prompt were there already */
     double prompt_ms, decode_ms;
+    uint64_t reserved[4];
 } strata_gen_result;
 
 /* Continues ids[0..n) in sequence `seq` of a context opened with n_seqs > seq. Errors: as strata_ctx_sync, and
@@ -533,6 +539,7 @@ typedef struct strata_peaks {
     uint32_t n_threads;
     double i8_gmacs[2], f32_gmacs[2], read_gbs[2];
     double bf16_gmacs[2]; /* of the unit that precision bf16 runs on, 0: none */
+    uint64_t reserved[8];
 } strata_peaks;
 
 /* n_threads 0: one per physical core this process may use. Errors: UNSUPPORTED_OP (vocabulary only), NO_MEMORY. */

@@ -97,6 +97,15 @@ class Embed(Temp):
             want = npy(DATA / f"embeddinggemma-300m.{role}.npy")[0]
             self.check(f"prompt {role}", self.vectors(model, texts[role], "--role", role), want, 0.998, 0.998)
 
+    def test_readme(self):
+        """The same bits on every machine: the README's figures are what anybody gets."""
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        model = self.model("all-minilm-l6-v2-q8_0")
+        row = run("embed", "-m", model, "--format", "jsonl", "A cat sits on the mat").stdout.decode()
+        self.assertIn(row[:100], readme)
+        texts = ["A cat sits on the mat", "A kitten is lying on a rug", "The bank raised its interest rates", "Central banks fight inflation"]
+        self.assertIn(run("embed", "-m", model, "--similarity", *texts).stdout.decode(), readme)
+
 
 if __name__ == "__main__":
     unittest.main()
