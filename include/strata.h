@@ -250,7 +250,10 @@ typedef enum strata_precision {
     STRATA_PRECISION_F32 = 1, /* float activations everywhere: the reference mode, slow */
     STRATA_PRECISION_BF16 = 2 /* bfloat16 weights and activations, float sums, on AMX tiles or AVX-512 BF16; elsewhere
                                  opening fails with UNSUPPORTED_OP. A text has the same bits in any batch and on any
-                                 number of threads, but the two units differ */
+                                 number of threads, but the two units differ: strata_ctx_kernels tells which it is.
+                                 Linux is asked for AMX once in a process, by way of a child process that tries it;
+                                 where none can be started (RLIMIT_NPROC, a sandbox) the process goes on without AMX,
+                                 so that its bits may be those of the other unit */
 } strata_precision;
 
 /* How keys and values of earlier tokens are kept. They are used as they are stored, also inside the chunk that wrote

@@ -4,6 +4,7 @@
 #include "base/amx.h"
 
 #if defined(__linux__) && defined(__x86_64__)
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -52,9 +53,19 @@ static bool works(void)
     return true;
 }
 
+enum { UNASKED, YES, NO };
+
+/* Of the process, as the permission is: amx.h says why it is no field of a model. */
+static atomic_int answer = UNASKED;
+
 bool st_amx_claim(void)
 {
-    return granted() || (st_trial(works) && ask());
+    int known = atomic_load(&answer);
+    if (known == UNASKED) {
+        int mine = granted() || (st_trial(works) && ask()) ? YES : NO;
+        if (atomic_compare_exchange_strong(&answer, &known, mine)) known = mine;
+    }
+    return known == YES;
 }
 
 #else

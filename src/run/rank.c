@@ -159,7 +159,7 @@ static int tokenize_pair(job *j, size_t i, strata_error *err)
 {
     strata_embed_item *item = &j->items[i];
     size_t start = j->tokens.n;
-    layout l;
+    layout l = {0};
     strata_error e = {0};
     *item = (strata_embed_item){0};
     if (j->passages[i].len && !j->passages[i].ptr) {

@@ -518,6 +518,55 @@ static void test_batches(void **state)
     free_texts(&x);
 }
 
+/* A text of n tokens, of control tokens, which strata_embed recognises: the tiny eurobert has no words of letters. Free
+ * with free(). */
+static strata_text long_text(const strata_model *m, size_t n)
+{
+    const unsigned flags = STRATA_TOKENIZE_ADD_SPECIAL | STRATA_TOKENIZE_PARSE_SPECIAL;
+    uint64_t seed = n;
+    size_t added, all;
+    OK(strata_tokenize(m, "", 0, flags, NULL, NULL, 0, &added, err));
+    char *z = malloc(n * 4 + 1), *end = z;
+    assert_non_null(z);
+    for (size_t i = added; i < n; i++) end += sprintf(end, rng_next(&seed) % 2 ? "<s>" : "</s>");
+    OK(strata_tokenize(m, z, (size_t)(end - z), flags, NULL, NULL, 0, &all, err));
+    assert_int_equal(all, n);
+    return (strata_text){z, (size_t)(end - z)};
+}
+
+/* Attention takes more queries at a time from texts of up to 4096 tokens than from longer ones: the scratch for the
+ * longest text of a run must do for the others too. */
+static void test_long_batch(void **state)
+{
+    (void)state;
+    if (!own_unit()) missing("long texts in bf16");
+    const edit edits[] = {{.kind = SET_U32, .name = "eurobert.context_length", .u = 8192},
+                          {.kind = SET_U32, .name = "eurobert.block_count", .u = 1},
+                          {.kind = DROP_PREFIX, .name = "blk.1."},
+                          {0}};
+    blob b = rewrite(tiny("eurobert"), edits);
+    strata_model *m = open_blob(b, &(strata_model_opts){.cpu = own_unit()->unit, .n_threads = 1});
+    strata_embed_opts o = {.pooling = STRATA_POOLING_MEAN};
+    strata_text t[] = {long_text(m, 4097), long_text(m, 4096)};
+    static float want[2 * DIMS], got[2 * DIMS];
+    assert_true(dims_of(m) <= DIMS);
+    for (size_t i = 0; i < 2; i++) {
+        strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_BF16);
+        embed_one(c, t[i], &o, want + i * DIMS, DIMS);
+        strata_ctx_close(c);
+    }
+    for (uint32_t threads = 1; threads <= 2; threads++) {
+        strata_ctx *c = open_ctx(m, threads, STRATA_PRECISION_BF16);
+        memset(got, 0, sizeof got);
+        OK(strata_embed(c, t, 2, &o, got, DIMS, NULL, err));
+        if (memcmp(got, want, sizeof got) != 0) fail_msg("on %u threads other bits than each text alone", threads);
+        strata_ctx_close(c);
+    }
+    strata_model_close(m);
+    for (size_t i = 0; i < 2; i++) free((char *)(uintptr_t)t[i].ptr);
+    free(b.data);
+}
+
 typedef struct steps {
     int32_t ids[8];
     double logprobs[8]; /* all bits of a logit show in them */
@@ -629,6 +678,7 @@ int main(void)
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_models_are_close),
         cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_long_batch),
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_refusal),
         cmocka_unit_test(test_caps),

@@ -85,7 +85,7 @@ typedef struct st_slots {
 /* Scratch of one thread. */
 typedef struct st_worker {
     float *tile[2]; /* [ST_ROW_CHUNK, ST_TILE_COLS]: outputs of one strip of columns */
-    float *panel;   /* [2][ST_K_CHUNK][16]: decoded weights */
+    float *panel;   /* [ST_DECODED_COLS / 16][ST_K_CHUNK][16]: decoded weights */
     uint8_t *wide;  /* [ST_TILE_COLS/16][ST_WIDE_BLOCKS]: widened blocks */
     float *row[2];  /* widest row */
     uint32_t *rows; /* [cap_rows] of a group: rows of an expert; only for mixtures */
@@ -104,6 +104,8 @@ typedef struct st_worker {
  * are at most 192 KB, which L2 holds. */
 #define ST_WIDE_BLOCKS 64u
 #define ST_K_CHUNK     256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
+
+#define ST_DECODED_COLS 32u /* columns of a strip of weights that are decoded */
 
 /* Tables by class of layer (st_config.rope), and for each of these by LongRoPE's short or long factors. */
 #define ST_ROPE_TABLES 4
@@ -215,9 +217,17 @@ const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, ui
 
 /* Queries of a block of attention in bf16: two tiles of rows, one where their scores would leave the L2 cache. */
 #define ST_BF16_QUERIES 32u
+#define ST_BF16_LONG    4096u
 static inline size_t st_attn_bf16_block(uint32_t len)
 {
-    return len > 4096 ? 16 : ST_BF16_QUERIES;
+    return len > ST_BF16_LONG ? 16 : ST_BF16_QUERIES;
+}
+/* The most scores of a block that any text of up to `len` tokens has: the longest text's may be fewer, since its block
+ * may be smaller. */
+static inline size_t st_attn_bf16_scores(uint32_t len)
+{
+    size_t own = st_attn_bf16_block(len) * st_round_up(len, 32), most = (size_t)ST_BF16_QUERIES * ST_BF16_LONG;
+    return len > ST_BF16_LONG && own < most ? most : own;
 }
 
 int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err);

@@ -27,7 +27,7 @@ static uint32_t strip_of(const st_env *e, const st_linear *l, uint32_t rows)
 {
     bool two = in_bf16(e, l);
     for (uint32_t i = 0; i < l->n_parts; i++) two |= in_float(e, l, l->parts[i].packed);
-    return two || rows < ROWS_PER_THREAD * e->nth ? 32 : ST_TILE_COLS;
+    return two || rows < ROWS_PER_THREAD * e->nth ? ST_DECODED_COLS : ST_TILE_COLS;
 }
 
 const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_t panel, uint32_t b, uint32_t blocks,
@@ -66,12 +66,10 @@ static void gemm_floats(const st_env *e, const st_linear *l, const st_packed *p,
     const float *x = e->slots->f[l->in] + (size_t)r0 * e->slots->ld[l->in];
     for (uint32_t k0 = 0; k0 < p->k; k0 += ST_K_CHUNK) {
         uint32_t n = p->k - k0 < ST_K_CHUNK ? p->k - k0 : ST_K_CHUNK;
-        size_t panel_ld = ST_K_CHUNK * 16;
+        size_t panel_ld = p->kind == ST_PACK_F32 ? p->panel_bytes / sizeof(float) : ST_K_CHUNK * 16;
         const float *b = decode(e, p, panel, k0, n, e->worker->panel);
-        if (p->kind == ST_PACK_F32)
-            panel_ld = p->panel_bytes / sizeof(float);
-        else if (np == 2)
-            decode(e, p, panel + 1, k0, n, e->worker->panel + panel_ld);
+        for (uint32_t i = 1; i < np && p->kind != ST_PACK_F32; i++)
+            decode(e, p, panel + i, k0, n, e->worker->panel + i * panel_ld);
         e->k->gemm_f32(x + k0, e->slots->ld[l->in], rows, b, 16, panel_ld, np, n, k0 > 0, tile, ST_TILE_COLS);
     }
 }
@@ -98,6 +96,7 @@ static void gemm_bf16(const st_env *e, const st_linear *l, const st_packed *p, u
     const st_bact *a = &e->slots->b[l->in];
     uint16_t *w = (uint16_t *)(void *)e->worker->panel;
     const size_t panel_ld = ST_BF16_K * 16;
+    _Static_assert(ST_BF16_K * sizeof *w <= ST_K_CHUNK * sizeof(float), "pairs share the room of decoded floats");
     for (uint32_t k0 = 0; k0 < p->k; k0 += ST_BF16_K) {
         uint32_t n = p->k - k0 < ST_BF16_K ? p->k - k0 : ST_BF16_K;
         for (uint32_t i = 0; i < np; i++) decode_bf16(e, p, panel + i, k0, n, w + i * panel_ld);

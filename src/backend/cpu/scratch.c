@@ -89,7 +89,7 @@ static size_t score_floats(const st_state *s, uint32_t len)
     const st_config *c = s->exec->plan->config;
     size_t one = (size_t)(c->n_head / c->n_head_kv) * st_round_up(len, 16);
     if (s->precision == STRATA_PRECISION_BF16) { /* one head at a time, whole tiles of queries */
-        size_t tiles = st_attn_bf16_block(len) * st_round_up(len, 32);
+        size_t tiles = st_attn_bf16_scores(len);
         if (tiles > one) one = tiles;
     }
     return one > 65536 ? one : 65536;
@@ -105,7 +105,7 @@ static void carve_worker(carver *c, const st_state *s, st_worker *w)
         w->tile[i] = carve(c, ST_ROW_CHUNK, ST_TILE_COLS * sizeof(float));
         w->row[i] = carve(c, st_round_up(widest, 16), sizeof(float));
     }
-    w->panel = carve(c, 2 * ST_K_CHUNK, 16 * sizeof(float));
+    w->panel = carve(c, ST_DECODED_COLS * ST_K_CHUNK, sizeof(float));
     w->wide = carve(c, ST_TILE_COLS / 16 * ST_WIDE_BLOCKS, st_shape_block_bytes(ST_SHAPE_16_MIN));
     w->scores = carve(c, w->n_scores, sizeof(float));
     if (s->precision == STRATA_PRECISION_BF16) {
