@@ -206,9 +206,10 @@ typedef struct strata_span {
     size_t begin, end;
 } strata_span;
 
-/* Text -> token ids. `ids` and `spans` hold `cap` entries each (spans may be NULL); `*n` is always set to the number
- * of tokens. With cap = 0 it only counts. Errors: TOO_LONG (cap < *n; the first cap are written), INVALID_ARG (invalid
- * UTF-8, with its byte offset), UNSUPPORTED_TOKENIZER, NO_MEMORY. Thread-safe. */
+/* Text -> token ids. `ids` and `spans` hold `cap` entries each (spans may be NULL). On success and TOO_LONG `*n` is the
+ * number of tokens; on any other error it is left alone. With cap = 0 it only counts. Errors: TOO_LONG (0 < cap < *n;
+ * the first cap are written), INVALID_ARG (invalid UTF-8, with its byte offset; more than 1 GiB of text),
+ * UNSUPPORTED_TOKENIZER, NO_MEMORY. Thread-safe. */
 STRATA_API int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigned flags, int32_t *ids,
                                strata_span *spans, size_t cap, size_t *n, strata_error *err);
 
@@ -228,9 +229,9 @@ STRATA_API int strata_tokenize_parts(const strata_model *m, const strata_text_pa
                                      strata_error *err);
 
 /* Token ids -> text, as HuggingFace's decode with special tokens kept (BERT: spaces before punctuation cleaned up).
- * Writes at most `cap` bytes, no terminator; `*len` is always set to the length needed; with cap = 0 it only counts.
- * Invalid UTF-8 that byte tokens form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out of range),
- * UNSUPPORTED_TOKENIZER. Thread-safe. */
+ * Writes at most `cap` bytes, no terminator; `*len` is the length needed, set on success and TOO_LONG; with cap = 0 it
+ * only counts. Invalid UTF-8 that byte tokens form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out
+ * of range), UNSUPPORTED_TOKENIZER. Thread-safe. */
 STRATA_API int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap,
                                  size_t *len, strata_error *err);
 
@@ -485,17 +486,18 @@ typedef struct strata_chat_opts {
 } strata_chat_opts;
 
 /* Messages -> the prompt as text, for people and for tests: what is special in it cannot be seen, so
- * strata_chat_encode makes the ids. Writes at most `cap` bytes, no terminator; `*len` is always set to the length
- * needed; with cap = 0 it only counts. Without a template in the file or in opts it is ChatML, after the model's start
- * token if it has one. Works with vocab_only models. Errors: BAD_TEMPLATE ("line:column: what": a template that is no
- * Jinja, that raises an exception for these messages, or that runs beyond its limits), INVALID_ARG (JSON or text that
- * is not valid, no template of that name), TOO_LONG (cap < *len), NO_MEMORY. Thread-safe. */
+ * strata_chat_encode makes the ids. Writes at most `cap` bytes, no terminator; `*len` is the length needed, set
+ * on success and TOO_LONG; with cap = 0 it only counts. Without a template in the file or in opts it is ChatML, after
+ * the model's start token if it has one. Works with vocab_only models. Errors: BAD_TEMPLATE ("line:column: what":
+ * a template that is no Jinja, that raises an exception for these messages, or that runs beyond its limits),
+ * INVALID_ARG (JSON or text that is not valid, no template of that name), TOO_LONG (cap < *len), NO_MEMORY.
+ * Thread-safe. */
 STRATA_API int strata_chat_render(const strata_model *m, const strata_message *messages, size_t n,
                                   const strata_chat_opts *opts, char *text, size_t cap, size_t *len, strata_error *err);
 
 /* Messages -> ids, for strata_generate: apply_chat_template(tokenize=True). Nothing is added around the prompt: the
- * template writes what stands there. `ids` holds `cap`; `*n_ids` is always set to their number; with cap = 0 it only
- * counts. Errors as above and as strata_tokenize. Thread-safe. */
+ * template writes what stands there. `ids` holds `cap`; `*n_ids` is their number, set on success and TOO_LONG; with
+ * cap = 0 it only counts. Errors as above and as strata_tokenize_parts. Thread-safe. */
 STRATA_API int strata_chat_encode(const strata_model *m, const strata_message *messages, size_t n,
                                   const strata_chat_opts *opts, int32_t *ids, size_t cap, size_t *n_ids,
                                   strata_error *err);

@@ -136,7 +136,7 @@ static int encode_repaired(const st_tokenizer *t, const char *text, size_t len, 
 int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
                         strata_error *err)
 {
-    ST_FAIL_IF(len > MAX_TEXT, err, STRATA_TOO_LONG, "the text has %zu bytes, want at most %zu", len, MAX_TEXT);
+    ST_FAIL_IF(len > MAX_TEXT, err, STRATA_INVALID_ARG, "the text has %zu bytes, want at most %zu", len, MAX_TEXT);
     size_t n = out->n, bad = st_utf8_check(text, len);
     strata_span all = {0, len};
     trust trusted = {&all, len && flags & STRATA_TOKENIZE_PARSE_SPECIAL ? 1 : 0, 1};
@@ -180,7 +180,8 @@ int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *par
 {
     size_t len = 0, at = 0, before = out->n;
     for (size_t i = 0; i < n; len += parts[i++].len)
-        ST_FAIL_IF(parts[i].len > MAX_TEXT - len, err, STRATA_TOO_LONG, "the parts have more than %zu bytes", MAX_TEXT);
+        ST_FAIL_IF(parts[i].len > MAX_TEXT - len, err, STRATA_INVALID_ARG, "the parts have more than %zu bytes",
+                   MAX_TEXT);
     char *text = st_alloc(out->mem, len + 1, 1);
     trust trusted = {0};
     int rc = text && find_trust(parts, n, &trusted, out->mem) ? STRATA_OK : no_memory(err, len);

@@ -47,8 +47,8 @@ typedef struct st_tokens {
 } st_tokens;
 void st_tokens_free(st_tokens *out);
 
-/* Appends the tokens of text to *out. flags: STRATA_TOKENIZE_*. Errors: INVALID_ARG (not UTF-8: the byte offset),
- * NO_MEMORY. On failure out->n is what it was. Spans are byte offsets in `text` as given. */
+/* Appends the tokens of text to *out. flags: STRATA_TOKENIZE_*. Errors: INVALID_ARG (not UTF-8: the byte offset; more
+ * than 1 GiB), NO_MEMORY. On failure out->n is what it was. Spans are byte offsets in `text` as given. */
 int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
                         strata_error *err);
 
