@@ -197,7 +197,8 @@ STRATA_API int strata_model_print_plan(const strata_model *m, strata_write_fn wr
 
 enum {
     STRATA_TOKENIZE_ADD_SPECIAL = 1,   /* add what the model puts around a text: BOS/EOS, [CLS]/[SEP] */
-    STRATA_TOKENIZE_PARSE_SPECIAL = 2, /* control tokens written in the text count as such (never for user text) */
+    STRATA_TOKENIZE_PARSE_SPECIAL = 2, /* control tokens (GGUF type 3, and <unk>, type 2) written in the text count as
+                                          such (never for user text); user-defined ones (type 4) always do */
     STRATA_TOKENIZE_LOSSY = 4          /* invalid UTF-8 becomes U+FFFD, one for each maximal invalid part */
 };
 
@@ -221,9 +222,11 @@ typedef struct strata_text_part {
 } strata_text_part;
 
 /* The same for a text of mixed trust: the ids are those of the one text that parts[0..n) join to, but control tokens
- * are recognised only inside trusted parts (neighbouring ones count as one), so that nothing a user writes can end a
- * message or begin another. PARSE_SPECIAL has no meaning here. Spans are byte offsets in the joined text. Errors as
- * strata_tokenize; one about UTF-8 names the part. */
+ * (GGUF type 3) are recognised only inside trusted parts (neighbouring ones count as one), and nothing in other parts
+ * undoes one. So nothing a user writes can end a message or begin another, where the file gives the tokens that do so
+ * type 3. Its user-defined tokens (type 4) are plain text that has an id: they count in every part, and across parts.
+ * PARSE_SPECIAL has no meaning here. Spans are byte offsets in the joined text. Errors as strata_tokenize; one about
+ * UTF-8 names the part. */
 STRATA_API int strata_tokenize_parts(const strata_model *m, const strata_text_part *parts, size_t n_parts,
                                      unsigned flags, int32_t *ids, strata_span *spans, size_t cap, size_t *n,
                                      strata_error *err);
@@ -456,9 +459,10 @@ STRATA_API int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, 
 
 /* ---- chat: messages to a prompt ---------------------------------------------------------------------------------- *
  * A model's file carries a Jinja template that turns messages into its prompt format; strata runs it as HuggingFace's
- * apply_chat_template does. Text that the template wrote may hold special tokens, text of messages never does: a user
- * who writes "<|im_end|>" ends no message. A template is a stranger's program: it reaches nothing but the values below,
- * and its steps, memory and output are bounded. */
+ * apply_chat_template does. Text that the template wrote may hold control tokens (GGUF type 3), text of messages never
+ * does: a user who writes "<|im_end|>" ends no message, unless the file calls that token user-defined (type 4; see
+ * strata_tokenize_parts). A template is a stranger's program: it reaches nothing but the values below, and its steps,
+ * memory and output are bounded. */
 
 /* A message, as the template sees it: a dict of role, content, tool_calls and the keys of `extra`, in this order; a
  * NULL ptr leaves a key out. */

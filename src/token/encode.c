@@ -51,15 +51,16 @@ static size_t next_control(const st_encoder *e, const strata_span *ranges, size_
 }
 
 /* The token that is cut out at text[i], or -1. ranges[0..n) are those that end beyond i. A control token lies within
- * one range. Tokens that always count may cross from one part into another, but not over the start of a control token:
- * what a user wrote must not undo what the template wrote. */
+ * one range. Tokens that always count may cross from one part into another, but not over a control token, whether it
+ * stands at i or begins behind: what a user wrote must not undo what the template wrote. */
 static int32_t match_at(const st_encoder *e, const strata_span *ranges, size_t n, size_t i, size_t *len)
 {
     const st_added *added = &e->t->added;
     bool inside = n && ranges->begin <= i;
-    size_t end = inside ? ranges->end : i, wide;
+    size_t end = inside ? ranges->end : i, wide = 0;
     int32_t id = inside ? st_added_match(added, e->text + i, end - i, ST_ADDED_ALWAYS | ST_ADDED_PARSE, len) : -1;
     if (end == e->len || !(added->first[e->text[i]] & ST_ADDED_ALWAYS)) return id;
+    if (id >= 0 && st_added_match(added, e->text + i, *len, ST_ADDED_PARSE, &wide) == id) return id;
     int32_t across = st_added_match(added, e->text + i, e->len - i, ST_ADDED_ALWAYS, &wide);
     if (n && across >= 0 && i + wide > end) {
         size_t most = next_control(e, ranges + inside, n - inside, i + 1, i + wide) - i;

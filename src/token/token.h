@@ -53,8 +53,8 @@ int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, uns
                         strata_error *err);
 
 /* The same for a text in parts, tokenized as the one text that they join to: control tokens are recognised where they
- * lie in neighbouring trusted parts alone, whatever PARSE_SPECIAL says. Spans are byte offsets in the joined text; an
- * error about UTF-8 names the part and the offset in it. */
+ * lie in neighbouring trusted parts alone, whatever PARSE_SPECIAL says; user-defined ones everywhere. Spans are byte
+ * offsets in the joined text; an error about UTF-8 names the part and the offset in it. The 1 GiB are of all parts. */
 int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *parts, size_t n, unsigned flags,
                               st_tokens *out, strata_error *err);
 
