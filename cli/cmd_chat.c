@@ -38,9 +38,17 @@ typedef struct chat {
 
 /* ---- Ctrl-C ------------------------------------------------------------------------------------------------------ */
 
+/* A signal that ends the process stays. */
 static void on_interrupt(int sig)
 {
-    cli_cancel = sig;
+    int none = 0;
+    __atomic_compare_exchange_n(&cli_cancel, &none, sig, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+static void forget_interrupt(void)
+{
+    int sig = SIGINT;
+    __atomic_compare_exchange_n(&cli_cancel, &sig, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 /* At a terminal Ctrl-C stops an answer, however often; elsewhere main's rule holds: the second ends the process. */
@@ -151,8 +159,7 @@ static int answer(chat *c)
     g->user = c;
     int rc = strata_generate(s.ctx, 0, c->ids.p, c->ids.n, g, &c->last, &e);
     if (rc && rc != STRATA_CANCELLED) return refuse(c, e.msg);
-    if (rc && !c->line.terminal) return CLI_INTERRUPTED;
-    cli_cancel = 0;
+    if (rc && (!c->line.terminal || cli_cancel == SIGTERM)) return CLI_INTERRUPTED;
     if (format == JSON)
         put_json(c);
     else
@@ -304,6 +311,7 @@ static int converse(chat *c)
             continue;
         }
         int rc = turn(c, &line);
+        if (c->line.terminal) forget_interrupt();
         if (rc) c->code = rc;
         if (rc == CLI_INTERRUPTED) break;
     }

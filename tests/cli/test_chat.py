@@ -401,6 +401,28 @@ class Terminal(Case):
         self.assertEqual(self.p.wait(timeout=20), 0)
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
 
+    def test_sigterm_ends_an_answer_and_the_program(self):
+        self.start("--temp", "1.2", "--precision", "f32", "-t", "1", model=DEEP, n="4000", cpu="generic")
+        os.write(self.master, b"hello\r")
+        while b" p" not in self.raw:
+            self.read(0.001)
+        self.p.send_signal(signal.SIGTERM)
+        self.assertEqual(self.p.wait(timeout=20), 128 + signal.SIGTERM)
+        self.assertEqual(termios.tcgetattr(self.slave), self.before)
+
+    def test_bytes_that_are_no_utf8(self):
+        self.start()
+        os.write(self.master, b"\xf0\x03")  # a key is never part of a character
+        self.wait("Ctrl-C again leaves")
+        for data, line in ((b"a\xe4\xb8b\x15c", "> c"), (b"\xe4\x1b[Dd", "> cd?"), (b"\xf0\xe4\xe6\xc3\xa9", "> cd???é?")):
+            os.write(self.master, data)
+            self.read(0.4)
+            self.assertEqual(self.line(), line)
+        self.keys("\x05\x15")
+        os.write(self.master, b"f\xe4\r")
+        self.read()
+        self.assertEqual(self.leave(), ["f\ufffd"])
+
     def test_end_of_the_terminal_or_of_the_process(self):
         self.start()
         self.keys("x")
