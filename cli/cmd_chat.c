@@ -123,7 +123,8 @@ static void tell_end(const chat *c, int rc)
              r->n_prompt - r->n_cached, r->n_new, r->decode_ms > 0 ? 1e3 * r->n_new / r->decode_ms : 0.0);
 }
 
-/* The conversation cannot go on as it is: says so and takes the message back, so that the next one starts clean. */
+/* The conversation cannot go on as it is: says so. The caller takes back what it did, so that the next message starts
+ * clean. */
 static int refuse(chat *c, const char *why)
 {
     char full[256];
@@ -135,7 +136,6 @@ static int refuse(chat *c, const char *why)
             c->ids.n, c->room, s.info.n_ctx);
         why = full;
     }
-    conversation_undo(&c->talk);
     if (format == JSON) {
         fputs("{\"error\":", stdout);
         json_put_string(stdout, why, strlen(why));
@@ -144,7 +144,7 @@ static int refuse(chat *c, const char *why)
     return cli_fail(CLI_FAILED, "%s", why);
 }
 
-/* Answers the last message of the conversation. */
+/* Answers the last message of the conversation; the answer is added to it on success alone. */
 static int answer(chat *c)
 {
     strata_error e = {0};
@@ -194,7 +194,7 @@ static int set_system(chat *c, const char *rest)
         return CLI_OK;
     }
     b->len = 0;
-    buf_add(b, rest, strlen(rest));
+    if (strcmp(rest, "-") != 0) buf_add(b, rest, strlen(rest));
     return CLI_OK;
 }
 
@@ -204,13 +204,16 @@ static int undo(chat *c, const char *rest)
     return conversation_undo(&c->talk) ? CLI_OK : cli_fail(CLI_FAILED, "there is no message to take back");
 }
 
-/* Another draw: the seeds of a conversation count up with its answers. */
+/* Another draw: the seeds of a conversation count up with its answers. Without one, the answer before stays. */
 static int retry(chat *c, const char *rest)
 {
     (void)rest;
-    if (!conversation_reopen(&c->talk)) return cli_fail(CLI_FAILED, "there is no message to answer");
+    conversation_end before;
+    if (!conversation_reopen(&c->talk, &before)) return cli_fail(CLI_FAILED, "there is no message to answer");
     c->seed++;
-    return answer(c);
+    int rc = answer(c);
+    if (rc) conversation_restore(&c->talk, before);
+    return rc;
 }
 
 static int save(chat *c, const char *rest)
@@ -240,7 +243,7 @@ static const struct {
 } commands[] = {
     {"help", "/help            this", help},
     {"clear", "/clear           forget the conversation; the system message stays", clear},
-    {"system", "/system [TEXT]   show or set the system message", set_system},
+    {"system", "/system [TEXT]   show or set the system message; - removes it", set_system},
     {"undo", "/undo            take the last message and its answer back", undo},
     {"retry", "/retry           another answer to the last message", retry},
     {"save", "/save FILE       write the conversation as JSON", save},
@@ -290,6 +293,7 @@ static int turn(chat *c, buf *line)
     if (line->p[0] == '/') from = 1;
     conversation_add(&c->talk, "user", line->p + from, line->len - from);
     int rc = answer(c);
+    if (rc) conversation_undo(&c->talk);
     c->seed++;
     return rc;
 }

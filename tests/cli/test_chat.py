@@ -82,6 +82,9 @@ class Plain(Case):
         self.assertEqual([m["content"] for m in self.messages()][:2], ["S", "two"])
         self.chat("/system new words\none\n" + save)
         self.assertEqual(self.messages()[0], {"role": "system", "content": "new words"})
+        self.chat("/system -\none\n" + save, "--system", "S")
+        self.assertEqual([m["role"] for m in self.messages()], ["user", "assistant"])
+        self.assertIn("no system message", self.chat("/system x\n/system -\n/system\n")[1])
         _, err = self.chat("/system\n/help\n", "--system", "the old")
         self.assertIn("the old", err)
         self.assertIn("/save FILE", err)
@@ -126,6 +129,11 @@ class Plain(Case):
         got, err = self.chat("one\n/system\ntwo\n", "--template", t, "--system", "S", code=1)
         self.assertIn("no system", err)
         self.assertEqual(["error" in x for x in got], [True, True])
+        # A refused /retry leaves the message and its answer, a refused message leaves those before it.
+        save = f"/save {self.path('m.json')}\n"
+        got, err = self.chat("one\n/system S\n/retry\ntwo\n/system -\nthree\n" + save, "--template", t, code=1)
+        self.assertEqual(["error" in x for x in got], [False, True, True, False])
+        self.assertEqual([m["content"] for m in self.messages()], ["one", got[0]["content"], "three", got[3]["content"]])
         t = self.write("bad.jinja", b"{% for %}")
         self.assertIn("1:", self.chat("one\n", "--template", t, code=1)[1])
 
