@@ -134,22 +134,38 @@ static int encode_repaired(const st_tokenizer *t, const char *text, size_t len, 
     return rc;
 }
 
+/* parts: those that the text was joined from, or NULL. */
+static int not_utf8(const strata_text_part *parts, const char *text, size_t bad, strata_error *err)
+{
+    size_t i = 0, at = bad;
+    ST_FAIL_IF(!parts, err, STRATA_INVALID_ARG, "the text is not UTF-8: byte 0x%02x at offset %zu", (uint8_t)text[bad],
+               bad);
+    while (at >= parts[i].len) at -= parts[i++].len;
+    ST_FAIL(err, STRATA_INVALID_ARG, "part %zu is not UTF-8: byte 0x%02x at offset %zu", i, (uint8_t)text[bad], at);
+}
+
+static int encode_text(const st_tokenizer *t, const char *text, size_t len, const strata_text_part *parts,
+                       trust *trusted, unsigned flags, st_tokens *out, strata_error *err)
+{
+    size_t n = out->n, bad = st_utf8_check(text, len);
+    int rc;
+    if (bad == len)
+        rc = encode_valid(t, text, len, trusted, flags, out, err);
+    else if (flags & STRATA_TOKENIZE_LOSSY)
+        rc = encode_repaired(t, text, len, trusted, flags, out, err);
+    else
+        rc = not_utf8(parts, text, bad, err);
+    if (rc) out->n = n;
+    return rc;
+}
+
 int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
                         strata_error *err)
 {
     ST_FAIL_IF(len > MAX_TEXT, err, STRATA_INVALID_ARG, "the text has %zu bytes, want at most %zu", len, MAX_TEXT);
-    size_t n = out->n, bad = st_utf8_check(text, len);
     strata_span all = {0, len};
     trust trusted = {&all, len && flags & STRATA_TOKENIZE_PARSE_SPECIAL ? 1 : 0, 1};
-    int rc;
-    if (bad == len)
-        rc = encode_valid(t, text, len, &trusted, flags, out, err);
-    else if (flags & STRATA_TOKENIZE_LOSSY)
-        rc = encode_repaired(t, text, len, &trusted, flags, out, err);
-    else
-        ST_FAIL(err, STRATA_INVALID_ARG, "the text is not UTF-8: byte 0x%02x at offset %zu", (uint8_t)text[bad], bad);
-    if (rc) out->n = n;
-    return rc;
+    return encode_text(t, text, len, NULL, &trusted, flags, out, err);
 }
 
 /* ---- a text in parts --------------------------------------------------------------------------------------------- */
@@ -169,17 +185,10 @@ static bool find_trust(const strata_text_part *parts, size_t n, trust *out, st_m
     return true;
 }
 
-static int not_utf8(const strata_text_part *parts, const char *text, size_t bad, strata_error *err)
-{
-    size_t i = 0, at = bad;
-    while (at >= parts[i].len) at -= parts[i++].len;
-    ST_FAIL(err, STRATA_INVALID_ARG, "part %zu is not UTF-8: byte 0x%02x at offset %zu", i, (uint8_t)text[bad], at);
-}
-
 int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *parts, size_t n, unsigned flags,
                               st_tokens *out, strata_error *err)
 {
-    size_t len = 0, at = 0, before = out->n;
+    size_t len = 0, at = 0;
     for (size_t i = 0; i < n; len += parts[i++].len)
         ST_FAIL_IF(parts[i].len > MAX_TEXT - len, err, STRATA_INVALID_ARG, "the parts have more than %zu bytes",
                    MAX_TEXT);
@@ -189,15 +198,8 @@ int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *par
     if (!rc) {
         for (size_t i = 0; i < n; at += parts[i++].len)
             if (parts[i].len) memcpy(text + at, parts[i].ptr, parts[i].len);
-        size_t bad = st_utf8_check(text, len);
-        if (bad == len)
-            rc = encode_valid(t, text, len, &trusted, flags, out, err);
-        else if (flags & STRATA_TOKENIZE_LOSSY)
-            rc = encode_repaired(t, text, len, &trusted, flags, out, err);
-        else
-            rc = not_utf8(parts, text, bad, err);
+        rc = encode_text(t, text, len, parts, &trusted, flags, out, err);
     }
-    if (rc) out->n = before;
     st_free(out->mem, trusted.ranges);
     st_free(out->mem, text);
     return rc;
