@@ -129,9 +129,9 @@ int conversation_encode(const conversation *c, const strata_model *m, ints *ids,
                           .messages = {json.p, json.len},
                           .tools = {c->tools.p, c->tools.len},
                           .variables = {c->variables, c->variables ? strlen(c->variables) : 0}};
-    int rc = strata_chat_encode(m, NULL, 0, &o, NULL, 0, &ids->n, err);
-    if (!rc) {
-        ids->p = must_grow(ids->p, &ids->cap, ids->n + 1, sizeof *ids->p);
+    int rc = strata_chat_encode(m, NULL, 0, &o, ids->p, ids->cap, &ids->n, err);
+    if ((!rc || rc == STRATA_TOO_LONG) && ids->n > ids->cap) { /* again with room enough, also for some turns more */
+        ids->p = must_grow(ids->p, &ids->cap, ids->n + 1024, sizeof *ids->p);
         rc = strata_chat_encode(m, NULL, 0, &o, ids->p, ids->cap, &ids->n, err);
     }
     buf_free(&json);

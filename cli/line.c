@@ -448,10 +448,13 @@ static line_result read_keys(line_editor *e, const char *prompt, buf *out)
 
 /* ---- plain lines ------------------------------------------------------------------------------------------------- */
 
-/* More of the input; false at its end. */
+/* More of the input, in place of what was handed out; false at its end. */
 static bool refill(line_editor *e)
 {
     char block[4096];
+    if (e->rest_at) memmove(e->rest.p, e->rest.p + e->rest_at, e->rest.len - e->rest_at);
+    e->rest.len -= e->rest_at;
+    e->rest_at = 0;
     for (;;) {
         ssize_t n = read(STDIN_FILENO, block, sizeof block);
         if (n > 0) return buf_add(&e->rest, block, (size_t)n), true;
@@ -463,8 +466,9 @@ static line_result read_plain(line_editor *e, buf *out)
 {
     for (bool more = true, any = false; more;) {
         char *from = e->rest.p + e->rest_at, *end;
-        size_t have = e->rest.len - e->rest_at;
-        while (!(end = have ? memchr(from, '\n', have) : NULL) && !e->end) {
+        size_t have = e->rest.len - e->rest_at, seen = 0;
+        while (!(end = have > seen ? memchr(from + seen, '\n', have - seen) : NULL) && !e->end) {
+            seen = have;
             e->end = !refill(e);
             if (cli_cancel) return LINE_INTERRUPT;
             from = e->rest.p + e->rest_at;

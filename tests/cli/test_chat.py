@@ -47,6 +47,15 @@ class Plain(Case):
         self.assertEqual(len(self.chat("no newline at the end")[0]), 1)
         self.assertEqual(self.chat(""), ([], ""))
 
+    def test_lines_longer_than_a_read(self):
+        save = f"/save {self.path('m.json')}\n"
+        long = ["a" * 9000, "b" * 4095, "c" * 4096, "d" * 12287 + "\\\n" + "e" * 5000, "f"]
+        t = self.write("t.jinja", b"{{ messages[-1].content[:3] }}")  # the context is small
+        got, _ = self.chat("\n".join(long) + "\n" + save, "--template", t)
+        self.assertEqual(len(got), 5)
+        want = [x.replace("\\\n", "\n") for x in long]
+        self.assertEqual([m["content"] for m in self.messages()][::2], want)
+
     def test_prefix_is_kept_between_turns(self):
         got, _ = self.chat("hello there\nand more\n")
         first, second = (x["usage"] for x in got)
