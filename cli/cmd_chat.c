@@ -38,9 +38,17 @@ typedef struct chat {
 
 /* ---- Ctrl-C ------------------------------------------------------------------------------------------------------ */
 
+/* A signal that ends the process stays. */
 static void on_interrupt(int sig)
 {
-    cli_cancel = sig;
+    int none = 0;
+    __atomic_compare_exchange_n(&cli_cancel, &none, sig, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+static void forget_interrupt(void)
+{
+    int sig = SIGINT;
+    __atomic_compare_exchange_n(&cli_cancel, &sig, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 /* At a terminal Ctrl-C stops an answer, however often; elsewhere main's rule holds: the second ends the process. */
@@ -115,7 +123,8 @@ static void tell_end(const chat *c, int rc)
              r->n_prompt - r->n_cached, r->n_new, r->decode_ms > 0 ? 1e3 * r->n_new / r->decode_ms : 0.0);
 }
 
-/* The conversation cannot go on as it is: says so and takes the message back, so that the next one starts clean. */
+/* The conversation cannot go on as it is: says so. The caller takes back what it did, so that the next message starts
+ * clean. */
 static int refuse(chat *c, const char *why)
 {
     char full[256];
@@ -127,7 +136,6 @@ static int refuse(chat *c, const char *why)
             c->ids.n, c->room, s.info.n_ctx);
         why = full;
     }
-    conversation_undo(&c->talk);
     if (format == JSON) {
         fputs("{\"error\":", stdout);
         json_put_string(stdout, why, strlen(why));
@@ -136,7 +144,7 @@ static int refuse(chat *c, const char *why)
     return cli_fail(CLI_FAILED, "%s", why);
 }
 
-/* Answers the last message of the conversation. */
+/* Answers the last message of the conversation; the answer is added to it on success alone. */
 static int answer(chat *c)
 {
     strata_error e = {0};
@@ -151,8 +159,7 @@ static int answer(chat *c)
     g->user = c;
     int rc = strata_generate(s.ctx, 0, c->ids.p, c->ids.n, g, &c->last, &e);
     if (rc && rc != STRATA_CANCELLED) return refuse(c, e.msg);
-    if (rc && !c->line.terminal) return CLI_INTERRUPTED;
-    cli_cancel = 0;
+    if (rc && (!c->line.terminal || cli_cancel == SIGTERM)) return CLI_INTERRUPTED;
     if (format == JSON)
         put_json(c);
     else
@@ -187,7 +194,7 @@ static int set_system(chat *c, const char *rest)
         return CLI_OK;
     }
     b->len = 0;
-    buf_add(b, rest, strlen(rest));
+    if (strcmp(rest, "-") != 0) buf_add(b, rest, strlen(rest));
     return CLI_OK;
 }
 
@@ -197,13 +204,16 @@ static int undo(chat *c, const char *rest)
     return conversation_undo(&c->talk) ? CLI_OK : cli_fail(CLI_FAILED, "there is no message to take back");
 }
 
-/* Another draw: the seeds of a conversation count up with its answers. */
+/* Another draw: the seeds of a conversation count up with its answers. Without one, the answer before stays. */
 static int retry(chat *c, const char *rest)
 {
     (void)rest;
-    if (!conversation_reopen(&c->talk)) return cli_fail(CLI_FAILED, "there is no message to answer");
+    conversation_end before;
+    if (!conversation_reopen(&c->talk, &before)) return cli_fail(CLI_FAILED, "there is no message to answer");
     c->seed++;
-    return answer(c);
+    int rc = answer(c);
+    if (rc) conversation_restore(&c->talk, before);
+    return rc;
 }
 
 static int save(chat *c, const char *rest)
@@ -233,7 +243,7 @@ static const struct {
 } commands[] = {
     {"help", "/help            this", help},
     {"clear", "/clear           forget the conversation; the system message stays", clear},
-    {"system", "/system [TEXT]   show or set the system message", set_system},
+    {"system", "/system [TEXT]   show or set the system message; - removes it", set_system},
     {"undo", "/undo            take the last message and its answer back", undo},
     {"retry", "/retry           another answer to the last message", retry},
     {"save", "/save FILE       write the conversation as JSON", save},
@@ -283,6 +293,7 @@ static int turn(chat *c, buf *line)
     if (line->p[0] == '/') from = 1;
     conversation_add(&c->talk, "user", line->p + from, line->len - from);
     int rc = answer(c);
+    if (rc) conversation_undo(&c->talk);
     c->seed++;
     return rc;
 }
@@ -304,6 +315,7 @@ static int converse(chat *c)
             continue;
         }
         int rc = turn(c, &line);
+        if (c->line.terminal) forget_interrupt();
         if (rc) c->code = rc;
         if (rc == CLI_INTERRUPTED) break;
     }

@@ -39,19 +39,28 @@ void conversation_add(conversation *c, const char *role, const char *text, size_
 
 bool conversation_undo(conversation *c)
 {
-    if (!conversation_reopen(c)) return false;
+    conversation_end before;
+    if (!conversation_reopen(c, &before)) return false;
     c->turns.len = c->marks[--c->n].at;
     return true;
 }
 
-bool conversation_reopen(conversation *c)
+bool conversation_reopen(conversation *c, conversation_end *before)
 {
     size_t n = c->n;
+    *before = (conversation_end){c->turns.len, n};
     while (n && !c->marks[n - 1].user) n--;
     if (!n) return false;
     if (n < c->n) c->turns.len = c->marks[n].at;
     c->n = n;
     return true;
+}
+
+/* Reopening has cut lengths only. */
+void conversation_restore(conversation *c, conversation_end before)
+{
+    c->turns.len = before.len;
+    c->n = before.n;
 }
 
 void conversation_clear(conversation *c)
@@ -120,9 +129,9 @@ int conversation_encode(const conversation *c, const strata_model *m, ints *ids,
                           .messages = {json.p, json.len},
                           .tools = {c->tools.p, c->tools.len},
                           .variables = {c->variables, c->variables ? strlen(c->variables) : 0}};
-    int rc = strata_chat_encode(m, NULL, 0, &o, NULL, 0, &ids->n, err);
-    if (!rc) {
-        ids->p = must_grow(ids->p, &ids->cap, ids->n + 1, sizeof *ids->p);
+    int rc = strata_chat_encode(m, NULL, 0, &o, ids->p, ids->cap, &ids->n, err);
+    if ((!rc || rc == STRATA_TOO_LONG) && ids->n > ids->cap) { /* again with room enough, also for some turns more */
+        ids->p = must_grow(ids->p, &ids->cap, ids->n + 1024, sizeof *ids->p);
         rc = strata_chat_encode(m, NULL, 0, &o, ids->p, ids->cap, &ids->n, err);
     }
     buf_free(&json);

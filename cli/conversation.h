@@ -26,6 +26,11 @@ typedef struct message_mark {
     bool user;
 } message_mark;
 
+/* How far a conversation goes. */
+typedef struct conversation_end {
+    size_t len, n; /* of turns, of marks */
+} conversation_end;
+
 typedef struct conversation {
     buf system; /* the system message's text; len 0: none */
     buf turns;  /* JSON objects with commas between */
@@ -42,8 +47,10 @@ void conversation_close(conversation *c);
 void conversation_add(conversation *c, const char *role, const char *text, size_t len);
 /* Back to before the last message of a user that was added; false: there is none. */
 bool conversation_undo(conversation *c);
-/* Back to behind the last message of a user that was added; false: there is none. */
-bool conversation_reopen(conversation *c);
+/* Back to behind the last message of a user that was added; false: there is none. *before gets where it ended. */
+bool conversation_reopen(conversation *c, conversation_end *before);
+/* Takes a conversation_reopen back; nothing was added since. */
+void conversation_restore(conversation *c, conversation_end before);
 void conversation_clear(conversation *c);
 
 /* The whole as a JSON array, appended to *out. */

@@ -56,6 +56,8 @@ static unsigned character(const char *p, const char *end, size_t *len)
 
 /* ---- a line that is being edited --------------------------------------------------------------------------------- */
 
+enum { NO_BYTE = -1 };
+
 typedef struct edit {
     line_editor *e;
     const char *prompt;
@@ -64,6 +66,7 @@ typedef struct edit {
     size_t place; /* in the history; n_history: the new line, kept in `fresh` meanwhile */
     buf fresh;
     size_t rows; /* of the screen above the cursor, as drawn */
+    int next;    /* a byte that was read and is still to be pressed, or NO_BYTE */
 } edit;
 
 static bool joins_left(const edit *d, size_t at)
@@ -250,13 +253,14 @@ static void draw(edit *d, bool last)
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
-enum { NO_BYTE = -1, CTRL = 0x1f };
+enum { CTRL = 0x1f };
 
 /* A byte, or NO_BYTE at the end of the input or when a signal asks to stop. wait_ms < 0: as long as it takes. */
 static int get_byte(int wait_ms)
 {
     unsigned char c;
     for (;;) {
+        if (cli_cancel) return NO_BYTE; /* since before the wait */
         struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
         int ready = poll(&p, 1, wait_ms);
         if (cli_cancel || ready == 0) return NO_BYTE;
@@ -338,12 +342,13 @@ static void escape(edit *d)
     if (c != NO_BYTE) arrow(d, c, number, second == 3 || second == 5); /* with Alt or Ctrl */
 }
 
-/* A character of several bytes is inserted when it is whole. */
+/* A character of several bytes is inserted when it is whole; what does not belong to it is a key of its own. */
 static void typed(edit *d, int c)
 {
     char p[4] = {(char)c};
     size_t n = 1, want = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
-    while (n < want && (c = get_byte(200)) != NO_BYTE) p[n++] = (char)c;
+    while (n < want && (d->next = get_byte(200)) != NO_BYTE && (d->next & 0xc0) == 0x80) p[n++] = (char)d->next;
+    if (n == want) d->next = NO_BYTE;
     insert(d, p, n);
 }
 
@@ -417,13 +422,18 @@ static line_result read_keys(line_editor *e, const char *prompt, buf *out)
     cfmakeraw(&raw);
     raw.c_oflag |= OPOST; /* messages of other threads keep their line ends */
     if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) != 0) return LINE_END;
-    edit d = {.e = e, .prompt = prompt, .place = e->n_history};
+    edit d = {.e = e, .prompt = prompt, .place = e->n_history, .next = NO_BYTE};
     buf_add(&d.text, "", 0);
     (void)!write(STDERR_FILENO, "\x1b[?2004h", 8);
     line_result result = LINE_OK;
-    do
-        if (!is_waiting()) draw(&d, false); /* what was typed ahead is drawn once */
-    while (!press(&d, get_byte(-1), &result));
+    for (int c = NO_BYTE;; c = d.next) {
+        d.next = NO_BYTE;
+        if (c == NO_BYTE) {
+            if (!is_waiting()) draw(&d, false); /* what was typed ahead is drawn once */
+            c = get_byte(-1);
+        }
+        if (press(&d, c, &result)) break;
+    }
     draw(&d, true);
     (void)!write(STDERR_FILENO, "\x1b[?2004l", 8);
     tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
@@ -438,10 +448,13 @@ static line_result read_keys(line_editor *e, const char *prompt, buf *out)
 
 /* ---- plain lines ------------------------------------------------------------------------------------------------- */
 
-/* More of the input; false at its end. */
+/* More of the input, in place of what was handed out; false at its end. */
 static bool refill(line_editor *e)
 {
     char block[4096];
+    if (e->rest_at) memmove(e->rest.p, e->rest.p + e->rest_at, e->rest.len - e->rest_at);
+    e->rest.len -= e->rest_at;
+    e->rest_at = 0;
     for (;;) {
         ssize_t n = read(STDIN_FILENO, block, sizeof block);
         if (n > 0) return buf_add(&e->rest, block, (size_t)n), true;
@@ -453,8 +466,9 @@ static line_result read_plain(line_editor *e, buf *out)
 {
     for (bool more = true, any = false; more;) {
         char *from = e->rest.p + e->rest_at, *end;
-        size_t have = e->rest.len - e->rest_at;
-        while (!(end = have ? memchr(from, '\n', have) : NULL) && !e->end) {
+        size_t have = e->rest.len - e->rest_at, seen = 0;
+        while (!(end = have > seen ? memchr(from + seen, '\n', have - seen) : NULL) && !e->end) {
+            seen = have;
             e->end = !refill(e);
             if (cli_cancel) return LINE_INTERRUPT;
             from = e->rest.p + e->rest_at;

@@ -200,7 +200,8 @@ STRATA_API int strata_model_print_plan(const strata_model *m, strata_write_fn wr
 
 enum {
     STRATA_TOKENIZE_ADD_SPECIAL = 1,   /* add what the model puts around a text: BOS/EOS, [CLS]/[SEP] */
-    STRATA_TOKENIZE_PARSE_SPECIAL = 2, /* control tokens written in the text count as such (never for user text) */
+    STRATA_TOKENIZE_PARSE_SPECIAL = 2, /* control tokens (GGUF type 3, and <unk>, type 2) written in the text count as
+                                          such (never for user text); user-defined ones (type 4) always do */
     STRATA_TOKENIZE_LOSSY = 4          /* invalid UTF-8 becomes U+FFFD, one for each maximal invalid part */
 };
 
@@ -209,9 +210,10 @@ typedef struct strata_span {
     size_t begin, end;
 } strata_span;
 
-/* Text -> token ids. `ids` and `spans` hold `cap` entries each (spans may be NULL); `*n` is always set to the number
- * of tokens. With cap = 0 it only counts. Errors: TOO_LONG (cap < *n; the first cap are written), INVALID_ARG (invalid
- * UTF-8, with its byte offset), UNSUPPORTED_TOKENIZER, NO_MEMORY. Thread-safe. */
+/* Text -> token ids. `ids` and `spans` hold `cap` entries each (spans may be NULL). On success and TOO_LONG `*n` is the
+ * number of tokens; on any other error it is left alone. With cap = 0 it only counts. Errors: TOO_LONG (0 < cap < *n;
+ * the first cap are written), INVALID_ARG (invalid UTF-8, with its byte offset; more than 1 GiB of text),
+ * UNSUPPORTED_TOKENIZER, NO_MEMORY. Thread-safe. */
 STRATA_API int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigned flags, int32_t *ids,
                                strata_span *spans, size_t cap, size_t *n, strata_error *err);
 
@@ -223,17 +225,19 @@ typedef struct strata_text_part {
 } strata_text_part;
 
 /* The same for a text of mixed trust: the ids are those of the one text that parts[0..n) join to, but control tokens
- * are recognised only inside trusted parts (neighbouring ones count as one), so that nothing a user writes can end a
- * message or begin another. PARSE_SPECIAL has no meaning here. Spans are byte offsets in the joined text. Errors as
- * strata_tokenize; one about UTF-8 names the part. */
+ * (GGUF type 3) are recognised only inside trusted parts (neighbouring ones count as one), and nothing in other parts
+ * undoes one. So nothing a user writes can end a message or begin another, where the file gives the tokens that do so
+ * type 3. Its user-defined tokens (type 4) are plain text that has an id: they count in every part, and across parts.
+ * PARSE_SPECIAL has no meaning here. Spans are byte offsets in the joined text. Errors as strata_tokenize; one about
+ * UTF-8 names the part. */
 STRATA_API int strata_tokenize_parts(const strata_model *m, const strata_text_part *parts, size_t n_parts,
                                      unsigned flags, int32_t *ids, strata_span *spans, size_t cap, size_t *n,
                                      strata_error *err);
 
 /* Token ids -> text, as HuggingFace's decode with special tokens kept (BERT: spaces before punctuation cleaned up).
- * Writes at most `cap` bytes, no terminator; `*len` is always set to the length needed; with cap = 0 it only counts.
- * Invalid UTF-8 that byte tokens form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out of range),
- * UNSUPPORTED_TOKENIZER. Thread-safe. */
+ * Writes at most `cap` bytes, no terminator; `*len` is the length needed, set on success and TOO_LONG; with cap = 0 it
+ * only counts. Invalid UTF-8 that byte tokens form becomes U+FFFD. Errors: TOO_LONG (cap < *len), INVALID_ARG (id out
+ * of range), UNSUPPORTED_TOKENIZER. Thread-safe. */
 STRATA_API int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap,
                                  size_t *len, strata_error *err);
 
@@ -464,9 +468,10 @@ STRATA_API int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, 
 
 /* ---- chat: messages to a prompt ---------------------------------------------------------------------------------- *
  * A model's file carries a Jinja template that turns messages into its prompt format; strata runs it as HuggingFace's
- * apply_chat_template does. Text that the template wrote may hold special tokens, text of messages never does: a user
- * who writes "<|im_end|>" ends no message. A template is a stranger's program: it reaches nothing but the values below,
- * and its steps, memory and output are bounded. */
+ * apply_chat_template does. Text that the template wrote may hold control tokens (GGUF type 3), text of messages never
+ * does: a user who writes "<|im_end|>" ends no message, unless the file calls that token user-defined (type 4; see
+ * strata_tokenize_parts). A template is a stranger's program: it reaches nothing but the values below, and its steps,
+ * memory and output are bounded. */
 
 /* A message, as the template sees it: a dict of role, content, tool_calls and the keys of `extra`, in this order; a
  * NULL ptr leaves a key out. */
@@ -494,17 +499,18 @@ typedef struct strata_chat_opts {
 } strata_chat_opts;
 
 /* Messages -> the prompt as text, for people and for tests: what is special in it cannot be seen, so
- * strata_chat_encode makes the ids. Writes at most `cap` bytes, no terminator; `*len` is always set to the length
- * needed; with cap = 0 it only counts. Without a template in the file or in opts it is ChatML, after the model's start
- * token if it has one. Works with vocab_only models. Errors: BAD_TEMPLATE ("line:column: what": a template that is no
- * Jinja, that raises an exception for these messages, or that runs beyond its limits), INVALID_ARG (JSON or text that
- * is not valid, no template of that name), TOO_LONG (cap < *len), NO_MEMORY. Thread-safe. */
+ * strata_chat_encode makes the ids. Writes at most `cap` bytes, no terminator; `*len` is the length needed, set
+ * on success and TOO_LONG; with cap = 0 it only counts. Without a template in the file or in opts it is ChatML, after
+ * the model's start token if it has one. Works with vocab_only models. Errors: BAD_TEMPLATE ("line:column: what":
+ * a template that is no Jinja, that raises an exception for these messages, or that runs beyond its limits),
+ * INVALID_ARG (JSON or text that is not valid, no template of that name), TOO_LONG (cap < *len), NO_MEMORY.
+ * Thread-safe. */
 STRATA_API int strata_chat_render(const strata_model *m, const strata_message *messages, size_t n,
                                   const strata_chat_opts *opts, char *text, size_t cap, size_t *len, strata_error *err);
 
 /* Messages -> ids, for strata_generate: apply_chat_template(tokenize=True). Nothing is added around the prompt: the
- * template writes what stands there. `ids` holds `cap`; `*n_ids` is always set to their number; with cap = 0 it only
- * counts. Errors as above and as strata_tokenize. Thread-safe. */
+ * template writes what stands there. `ids` holds `cap`; `*n_ids` is their number, set on success and TOO_LONG; with
+ * cap = 0 it only counts. Errors as above and as strata_tokenize_parts. Thread-safe. */
 STRATA_API int strata_chat_encode(const strata_model *m, const strata_message *messages, size_t n,
                                   const strata_chat_opts *opts, int32_t *ids, size_t cap, size_t *n_ids,
                                   strata_error *err);

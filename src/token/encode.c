@@ -51,15 +51,16 @@ static size_t next_control(const st_encoder *e, const strata_span *ranges, size_
 }
 
 /* The token that is cut out at text[i], or -1. ranges[0..n) are those that end beyond i. A control token lies within
- * one range. Tokens that always count may cross from one part into another, but not over the start of a control token:
- * what a user wrote must not undo what the template wrote. */
+ * one range. Tokens that always count may cross from one part into another, but not over a control token, whether it
+ * stands at i or begins behind: what a user wrote must not undo what the template wrote. */
 static int32_t match_at(const st_encoder *e, const strata_span *ranges, size_t n, size_t i, size_t *len)
 {
     const st_added *added = &e->t->added;
     bool inside = n && ranges->begin <= i;
-    size_t end = inside ? ranges->end : i, wide;
+    size_t end = inside ? ranges->end : i, wide = 0;
     int32_t id = inside ? st_added_match(added, e->text + i, end - i, ST_ADDED_ALWAYS | ST_ADDED_PARSE, len) : -1;
     if (end == e->len || !(added->first[e->text[i]] & ST_ADDED_ALWAYS)) return id;
+    if (id >= 0 && st_added_match(added, e->text + i, *len, ST_ADDED_PARSE, &wide) == id) return id;
     int32_t across = st_added_match(added, e->text + i, e->len - i, ST_ADDED_ALWAYS, &wide);
     if (n && across >= 0 && i + wide > end) {
         size_t most = next_control(e, ranges + inside, n - inside, i + 1, i + wide) - i;
@@ -133,22 +134,38 @@ static int encode_repaired(const st_tokenizer *t, const char *text, size_t len, 
     return rc;
 }
 
+/* parts: those that the text was joined from, or NULL. */
+static int not_utf8(const strata_text_part *parts, const char *text, size_t bad, strata_error *err)
+{
+    size_t i = 0, at = bad;
+    ST_FAIL_IF(!parts, err, STRATA_INVALID_ARG, "the text is not UTF-8: byte 0x%02x at offset %zu", (uint8_t)text[bad],
+               bad);
+    while (at >= parts[i].len) at -= parts[i++].len;
+    ST_FAIL(err, STRATA_INVALID_ARG, "part %zu is not UTF-8: byte 0x%02x at offset %zu", i, (uint8_t)text[bad], at);
+}
+
+static int encode_text(const st_tokenizer *t, const char *text, size_t len, const strata_text_part *parts,
+                       trust *trusted, unsigned flags, st_tokens *out, strata_error *err)
+{
+    size_t n = out->n, bad = st_utf8_check(text, len);
+    int rc;
+    if (bad == len)
+        rc = encode_valid(t, text, len, trusted, flags, out, err);
+    else if (flags & STRATA_TOKENIZE_LOSSY)
+        rc = encode_repaired(t, text, len, trusted, flags, out, err);
+    else
+        rc = not_utf8(parts, text, bad, err);
+    if (rc) out->n = n;
+    return rc;
+}
+
 int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
                         strata_error *err)
 {
-    ST_FAIL_IF(len > MAX_TEXT, err, STRATA_TOO_LONG, "the text has %zu bytes, want at most %zu", len, MAX_TEXT);
-    size_t n = out->n, bad = st_utf8_check(text, len);
+    ST_FAIL_IF(len > MAX_TEXT, err, STRATA_INVALID_ARG, "the text has %zu bytes, want at most %zu", len, MAX_TEXT);
     strata_span all = {0, len};
     trust trusted = {&all, len && flags & STRATA_TOKENIZE_PARSE_SPECIAL ? 1 : 0, 1};
-    int rc;
-    if (bad == len)
-        rc = encode_valid(t, text, len, &trusted, flags, out, err);
-    else if (flags & STRATA_TOKENIZE_LOSSY)
-        rc = encode_repaired(t, text, len, &trusted, flags, out, err);
-    else
-        ST_FAIL(err, STRATA_INVALID_ARG, "the text is not UTF-8: byte 0x%02x at offset %zu", (uint8_t)text[bad], bad);
-    if (rc) out->n = n;
-    return rc;
+    return encode_text(t, text, len, NULL, &trusted, flags, out, err);
 }
 
 /* ---- a text in parts --------------------------------------------------------------------------------------------- */
@@ -168,34 +185,21 @@ static bool find_trust(const strata_text_part *parts, size_t n, trust *out, st_m
     return true;
 }
 
-static int not_utf8(const strata_text_part *parts, const char *text, size_t bad, strata_error *err)
-{
-    size_t i = 0, at = bad;
-    while (at >= parts[i].len) at -= parts[i++].len;
-    ST_FAIL(err, STRATA_INVALID_ARG, "part %zu is not UTF-8: byte 0x%02x at offset %zu", i, (uint8_t)text[bad], at);
-}
-
 int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *parts, size_t n, unsigned flags,
                               st_tokens *out, strata_error *err)
 {
-    size_t len = 0, at = 0, before = out->n;
+    size_t len = 0, at = 0;
     for (size_t i = 0; i < n; len += parts[i++].len)
-        ST_FAIL_IF(parts[i].len > MAX_TEXT - len, err, STRATA_TOO_LONG, "the parts have more than %zu bytes", MAX_TEXT);
+        ST_FAIL_IF(parts[i].len > MAX_TEXT - len, err, STRATA_INVALID_ARG, "the parts have more than %zu bytes",
+                   MAX_TEXT);
     char *text = st_alloc(out->mem, len + 1, 1);
     trust trusted = {0};
     int rc = text && find_trust(parts, n, &trusted, out->mem) ? STRATA_OK : no_memory(err, len);
     if (!rc) {
         for (size_t i = 0; i < n; at += parts[i++].len)
             if (parts[i].len) memcpy(text + at, parts[i].ptr, parts[i].len);
-        size_t bad = st_utf8_check(text, len);
-        if (bad == len)
-            rc = encode_valid(t, text, len, &trusted, flags, out, err);
-        else if (flags & STRATA_TOKENIZE_LOSSY)
-            rc = encode_repaired(t, text, len, &trusted, flags, out, err);
-        else
-            rc = not_utf8(parts, text, bad, err);
+        rc = encode_text(t, text, len, parts, &trusted, flags, out, err);
     }
-    if (rc) out->n = before;
     st_free(out->mem, trusted.ranges);
     st_free(out->mem, text);
     return rc;

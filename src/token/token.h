@@ -47,14 +47,14 @@ typedef struct st_tokens {
 } st_tokens;
 void st_tokens_free(st_tokens *out);
 
-/* Appends the tokens of text to *out. flags: STRATA_TOKENIZE_*. Errors: INVALID_ARG (not UTF-8: the byte offset),
- * NO_MEMORY. On failure out->n is what it was. Spans are byte offsets in `text` as given. */
+/* Appends the tokens of text to *out. flags: STRATA_TOKENIZE_*. Errors: INVALID_ARG (not UTF-8: the byte offset; more
+ * than 1 GiB), NO_MEMORY. On failure out->n is what it was. Spans are byte offsets in `text` as given. */
 int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
                         strata_error *err);
 
 /* The same for a text in parts, tokenized as the one text that they join to: control tokens are recognised where they
- * lie in neighbouring trusted parts alone, whatever PARSE_SPECIAL says. Spans are byte offsets in the joined text; an
- * error about UTF-8 names the part and the offset in it. */
+ * lie in neighbouring trusted parts alone, whatever PARSE_SPECIAL says; user-defined ones everywhere. Spans are byte
+ * offsets in the joined text; an error about UTF-8 names the part and the offset in it. The 1 GiB are of all parts. */
 int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *parts, size_t n, unsigned flags,
                               st_tokens *out, strata_error *err);
 

@@ -47,6 +47,15 @@ class Plain(Case):
         self.assertEqual(len(self.chat("no newline at the end")[0]), 1)
         self.assertEqual(self.chat(""), ([], ""))
 
+    def test_lines_longer_than_a_read(self):
+        save = f"/save {self.path('m.json')}\n"
+        long = ["a" * 9000, "b" * 4095, "c" * 4096, "d" * 12287 + "\\\n" + "e" * 5000, "f"]
+        t = self.write("t.jinja", b"{{ messages[-1].content[:3] }}")  # the context is small
+        got, _ = self.chat("\n".join(long) + "\n" + save, "--template", t)
+        self.assertEqual(len(got), 5)
+        want = [x.replace("\\\n", "\n") for x in long]
+        self.assertEqual([m["content"] for m in self.messages()][::2], want)
+
     def test_prefix_is_kept_between_turns(self):
         got, _ = self.chat("hello there\nand more\n")
         first, second = (x["usage"] for x in got)
@@ -82,6 +91,9 @@ class Plain(Case):
         self.assertEqual([m["content"] for m in self.messages()][:2], ["S", "two"])
         self.chat("/system new words\none\n" + save)
         self.assertEqual(self.messages()[0], {"role": "system", "content": "new words"})
+        self.chat("/system -\none\n" + save, "--system", "S")
+        self.assertEqual([m["role"] for m in self.messages()], ["user", "assistant"])
+        self.assertIn("no system message", self.chat("/system x\n/system -\n/system\n")[1])
         _, err = self.chat("/system\n/help\n", "--system", "the old")
         self.assertIn("the old", err)
         self.assertIn("/save FILE", err)
@@ -126,6 +138,11 @@ class Plain(Case):
         got, err = self.chat("one\n/system\ntwo\n", "--template", t, "--system", "S", code=1)
         self.assertIn("no system", err)
         self.assertEqual(["error" in x for x in got], [True, True])
+        # A refused /retry leaves the message and its answer, a refused message leaves those before it.
+        save = f"/save {self.path('m.json')}\n"
+        got, err = self.chat("one\n/system S\n/retry\ntwo\n/system -\nthree\n" + save, "--template", t, code=1)
+        self.assertEqual(["error" in x for x in got], [False, True, True, False])
+        self.assertEqual([m["content"] for m in self.messages()], ["one", got[0]["content"], "three", got[3]["content"]])
         t = self.write("bad.jinja", b"{% for %}")
         self.assertIn("1:", self.chat("one\n", "--template", t, code=1)[1])
 
@@ -400,6 +417,28 @@ class Terminal(Case):
         self.keys("\x03")
         self.assertEqual(self.p.wait(timeout=20), 0)
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
+
+    def test_sigterm_ends_an_answer_and_the_program(self):
+        self.start("--temp", "1.2", "--precision", "f32", "-t", "1", model=DEEP, n="4000", cpu="generic")
+        os.write(self.master, b"hello\r")
+        while b" p" not in self.raw:
+            self.read(0.001)
+        self.p.send_signal(signal.SIGTERM)
+        self.assertEqual(self.p.wait(timeout=20), 128 + signal.SIGTERM)
+        self.assertEqual(termios.tcgetattr(self.slave), self.before)
+
+    def test_bytes_that_are_no_utf8(self):
+        self.start()
+        os.write(self.master, b"\xf0\x03")  # a key is never part of a character
+        self.wait("Ctrl-C again leaves")
+        for data, line in ((b"a\xe4\xb8b\x15c", "> c"), (b"\xe4\x1b[Dd", "> cd?"), (b"\xf0\xe4\xe6\xc3\xa9", "> cd???é?")):
+            os.write(self.master, data)
+            self.read(0.4)
+            self.assertEqual(self.line(), line)
+        self.keys("\x05\x15")
+        os.write(self.master, b"f\xe4\r")
+        self.read()
+        self.assertEqual(self.leave(), ["f\ufffd"])
 
     def test_end_of_the_terminal_or_of_the_process(self):
         self.start()

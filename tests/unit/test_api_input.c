@@ -206,6 +206,12 @@ static void test_vocabulary_input(void **state)
     FAILS(strata_tokenize(f->m, "hello", 5, 0, ids, NULL, 4, &n, err), STRATA_TOO_LONG,
           "room for 4 ids, the text has 8");
     assert_int_equal(n, 8);
+    /* Too much text is no matter of room: another error, before a byte is read, and n is left alone. */
+    size_t limit = (size_t)1 << 30;
+    strata_text_part parts[2] = {{"hello", 5, 1}, {"hello", limit - 4, 0}};
+    FAILS(strata_tokenize(f->m, "hello", limit + 1, 0, ids, NULL, 16, &n, err), STRATA_INVALID_ARG, "1073741825 bytes");
+    FAILS(strata_tokenize_parts(f->m, parts, 2, 0, ids, NULL, 16, &n, err), STRATA_INVALID_ARG, "1073741824 bytes");
+    assert_int_equal(n, 8);
     OK(strata_tokenize(f->m, "hello", 5, 0, NULL, NULL, 0, &n, err));
     assert_int_equal(n, 8);
     OK(strata_tokenize(f->m, "hello", 5, 0, ids, NULL, 16, &n, err));
