@@ -144,6 +144,18 @@ class Rank(Case):
         rows = json.loads(self.ok("rank", "-m", self.model, "--query", "what", "--lossy", "--lines", "-", stdin=b"ok\na\xff\n"))
         self.assertEqual(rows[1]["score"], self.rank("a\ufffd")[0]["score"])
 
+    def test_a_bad_query(self):
+        """Its own fault, not that of a passage."""
+        for model in ("bert-reranker", "modernbert-reranker"):
+            args = ["rank", "-m", self.folder / f"{model}.gguf"]
+            out, err = self.fails(1, *args, "--query", b"a\xff".decode("utf-8", "surrogateescape"), "x", "y")
+            self.assertEqual((out, err), ("", "strata: the query is not UTF-8: byte 0xff at offset 1\n"))
+            self.ok(*args, "--lossy", "--query", b"a\xff".decode("utf-8", "surrogateescape"), "x")
+            for more in ([], ["--truncate", "error"]):
+                out, err = self.fails(1, *args, *more, "--query", "what " * 400, "x")
+                self.assertRegex(json.loads(out)[0]["error"], r"^text 1: the query and the .*: \d+ tokens, .* has \d+$")
+                self.assertIn("the query and", err)
+
     def test_empty_input(self):
         self.assertEqual(self.rank("--jsonl", "-", stdin=b""), [])
 
