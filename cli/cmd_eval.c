@@ -1,5 +1,7 @@
 /* strata eval: raw token ids through the model, no tokenizer involved; a NumPy array comes out. */
+#define _POSIX_C_SOURCE 200809L /* sigaction */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +37,16 @@ static int read_ids(void)
     return rc;
 }
 
+/* One pass cannot be asked to stop, and nothing is open for writing yet: here a first Ctrl-C ends the process. */
 static int evaluate(float **v, size_t *rows, size_t *cols)
 {
     strata_error e = {0};
+    struct sigaction end = {0}, old[2];
+    sigemptyset(&end.sa_mask);
+    end.sa_handler = SIG_DFL;
+    sigaction(SIGINT, &end, &old[0]);
+    sigaction(SIGTERM, &end, &old[1]);
+    if (cli_cancel) return CLI_INTERRUPTED; /* while the model was opened */
     const int32_t *t = types.n ? types.p : NULL;
     *rows = *cols = 0;
     /* Without room the call only says how much it needs. */
@@ -47,6 +56,8 @@ static int evaluate(float **v, size_t *rows, size_t *cols)
         *v = must_calloc(n, sizeof **v);
         rc = strata_eval(s.ctx, ids.p, t, ids.n, what, pooling, *v, n, rows, cols, &e);
     }
+    sigaction(SIGINT, &old[0], NULL);
+    sigaction(SIGTERM, &old[1], NULL);
     /* A bad id is bad data, not a misuse of the command. */
     return rc ? cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", e.msg) : CLI_OK;
 }
@@ -57,7 +68,7 @@ static int generate(void)
     strata_error e = {0};
     for (uint32_t k = 0; k < n_new; k++) {
         const float *logits;
-        int rc = strata_ctx_sync(s.ctx, 0, ids.p, ids.n, chunk, NULL, &logits, &e);
+        int rc = strata_ctx_sync(s.ctx, 0, ids.p, ids.n, chunk, &cli_cancel, &logits, &e);
         if (rc) return cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", e.msg);
         int32_t best = 0;
         for (uint32_t i = 1; i < s.info.n_vocab; i++)

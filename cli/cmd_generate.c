@@ -114,7 +114,8 @@ static int generate(const ints *ids)
 
 static int run(const command *c, int argc, char **argv)
 {
-    bool chat = as_chat || talk_opts.messages || talk_opts.system || talk_opts.template || talk_opts.tools;
+    bool chat = as_chat || talk_opts.messages || talk_opts.system || talk_opts.template || talk_opts.tools ||
+                talk_opts.variables;
     if (argc > 1 || (argc && (prompt || prompt_file)))
         return cli_usage(c, "one prompt, please: '%s' is a second", argv[argc - 1]);
     if (argc) prompt = argv[0];

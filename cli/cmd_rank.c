@@ -106,7 +106,8 @@ static int rank_block(job *j)
     for (size_t i = 0; i < j->block.n; i++)
         if (!j->block.items[i].bad) j->texts[n++] = (strata_text){bytes + j->block.items[i].at, j->block.items[i].len};
     int rc = strata_rank(s.ctx, (strata_text){query, strlen(query)}, j->texts, n, &ro, j->scores, j->status, &e);
-    if (rc) return cli_fail(cli_exit_code(rc), "%s", e.msg);
+    /* A query that is not UTF-8 is bad data, not a misuse of the command. */
+    if (rc) return cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", e.msg);
     for (size_t i = 0; i < j->block.n && !rc; i++) {
         const input_item *item = &j->block.items[i];
         char why[200];

@@ -105,8 +105,8 @@ int conversation_open(conversation *c, const conversation_opts *o)
     if (o->messages) rc = read_messages(o->messages, &c->turns);
     if (!rc && o->template && strcmp(o->template, "chatml") == 0)
         buf_add(&c->template, "chatml", 7);
-    else if (!rc && o->template && !(rc = input_read_file(o->template, &c->template)))
-        buf_add(&c->template, "", 1);
+    else if (!rc && o->template)
+        rc = input_read_string(o->template, &c->template);
     if (!rc && o->tools) rc = input_read_file(o->tools, &c->tools);
     return rc;
 }

@@ -195,3 +195,12 @@ int input_read_file(const char *path, buf *out)
     buf_free(&s.b);
     return rc;
 }
+
+int input_read_string(const char *path, buf *out)
+{
+    int rc = input_read_file(path, out);
+    const char *nul = !rc && out->len ? memchr(out->p, 0, out->len) : NULL;
+    if (nul) return cli_fail(CLI_FAILED, "%s: a NUL byte at offset %zu", path, (size_t)(nul - out->p));
+    if (!rc) buf_add(out, "", 1);
+    return rc;
+}

@@ -63,4 +63,8 @@ void input_place(const input_item *item, char *out, size_t size);
 /* A whole file, "-" for stdin. Returns an exit code. */
 int input_read_file(const char *path, buf *out);
 
+/* A whole file as a string that ends with a NUL, one more in out->len; a NUL inside, which would end it early, is
+ * refused by its offset. */
+int input_read_string(const char *path, buf *out);
+
 #endif

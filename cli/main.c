@@ -1,6 +1,7 @@
 /* main.c: the program's table of commands. */
 #define _POSIX_C_SOURCE 200809L /* sigaction */
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,6 +85,8 @@ int main(int argc, char **argv)
     if (r == OPT_HELP) opt_help(c);
     if (r != OPT_GO) return r == OPT_HELP ? CLI_OK : CLI_USAGE;
     int code = c->run(c, argc, argv);
-    if (fflush(stdout) != 0 && code == CLI_OK) code = cli_fail(CLI_FAILED, "cannot write to the standard output");
+    /* A flush says nothing of a write that failed earlier. */
+    bool bad = fflush(stdout) != 0 || ferror(stdout);
+    if (bad && code == CLI_OK) code = cli_fail(CLI_FAILED, "cannot write to the standard output");
     return cli_cancel ? 128 + cli_cancel : code;
 }

@@ -4,20 +4,12 @@
 
 #include "input.h"
 
-/* A whole file as a string with an end. Returns an exit code. */
-static int read_text(const char *path, buf *out)
-{
-    int rc = path ? input_read_file(path, out) : CLI_OK;
-    if (!rc && path) buf_add(out, "", 1);
-    return rc;
-}
-
 int sampling_read(const command *c, sampling *x)
 {
     strata_gen_opts *g = &x->g;
     if (x->grammar_file && x->schema_file) return cli_usage(c, "give --grammar or --json-schema, not both");
-    int rc = read_text(x->grammar_file, &x->grammar);
-    if (!rc) rc = read_text(x->schema_file, &x->schema);
+    int rc = x->grammar_file ? input_read_string(x->grammar_file, &x->grammar) : CLI_OK;
+    if (!rc && x->schema_file) rc = input_read_string(x->schema_file, &x->schema);
     if (rc) return rc;
     g->top_k = (uint32_t)(x->top_k < UINT32_MAX ? x->top_k : UINT32_MAX);
     g->repeat_last_n = (uint32_t)(x->repeat_last_n < UINT32_MAX ? x->repeat_last_n : UINT32_MAX);

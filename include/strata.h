@@ -361,8 +361,8 @@ typedef struct strata_rank_opts {
 
 /* How well each passage answers the query, by a model with a classification head (a cross-encoder): scores[i] belongs
  * to passages[i], higher is better. A head with one output gives it raw; one with two, "yes" and "no", gives yes - no.
- * A pair that fails leaves NaN and its status in items[i] (`items` may be NULL: then the first failure is returned).
- * Errors as strata_embed; UNSUPPORTED_OP if the model has no classification head. */
+ * A pair that fails leaves NaN and its status in items[i] (`items` may be NULL: then the first failure is returned); a
+ * query that is not UTF-8 fails the call (INVALID_ARG). Errors as strata_embed; UNSUPPORTED_OP if the model has no classification head. */
 STRATA_API int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n,
                            const strata_rank_opts *opts, float *scores, strata_embed_item *items, strata_error *err);
 
@@ -580,11 +580,12 @@ typedef struct strata_quantize_opts {
 } strata_quantize_opts;
 
 /* Writes the GGUF file `in` to `out` with its matrices in another type; `out` appears whole or not at all and may be
- * `in`. `type` names a type or a mix of types, as strata_quantize_type lists them; which tensor gets which follows
- * llama.cpp's rules for that name, and so do the bytes. Vectors, norms, positions and routers keep their type; a matrix
- * whose rows are not whole blocks gets a type of smaller blocks. The source may have any runnable type. Memory does not
- * grow with the file. Errors: INVALID_ARG (no such type), IO, NOT_GGUF, CORRUPT_MODEL, UNSUPPORTED_TYPE, UNSUPPORTED_OP
- * (one part of a split model), NONFINITE (names the tensor), CANCELLED, NO_MEMORY. Thread-safe. */
+ * `in`; a device or a pipe is written into as it stands, a link to a file keeps being one. `type` names a type or a mix
+ * of types, as strata_quantize_type lists them; which tensor gets which follows llama.cpp's rules for that name, and so
+ * do the bytes. Vectors, norms, positions and routers keep their type; a matrix whose rows are not whole blocks gets a
+ * type of smaller blocks. The source may have any runnable type. Memory does not grow with the file. Errors:
+ * INVALID_ARG (no such type), IO, NOT_GGUF, CORRUPT_MODEL, UNSUPPORTED_TYPE, UNSUPPORTED_OP (one part of a split
+ * model), NONFINITE (names the tensor), CANCELLED, NO_MEMORY. Thread-safe. */
 STRATA_API int strata_quantize(const char *in, const char *out, const char *type, const strata_quantize_opts *opts,
                                strata_error *err);
 

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -79,4 +81,22 @@ static void advise(const st_file *f, const void *p, size_t n, int advice)
 void st_file_release(const st_file *f, const void *p, size_t n)
 {
     advise(f, p, n, MADV_DONTNEED);
+}
+
+int st_file_target(const char *path, st_mem *mem, char **target, strata_error *err)
+{
+    struct stat st;
+    *target = NULL;
+    bool exists = stat(path, &st) == 0;
+    if (exists && !S_ISREG(st.st_mode)) return STRATA_OK;
+    size_t len = strlen(path) + 1;
+    char *p = st_alloc(mem, exists ? PATH_MAX : len, 1);
+    ST_FAIL_IF(!p, err, STRATA_NO_MEMORY, "%s: no memory to write it", path);
+    if (!exists) memcpy(p, path, len);
+    if (exists && !realpath(path, p)) {
+        st_free(mem, p);
+        ST_FAIL(err, STRATA_IO, "%s: cannot write: %s", path, strerror(errno));
+    }
+    *target = p;
+    return STRATA_OK;
 }

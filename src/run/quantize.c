@@ -373,10 +373,10 @@ static int put_all(job *j, strata_error *err)
 }
 
 /* Exclusive, so that two writers never share a temporary file. */
-static int open_beside(job *j, char *tmp, size_t cap, strata_error *err)
+static int open_beside(job *j, const char *path, char *tmp, size_t cap, strata_error *err)
 {
     for (int i = 0; i < 100 && !j->f; i++) {
-        snprintf(tmp, cap, "%s.%d.tmp", j->out, i);
+        snprintf(tmp, cap, "%s.%d.tmp", path, i);
         j->f = fopen(tmp, "wbx");
         if (!j->f && errno != EEXIST) break;
     }
@@ -384,20 +384,41 @@ static int open_beside(job *j, char *tmp, size_t cap, strata_error *err)
     return STRATA_OK;
 }
 
-static int write_file(job *j, strata_error *err)
+/* A temporary file takes the name at the end. */
+static int write_beside(job *j, const char *path, strata_error *err)
 {
-    size_t cap = strlen(j->out) + sizeof ".99.tmp";
+    size_t cap = strlen(path) + sizeof ".99.tmp";
     char *tmp = st_alloc(&j->mem, cap, 1);
     ST_FAIL_IF(!tmp, err, STRATA_NO_MEMORY, "%s: no memory to write it", j->out);
-    int rc = open_beside(j, tmp, cap, err);
+    int rc = open_beside(j, path, tmp, cap, err);
     if (!rc) {
         rc = put_all(j, err);
         bool failed = fclose(j->f) != 0; /* a full disk may show only here */
-        if (!rc && (failed || rename(tmp, j->out) != 0))
+        if (!rc && (failed || rename(tmp, path) != 0))
             rc = st_error_set(err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
         if (rc) (void)remove(tmp);
     }
     st_free(&j->mem, tmp);
+    return rc;
+}
+
+/* A device or a pipe, which a rename would replace. */
+static int write_into(job *j, strata_error *err)
+{
+    j->f = fopen(j->out, "wb");
+    ST_FAIL_IF(!j->f, err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
+    int rc = put_all(j, err);
+    bool failed = fclose(j->f) != 0;
+    if (!rc && failed) rc = st_error_set(err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
+    return rc;
+}
+
+static int write_file(job *j, strata_error *err)
+{
+    char *path;
+    ST_TRY(st_file_target(j->out, &j->mem, &path, err));
+    int rc = path ? write_beside(j, path, err) : write_into(j, err);
+    st_free(&j->mem, path);
     return rc;
 }
 

@@ -112,10 +112,7 @@ static int encode_template(job *j, size_t i, layout *l, strata_error *err)
     strata_text_part parts[MAX_TEMPLATE_PARTS];
     strata_text query = j->query, passage = j->passages[i];
     size_t start = j->tokens.n, at = 0, begin = 0, end = 0;
-    if (!j->opts.lossy) {
-        ST_TRY(check_utf8(query, "query", err));
-        ST_TRY(check_utf8(passage, "passage", err));
-    }
+    if (!j->opts.lossy) ST_TRY(check_utf8(passage, "passage", err));
     for (size_t k = 0; k < j->n_template; at += parts[k++].len) {
         const template_part *t = &j->template[k];
         strata_text user = t->what == QUERY ? query : passage;
@@ -141,9 +138,13 @@ static int encode_template(job *j, size_t i, layout *l, strata_error *err)
 static int fit(job *j, size_t start, const layout *l, strata_embed_item *item)
 {
     size_t n = j->tokens.n - start, ctx = j->m->config.n_ctx, over = n - ctx, have = l->passage_end - l->passage;
-    char msg[96];
+    char msg[128];
     if (j->opts.truncate == STRATA_TRUNCATE_ERROR || over > have) {
-        snprintf(msg, sizeof msg, "%zu tokens, the model's context has %zu", n, ctx);
+        if (over > have)
+            snprintf(msg, sizeof msg, "the query and the tokens around both: %zu tokens, the model's context has %zu",
+                     n - have, ctx);
+        else
+            snprintf(msg, sizeof msg, "%zu tokens, the model's context has %zu", n, ctx);
         fail_item(item, STRATA_TOO_LONG, msg);
         return -1;
     }
@@ -268,6 +269,7 @@ static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_e
 
 static int run_all(job *j, strata_error *err)
 {
+    if (!j->opts.lossy) ST_TRY(check_utf8(j->query, "query", err)); /* no passage's fault */
     for (size_t i = 0; i < j->n; i++) {
         if (i % 64 == 0) ST_TRY(st_stopped(j->opts.cancel, j->deadline, err));
         ST_TRY(tokenize_pair(j, i, err));

@@ -173,6 +173,26 @@ class Plain(Case):
         got, err = self.chat("x\n", "--messages", self.write("m.json", b'[{"role":"user"}]'), code=1)
         self.assertIn("content", err)
 
+    def test_a_nul_byte_in_a_file(self):
+        for option, data, at in (("--grammar", b'root ::= "a"\0 | "b"', 12), ("--json-schema", b'{}\0', 2),
+                                 ("--template", b"\0{{ x }}", 0)):
+            name = self.write("cut", data)
+            for command in (["generate", "-p", "hi"], ["chat"]):
+                _, err = self.fails(1, *command, *BASE, option, name)
+                self.assertIn(f"{name}: a NUL byte at offset {at}\n", err)
+
+    def test_variables_imply_a_chat(self):
+        prompt = ["generate", *BASE, "--format", "json", "-p", "hi"]
+        chat = json.loads(self.ok(*prompt, "--chat"))
+        self.assertNotEqual(chat["usage"], json.loads(self.ok(*prompt))["usage"])
+        self.assertEqual(json.loads(self.ok(*prompt, "--variables", "{}"))["ids"], chat["ids"])
+        for wrong in ("[]", "5", "x"):
+            _, with_chat = self.fails(1, *prompt, "--chat", "--variables", wrong)
+            _, without = self.fails(1, *prompt, "--variables", wrong)
+            self.assertEqual(without, with_chat)
+            self.assertIn("variables", without)
+        self.fails(2, "generate", *BASE, "-p", "hi", "--variables", "{}", "--no-special")
+
     def test_usage(self):
         self.fails(2, "chat", *BASE, "hello")
         self.fails(2, "chat")

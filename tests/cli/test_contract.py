@@ -483,6 +483,24 @@ class Eval(Case):
         self.fails(2, "eval", "-m", BERT, "--ids", "1", "--what", "logits", "-o", self.path("x"))
         self.assertFalse(os.path.exists(self.path("x")))
 
+    def test_interrupt(self):
+        """The first one ends it, without a file; where the machine was faster than the signal, an earlier one does."""
+        deep = str(ROOT / "tests/data/tiny/gemma2-27b.gguf")  # 46 layers
+        for more in (["--what", "logits", "--ids", ",".join(["5"] * 250)], ["--what", "greedy", "-n", "200", "--ids", "1,2"]):
+            for delay in (0.2, 0.1, 0.05, 0.02, 0.01):
+                p = subprocess.Popen(EMULATOR + [PROGRAM, "eval", "-m", deep, "--precision", "f32", "-t", "1", *more, "-o",
+                                                 self.path("x")], env=dict(os.environ, STRATA_CPU="generic"),
+                                     stderr=subprocess.PIPE)
+                time.sleep(delay)
+                p.send_signal(signal.SIGINT)
+                code = p.wait(60)
+                p.stderr.close()
+                if not os.listdir(self.tmp.name):
+                    break
+                os.unlink(self.path("x"))
+            self.assertIn(code, (130, -signal.SIGINT), more)
+            self.assertEqual(os.listdir(self.tmp.name), [], more)
+
 
 if __name__ == "__main__":
     if not os.path.exists(PROGRAM):

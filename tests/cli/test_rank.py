@@ -8,10 +8,12 @@ import json
 import math
 import os
 import pathlib
+import stat
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -142,6 +144,18 @@ class Rank(Case):
         rows = json.loads(self.ok("rank", "-m", self.model, "--query", "what", "--lossy", "--lines", "-", stdin=b"ok\na\xff\n"))
         self.assertEqual(rows[1]["score"], self.rank("a\ufffd")[0]["score"])
 
+    def test_a_bad_query(self):
+        """Its own fault, not that of a passage."""
+        for model in ("bert-reranker", "modernbert-reranker"):
+            args = ["rank", "-m", self.folder / f"{model}.gguf"]
+            out, err = self.fails(1, *args, "--query", b"a\xff".decode("utf-8", "surrogateescape"), "x", "y")
+            self.assertEqual((out, err), ("", "strata: the query is not UTF-8: byte 0xff at offset 1\n"))
+            self.ok(*args, "--lossy", "--query", b"a\xff".decode("utf-8", "surrogateescape"), "x")
+            for more in ([], ["--truncate", "error"]):
+                out, err = self.fails(1, *args, *more, "--query", "what " * 400, "x")
+                self.assertRegex(json.loads(out)[0]["error"], r"^text 1: the query and the .*: \d+ tokens, .* has \d+$")
+                self.assertIn("the query and", err)
+
     def test_empty_input(self):
         self.assertEqual(self.rank("--jsonl", "-", stdin=b""), [])
 
@@ -184,6 +198,46 @@ class Quantize(Case):
         self.fails(1, "quantize", BERT, self.tmp / "no/such", "Q8_0")
         self.assertEqual(list(self.tmp.iterdir()), [])
 
+    def test_links_stay_links(self):
+        out, link = self.tmp / "q.gguf", self.tmp / "folder/link"
+        link.parent.mkdir()
+        self.ok("quantize", BERT, out, "Q8_0")
+        link.symlink_to("../q.gguf")
+        self.ok("quantize", BERT, link, "Q5_1")
+        self.assertTrue(link.is_symlink())
+        self.assertFalse(out.is_symlink())
+        self.ok("quantize", BERT, self.tmp / "plain", "Q5_1")
+        self.assertEqual(out.read_bytes(), (self.tmp / "plain").read_bytes())
+        self.assertEqual([p.name for p in link.parent.iterdir()], ["link"])
+
+    def test_a_pipe_is_written_into(self):
+        pipe, link = self.tmp / "pipe", self.tmp / "link"
+        os.mkfifo(pipe)
+        link.symlink_to("pipe")
+        self.ok("quantize", BERT, self.tmp / "q.gguf", "Q8_0")
+        for path in (pipe, link):
+            got = []
+            reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()), daemon=True)
+            reader.start()
+            self.ok("quantize", BERT, path, "Q8_0")
+            self.assertTrue(stat.S_ISFIFO(pipe.lstat().st_mode))
+            self.assertTrue(link.is_symlink())
+            reader.join(60)
+            self.assertEqual(got, [(self.tmp / "q.gguf").read_bytes()])
+        self.assertEqual(sorted(p.name for p in self.tmp.iterdir()), ["link", "pipe", "q.gguf"])
+
+    def test_a_device_stays_one(self):
+        device = self.tmp / "full"  # never the real one: a failing test must not replace it
+        try:
+            os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 7))
+            open(device, "wb").close()
+        except OSError as e:
+            self.skipTest(f"no device can be made and opened here: {e}")
+        _, err = self.fails(1, "quantize", BERT, device, "Q8_0")
+        self.assertIn("full: cannot write: No space left", err)
+        self.assertTrue(stat.S_ISCHR(device.lstat().st_mode))
+        self.assertEqual([p.name for p in self.tmp.iterdir()], ["full"])
+
 
 class Verify(Case):
     def test_known(self):
@@ -194,6 +248,16 @@ class Verify(Case):
         rows = json.loads(self.ok("verify", BERT, "--json", "-t", "1"))
         self.assertEqual(rows[0], {"check": "model", "passed": True, "found": "tiny bert in F32"})
         self.assertIn("2 threads", [r["check"] for r in rows])
+
+    def test_full_disk(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full")
+        for more in ([], ["--json"]):
+            with open("/dev/full", "wb") as full:
+                p = subprocess.run(EMULATOR + [PROGRAM, "verify", str(BERT), *more], stdout=full, stderr=subprocess.PIPE,
+                                   timeout=600)
+            self.assertEqual(p.returncode, 1)
+            self.assertIn(b"cannot write to the standard output", p.stderr)
 
     def test_unknown(self):
         other = ROOT / "tests/data/tok/spm4k.gguf"

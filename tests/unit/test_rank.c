@@ -366,6 +366,11 @@ static void truncation(void **state)
     strata_text short_one = text_of("b");
     OK(strata_rank(c, p, &short_one, 1, &(strata_rank_opts){.truncate = STRATA_TRUNCATE_END}, &score, &item, err));
     assert_int_equal(item.status, STRATA_TOO_LONG);
+    assert_non_null(strstr(item.msg, "the query and the tokens around both: "));
+    score = 5;
+    FAILS(strata_rank(c, (strata_text){"x\xff", 2}, &short_one, 1, NULL, &score, &item, err), STRATA_INVALID_ARG,
+          "the query is not UTF-8: byte 0xff at offset 1");
+    assert_true(score == 5);
     strata_ctx_close(c);
     strata_model_close(m);
     free(b.data);
