@@ -226,7 +226,7 @@ static int save(chat *c, const char *rest)
     if (!rc) fwrite(json.p, 1, json.len, o.f);
     int closed = output_close(&o, !rc);
     buf_free(&json);
-    if (!rc && !closed && c->line.terminal) note("saved: strata chat --messages %s goes on with it", rest);
+    if (!rc && !closed && c->line.terminal) note("saved: strata chat -m MODEL --messages %s goes on with it", rest);
     return rc ? rc : closed;
 }
 
@@ -258,7 +258,7 @@ static int help(chat *c, const char *rest)
     for (int i = 0; i < N_COMMANDS; i++)
         if (commands[i].help) fprintf(stderr, "  %s\n", commands[i].help);
     fputs("  \\ at the end of a line goes on with another; // begins a message with /\n"
-          "  Ctrl-C stops an answer; at the prompt it leaves when nothing is typed\n",
+          "  Ctrl-C stops an answer; at the prompt it drops the line, and twice leaves\n",
           stderr);
     return CLI_OK;
 }
