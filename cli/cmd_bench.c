@@ -309,7 +309,7 @@ static int run_decode(bench_rows *rows)
     bench_times mine = {0}, peer = {0};
     strata_error e = {0};
     strata_ctx *ctx = NULL;
-    if (!s.info.has_logits) return cli_fail(CLI_FAILED, "--decode: the model has no logits");
+    if (!s.info.has_logits) return cli_fail(CLI_USAGE, "--decode: the model has no logits");
     if (!bench_ids(s.model, decode, &ids)) return CLI_FAILED;
     strata_ctx_opts o = {.n_threads = s.threads,
                          .precision = s.precision,
@@ -464,7 +464,8 @@ static int read_corpus(const command *cmd, corpus *c)
     }
     input_block_free(&b);
     input_close(in);
-    if (!rc && !c->n) rc = cli_fail(CLI_FAILED, "%s: no texts", in_opts.jsonl);
+    if (!rc && !c->n)
+        rc = cli_fail(CLI_FAILED, "%s: no texts", strcmp(in_opts.jsonl, "-") == 0 ? "stdin" : in_opts.jsonl);
     return rc;
 }
 

@@ -166,7 +166,7 @@ static int answer(chat *c)
         putchar('\n');
     if (fflush(stdout) != 0) {
         c->leave = true;
-        return cli_fail(CLI_FAILED, "cannot write: %s", strerror(errno));
+        return cli_fail(CLI_FAILED, "cannot write the standard output: %s", strerror(errno));
     }
     tell_end(c, rc);
     conversation_add(&c->talk, "assistant", c->answer.len ? c->answer.p : "", c->answer.len);

@@ -45,7 +45,7 @@ static void progress(void *user, size_t done, size_t n)
 
 static int write_failed(void)
 {
-    return cli_fail(CLI_FAILED, "cannot write: %s", strerror(errno));
+    return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
 static int put_error(job *j, const input_item *item, const char *msg)

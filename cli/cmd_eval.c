@@ -88,7 +88,7 @@ static int write_ids(const command *c, size_t from)
     json_put_ints(o.f, ids.p + from, ids.n - from);
     bool ok = fputs("}\n", o.f) >= 0;
     int closed = output_close(&o, ok);
-    return ok ? closed : cli_fail(CLI_FAILED, "cannot write the ids: %s", strerror(errno));
+    return ok ? closed : cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
 static int run_greedy(const command *c)
@@ -105,7 +105,7 @@ static int write_npy(const command *c, const float *v, size_t rows, size_t cols)
     int rc = output_open(&o, c, out_path, true);
     bool ok =
         !rc && npy_begin(&a, o.f, (uint32_t)cols) && npy_rows(&a, v, rows) && npy_end(&a, what == STRATA_EVAL_POOLED);
-    if (!rc && !ok) rc = cli_fail(CLI_FAILED, "cannot write the array: %s", strerror(errno));
+    if (!rc && !ok) rc = cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
     npy_free(&a);
     int closed = output_close(&o, ok);
     return rc ? rc : closed;

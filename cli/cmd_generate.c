@@ -104,7 +104,7 @@ static int generate(const ints *ids)
     if (format == JSON)
         put_json(&r);
     else if (fputs("\n", stdout) < 0)
-        return cli_fail(CLI_FAILED, "cannot write: %s", strerror(errno));
+        return cli_fail(CLI_FAILED, "cannot write the standard output: %s", strerror(errno));
     if (s.verbose)
         fprintf(stderr, "strata: %s after %u tokens; prompt %u tokens in %.0f ms, answer %.1f tokens/s\n",
                 strata_finish_name(r.finish), r.n_new, r.n_prompt, r.prompt_ms,

@@ -82,7 +82,7 @@ static int on_result(job *j, const result *r)
     if (top && !r->error)
         keep(j, r);
     else if (!top && !put(j, r))
-        return cli_fail(CLI_FAILED, "cannot write: %s", strerror(errno));
+        return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
     return CLI_OK;
 }
 
@@ -163,7 +163,7 @@ static int run_job(const command *c, job *j, input *in)
     int rc = output_open(&o, c, out_path, false);
     j->f = o.f;
     if (!rc) rc = run_blocks(j, in);
-    if (!rc && !finish(j)) rc = cli_fail(CLI_FAILED, "cannot write: %s", strerror(errno));
+    if (!rc && !finish(j)) rc = cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
     int closed = output_close(&o, rc == CLI_OK);
     if (rc == CLI_OK) rc = closed;
     if (rc == CLI_OK && j->truncated)

@@ -27,6 +27,11 @@ static int open_beside(output *o, mode_t mode)
     return o->f ? CLI_OK : cli_fail(CLI_FAILED, "out of memory");
 }
 
+const char *output_name(const char *path)
+{
+    return path && strcmp(path, "-") != 0 ? path : "the standard output";
+}
+
 int output_open(output *o, const command *c, const char *path, bool binary)
 {
     *o = (output){0};

@@ -18,6 +18,9 @@ typedef struct output {
  * been written. */
 int output_open(output *o, const command *c, const char *path, bool binary);
 
+/* What a message calls that path. */
+const char *output_name(const char *path);
+
 /* keep: the file takes its name; else nothing is left of it. Returns an exit code. */
 int output_close(output *o, bool keep);
 

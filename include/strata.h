@@ -362,7 +362,8 @@ typedef struct strata_rank_opts {
 /* How well each passage answers the query, by a model with a classification head (a cross-encoder): scores[i] belongs
  * to passages[i], higher is better. A head with one output gives it raw; one with two, "yes" and "no", gives yes - no.
  * A pair that fails leaves NaN and its status in items[i] (`items` may be NULL: then the first failure is returned); a
- * query that is not UTF-8 fails the call (INVALID_ARG). Errors as strata_embed; UNSUPPORTED_OP if the model has no classification head. */
+ * query that is not UTF-8 fails the call (INVALID_ARG). Errors as strata_embed; UNSUPPORTED_OP if the model has no
+ * classification head. */
 STRATA_API int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n,
                            const strata_rank_opts *opts, float *scores, strata_embed_item *items, strata_error *err);
 

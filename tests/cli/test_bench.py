@@ -84,7 +84,7 @@ class Bench(unittest.TestCase):
         self.assertEqual([(x["what"], x["tokens"]) for x in r["rows"]], [("decode", 20)])
         self.assertEqual(r["tokens_per_s"], r["rows"][0]["tokens_per_s"])
         code, _, err = bench("-m", BERT, "--decode", 20)
-        self.assertEqual(code, 1)
+        self.assertEqual(code, 2)
         self.assertIn("logits", err)
         code, _, err = bench("-m", DECODER, "--decode", 1000000)
         self.assertEqual(code, 2)
@@ -139,6 +139,8 @@ class Bench(unittest.TestCase):
 
     def test_usage(self):
         self.assertEqual(bench()[0], 2)
+        code, _, err = bench("-m", BERT, "--embed", "-", stdin=b"")
+        self.assertEqual((code, err), (1, "strata: stdin: no texts\n"))
         self.assertEqual(bench("-m", BERT, "text")[0], 2)
         self.assertEqual(bench("-m", BERT, "--json", "--csv")[0], 2)
         self.assertEqual(bench("-m", BERT, "--lengths", "100000")[0], 2)

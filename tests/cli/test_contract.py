@@ -208,7 +208,11 @@ class Embed(Case):
     def test_full_disk(self):
         if os.path.exists("/dev/full"):
             for format in ("json", "npy"):
-                self.fails(1, "embed", "-m", BERT, "x", "--format", format, "-o", "/dev/full")
+                _, err = self.fails(1, "embed", "-m", BERT, *["text"] * 200, "--format", format, "-o", "/dev/full")
+                self.assertIn("cannot write /dev/full: No space left", err)
+            for what in ("logits", "hidden"):
+                _, err = self.fails(1, "eval", "-m", DECODER, "--ids", ",".join("5" * 200), "--what", what, "-o", "/dev/full")
+                self.assertIn("cannot write /dev/full: No space left", err)
 
     def test_inputs(self):
         want = [o["embedding"] for o in self.vectors("one", "two", "three")]
