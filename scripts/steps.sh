@@ -164,7 +164,8 @@ step_aarch64() {
   local texts=tests/data/texts.txt type cpu program
   need_arm64_cmocka
   build aarch64 -DSTRATA_WERROR=ON
-  suite aarch64 -L 'unit|fuzz|house' -E '^(api_bits|api_alloc|template|token_golden|token_hashes|sampler|schema|model_mutate)$'
+  # qemu-user makes no process with the raw system call of base/trial.c; the others are slow under emulation.
+  suite aarch64 -L 'unit|fuzz|house' -E '^(trial|api_bits|api_alloc|template|token_golden|token_hashes|sampler|schema|model_mutate)$'
   say "building: aarch64 with clang"
   cmake --preset aarch64 -B build/aarch64-clang -DCMAKE_C_COMPILER=clang -DSTRATA_WERROR=ON >/dev/null
   cmake --build build/aarch64-clang
