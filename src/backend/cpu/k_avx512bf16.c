@@ -107,9 +107,10 @@ static void pair_rows(const float *x, size_t ldx, uint32_t n, uint32_t k, uint16
     for (uint32_t i = 0; i < k; i += 32, w += 512) {
         v16 r[16];
         for (uint32_t j = 0; j < 16; j++) {
+            r[j] = v16_set1(0.0f);
+            if (j >= n) continue; /* no row, and without any x may be NULL */
             const float *p = x + j * ldx + i;
-            r[j] = j < n ? v16_from_bits(round2(ld_tail(p, (int64_t)k - i), ld_tail(p + 16, (int64_t)k - i - 16)))
-                         : v16_set1(0.0f);
+            r[j] = v16_from_bits(round2(ld_tail(p, (int64_t)k - i), ld_tail(p + 16, (int64_t)k - i - 16)));
         }
         v16_transpose(r);
         for (uint32_t j = 0; j < 16; j++) v16_st((float *)(void *)(w + 32 * j), r[j]);
