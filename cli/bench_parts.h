@@ -19,8 +19,8 @@
 #include "cli.h"
 
 typedef struct bench_row {
-    const char
-        *what; /* grid, prefill, decode, embed, open, first, whole, kind, group, op; also the key of JSON and CSV */
+    /* grid, prefill, decode, embed, open, first, whole, kind, group, op; also the key of JSON and CSV */
+    const char *what;
     char name[112];         /* of ops: what it does */
     uint32_t tokens, texts; /* tokens of all texts; of ops: of the run. texts of ops: how many ops */
     double best, median;

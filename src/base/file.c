@@ -69,18 +69,12 @@ void st_file_close(st_file *f)
     *f = (st_file){0};
 }
 
-static void advise(const st_file *f, const void *p, size_t n, int advice)
-{
-    if (!f->mapped || n == 0) return;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uintptr_t lo = (uintptr_t)p, hi = lo + n;
-    lo &= ~(page - 1);
-    (void)madvise((void *)lo, hi - lo, advice); /* only ever a hint; the length is rounded up to whole pages */
-}
-
 void st_file_release(const st_file *f, const void *p, size_t n)
 {
-    advise(f, p, n, MADV_DONTNEED);
+    if (!f->mapped || n == 0) return;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), lo = (uintptr_t)p & ~(page - 1);
+    /* Only ever a hint; the length is rounded up to whole pages. */
+    (void)madvise((void *)lo, (uintptr_t)p + n - lo, MADV_DONTNEED);
 }
 
 int st_file_target(const char *path, st_mem *mem, char **target, strata_error *err)

@@ -3,7 +3,7 @@
  *   schema_json.c    JSON text -> tree
  *   schema_number.c  bounds of numbers -> GBNF
  *   schema_regex.c   pattern -> GBNF
- *   schema.c         schema -> rules */
+ *   schema.c         schema -> rules; schema_rules.h has the files of that */
 #ifndef ST_RUN_SCHEMA_IMPL_H
 #define ST_RUN_SCHEMA_IMPL_H
 

@@ -22,8 +22,8 @@ typedef struct st_bpe {
     int32_t bytes[256];   /* token of a byte, -1: none */
     uint32_t *start;      /* [n_vocab + 1]: of a token's splits */
     st_bpe_split *splits; /* [n_merges] */
-    _Atomic uint8_t
-        *whole; /* [n_vocab]: does a piece spelled like this token merge into it? 0 not tried, 1 yes, 2 no */
+    /* [n_vocab]: does a piece spelled like this token merge into it? 0 not tried, 1 yes, 2 no */
+    _Atomic uint8_t *whole;
 } st_bpe;
 
 typedef struct st_bpe_symbol {

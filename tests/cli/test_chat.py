@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 import unicodedata
@@ -321,6 +322,19 @@ class Terminal(Case):
         os.write(self.master, text.encode())
         self.read()
 
+    def start_long(self):
+        """A model whose answers are far from their end when their first token is seen: slow, and held to 3000 characters."""
+        with tempfile.NamedTemporaryFile("w", suffix=".gbnf", delete=False) as f:
+            f.write("root ::= [ p0-9]{3000,4000}")
+        self.addCleanup(os.unlink, f.name)
+        self.start("--temp", "1.2", "--precision", "f32", "-t", "1", "--grammar", f.name, model=DEEP, n="4000", cpu="generic")
+
+    def ask_and_see(self):
+        """Returns at once when the first token of the answer is there: " p1", " p2", ... are this model's."""
+        os.write(self.master, b"hello\r")
+        while b" p" not in self.raw:
+            self.raw += os.read(self.master, 4096)
+
     def line(self):
         """The line that is being edited."""
         rows = self.screen.text().split("\n")
@@ -420,12 +434,10 @@ class Terminal(Case):
         self.assertEqual(self.leave(), ["x" + "日" * 12])
 
     def test_ctrl_c_stops_an_answer_only(self):
-        self.start("--temp", "1.2", "--precision", "f32", "-t", "1", model=DEEP, n="4000", cpu="generic")
+        self.start_long()
         for _ in range(2):
             self.raw = b""
-            os.write(self.master, b"hello\r")
-            while b" p" not in self.raw:  # the tokens of this model are " p1", " p2", ...
-                self.read(0.001)
+            self.ask_and_see()
             os.write(self.master, b"\x03")
             self.wait("[stopped]")
             self.wait("> ")
@@ -439,10 +451,8 @@ class Terminal(Case):
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
 
     def test_sigterm_ends_an_answer_and_the_program(self):
-        self.start("--temp", "1.2", "--precision", "f32", "-t", "1", model=DEEP, n="4000", cpu="generic")
-        os.write(self.master, b"hello\r")
-        while b" p" not in self.raw:
-            self.read(0.001)
+        self.start_long()
+        self.ask_and_see()
         self.p.send_signal(signal.SIGTERM)
         self.assertEqual(self.p.wait(timeout=20), 128 + signal.SIGTERM)
         self.assertEqual(termios.tcgetattr(self.slave), self.before)

@@ -70,10 +70,9 @@ typedef struct st_bf16 {
     void (*pair_rows)(const float *x, size_t ldx, uint32_t n, uint32_t k, uint16_t *w);
 
     /* c [rows, ldc], columns 0..16*n_panels = a times w, from 0 or, if accumulate, from c. a is the tile where row 0
-     * and k = 0 lie, blocks of 16 rows lda values apart; panel p is at w + p*panel_ld; k is a multiple of 32. Any
-     * n_panels
-     * >= 1. Reads whole tiles of a, and reads and writes c up to row round_up(rows, 16): what is there past `rows` does
-     * not matter. */
+     * and k = 0 lie, blocks of 16 rows lda values apart; panel p is at w + p*panel_ld; k is a multiple of 32. There
+     * is a panel at least. Reads whole tiles of a, and reads and writes c up to row round_up(rows, 16): what is there
+     * past `rows` does not matter. */
     void (*gemm)(const uint16_t *a, size_t lda, uint32_t rows, const uint16_t *w, size_t panel_ld, uint32_t n_panels,
                  uint32_t k, bool accumulate, float *c, size_t ldc);
 } st_bf16;

@@ -35,7 +35,7 @@ V16_FN __m512i round_pairs(v16 lo, v16 hi)
 }
 
 /* n < 16 values and zeros; none if n is negative. */
-V16_FN v16 ld_tail(const float *p, int64_t n)
+V16_FN v16 ld_some(const float *p, int64_t n)
 {
     return n >= 16 ? v16_ld(p) : n > 0 ? v16_ld_n(p, (uint32_t)n) : v16_set1(0.0f);
 }
@@ -51,7 +51,7 @@ static int round_rows(const float *x, size_t ldx, uint32_t rows, uint32_t k, con
     for (uint32_t r = 0; r < rows; r++, x += ldx) {
         uint16_t *y = st_bact_at(a, row0 + r, k0);
         for (uint32_t i = 0; i < k; i += 32, y += 512) {
-            const v16 lo = ld_tail(x + i, (int64_t)k - i), hi = ld_tail(x + i + 16, (int64_t)k - i - 16);
+            const v16 lo = ld_some(x + i, (int64_t)k - i), hi = ld_some(x + i + 16, (int64_t)k - i - 16);
             bad = (v16m)(bad | not_finite(lo) | not_finite(hi));
             _mm512_storeu_si512(y, round2(lo, hi));
         }
@@ -110,7 +110,7 @@ static void pair_rows(const float *x, size_t ldx, uint32_t n, uint32_t k, uint16
             r[j] = v16_set1(0.0f);
             if (j >= n) continue; /* no row, and without any x may be NULL */
             const float *p = x + j * ldx + i;
-            r[j] = v16_from_bits(round2(ld_tail(p, (int64_t)k - i), ld_tail(p + 16, (int64_t)k - i - 16)));
+            r[j] = v16_from_bits(round2(ld_some(p, (int64_t)k - i), ld_some(p + 16, (int64_t)k - i - 16)));
         }
         v16_transpose(r);
         for (uint32_t j = 0; j < 16; j++) v16_st((float *)(void *)(w + 32 * j), r[j]);

@@ -72,11 +72,6 @@ V16_FN __m256i i8_times128(__m256i q)
     return q;
 }
 
-V16_FN v16 ld_tail(const float *p, uint32_t n)
-{
-    return n == 16 ? v16_ld(p) : v16_ld_n(p, n);
-}
-
 #include "backend/cpu/gemm_i8.inc"
 
 #ifdef __clang__

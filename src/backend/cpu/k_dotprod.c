@@ -51,11 +51,6 @@ V16_FN void dots(i8_int q[8][4], int steps, int mr, int nv, const int8_t *x, siz
     });
 }
 
-V16_FN v16 ld_tail(const float *p, uint32_t n)
-{
-    return n == 16 ? v16_ld(p) : v16_ld_n(p, n);
-}
-
 #include "backend/cpu/gemm_i8.inc"
 
 #ifdef __clang__

@@ -1,0 +1,268 @@
+/* schema_object.c: objects -> GBNF. */
+#include <stdio.h>
+
+#include "run/schema_rules.h"
+
+typedef struct property {
+    uint32_t key, key_len; /* in the pool */
+    bool required, possible;
+    uint32_t rule;
+} property;
+
+typedef struct properties {
+    property *p;
+    size_t n, cap;
+    uint32_t required;
+    bool more; /* others are allowed */
+    uint32_t more_rule;
+} properties;
+
+static int add_property(st_swriter *w, properties *o, uint32_t key, uint32_t key_len, property **out)
+{
+    st_schema *s = w->s;
+    const char *pool = s->json.pool.p ? s->json.pool.p : "";
+    for (size_t i = 0; i < o->n; i++)
+        if (o->p[i].key_len == key_len && memcmp(pool + o->p[i].key, pool + key, key_len) == 0)
+            return *out = &o->p[i], STRATA_OK;
+    s->steps += (uint32_t)(o->n / 16); /* this search is quadratic */
+    ST_TRY(st_schema_step(s, w->l.e[0].node));
+    if (!st_grow(s->json.mem, &o->p, &o->cap, o->n + 1, o->n, sizeof *o->p)) return st_schema_no_memory(s);
+    o->p[o->n] = (property){.key = key, .key_len = key_len};
+    *out = &o->p[o->n++];
+    return STRATA_OK;
+}
+
+/* Names, which are required, whether others may come. */
+static int collect_names(st_swriter *w, properties *o)
+{
+    st_schema *s = w->s;
+    bool closed = false, opened = false, named = false;
+    property *p = NULL;
+    for (uint32_t e = 0; e < w->l.n; e++) {
+        uint32_t k = st_schema_get(s, w->l.e[e].node, "properties");
+        if (k != ST_S_NONE) {
+            if (st_schema_node(s, k)->type != ST_J_OBJECT)
+                return st_json_error(&s->json, st_schema_node(s, k)->at, "properties, want an object");
+            named = true;
+            for (k = st_schema_node(s, k)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next)
+                ST_TRY(add_property(w, o, st_schema_node(s, k)->key, st_schema_node(s, k)->key_len, &p));
+        }
+        k = st_schema_get(s, w->l.e[e].node, "additionalProperties");
+        if (k == ST_S_NONE) continue;
+        if (st_schema_node(s, k)->type == ST_J_FALSE)
+            closed = true;
+        else
+            opened = true;
+    }
+    for (uint32_t e = 0; e < w->l.n; e++) {
+        uint32_t k = st_schema_get(s, w->l.e[e].node, "required");
+        if (k == ST_S_NONE || st_schema_node(s, k)->type == ST_J_TRUE || st_schema_node(s, k)->type == ST_J_FALSE)
+            continue; /* draft 3 */
+        if (st_schema_node(s, k)->type != ST_J_ARRAY)
+            return st_json_error(&s->json, st_schema_node(s, k)->at, "required, want a list of names");
+        for (k = st_schema_node(s, k)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
+            if (st_schema_node(s, k)->type != ST_J_STRING)
+                return st_json_error(&s->json, st_schema_node(s, k)->at, "required, want names");
+            ST_TRY(add_property(w, o, st_schema_node(s, k)->str, st_schema_node(s, k)->len, &p));
+            if (!p->required) o->required++;
+            p->required = true;
+        }
+    }
+    o->more = !closed && (opened || !named);
+    return STRATA_OK;
+}
+
+/* The schemas of one property; name NULL: of those that are not named. */
+static int property_list(const st_swriter *w, const property *p, st_slist *out)
+{
+    st_schema *s = w->s;
+    out->n = 0;
+    for (uint32_t e = 0; e < w->l.n; e++) {
+        uint32_t k = st_schema_get(s, w->l.e[e].node, "properties"), own = ST_S_NONE;
+        if (p && k != ST_S_NONE)
+            own = st_json_get(&s->json, k, s->json.pool.p ? s->json.pool.p + p->key : "", p->key_len);
+        if (own == ST_S_NONE) own = st_schema_get(s, w->l.e[e].node, "additionalProperties");
+        if (own != ST_S_NONE) ST_TRY(st_slist_push(s, out, own, 0));
+        s->steps += st_schema_node(s, w->l.e[e].node)->n;
+    }
+    return STRATA_OK;
+}
+
+static int name_less(const st_schema *s, const property *a, const property *b)
+{
+    uint32_t n = a->key_len < b->key_len ? a->key_len : b->key_len;
+    int c = n ? memcmp(s->json.pool.p + a->key, s->json.pool.p + b->key, n) : 0;
+    return c ? c < 0 : a->key_len < b->key_len;
+}
+
+/* A character of a name as a class of GBNF holds it. */
+static void put_cp(st_sbuf *b, const char *p, size_t n)
+{
+    uint32_t cp = (uint8_t)p[0];
+    if (n == 2) cp = (cp & 31) << 6 | (p[1] & 63);
+    if (n == 3) cp = (cp & 15) << 12 | (uint32_t)(p[1] & 63) << 6 | (p[2] & 63);
+    if (n == 4) cp = (cp & 7) << 18 | (uint32_t)(p[1] & 63) << 12 | (uint32_t)(p[2] & 63) << 6 | (p[3] & 63);
+    st_sbuf_fmt(b, "\\U%08X", (unsigned)cp);
+}
+
+static size_t cp_len(const char *p)
+{
+    uint8_t b = (uint8_t)*p;
+    return b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
+}
+
+/* Rules for a name that is none of sorted[lo..hi), which agree in their first `at` bytes: rID-nK for each prefix. Keys
+ * are written without escapes, so that none spells a name in another way. Names that need escapes cannot be met. */
+static int write_other_names(st_swriter *w, const property *const *sorted, size_t n)
+{
+    typedef struct span {
+        size_t lo, hi, at, id;
+    } span;
+    st_schema *s = w->s;
+    span *todo = NULL;
+    size_t n_todo = 0, cap = 0, ids = 1;
+    int rc = STRATA_OK;
+    if (!st_grow(s->json.mem, &todo, &cap, 1, 0, sizeof *todo)) return st_schema_no_memory(s);
+    todo[n_todo++] = (span){0, n, 0, 0};
+    while (n_todo > 0 && !rc) {
+        span t = todo[--n_todo];
+        bool is_name = t.lo < t.hi && sorted[t.lo]->key_len == t.at;
+        st_sbuf_fmt(&s->out, "r%u-n%zu ::= ", w->id, t.id);
+        if (is_name) t.lo++;
+        if (t.lo == t.hi) {
+            st_sbuf_fmt(&s->out, "free-char%s\n", is_name ? "+" : "*");
+            continue;
+        }
+        size_t first = t.lo;
+        for (size_t i = t.lo; i < t.hi && !rc;) { /* a group for each next character */
+            const char *p = s->json.pool.p + sorted[i]->key + t.at;
+            size_t len = cp_len(p), j = i + 1;
+            while (j < t.hi && sorted[j]->key_len >= t.at + len &&
+                   memcmp(s->json.pool.p + sorted[j]->key + t.at, p, len) == 0)
+                j++;
+            size_t group = j - i;
+            i = j;
+            if ((uint8_t)*p < 0x20 || *p == '"' || *p == '\\' || *p == 0x7f) continue; /* not without an escape */
+            if (!st_grow(s->json.mem, &todo, &cap, n_todo + 1, n_todo, sizeof *todo)) rc = st_schema_no_memory(s);
+            if (rc) break;
+            todo[n_todo++] = (span){j - group, j, t.at + len, ids};
+            st_sbuf_str(&s->out, "[");
+            put_cp(&s->out, p, len);
+            st_sbuf_fmt(&s->out, "] r%u-n%zu | ", w->id, ids++);
+            rc = st_schema_step(s, w->l.e[0].node);
+        }
+        st_sbuf_str(&s->out, "[^\"\\\\\\x00-\\x1F\\x7F");
+        for (size_t i = first; i < t.hi;) {
+            const char *p = s->json.pool.p + sorted[i]->key + t.at;
+            size_t len = cp_len(p), j = i + 1;
+            while (j < t.hi && sorted[j]->key_len >= t.at + len &&
+                   memcmp(s->json.pool.p + sorted[j]->key + t.at, p, len) == 0)
+                j++;
+            put_cp(&s->out, p, len);
+            i = j;
+        }
+        st_sbuf_fmt(&s->out, "] free-char*%s\n", is_name ? "" : " | \"\"");
+    }
+    st_free(s->json.mem, todo);
+    return rc;
+}
+
+/* rID-x: one more property. */
+static int write_more(st_swriter *w, properties *o)
+{
+    st_schema *s = w->s;
+    const property **sorted = st_alloc(s->json.mem, o->n, sizeof(const property *));
+    if (!sorted) return st_schema_no_memory(s);
+    for (size_t i = 0; i < o->n; i++) sorted[i] = &o->p[i];
+    for (size_t i = o->n / 2, end = o->n; end > 1;) { /* heap sort */
+        const property *e;
+        if (i > 0) {
+            e = sorted[--i];
+        } else {
+            e = sorted[--end];
+            sorted[end] = sorted[0];
+        }
+        size_t at = i;
+        for (size_t c; (c = 2 * at + 1) < end; at = c) {
+            if (c + 1 < end && name_less(s, sorted[c], sorted[c + 1])) c++;
+            if (!name_less(s, e, sorted[c])) break;
+            sorted[at] = sorted[c];
+        }
+        sorted[at] = e;
+    }
+    s->builtins |= ST_SB_FREE_KEY;
+    st_sbuf_fmt(&s->out, "r%u-x ::= \"\\\"\" r%u-n0 \"\\\":\" ws r%u\n", w->id, w->id, o->more_rule);
+    int rc = write_other_names(w, sorted, o->n);
+    st_free(s->json.mem, sorted);
+    return rc;
+}
+
+/* rID-fI: the properties from the i-th on if none is written yet, rID-rI: if one is. rID-pI: the i-th. */
+static int write_properties(st_swriter *w, properties *o)
+{
+    st_schema *s = w->s;
+    st_sbuf key = {.mem = s->json.mem};
+    for (size_t i = 0; i < o->n; i++) {
+        const property *p = &o->p[i];
+        if (!p->possible) { /* not there, and not optional: it is skipped */
+            st_sbuf_fmt(&s->out, "r%u-f%zu ::= r%u-f%zu\nr%u-r%zu ::= r%u-r%zu\n", w->id, i, w->id, i + 1, w->id, i,
+                        w->id, i + 1);
+            continue;
+        }
+        key.n = 0;
+        st_json_write_string(&key, s->json.pool.p ? s->json.pool.p + p->key : "", p->key_len);
+        st_sbuf_str(&key, ":");
+        st_sbuf_fmt(&s->out, "r%u-p%zu ::= ", w->id, i);
+        if (key.n) st_sbuf_literal(&s->out, key.p, key.n);
+        st_sbuf_fmt(&s->out, " ws r%u\nr%u-f%zu ::= r%u-p%zu r%u-r%zu", p->rule, w->id, i, w->id, i, w->id, i + 1);
+        if (!p->required) st_sbuf_fmt(&s->out, " | r%u-f%zu", w->id, i + 1);
+        st_sbuf_fmt(&s->out, "\nr%u-r%zu ::= \",\" ws r%u-p%zu r%u-r%zu", w->id, i, w->id, i, w->id, i + 1);
+        if (!p->required) st_sbuf_fmt(&s->out, " | r%u-r%zu", w->id, i + 1);
+        st_sbuf_str(&s->out, "\n");
+    }
+    if (o->more)
+        st_sbuf_fmt(&s->out, "r%u-f%zu ::= (r%u-x (\",\" ws r%u-x)*)?\nr%u-r%zu ::= (\",\" ws r%u-x)*\n", w->id, o->n,
+                    w->id, w->id, w->id, o->n, w->id);
+    else
+        st_sbuf_fmt(&s->out, "r%u-f%zu ::= \"\"\nr%u-r%zu ::= \"\"\n", w->id, o->n, w->id, o->n);
+    s->out.no_memory |= key.no_memory;
+    st_free(s->json.mem, key.p);
+    return STRATA_OK;
+}
+
+static int fill_properties(st_swriter *w, properties *o, bool *ok)
+{
+    st_schema *s = w->s;
+    st_slist l;
+    uint32_t least = 0;
+    ST_TRY(collect_names(w, o));
+    ST_TRY(st_swriter_count(w, "minProperties", false, &least));
+    if (least > o->required) return st_swriter_error(w, "minProperties beyond the required ones is not supported");
+    for (size_t i = 0; i < o->n && *ok; i++) {
+        ST_TRY(property_list(w, &o->p[i], &l));
+        ST_TRY(st_slist_possible(s, &l, 0, &o->p[i].possible));
+        if (o->p[i].possible) ST_TRY(st_schema_rule(s, &l, &o->p[i].rule));
+        *ok = o->p[i].possible || !o->p[i].required;
+    }
+    if (!o->more || !*ok) return STRATA_OK;
+    ST_TRY(property_list(w, NULL, &l));
+    ST_TRY(st_slist_possible(s, &l, 0, &o->more));
+    return o->more ? st_schema_rule(s, &l, &o->more_rule) : STRATA_OK;
+}
+
+int st_swriter_object(st_swriter *w)
+{
+    st_schema *s = w->s;
+    properties o = {0};
+    bool ok = true;
+    int rc = fill_properties(w, &o, &ok);
+    if (!rc && ok) {
+        s->builtins |= ST_SB_WS;
+        if (o.more) rc = write_more(w, &o);
+        if (!rc) rc = write_properties(w, &o);
+        st_swriter_bar(w);
+        st_sbuf_fmt(&w->b, "\"{\" ws r%u-f0 ws \"}\"", w->id);
+    }
+    st_free(s->json.mem, o.p);
+    return rc;
+}
