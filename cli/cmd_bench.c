@@ -290,31 +290,31 @@ static int run_prefill(bench_rows *rows)
 
 /* ---- --decode: token by token ---- */
 
-/* One token, then n steps of one token each, as a decoder writes a text; nothing is sampled. */
-static int decode_once(strata_ctx *ctx, int32_t first, const ints *ids, double *seconds)
+/* One token, then n more, greedily, as a text is written. */
+static int decode_once(strata_ctx *ctx, int32_t first, uint32_t n, double *seconds)
 {
     strata_error e = {0};
-    const float *logits;
-    const uint32_t seq = 0;
-    int rc = strata_ctx_sync(ctx, 0, &first, 1, 0, &cli_cancel, &logits, &e);
-    double t = bench_now();
-    for (size_t i = 0; i < ids->n && !rc; i++) rc = strata_ctx_step(ctx, &seq, &ids->p[i], 1, &cli_cancel, &logits, &e);
-    *seconds = bench_now() - t;
+    strata_gen_result r;
+    strata_gen_opts o = strata_gen_default();
+    o.temperature = 0;
+    o.max_tokens = n + 1; /* the first comes of the prompt */
+    o.ignore_end = 1;
+    o.cancel = &cli_cancel;
+    int rc = strata_generate(ctx, 0, &first, 1, &o, &r, &e);
+    *seconds = r.decode_ms * 1e-3;
     return rc ? cli_fail(cli_exit_code(rc), "%s", e.msg) : CLI_OK;
 }
 
 static int run_decode(bench_rows *rows)
 {
-    ints ids = {0};
     bench_times mine = {0}, peer = {0};
     strata_error e = {0};
     strata_ctx *ctx = NULL;
     if (!s.info.has_logits) return cli_fail(CLI_USAGE, "--decode: the model has no logits");
-    if (!bench_ids(s.model, decode, &ids)) return CLI_FAILED;
     strata_ctx_opts o = {.n_threads = s.threads,
                          .precision = s.precision,
                          .n_seqs = 1,
-                         .n_ctx = (uint32_t)ids.n + 1,
+                         .n_ctx = decode + 2,
                          .kv = STRATA_KV_F16};
     int rc = strata_ctx_open(s.model, &o, &ctx, &e);
     if (rc) rc = cli_fail(cli_exit_code(rc), "%s", e.msg);
@@ -322,22 +322,21 @@ static int run_decode(bench_rows *rows)
     for (uint32_t r = 0; r <= runs && !rc && !cli_cancel; r++) {
         double t;
         /* Another first token each time, so that nothing of the sequence is kept from the run before. */
-        rc = decode_once(ctx, (int32_t)(r & 1), &ids, &t);
+        rc = decode_once(ctx, (int32_t)(r & 1), decode, &t);
         if (!rc && r) bench_time(&mine, t);
-        if (!rc && r && peers && !bench_llama_decode(&s, (uint32_t)ids.n, &peer)) {
+        if (!rc && r && peers && !bench_llama_decode(&s, decode, &peer)) {
             cli_warn("llama-bench failed with this model");
             peers = false;
         }
     }
     if (!rc) {
         bench_row *row = bench_add(rows, "decode");
-        row->tokens = (uint32_t)ids.n;
+        row->tokens = decode;
         row->texts = 1;
         bench_times_take(&mine, &row->best, &row->median);
         bench_times_take(&peer, &row->peer_best, &row->peer_median);
     }
     free(mine.p), free(peer.p);
-    ints_free(&ids);
     strata_ctx_close(ctx);
     return rc;
 }
@@ -592,7 +591,7 @@ static int run(const command *c, int argc, char **argv)
 static const opt opts[] = {
     OPT_OF_MODEL(s),
     {OPT_COUNT, 0, "prefill", "N", "N tokens through the layers, no tokenizer", &prefill, 0, NULL},
-    {OPT_COUNT, 0, "decode", "N", "N tokens one by one, as a text is written", &decode, 0, NULL},
+    {OPT_COUNT, 0, "decode", "N", "N tokens one by one, greedily, as a text is written", &decode, 0, NULL},
     {OPT_STRING, 0, "embed", "FILE.jsonl|-", "these texts, loaded and as a process", &in_opts.jsonl, 0, NULL},
     OPT_OF_FIELD(in_opts),
     {OPT_FLAG, 0, "start", NULL, "open, first vector, whole process", &want_start, 0, NULL},

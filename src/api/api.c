@@ -371,7 +371,9 @@ int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, u
     NEED(logits);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_ctx_sync: ids is NULL");
     ST_TRY(st_ctx_enter(c, err));
-    int rc = st_lane_sync(c, seq, ids, n, chunk, cancel, 0, logits, err);
+    float *row = NULL;
+    int rc = st_lane_sync(c, seq, ids, n, chunk, NULL, cancel, 0, &row, err);
+    if (!rc) *logits = row;
     st_ctx_leave(c);
     return rc;
 }

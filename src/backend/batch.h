@@ -4,17 +4,29 @@
 
 #include "strata.h"
 
+#define ST_WANTED_MAX 256u
+
+/* What a sampler looks at in a row of logits: the k largest of those that are allowed, equal ones included, and those
+ * of ids. The others may be left out: they are -infinity then. */
+typedef struct st_wanted {
+    uint32_t k;           /* 1..ST_WANTED_MAX */
+    const uint32_t *mask; /* bit id & 31 of word id >> 5: allowed; NULL: all are */
+    const int32_t *ids;   /* [n_ids] */
+    size_t n_ids;
+} st_wanted;
+
 typedef struct st_batch {
     uint32_t n_seqs, n_tokens;
-    const int32_t *ids;     /* [n_tokens], each < n_vocab */
-    const int32_t *types;   /* [n_tokens] token types, each < n_types; NULL: all 0 */
-    const uint32_t *starts; /* [n_seqs + 1]: sequence s is tokens starts[s]..starts[s+1], at least one */
-    const uint32_t *past;   /* [n_seqs]: tokens of each sequence that are in its lane of the cache; NULL: no cache */
-    const uint32_t *lanes;  /* [n_seqs]: lane of the cache, with past */
-    const uint32_t *whole;  /* [n_seqs]: length that the sequence will have once its prompt is in, with past: LongRoPE
-                             * chooses its factors by it */
-    int last_only;          /* LOGITS: only of each sequence's last token, and out[s] = out[0] + s * n_vocab */
-    int what;               /* strata_eval_what */
+    const int32_t *ids;      /* [n_tokens], each < n_vocab */
+    const int32_t *types;    /* [n_tokens] token types, each < n_types; NULL: all 0 */
+    const uint32_t *starts;  /* [n_seqs + 1]: sequence s is tokens starts[s]..starts[s+1], at least one */
+    const uint32_t *past;    /* [n_seqs]: tokens of each sequence that are in its lane of the cache; NULL: no cache */
+    const uint32_t *lanes;   /* [n_seqs]: lane of the cache, with past */
+    const uint32_t *whole;   /* [n_seqs]: length that the sequence will have once its prompt is in, with past: LongRoPE
+                              * chooses its factors by it */
+    int last_only;           /* LOGITS: only of each sequence's last token, and out[s] = out[0] + s * n_vocab */
+    const st_wanted *wanted; /* with last_only, of one sequence; NULL: all logits */
+    int what;                /* strata_eval_what */
     int pooling;       /* strata_pooling, for POOLED: MEAN, CLS or LAST, or RANK for a classification head's outputs */
     float *const *out; /* [n_seqs]: where each sequence's rows go: [rows, width] without gaps */
     int *status;       /* [n_seqs]: set to STRATA_OK or NONFINITE */

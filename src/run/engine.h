@@ -86,8 +86,9 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
 #define ST_LANE_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
 int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, strata_error *err);
 void st_lanes_close(strata_ctx *c);
-int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const volatile int *cancel,
-                 double deadline, const float **logits, strata_error *err);
+/* wanted: the logits that the caller looks at, NULL: all. */
+int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const st_wanted *wanted,
+                 const volatile int *cancel, double deadline, float **logits, strata_error *err);
 int st_lane_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
                  const float **logits, strata_error *err);
 

@@ -134,11 +134,21 @@ static int stream(job *j, const st_sampled *s, int *finish, strata_error *err)
     return STRATA_OK;
 }
 
+/* The logits of the next token, as far as the sampler looks at them. */
+static int run(job *j, float **logits, strata_error *err)
+{
+    int32_t ids[ST_WANTED_MAX];
+    st_wanted w = {.mask = j->mask, .ids = ids};
+    if (j->state) ST_TRY(st_grammar_mask(j->state, j->mask, err));
+    bool some = st_sampler_wants(j->sampler, ST_WANTED_MAX, &w.k, ids, ST_WANTED_MAX, &w.n_ids);
+    return st_lane_sync(j->ctx, j->seq, j->ids, j->n, j->o->chunk, some ? &w : NULL, j->o->cancel, j->deadline, logits,
+                        err);
+}
+
 static int step(job *j, float *logits, int *finish, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
     st_sampled s;
-    if (j->state) ST_TRY(st_grammar_mask(j->state, j->mask, err));
     ST_TRY(st_sampler_sample(j->sampler, logits, j->mask, &s, err));
     bool end =
         (uint32_t)s.id < st_tokenizer_info(j->m->tokenizer)->n_vocab && st_tokenizer_is_end(j->m->tokenizer, s.id);
@@ -174,14 +184,14 @@ static int loop(job *j, strata_error *err)
     if (j->n >= j->ctx->n_ctx)
         ST_FAIL(err, STRATA_TOO_LONG, "a prompt of %u tokens leaves no room in a context of %u", j->n, j->ctx->n_ctx);
     while (!finish) {
-        const float *logits;
+        float *logits;
         ST_TRY(st_stopped(o->cancel, j->deadline, err));
-        ST_TRY(st_lane_sync(j->ctx, j->seq, j->ids, j->n, o->chunk, o->cancel, j->deadline, &logits, err));
+        ST_TRY(run(j, &logits, err));
         if (r->n_new == 0) {
             r->prompt_ms = (st_now() - start) * 1e3;
             start = st_now();
         }
-        ST_TRY(step(j, j->ctx->logits + (size_t)j->seq * j->m->weights.n_vocab, &finish, err));
+        ST_TRY(step(j, logits, &finish, err));
     }
     r->finish = finish;
     r->decode_ms = (st_now() - start) * 1e3;

@@ -73,7 +73,7 @@ static uint32_t reusable(const strata_ctx *c, const st_lane *l, const int32_t *i
 
 /* Runs n tokens of one sequence from `past` on; logits only of the last. */
 static int run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *ids, uint32_t n, uint32_t whole,
-               const volatile int *cancel, double deadline, strata_error *err)
+               const st_wanted *wanted, const volatile int *cancel, double deadline, strata_error *err)
 {
     const strata_model *m = c->model;
     uint32_t starts[2] = {0, n};
@@ -87,6 +87,7 @@ static int run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *ids, u
                   .lanes = &seq,
                   .whole = &whole,
                   .last_only = 1,
+                  .wanted = wanted,
                   .what = STRATA_EVAL_LOGITS,
                   .out = &out,
                   .status = &status,
@@ -97,8 +98,8 @@ static int run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *ids, u
     return STRATA_OK;
 }
 
-int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const volatile int *cancel,
-                 double deadline, const float **logits, strata_error *err)
+int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const st_wanted *wanted,
+                 const volatile int *cancel, double deadline, float **logits, strata_error *err)
 {
     ST_TRY(check_head(c, err));
     ST_TRY(check_ids(c, seq, ids, n, err));
@@ -110,7 +111,7 @@ int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint
     l->n = at; /* what a failed run leaves behind is not to be trusted */
     for (uint32_t k; at < n; at += k) {
         k = n - at < chunk ? (uint32_t)(n - at) : chunk;
-        ST_TRY(run(c, seq, at, ids + at, k, (uint32_t)n, cancel, deadline, err));
+        ST_TRY(run(c, seq, at, ids + at, k, (uint32_t)n, wanted, cancel, deadline, err));
         memcpy(l->ids + at, ids + at, k * sizeof *ids);
         l->n = at + k;
     }

@@ -530,10 +530,15 @@ static void bias(st_sampler *s, float *logits)
 
 #define DONE 0x80000000u
 
+static bool has_penalties(const st_sampler_params *q)
+{
+    return q->repeat_penalty != 1 || q->frequency_penalty != 0 || q->presence_penalty != 0;
+}
+
 static void penalties(st_sampler *s, float *logits)
 {
     const st_sampler_params *q = &s->params;
-    if (q->repeat_penalty == 1 && q->frequency_penalty == 0 && q->presence_penalty == 0) return;
+    if (!has_penalties(q)) return;
     for (uint32_t i = 0; i < s->ring_n; i++) {
         uint32_t id = s->ring[i], n = s->count[id];
         if (n & DONE) continue;
@@ -659,6 +664,24 @@ int st_sampler_sample(st_sampler *s, float *logits, const uint32_t *mask, st_sam
     if (s->params.logprobs) got.logprob = (double)logits[id] - s->lse;
     *out = got;
     return STRATA_OK;
+}
+
+/* Bias and penalties change some logits: those are asked for by id. Each may have stood among the largest and leave, so
+ * that as many more of the others can come in. */
+bool st_sampler_wants(const st_sampler *s, uint32_t most, uint32_t *k, int32_t *ids, size_t cap, size_t *n_ids)
+{
+    const st_sampler_params *q = &s->params;
+    const uint32_t ring = has_penalties(q) ? s->ring_n : 0;
+    const uint32_t first = q->temperature <= 0 ? 1 : q->top_k;
+    size_t changed, all;
+    if (q->logprobs || (q->temperature > 0 && (q->mirostat || !q->top_k))) return false;
+    if (!st_add(s->n_bias, ring, &changed) || changed > cap || !st_add(changed, first, &all) || all > most)
+        return false;
+    for (size_t i = 0; i < s->n_bias; i++) ids[i] = s->bias[i].id;
+    for (uint32_t i = 0; i < ring; i++) ids[s->n_bias + i] = (int32_t)s->ring[i];
+    *k = (uint32_t)all;
+    *n_ids = changed;
+    return true;
 }
 
 void st_sampler_accept(st_sampler *s, int32_t id)

@@ -371,16 +371,25 @@ static void test_interleave(void **state)
     }
 }
 
+/* A form of a width; centred: weights can be negative. */
+static st_panel_form form_of(int shape, int width, bool centred, bool half)
+{
+    uint8_t zero = width == ST_WIDTH_5_3 ? 128 : centred ? (uint8_t)(8u << width) : 0;
+    return (st_panel_form){(st_gemm_shape)shape, (st_width)width, zero, half};
+}
+
 /* Every form against the definition in kernels.h. */
 static void widen_case(st_panel_form form, uint32_t blocks)
 {
     const size_t from = st_form_block_bytes(&form), to = st_shape_block_bytes(form.shape);
     const uint32_t tails = st_shape_tails(form.shape);
-    uint8_t *src = exact(from * blocks);
+    const bool split = form.width == ST_WIDTH_5_3;
+    uint8_t *src = exact(from * blocks), *low = exact(split ? ST_LOW_BYTES * blocks : 0);
     for (size_t i = 0; i < from * blocks; i++) src[i] = (uint8_t)rng();
+    for (size_t i = 0; split && i < ST_LOW_BYTES * blocks; i++) low[i] = (uint8_t)rng();
     twin y = twin_new(to * blocks, 4);
-    ref.widen[form.width](&form, src, blocks, twin_at(&y, 0));
-    cur.widen[form.width](&form, src, blocks, twin_at(&y, 1));
+    ref.widen[form.width](&form, src, low, blocks, twin_at(&y, 0));
+    cur.widen[form.width](&form, src, low, blocks, twin_at(&y, 1));
     LABEL("%s widen shape %d width %d zero %d half %d blocks %u", cur.level, form.shape, form.width, form.zero,
           form.half, blocks);
     twin_equal_f32(&y, label); /* scales may be NaN */
@@ -388,8 +397,12 @@ static void widen_case(st_panel_form form, uint32_t blocks)
         const uint8_t *n = src + from * b, *got = (const uint8_t *)twin_at(&y, 1) + to * b;
         for (int i = 0; i < 512; i++) {
             int g = i / 64, at = i % 64, q = n[g % 4 * 64 + at] >> g / 4 * 4 & 15;
-            if (form.width == ST_WIDTH_5) q |= (n[256 + at] >> g & 1) << 4;
+            if (form.width == ST_WIDTH_5 || split) q |= (n[256 + at] >> g & 1) << 4;
             if (form.width == ST_WIDTH_6) q |= (n[256 + g / 4 * 64 + at] >> g % 4 * 2 & 3) << 4;
+            if (split) {
+                const uint8_t *l = low + ST_LOW_BYTES * b;
+                q = q << 3 | (l[g / 4 * 64 + at] >> g % 4 * 2 & 3) | (l[128 + at] >> g & 1) << 2;
+            }
             assert_int_equal(got[i], q - form.zero + 128);
         }
         for (uint32_t i = 0; i < 16 * tails; i++) {
@@ -404,7 +417,7 @@ static void widen_case(st_panel_form form, uint32_t blocks)
         }
     }
     twin_free(&y);
-    free(src);
+    free(src), free(low);
 }
 
 /* The bits of the GEMM over the widened panel, on every level. */
@@ -414,7 +427,9 @@ static void gemv_case(st_panel_form form, uint32_t rows, int planes, uint32_t bl
     const size_t from = st_form_block_bytes(&form), weights = st_width_bytes(form.width), ldc = 16 + rng_below(5);
     const size_t to = st_shape_block_bytes(form.shape) * blocks;
     qact_mem m = random_qact(row0 + rows, 32 * (blocks + rng_below(2)), worst, kind);
-    uint8_t *src = exact(from * blocks), *wide = exact(to);
+    const size_t n_low = form.width == ST_WIDTH_5_3 ? ST_LOW_BYTES * blocks : 0;
+    uint8_t *src = exact(from * blocks), *wide = exact(to), *low = exact(n_low);
+    for (size_t i = 0; i < n_low; i++) low[i] = worst ? (uint8_t) - (int)rng_below(2) : (uint8_t)rng();
     for (uint32_t b = 0; b < blocks; b++) {
         for (size_t i = 0; i < weights; i++) src[from * b + i] = worst ? (uint8_t) - (int)rng_below(2) : (uint8_t)rng();
         for (uint32_t i = 0; i < tails; i++) {
@@ -424,11 +439,12 @@ static void gemv_case(st_panel_form form, uint32_t rows, int planes, uint32_t bl
                    form.half ? 2 : 4);
         }
     }
-    ref.widen[form.width](&form, src, blocks, wide);
+    ref.widen[form.width](&form, src, low, blocks, wide);
     twin c = twin_new((ldc * (rows - 1) + 16) * 4, 4 * rng_below(4));
     for (int generic = 0; generic < 2; generic++) {
         ref.gemm_i8[form.shape](&m.q, row0, rows, planes, wide, to, 1, blocks, false, twin_at(&c, 0), ldc);
-        (generic ? ref : cur).gemv_i8[form.width](&form, &m.q, row0, rows, planes, src, blocks, twin_at(&c, 1), ldc);
+        (generic ? ref : cur)
+            .gemv_i8[form.width](&form, &m.q, row0, rows, planes, src, low, blocks, twin_at(&c, 1), ldc);
         LABEL("%s gemv_i8 shape %d width %d zero %d half %d planes %d rows %u blocks %u %s %s",
               generic ? "generic" : cur.level, form.shape, form.width, form.zero, form.half, planes, rows, blocks,
               worst ? "worst" : "random", kind_name(kind));
@@ -436,7 +452,7 @@ static void gemv_case(st_panel_form form, uint32_t rows, int planes, uint32_t bl
     }
     twin_free(&c);
     qact_free(&m);
-    free(src), free(wide);
+    free(src), free(wide), free(low);
 }
 
 static void test_gemv_i8(void **state)
@@ -446,8 +462,8 @@ static void test_gemv_i8(void **state)
     for (int shape = 0; shape < ST_SHAPE_COUNT; shape++)
         for (int width = ST_WIDTH_4; width < ST_WIDTH_8; width++)
             for (int what = 0; what < 8; what++) {
-                const st_panel_form form = {(st_gemm_shape)shape, (st_width)width,
-                                            what & 1 ? (uint8_t)(8u << width) : 0, what & 2};
+                if (width == ST_WIDTH_5_3 && shape != ST_SHAPE_32) continue;
+                const st_panel_form form = form_of(shape, width, what & 1, what & 2);
                 const int planes = what & 4 ? 2 : 1;
                 for (uint32_t rows = 1; rows <= 3; rows++)
                     for (uint32_t blocks = 1; blocks <= 4; blocks++)
@@ -460,6 +476,45 @@ static void test_gemv_i8(void **state)
             }
 }
 
+/* The definition in kernels.h, and never below the bound where no product is NaN. */
+static void test_add_bound(void **state)
+{
+    (void)state;
+    EACH_LEVEL
+    for (uint32_t blocks = 0; blocks <= 40; blocks++)
+        for (int kind = 0; kind < 3; kind++) {
+            const size_t step = 32 + 2 * rng_below(200);
+            uint8_t *src = exact(blocks ? step * (blocks - 1) + 32 : 0);
+            float *up = exact(blocks * sizeof *up), *down = exact(blocks * sizeof *down), start[16];
+            twin c = twin_new(64, 4);
+            for (uint32_t i = 0; i < 16; i++) start[i] = random_float(PLAIN);
+            for (uint32_t b = 0; b < blocks; b++) {
+                up[b] = fabsf(random_float(kind)), down[b] = -fabsf(random_float(kind));
+                for (uint32_t i = 0; i < 16; i++) {
+                    uint16_t h = st_f32_to_f16(random_float(kind));
+                    memcpy(src + step * b + 2 * i, &h, 2);
+                }
+            }
+            memcpy(twin_at(&c, 0), start, 64), memcpy(twin_at(&c, 1), start, 64);
+            ref.add_bound(src, step, blocks, up, down, twin_at(&c, 0));
+            cur.add_bound(src, step, blocks, up, down, twin_at(&c, 1));
+            twin_equal_f32(&c, LABEL("%s add_bound blocks %u %s", cur.level, blocks, kind_name(kind)));
+            for (uint32_t i = 0; i < 16 && kind == PLAIN; i++) {
+                float want = start[i], got;
+                for (uint32_t b = 0; b < blocks; b++) {
+                    uint16_t h;
+                    memcpy(&h, src + step * b + 2 * i, 2);
+                    float s = st_f16_to_f32(h), p = s * up[b], q = s * down[b];
+                    want += p > q ? p : q;
+                }
+                memcpy(&got, (float *)twin_at(&c, 1) + i, 4);
+                assert_true(got == want);
+            }
+            twin_free(&c);
+            free(src), free(up), free(down);
+        }
+}
+
 static void test_widen(void **state)
 {
     (void)state;
@@ -468,10 +523,7 @@ static void test_widen(void **state)
         for (int shape = 0; shape < ST_SHAPE_COUNT; shape++)
             for (int width = ST_WIDTH_4; width < ST_WIDTH_8; width++)
                 for (uint32_t blocks = 1; blocks <= 5; blocks++)
-                    for (int half = 0; half < 2; half++)
-                        widen_case((st_panel_form){(st_gemm_shape)shape, (st_width)width,
-                                                   (uint8_t)(rng_below(2) ? 8u << width : 0), half},
-                                   blocks);
+                    for (int half = 0; half < 2; half++) widen_case(form_of(shape, width, rng_below(2), half), blocks);
     }
 }
 
@@ -643,14 +695,23 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argc > 2 ? argv[2] : NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),       cmocka_unit_test(test_quantize),
-        cmocka_unit_test(test_gemm_i8),     cmocka_unit_test(test_gemm_f32),
-        cmocka_unit_test(test_halves),      cmocka_unit_test(test_unpack),
-        cmocka_unit_test(test_interleave),  cmocka_unit_test(test_widen),
-        cmocka_unit_test(test_gemv_i8),     cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_transpose),   cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_accuracy),    cmocka_unit_test(test_same_bits_everywhere),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_gemm_i8),
+        cmocka_unit_test(test_gemm_f32),
+        cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_interleave),
+        cmocka_unit_test(test_widen),
+        cmocka_unit_test(test_gemv_i8),
+        cmocka_unit_test(test_add_bound),
+        cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_transpose),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_same_bits_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

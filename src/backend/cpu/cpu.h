@@ -36,12 +36,18 @@ typedef enum st_pack_kind { ST_PACK_F32, ST_PACK_F16, ST_PACK_BF16, ST_PACK_I8 }
 /* One part of a LINEAR, packed. */
 typedef struct st_packed {
     st_pack_kind kind;
-    st_panel_form form; /* of I8 */
-    uint8_t *panels;
+    st_panel_form form;    /* of I8 */
+    uint8_t *panels, *low; /* low: the lower bits of width 5_3, else NULL */
     size_t panel_bytes;
     uint32_t n_panels; /* of 16 columns */
     uint32_t k;
 } st_packed;
+
+/* The lower bits of a panel from block b on; NULL if they are not apart. */
+static inline const uint8_t *st_packed_low(const st_packed *p, uint32_t panel, uint32_t b)
+{
+    return p->low ? p->low + ((size_t)panel * (p->k / 32) + b) * ST_LOW_BYTES : NULL;
+}
 
 /* `blocks` blocks of a panel of kind I8 from block b on, as the GEMMs take them: where they are, or widened into dst.
  */
@@ -82,6 +88,11 @@ typedef struct st_slots {
     void *block;
 } st_slots;
 
+typedef struct st_scored {
+    float value;
+    uint32_t id;
+} st_scored;
+
 /* Scratch of one thread. */
 typedef struct st_worker {
     float *tile[2]; /* [ST_ROW_CHUNK, ST_TILE_COLS]: outputs of one strip of columns */
@@ -94,7 +105,9 @@ typedef struct st_worker {
     uint16_t *q16, *p16; /* attention in bf16: queries of a block, and its probabilities */
     float *bias;         /* attention by distance: [2 * cap_len] for one head */
     uint32_t cap_len, cap_rows;
-    double *layer_seconds; /* [n_layer + 1], the last for ops outside the layers */
+    double *layer_seconds;         /* [n_layer + 1], the last for ops outside the layers */
+    st_scored best[ST_WANTED_MAX]; /* op_select.c: columns of this thread, of the largest bounds and then exact */
+    uint32_t n_best;
     void *block;
 } st_worker;
 
@@ -126,6 +139,7 @@ struct st_state {
     st_kv kv;
     _Atomic int stop;       /* a status that ends the run */
     _Atomic int verdict[2]; /* of a shared group, see go_on */
+    bool selected;          /* the run left logits out (op_select.c) */
 };
 
 /* Everything an op needs: which rows, which thread of how many. */
@@ -194,6 +208,10 @@ typedef struct st_linear {
 
 /* `rows` rows from slot in to slot out. All threads of the group call it; the caller synchronises. */
 void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows);
+
+/* op_select.c: the same for the output head, when the batch wants only its largest outputs and the head allows that. */
+bool st_select_can(const st_env *e, const st_linear *l);
+void st_select_run(const st_env *e, const st_linear *l);
 
 void st_run_embed(const st_env *e, const st_op_embed *op);
 void st_run_norm(const st_env *e, const st_op *op);

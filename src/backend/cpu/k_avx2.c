@@ -107,6 +107,12 @@ V16_FN __m256i i8_dot_u(__m256i q, __m256i u, __m256i a)
             : "x"(a), "x"(u), "x"(_mm256_set1_epi16(1)));
     return q;
 }
+/* The top bit apart: pairs are at most 2 * 128 * 127. */
+V16_FN __m256i i8_dot_u8(__m256i q, __m256i u, __m256i a)
+{
+    q = i8_dot_u(q, _mm256_and_si256(u, _mm256_set1_epi8(127)), a);
+    return i8_dot_u(q, _mm256_and_si256(u, _mm256_set1_epi8(-128)), a);
+}
 #define i8_sum(x, y)  _mm256_add_epi32(x, y)
 #define i8_fld_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 

@@ -83,12 +83,13 @@ V16_FN void bytes_st(uint8_t *p, bytes v)
 #include "backend/cpu/widen.inc"
 
 V16_FN void gemv_i8_body(int width, const st_panel_form *form, const st_qact *a, uint32_t row0, uint32_t rows,
-                         int planes, const uint8_t *src, uint32_t blocks, float *c, size_t ldc)
+                         int planes, const uint8_t *src, const uint8_t *low, uint32_t blocks, float *c, size_t ldc)
 {
     uint8_t wide[768]; /* a block of the largest shape */
     st_qact at = *a;
     for (uint32_t b = 0; b < blocks; b++, src += st_form_block_bytes(form)) {
-        widen_body(width, form, src, 1, wide);
+        widen_body(width, form, src, low, 1, wide);
+        if (width == ST_WIDTH_5_3) low += ST_LOW_BYTES;
         gemm_i8_body((int)form->shape, &at, row0, rows, planes, wide, sizeof wide, 1, 1, b > 0, c, ldc);
         at.hi += 32, at.d++, at.sum_hi += 2;
         if (planes == 2) at.lo += 32, at.sum_lo += 2;
@@ -96,13 +97,14 @@ V16_FN void gemv_i8_body(int width, const st_panel_form *form, const st_qact *a,
 }
 #define GEMV_I8(name, width)                                                                                \
     static void name(const st_panel_form *form, const st_qact *a, uint32_t row0, uint32_t rows, int planes, \
-                     const uint8_t *src, uint32_t blocks, float *c, size_t ldc)                             \
+                     const uint8_t *src, const uint8_t *low, uint32_t blocks, float *c, size_t ldc)         \
     {                                                                                                       \
-        gemv_i8_body(width, form, a, row0, rows, planes, src, blocks, c, ldc);                              \
+        gemv_i8_body(width, form, a, row0, rows, planes, src, low, blocks, c, ldc);                         \
     }
 GEMV_I8(gemv_i8_4, ST_WIDTH_4)
 GEMV_I8(gemv_i8_5, ST_WIDTH_5)
 GEMV_I8(gemv_i8_6, ST_WIDTH_6)
+GEMV_I8(gemv_i8_5_3, ST_WIDTH_5_3)
 
 static void gemm_f32(const float *a, size_t lda, uint32_t rows, const float *b, size_t ldb, size_t panel_ld,
                      uint32_t n_panels, uint32_t k, bool accumulate, float *c, size_t ldc)
@@ -138,6 +140,7 @@ void st_kernels_generic(st_kernels *k)
     k->gemv_i8[ST_WIDTH_4] = gemv_i8_4;
     k->gemv_i8[ST_WIDTH_5] = gemv_i8_5;
     k->gemv_i8[ST_WIDTH_6] = gemv_i8_6;
+    k->gemv_i8[ST_WIDTH_5_3] = gemv_i8_5_3;
     k->gemm_i8[ST_SHAPE_32] = gemm_i8_32;
     k->gemm_i8[ST_SHAPE_32_MIN] = gemm_i8_32_min;
     k->gemm_i8[ST_SHAPE_16] = gemm_i8_16;

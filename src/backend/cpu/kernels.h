@@ -57,8 +57,14 @@ static inline size_t st_shape_block_bytes(st_gemm_shape s)
  *     u8 h[16][4]       5 bits: bit 4 of step g in bit g
  *     u8 h[2][16][4]    6 bits: bits 4 and 5 of step g in bits 2 (g % 4) and above of h[g / 4]
  *
- * The scales and minima follow in the order above, as f32 or, where the type has f16, as f16. */
-typedef enum st_width { ST_WIDTH_4 = 0, ST_WIDTH_5 = 1, ST_WIDTH_6 = 2, ST_WIDTH_8 = 3 } st_width;
+ * The scales and minima follow in the order above, as f32 or, where the type has f16, as f16.
+ *
+ * 8 bits can be kept in two places, for products that read the lower three of few panels only (op_select.c): 5_3 has
+ * the upper five as above, and elsewhere, block by block, the lower three
+ *
+ *     u8 l[2][16][4]    bits 0 and 1 of step g in bits 2 (g % 4) and above of l[g / 4]
+ *     u8 m[16][4]       bit 2 of step g in bit g */
+typedef enum st_width { ST_WIDTH_4 = 0, ST_WIDTH_5 = 1, ST_WIDTH_6 = 2, ST_WIDTH_5_3 = 3, ST_WIDTH_8 = 4 } st_width;
 
 typedef struct st_panel_form {
     st_gemm_shape shape;
@@ -67,11 +73,14 @@ typedef struct st_panel_form {
     bool half; /* scales and minima are f16 */
 } st_panel_form;
 
-/* Bytes of the weights of a block. */
+/* Bytes of the weights of a block; of 5_3 those of the upper bits. */
 static inline size_t st_width_bytes(int w)
 {
-    return w == ST_WIDTH_8 ? 512 : w == ST_WIDTH_4 ? 256 : w == ST_WIDTH_5 ? 320 : 384;
+    return w == ST_WIDTH_8 ? 512 : w == ST_WIDTH_4 ? 256 : w == ST_WIDTH_6 ? 384 : 320;
 }
+
+/* Bytes of the lower bits of a block of 5_3. */
+#define ST_LOW_BYTES 192u
 
 static inline size_t st_form_block_bytes(const st_panel_form *f)
 {
@@ -111,12 +120,17 @@ typedef struct st_kernels {
                                     size_t ldc);
 
     /* c [rows, ldc], columns 0..16 = rows row0.. of a times one narrow panel at src: the bits of gemm_i8 over the
-     * widened panel, without widening it. */
+     * widened panel, without widening it. low: the lower bits of 5_3, else not read. */
     void (*gemv_i8[ST_WIDTH_8])(const st_panel_form *form, const st_qact *a, uint32_t row0, uint32_t rows, int planes,
-                                const uint8_t *src, uint32_t blocks, float *c, size_t ldc);
+                                const uint8_t *src, const uint8_t *low, uint32_t blocks, float *c, size_t ldc);
 
     /* Blocks of a narrow form -> blocks of its shape. */
-    void (*widen[ST_WIDTH_8])(const st_panel_form *form, const uint8_t *src, uint32_t blocks, uint8_t *dst);
+    void (*widen[ST_WIDTH_8])(const st_panel_form *form, const uint8_t *src, const uint8_t *low, uint32_t blocks,
+                              uint8_t *dst);
+
+    /* c[j] += the sum over b, in that order, of max(s * up[b], s * down[b]), where s is value j of 16 f16 at src +
+     * b*step. Each product is rounded; a NaN among them makes c[j] NaN or is left out. */
+    void (*add_bound)(const uint8_t *src, size_t step, uint32_t blocks, const float *up, const float *down, float *c);
 
     /* c [rows, ldc], columns 0..16*n_panels = a [rows, lda] times b, where b(k, 16 p + j) = b[p*panel_ld + k*ldb + j].
      * One chain of fmas over k per output, from 0 or, if accumulate, from c. Serves float weights, Q K^T and P V.

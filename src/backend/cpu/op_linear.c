@@ -35,7 +35,7 @@ const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_
 {
     const uint8_t *src = p->panels + (size_t)panel * p->panel_bytes + b * st_form_block_bytes(&p->form);
     if (p->form.width == ST_WIDTH_8) return src;
-    k->widen[p->form.width](&p->form, src, blocks, dst);
+    k->widen[p->form.width](&p->form, src, st_packed_low(p, panel, b), blocks, dst);
     return dst;
 }
 
@@ -114,8 +114,8 @@ static void gemm_ints(const st_env *e, const st_linear *l, const st_packed *p, i
     if (narrow && rows <= e->k->gemv_rows) {
         for (uint32_t i = 0; i < np; i++)
             e->k->gemv_i8[p->form.width](&p->form, &a, r0, rows, planes,
-                                         p->panels + (size_t)(panel + i) * p->panel_bytes, p->k / 32, tile + 16 * i,
-                                         ST_TILE_COLS);
+                                         p->panels + (size_t)(panel + i) * p->panel_bytes,
+                                         st_packed_low(p, panel + i, 0), p->k / 32, tile + 16 * i, ST_TILE_COLS);
         return;
     }
     uint32_t blocks = p->k / 32, pieces = narrow ? (blocks + ST_WIDE_BLOCKS - 1) / ST_WIDE_BLOCKS : 1;
@@ -248,6 +248,10 @@ void st_run_linear(const st_env *e, uint32_t index)
         const st_part *p = &src->parts[i];
         l.parts[i] = (st_linear_part){
             .packed = &e->exec->packed[index][i], .n = p->n, .col = p->col, .planes = (int)p->planes, .bias = p->bias};
+    }
+    if (st_select_can(e, &l)) {
+        st_select_run(e, &l);
+        return;
     }
     bool pooled = op->in == ST_SLOT_P || op->in == ST_SLOT_P2;
     st_linear_run(e, &l, pooled ? e->seq1 - e->seq0 : e->n_rows);

@@ -15,7 +15,8 @@
 typedef struct job {
     st_packed *dst;
     const st_part *part;
-    size_t at; /* in the blob */
+    size_t at;     /* in the blob */
+    size_t low_at; /* of the lower bits, 0: there are none */
 } job;
 
 typedef struct packer {
@@ -64,6 +65,15 @@ st_panel_form st_pack_form(uint32_t type)
     return f;
 }
 
+/* The output head of a decoder is read whole for each token, unless the sampler wants but the largest logits: then its
+ * upper bits tell which those can be (op_select.c). Only where products of few rows have kernels of their own. */
+static st_panel_form form_of(const st_exec *e, const st_op *op, uint32_t type)
+{
+    if (op->out == ST_SLOT_OUT && type == ST_Q8_0 && e->kern.gemv_rows)
+        return (st_panel_form){.shape = ST_SHAPE_32, .width = ST_WIDTH_5_3, .zero = 128, .half = true};
+    return st_pack_form(type);
+}
+
 static size_t panel_bytes(const st_packed *p)
 {
     if (p->kind == ST_PACK_I8) return (size_t)p->k / 32 * st_form_block_bytes(&p->form);
@@ -109,6 +119,17 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
     }
 }
 
+/* Room for n times `bytes` from *at on. */
+static int place(size_t *at, size_t bytes, size_t n, size_t *start, strata_error *err)
+{
+    size_t end;
+    ST_FAIL_IF(!st_mul(bytes, n, &end) || !st_add(*at, end, &end) || end > SIZE_MAX - UNIT, err, STRATA_NO_MEMORY,
+               "the packed weights are larger than the address space");
+    *start = *at;
+    *at = st_round_up(end, 64);
+    return STRATA_OK;
+}
+
 static int collect(packer *p, st_exec *e, strata_error *err)
 {
     size_t at = 0;
@@ -119,22 +140,24 @@ static int collect(packer *p, st_exec *e, strata_error *err)
             if (!part->m) continue;
             st_packed *d = &e->packed[i][j];
             d->kind = kind_of(part->m->type);
-            if (d->kind == ST_PACK_I8) d->form = st_pack_form(part->m->type);
+            if (d->kind == ST_PACK_I8) d->form = form_of(e, &e->plan->ops[i], part->m->type);
             d->k = k;
             d->n_panels = (part->n + 15) / 16;
             d->panel_bytes = panel_bytes(d);
-            size_t bytes;
-            ST_FAIL_IF(!st_mul(d->panel_bytes, d->n_panels, &bytes) || !st_add(at, bytes, &bytes) ||
-                           bytes > SIZE_MAX - UNIT,
-                       err, STRATA_NO_MEMORY, "the packed weights are larger than the address space");
-            p->jobs[p->n_jobs++] = (job){.dst = d, .part = part, .at = at};
-            at = st_round_up(bytes, 64);
+            job *new = &p->jobs[p->n_jobs++];
+            *new = (job){.dst = d, .part = part};
+            ST_TRY(place(&at, d->panel_bytes, d->n_panels, &new->at, err));
+            if (d->kind == ST_PACK_I8 && d->form.width == ST_WIDTH_5_3)
+                ST_TRY(place(&at, (size_t)k / 32 * ST_LOW_BYTES, d->n_panels, &new->low_at, err));
         }
     }
     e->blob_bytes = at;
     e->blob = st_alloc_huge(e->mem, at + 64, 1); /* +64: a kernel may prefetch past the last panel */
     ST_FAIL_IF(!e->blob, err, STRATA_NO_MEMORY, "no memory for %zu bytes of packed weights", at);
-    for (uint32_t i = 0; i < p->n_jobs; i++) p->jobs[i].dst->panels = e->blob + p->jobs[i].at;
+    for (uint32_t i = 0; i < p->n_jobs; i++) {
+        p->jobs[i].dst->panels = e->blob + p->jobs[i].at;
+        if (p->jobs[i].low_at) p->jobs[i].dst->low = e->blob + p->jobs[i].low_at;
+    }
     p->n_units = (uint32_t)((at + UNIT - 1) / UNIT);
     return STRATA_OK;
 }

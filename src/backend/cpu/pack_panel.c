@@ -82,6 +82,19 @@ static void pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part 
     }
 }
 
+/* Bits of a block's steps, `bits` each, beside each other in the bytes of dst: 8 / bits steps in 64 bytes. */
+static void gather_bits(const uint8_t q[512], int shift, int bits, uint8_t *dst)
+{
+    const int per = 8 / bits;
+    for (int g = 0; g < 8; g += per)
+        for (int i = 0; i < 64; i++) {
+            unsigned x = 0;
+            for (int h = 0; h < per; h++)
+                x |= ((unsigned)q[64 * (g + h) + i] >> shift & ((1u << bits) - 1)) << h * bits;
+            dst[g / per * 64 + i] = (uint8_t)x;
+        }
+}
+
 /* A block of weights + 128 -> its narrow form (kernels.h). */
 static void narrow_weights(const st_panel_form *f, const uint8_t *w, uint8_t *dst)
 {
@@ -90,14 +103,38 @@ static void narrow_weights(const st_panel_form *f, const uint8_t *w, uint8_t *ds
     for (int i = 0; i < 512; i++) q[i] = (uint8_t)(w[i] - offset);
     for (int i = 0; i < 256; i++) dst[i] = (uint8_t)((q[i] & 15) | q[256 + i] << 4);
     if (f->width == ST_WIDTH_4) return;
-    uint8_t *high = dst + 256;
-    memset(high, 0, st_width_bytes(f->width) - 256);
-    for (int g = 0; g < 8; g++) {
-        if (f->width == ST_WIDTH_5)
-            for (int i = 0; i < 64; i++) high[i] = (uint8_t)(high[i] | (q[64 * g + i] >> 4) << g);
-        else
-            for (int i = 0; i < 64; i++)
-                high[g / 4 * 64 + i] = (uint8_t)(high[g / 4 * 64 + i] | (q[64 * g + i] >> 4) << g % 4 * 2);
+    gather_bits(q, 4, f->width == ST_WIDTH_5 ? 1 : 2, dst + 256);
+}
+
+/* A block of weights + 128 -> their upper five bits and their lower three. */
+static void split_weights(const uint8_t w[512], uint8_t *dst, uint8_t *low)
+{
+    for (int i = 0; i < 256; i++) dst[i] = (uint8_t)((w[i] >> 3 & 15) | (w[256 + i] >> 3 & 15) << 4);
+    gather_bits(w, 7, 1, dst + 256);
+    gather_bits(w, 0, 2, low);
+    gather_bits(w, 2, 1, low + 128);
+}
+
+/* Q8_0 in two places; its scales stay f16. Rows past the part's last are zero. */
+static void pack_split(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
+{
+    enum { ROW = CHUNK / 32 * Q8_0_BYTES };
+    static const uint8_t none[ROW];
+    const size_t block_bytes = st_form_block_bytes(&p->form);
+    uint8_t *low = p->low + (size_t)panel * (p->k / 32) * ST_LOW_BYTES;
+    for (uint32_t k0 = 0; k0 < p->k; k0 += CHUNK) {
+        const uint32_t n = p->k - k0 < CHUNK ? p->k - k0 : CHUNK;
+        uint8_t rows[16][ROW], w[CHUNK / 32][512];
+        for (uint32_t i = 0; i < 16; i++) {
+            const uint8_t *src = source_row(part, panel, i);
+            memcpy(rows[i], src ? src + (size_t)k0 / 32 * Q8_0_BYTES : none, (size_t)n / 32 * Q8_0_BYTES);
+        }
+        kern->interleave(rows[0] + 2, ROW, Q8_0_BYTES, n / 32, SIGN, w[0], sizeof w[0]);
+        for (uint32_t b = 0; b < n / 32; b++, dst += block_bytes, low += ST_LOW_BYTES) {
+            split_weights(w[b], dst, low);
+            for (uint32_t i = 0; i < 16; i++)
+                memcpy(dst + st_width_bytes(ST_WIDTH_5_3) + 2 * (size_t)i, rows[i] + (size_t)b * Q8_0_BYTES, 2);
+        }
     }
 }
 
@@ -153,6 +190,8 @@ void st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *pa
     uint8_t *dst = p->panels + (size_t)panel * p->panel_bytes;
     if (p->kind != ST_PACK_I8)
         pack_floats(kern, p, part, panel, dst);
+    else if (p->form.width == ST_WIDTH_5_3)
+        pack_split(kern, p, part, panel, dst);
     else if (part->m->type == ST_Q8_0 && source_row(part, panel, 15))
         pack_q8_0(kern, p, part, panel, dst);
     else

@@ -196,6 +196,7 @@ static void run_group(st_env *e)
         if (!walk(e, p->logits, p->n_ops)) return;
         st_env_sync(e);
         uint32_t rows = b->last_only ? 1 : e->n_rows;
+        if (e->state->selected) rows = 0; /* what is left out is -infinity; the others were looked at */
         for (uint32_t s = e->seq0 + e->ith; s < e->seq1; s += e->nth)
             if (!all_finite(b->out[s], (size_t)rows * p->width[ST_SLOT_OUT]))
                 __atomic_store_n(&b->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
@@ -328,6 +329,7 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
     }
     ST_TRY(st_state_rope(s, longest, err));
     atomic_store(&s->stop, STRATA_OK);
+    s->selected = false;
     schedule sc = {.state = s, .batch = batch};
     ST_TRY(st_lock_open(&sc.lock, err));
     int rc = run_phases(&sc, err);
