@@ -45,6 +45,13 @@ typedef struct st_lane {
     uint32_t n;
 } st_lane;
 
+/* What a step of several sequences passes to the backend, for all of them at most. */
+typedef struct st_step {
+    uint32_t *starts, *past, *whole;
+    float **out;
+    int *status;
+} st_step;
+
 struct strata_ctx {
     strata_model *model;
     st_state *state;
@@ -52,9 +59,10 @@ struct strata_ctx {
     strata_trace_fn trace;
     void *trace_user;
     _Atomic int busy;
-    uint64_t fp;              /* the caller's floating-point state while a call is inside */
-    uint32_t n_lanes, n_ctx;  /* of generation; 0: none */
-    st_lane *lanes;           /* [n_lanes] */
+    uint64_t fp;             /* the caller's floating-point state while a call is inside */
+    uint32_t n_lanes, n_ctx; /* of generation; 0: none */
+    st_lane *lanes;          /* [n_lanes] */
+    st_step step;
     float *logits;            /* [n_lanes, n_vocab], made with the first run */
     struct st_gvocab *gvocab; /* the vocabulary as grammars see it, made with the first grammar */
 };

@@ -11,6 +11,14 @@ int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, strata_error *
     c->lanes = st_calloc(mem, n_seqs, sizeof *c->lanes);
     ST_FAIL_IF(!c->lanes, err, STRATA_NO_MEMORY, "no memory for %u sequences", n_seqs);
     c->n_lanes = n_seqs;
+    st_step *s = &c->step;
+    s->starts = st_alloc(mem, (size_t)n_seqs + 1, sizeof *s->starts);
+    s->past = st_alloc(mem, n_seqs, sizeof *s->past);
+    s->whole = st_alloc(mem, n_seqs, sizeof *s->whole);
+    s->out = st_alloc(mem, n_seqs, sizeof *s->out);
+    s->status = st_alloc(mem, n_seqs, sizeof *s->status);
+    ST_FAIL_IF(!s->starts || !s->past || !s->whole || !s->out || !s->status, err, STRATA_NO_MEMORY,
+               "no memory for %u sequences", n_seqs);
     for (uint32_t i = 0; i < n_seqs; i++) {
         c->lanes[i].ids = st_alloc(mem, n_ctx, sizeof *c->lanes[i].ids);
         ST_FAIL_IF(!c->lanes[i].ids, err, STRATA_NO_MEMORY, "no memory for %u tokens", n_ctx);
@@ -22,6 +30,8 @@ void st_lanes_close(strata_ctx *c)
 {
     st_mem *mem = &c->model->mem;
     for (uint32_t i = 0; i < c->n_lanes; i++) st_free(mem, c->lanes[i].ids);
+    void *step[] = {c->step.starts, c->step.past, c->step.whole, c->step.out, c->step.status};
+    for (size_t i = 0; i < sizeof step / sizeof *step; i++) st_free(mem, step[i]);
     st_free(mem, c->lanes);
     st_free(mem, c->logits);
     st_gvocab_close(c->gvocab);
@@ -119,17 +129,11 @@ int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint
     return STRATA_OK;
 }
 
-/* What step passes to the backend, for at most n_lanes sequences. */
-typedef struct step {
-    uint32_t *starts, *past, *whole;
-    float **out;
-    int *status;
-} step;
-
-static int run_step(strata_ctx *c, const step *s, const uint32_t *seqs, const int32_t *ids, uint32_t n,
-                    const volatile int *cancel, strata_error *err)
+static int run_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, uint32_t n, const volatile int *cancel,
+                    strata_error *err)
 {
     const strata_model *m = c->model;
+    const st_step *s = &c->step;
     s->starts[0] = 0;
     for (uint32_t i = 0; i < n; i++) {
         s->starts[i + 1] = i + 1;
@@ -176,24 +180,11 @@ int st_lane_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t
         for (size_t j = 0; j < i; j++)
             ST_FAIL_IF(seqs[j] == seqs[i], err, STRATA_INVALID_ARG, "sequence %u is named twice", seqs[i]);
     }
-    st_mem *mem = &m->mem;
-    step s = {.starts = st_alloc(mem, n + 1, sizeof *s.starts),
-              .past = st_alloc(mem, n, sizeof *s.past),
-              .whole = st_alloc(mem, n, sizeof *s.whole),
-              .out = st_alloc(mem, n, sizeof *s.out),
-              .status = st_alloc(mem, n, sizeof *s.status)};
-    int rc = s.starts && s.past && s.whole && s.out && s.status
-                 ? run_step(c, &s, seqs, ids, (uint32_t)n, cancel, err)
-                 : st_error_set(err, STRATA_NO_MEMORY, "no memory for a step of %zu sequences", n);
-    for (size_t i = 0; !rc && i < n; i++) {
+    ST_TRY(run_step(c, seqs, ids, (uint32_t)n, cancel, err));
+    for (size_t i = 0; i < n; i++) {
         st_lane *l = &c->lanes[seqs[i]];
         l->ids[l->n++] = ids[i];
-        logits[i] = s.out[i];
+        logits[i] = c->step.out[i];
     }
-    st_free(mem, s.starts);
-    st_free(mem, s.past);
-    st_free(mem, s.whole);
-    st_free(mem, s.out);
-    st_free(mem, s.status);
-    return rc;
+    return STRATA_OK;
 }

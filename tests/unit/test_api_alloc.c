@@ -212,13 +212,49 @@ static void test_copied_vectors(void **state)
     free(b.data);
 }
 
+/* Writing a text allocates nothing token by token. */
+static void test_decode(void **state)
+{
+    (void)state;
+    heap h = {0};
+    strata_allocator a = {take, give, &h};
+    strata_model_opts o = {.allocator = &a, .n_threads = 1};
+    strata_ctx_opts co = {.n_threads = 2, .n_seqs = 2, .n_ctx = 240};
+    const int32_t prompt[] = {1, 2, 3};
+    const uint32_t seqs[] = {0, 1};
+    const float *logits[2];
+    strata_model *m = NULL;
+    strata_ctx *c = NULL;
+    OK(strata_model_open(tiny("llama-q8_0"), &o, &m, err));
+    OK(strata_ctx_open(m, &co, &c, err));
+    for (uint32_t i = 0; i < 2; i++) OK(strata_ctx_sync(c, i, prompt, 3, 0, NULL, logits, err));
+    OK(strata_ctx_step(c, seqs, prompt, 2, NULL, logits, err));
+    size_t n = h.n;
+    for (int i = 0; i < 200; i++) OK(strata_ctx_step(c, seqs, prompt, 2, NULL, logits, err));
+    assert_int_equal(h.n, n);
+
+    size_t each[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        strata_gen_opts g = strata_gen_default();
+        strata_gen_result r;
+        g.max_tokens = i ? 200 : 20;
+        g.ignore_end = 1;
+        n = h.n;
+        OK(strata_generate(c, 0, prompt, 3, &g, &r, err));
+        assert_int_equal(r.n_new, g.max_tokens);
+        each[i] = h.n - n;
+    }
+    if (each[1] > each[0] + 2) fail_msg("20 tokens: %zu allocations, 200: %zu", each[0], each[1]);
+    strata_ctx_close(c);
+    strata_model_close(m);
+    assert_int_equal(h.live, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bert),
-        cmocka_unit_test(test_gemma),
-        cmocka_unit_test(test_vocabularies),
-        cmocka_unit_test(test_copied_vectors),
+        cmocka_unit_test(test_decode),       cmocka_unit_test(test_bert),           cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_vocabularies), cmocka_unit_test(test_copied_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

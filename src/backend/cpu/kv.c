@@ -159,16 +159,38 @@ static void load(const st_kernels *k, int type, const uint8_t *panel, bool key, 
     }
 }
 
+/* Panel p of one head's keys or values, and the one `ahead` of it on its way. */
+static const uint8_t *panel_at(const uint8_t *head, size_t bytes, uint32_t cap, uint32_t p, uint32_t ahead)
+{
+    if (ahead) {
+        const uint8_t *next = head + (p + ahead) % (cap / 16) * bytes;
+        for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+    }
+    return head + p % (cap / 16) * bytes;
+}
+
+void st_kv_keys(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel,
+                uint32_t ahead, float *kt)
+{
+    const st_kv_layer *l = &kv->layers[layer];
+    const uint8_t *at = l->k + ((size_t)lane * kv->n_head_kv + head) * l->head_bytes_k;
+    load(k, kv->type, panel_at(at, panel_bytes(kv->type, kv->d_k), l->cap, panel, ahead), true, kv->d_k, kt);
+}
+
+void st_kv_values(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel,
+                  uint32_t ahead, float *v)
+{
+    const st_kv_layer *l = &kv->layers[layer];
+    const uint8_t *at = l->v + ((size_t)lane * kv->n_head_kv + head) * l->head_bytes_v;
+    load(k, kv->type, panel_at(at, panel_bytes(kv->type, kv->d_v), l->cap, panel, ahead), false, kv->d_v, v);
+}
+
 void st_kv_load(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t p0,
                 uint32_t p1, float *kt, float *v, uint32_t ldv)
 {
-    const st_kv_layer *l = &kv->layers[layer];
-    size_t h = (size_t)lane * kv->n_head_kv + head, bytes_k = panel_bytes(kv->type, kv->d_k),
-           bytes_v = panel_bytes(kv->type, kv->d_v);
     for (uint32_t p = p0; p < p1; p++, kt += kv->d_k * 16, v += ldv * 16) {
-        size_t at = p % (l->cap / 16);
-        load(k, kv->type, l->k + h * l->head_bytes_k + at * bytes_k, true, kv->d_k, kt);
-        load(k, kv->type, l->v + h * l->head_bytes_v + at * bytes_v, false, kv->d_v, v);
+        st_kv_keys(kv, k, layer, lane, head, p, 0, kt);
+        st_kv_values(kv, k, layer, lane, head, p, 0, v);
         if (ldv == kv->d_v) continue;
         /* Rows were read without gaps: spread them from the last one on. */
         for (uint32_t r = 16; r-- > 0;) {

@@ -33,6 +33,13 @@ uint64_t st_kv_bytes(const st_plan *plan, const st_kv_opts *opts);
 void st_kv_store(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, uint32_t pos, const float *key,
                  const float *value);
 
+/* Reads one panel of 16 positions as floats: keys [d_k][16], values [16][d_v]. The panel `ahead` further is fetched
+ * into the cache meanwhile: the hardware's own streams end with each 4 KB page. */
+void st_kv_keys(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel,
+                uint32_t ahead, float *kt);
+void st_kv_values(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel,
+                  uint32_t ahead, float *v);
+
 /* Reads panels [p0, p1) of 16 positions as floats: kt [p1-p0][d_k][16] and v [16*(p1-p0)][ldv], ldv >= d_v with zeros
  * beyond. */
 void st_kv_load(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t p0,

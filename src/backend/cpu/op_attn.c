@@ -10,39 +10,11 @@
  * every precision: steps of one query would spend their time on packing keys once more. */
 #include <string.h>
 
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/attn.h"
 #include "base/math.h"
 #include "quant/quant.h"
 
-typedef struct attn {
-    const st_env *env;
-    const st_op_attn *op;
-    uint32_t layer;
-    uint32_t lane;  /* of the cache */
-    uint32_t row;   /* first row of the sequence in the group */
-    uint32_t past;  /* tokens before it, in the cache */
-    uint32_t n;     /* its tokens in this run: queries past..past+n */
-    uint32_t len;   /* past + n: keys */
-    uint32_t base;  /* first key in kt and v, a multiple of 16 */
-    uint32_t kv;    /* key head */
-    uint32_t group; /* query heads that share it */
-    uint32_t ldv;
-    const float *kt; /* [(len - base)/16][d_head_k][16] */
-    const float *v;  /* [len - base, ldv] */
-    bool bf16;
-    uint32_t ldk;         /* d_head_k in whole blocks of 32 */
-    const uint16_t *kt16; /* [round_up(len, 32)/16][ldk/2][16][2] */
-    const uint16_t *v16;  /* [ldv/16][round_up(len, 32)/2][16][2] */
-} attn;
-
-/* The columns of a token of this run, counted from the run's first. */
-static const float *qkv(const attn *a, uint32_t token, uint32_t col)
-{
-    const st_slots *s = a->env->slots;
-    return s->f[ST_SLOT_QKV] + (size_t)(a->row + token) * s->ld[ST_SLOT_QKV] + col;
-}
-
-static void pack_keys(const attn *a, float *kt, float *v)
+static void pack_keys(const st_attn *a, float *kt, float *v)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -50,16 +22,16 @@ static void pack_keys(const attn *a, float *kt, float *v)
                      v_col = (op->n_head + op->n_head_kv) * op->d_head_k + a->kv * op->d_head_v;
     st_env_share(e, a->n, 16, &lo, &hi);
     if (lo >= hi) return;
-    e->k->transpose16(qkv(a, lo, k_col), e->slots->ld[ST_SLOT_QKV], hi - lo, op->d_head_k,
+    e->k->transpose16(st_attn_qkv(a, lo, k_col), e->slots->ld[ST_SLOT_QKV], hi - lo, op->d_head_k,
                       kt + (size_t)lo * op->d_head_k);
     for (uint32_t t = lo; t < hi; t++) {
         float *dst = v + (size_t)t * a->ldv;
-        memcpy(dst, qkv(a, t, v_col), op->d_head_v * sizeof *dst);
+        memcpy(dst, st_attn_qkv(a, t, v_col), op->d_head_v * sizeof *dst);
         if (a->ldv > op->d_head_v) memset(dst + op->d_head_v, 0, (a->ldv - op->d_head_v) * sizeof *dst);
     }
 }
 
-static void pack_keys_bf16(const attn *a, uint16_t *kt, uint16_t *v)
+static void pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -71,14 +43,14 @@ static void pack_keys_bf16(const attn *a, uint16_t *kt, uint16_t *v)
     if (lo >= hi) return;
     for (uint32_t t = lo; t < st_round_up(hi, 32); t += 16) {
         uint32_t n = t < hi ? hi - t < 16 ? hi - t : 16 : 0;
-        b->pair_rows(n ? qkv(a, t, k_col) : NULL, ld, n, op->d_head_k, kt + (size_t)t * a->ldk);
+        b->pair_rows(n ? st_attn_qkv(a, t, k_col) : NULL, ld, n, op->d_head_k, kt + (size_t)t * a->ldk);
     }
     for (uint32_t c = 0; c < op->d_head_v; c += 16)
-        b->pair(qkv(a, lo, v_col + c), ld, hi - lo, v + c / 16 * ldv + (size_t)lo * 16);
+        b->pair(st_attn_qkv(a, lo, v_col + c), ld, hi - lo, v + c / 16 * ldv + (size_t)lo * 16);
 }
 
 /* What this run adds to the cache, all key heads. */
-static void store_keys(const attn *a)
+static void store_keys(const st_attn *a)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -87,11 +59,11 @@ static void store_keys(const attn *a)
     for (uint32_t t = lo; t < hi; t++)
         for (uint32_t h = 0; h < op->n_head_kv; h++)
             st_kv_store(&e->state->kv, a->layer, a->lane, h, a->past + t,
-                        qkv(a, t, op->n_head * op->d_head_k + h * op->d_head_k),
-                        qkv(a, t, (op->n_head + op->n_head_kv) * op->d_head_k + h * op->d_head_v));
+                        st_attn_qkv(a, t, op->n_head * op->d_head_k + h * op->d_head_k),
+                        st_attn_qkv(a, t, (op->n_head + op->n_head_kv) * op->d_head_k + h * op->d_head_v));
 }
 
-static void load_keys(const attn *a, float *kt, float *v)
+static void load_keys(const st_attn *a, float *kt, float *v)
 {
     const st_env *e = a->env;
     uint32_t lo, hi;
@@ -101,8 +73,7 @@ static void load_keys(const attn *a, float *kt, float *v)
                kt + (size_t)lo * a->op->d_head_k, v + (size_t)lo * a->ldv, a->ldv);
 }
 
-/* Keys [*lo, *hi) that the query at position i sees. */
-static void visible(const attn *a, uint32_t i, uint32_t *lo, uint32_t *hi)
+void st_attn_visible(const st_attn *a, uint32_t i, uint32_t *lo, uint32_t *hi)
 {
     const st_op_attn *op = a->op;
     *lo = 0;
@@ -119,7 +90,7 @@ static void visible(const attn *a, uint32_t i, uint32_t *lo, uint32_t *hi)
 
 /* ALiBi's slope of a head: a geometric series down from 2^(-max/n), and for n that is no power of two a second, finer
  * one (ALiBi paper, section 3; HF build_alibi_tensor). */
-static float alibi_slope(const st_op_attn *op, uint32_t head)
+float st_attn_slope(const st_op_attn *op, uint32_t head)
 {
     if (!(op->alibi_max > 0)) return 0.0f;
     uint32_t n = 1;
@@ -143,7 +114,7 @@ static uint32_t t5_bucket(int64_t distance, uint32_t n_buckets)
 }
 
 /* The bias of one head for every distance, at worker->bias + distance + len - 1. */
-static void fill_bias(const attn *a, uint32_t head)
+static void fill_bias(const st_attn *a, uint32_t head)
 {
     st_mat m = a->op->rel_bias;
     const st_quant *q = st_quant_get(m->type);
@@ -158,41 +129,40 @@ static void fill_bias(const attn *a, uint32_t head)
     }
 }
 
-/* Row of scores of query q against keys from `lo` on -> numerators; returns their sum. */
-static float numerators(const attn *a, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row)
+float st_attn_numerators(const st_attn *a, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row)
 {
     const st_op_attn *op = a->op;
     const st_env *e = a->env;
     uint32_t from, to;
-    visible(a, q, &from, &to);
+    st_attn_visible(a, q, &from, &to);
     /* Models with a relative bias have a scale of 1, so it may be added before the softmax scales. */
     if (op->rel_bias) e->k->add_scaled(e->worker->bias + (a->len - 1 - q + from), 1.0f, row + (from - lo), to - from);
     return e->k->softmax(row, n, from - lo, to - lo, op->scale, op->softcap, slope, (int64_t)q - lo);
 }
 
 /* Queries [q0, q1) of this run against their keys -> A. */
-static void run_block(const attn *a, uint32_t q0, uint32_t q1)
+static void run_block(const st_attn *a, uint32_t q0, uint32_t q1)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
     uint32_t lo, hi, unused, n_q = q1 - q0;
-    visible(a, a->past + q0, &lo, &unused);
-    visible(a, a->past + q1 - 1, &unused, &hi);
+    st_attn_visible(a, a->past + q0, &lo, &unused);
+    st_attn_visible(a, a->past + q1 - 1, &unused, &hi);
     lo &= ~15u; /* whole panels of keys; the lanes of a sum go by key index mod 16 */
     uint32_t n = (uint32_t)st_round_up(hi - lo, 16);
     const float *kt = a->kt + (size_t)(lo - a->base) * op->d_head_k, *v = a->v + (size_t)(lo - a->base) * a->ldv;
     float *s = e->worker->scores;
     for (uint32_t g = 0; g < a->group; g++)
-        e->k->gemm_f32(qkv(a, q0, (a->kv * a->group + g) * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, kt, 16,
-                       (size_t)op->d_head_k * 16, n / 16, op->d_head_k, false, s + (size_t)g * n_q * n, n);
+        e->k->gemm_f32(st_attn_qkv(a, q0, (a->kv * a->group + g) * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, kt,
+                       16, (size_t)op->d_head_k * 16, n / 16, op->d_head_k, false, s + (size_t)g * n_q * n, n);
     for (uint32_t g = 0; g < a->group; g++) {
         float *sg = s + (size_t)g * n_q * n;
         float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
                      (a->kv * a->group + g) * op->d_head_v;
-        float sums[ST_ROW_CHUNK], slope = alibi_slope(op, a->kv * a->group + g);
+        float sums[ST_ROW_CHUNK], slope = st_attn_slope(op, a->kv * a->group + g);
         if (op->rel_bias) fill_bias(a, a->kv * a->group + g);
         for (uint32_t i = 0; i < n_q; i++) {
-            sums[i] = numerators(a, a->past + q0 + i, lo, n, slope, sg + (size_t)i * n);
+            sums[i] = st_attn_numerators(a, a->past + q0 + i, lo, n, slope, sg + (size_t)i * n);
         }
         size_t ld = e->slots->ld[ST_SLOT_A];
         bool direct = a->ldv == op->d_head_v; /* whole panels of values: no column past the head is written */
@@ -213,14 +183,14 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
 }
 
 /* The same in bf16, a head at a time: its scores, in whole tiles, fill the scratch. */
-static void run_block_bf16(const attn *a, uint32_t q0, uint32_t q1)
+static void run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
     const st_bf16 *b = &e->state->bf16;
     uint32_t lo, hi, unused, n_q = q1 - q0;
-    visible(a, q0, &lo, &unused);
-    visible(a, q1 - 1, &unused, &hi);
+    st_attn_visible(a, q0, &lo, &unused);
+    st_attn_visible(a, q1 - 1, &unused, &hi);
     lo &= ~31u;
     uint32_t n = (uint32_t)st_round_up(hi - lo, 32);
     st_bact q = {e->worker->q16, a->ldk}, p = {e->worker->p16, n};
@@ -228,12 +198,12 @@ static void run_block_bf16(const attn *a, uint32_t q0, uint32_t q1)
     float *s = e->worker->scores, *tile = e->worker->tile[0];
     for (uint32_t g = 0; g < a->group; g++) {
         uint32_t head = a->kv * a->group + g;
-        float sums[ST_BF16_QUERIES], slope = alibi_slope(op, head),
+        float sums[ST_BF16_QUERIES], slope = st_attn_slope(op, head),
                                      *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * ld + head * op->d_head_v;
-        b->round(qkv(a, q0, head * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, op->d_head_k, &q, 0, 0);
+        b->round(st_attn_qkv(a, q0, head * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, op->d_head_k, &q, 0, 0);
         b->gemm(q.p, 16 * q.ld, n_q, a->kt16 + (size_t)lo * a->ldk, (size_t)a->ldk * 16, n / 16, a->ldk, false, s, n);
         if (op->rel_bias) fill_bias(a, head);
-        for (uint32_t i = 0; i < n_q; i++) sums[i] = numerators(a, q0 + i, lo, n, slope, s + (size_t)i * n);
+        for (uint32_t i = 0; i < n_q; i++) sums[i] = st_attn_numerators(a, q0 + i, lo, n, slope, s + (size_t)i * n);
         b->round(s, n, n_q, n, &p, 0, 0);
         for (uint32_t c = 0, w; c < op->d_head_v; c += w) {
             w = op->d_head_v - c < 256 ? op->d_head_v - c : 256; /* what a tile of 32 queries has room for */
@@ -245,7 +215,7 @@ static void run_block_bf16(const attn *a, uint32_t q0, uint32_t q1)
 }
 
 /* Queries whose scores fit the scratch of a thread, and whose outputs keep the keys in cache. */
-static uint32_t block_of(const attn *a)
+static uint32_t block_of(const st_attn *a)
 {
     if (a->bf16) return (uint32_t)st_attn_bf16_block(a->len);
     size_t keys = st_round_up(a->len, 16), fit = a->env->worker->n_scores / (keys * a->group);
@@ -255,13 +225,13 @@ static uint32_t block_of(const attn *a)
 void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
 {
     const st_batch *batch = e->batch;
-    attn a = {.env = e,
-              .op = op,
-              .layer = layer,
-              .group = op->n_head / op->n_head_kv,
-              .ldv = (uint32_t)st_round_up(op->d_head_v, 16),
-              .ldk = (uint32_t)st_round_up(op->d_head_k, 32),
-              .bf16 = e->state->precision == STRATA_PRECISION_BF16 && !batch->past && op->d_head_v % 16 == 0};
+    st_attn a = {.env = e,
+                 .op = op,
+                 .layer = layer,
+                 .group = op->n_head / op->n_head_kv,
+                 .ldv = (uint32_t)st_round_up(op->d_head_v, 16),
+                 .ldk = (uint32_t)st_round_up(op->d_head_k, 32),
+                 .bf16 = e->state->precision == STRATA_PRECISION_BF16 && !batch->past && op->d_head_v % 16 == 0};
     uint32_t turn = 0;
     for (uint32_t s = e->seq0; s < e->seq1; s++) {
         a.row = batch->starts[s] - e->row0;
@@ -272,10 +242,14 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
         if (batch->past) {
             uint32_t unused;
             a.lane = batch->lanes[s];
-            visible(&a, a.past, &a.base, &unused);
+            st_attn_visible(&a, a.past, &a.base, &unused);
             a.base &= ~15u;
             store_keys(&a);
             st_env_sync(e);
+            if (st_attn_can_step(&a)) {
+                st_attn_step(&a);
+                continue;
+            }
         }
         uint32_t block = block_of(&a), n_blocks = (a.n + block - 1) / block;
         for (a.kv = 0; a.kv < op->n_head_kv; a.kv++, turn ^= 1) {

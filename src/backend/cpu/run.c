@@ -240,6 +240,14 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
     }
 }
 
+/* Tokens to have room for: a text that is written grows by one a run, what is kept for it by many. */
+static uint32_t room_for(const st_state *s, const st_batch *b, uint32_t len)
+{
+    enum { STEP = 256 };
+    if (!b->past) return len;
+    return s->kv.n_ctx - len < STEP ? s->kv.n_ctx : (len + STEP - 1) / STEP * STEP;
+}
+
 /* Shared by all threads, or by the caller alone when it watches. */
 static int run_shared(schedule *sc, uint32_t seq0, uint32_t seq1, strata_error *err)
 {
@@ -248,7 +256,7 @@ static int run_shared(schedule *sc, uint32_t seq0, uint32_t seq1, strata_error *
     uint32_t longest = 0;
     for (uint32_t i = seq0; i < seq1; i++)
         if (keys_of(b, i) > longest) longest = keys_of(b, i);
-    ST_TRY(st_state_reserve(s, 1, b->starts[seq1] - b->starts[seq0], seq1 - seq0, longest, err));
+    ST_TRY(st_state_reserve(s, 1, b->starts[seq1] - b->starts[seq0], seq1 - seq0, room_for(s, b, longest), err));
     sc->shared = true;
     sc->next_seq = seq0;
     sc->end_seq = seq1;
@@ -327,7 +335,7 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
         if (keys_of(batch, i) > longest) longest = keys_of(batch, i);
         batch->status[i] = STRATA_OK;
     }
-    ST_TRY(st_state_rope(s, longest, err));
+    ST_TRY(st_state_rope(s, room_for(s, batch, longest), err));
     atomic_store(&s->stop, STRATA_OK);
     s->selected = false;
     schedule sc = {.state = s, .batch = batch};

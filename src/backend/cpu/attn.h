@@ -1,0 +1,52 @@
+/* attn.h: what the files of attention share: op_attn.c takes blocks of queries, op_attn_step.c one query after a cache.
+ */
+#ifndef ST_BACKEND_CPU_ATTN_H
+#define ST_BACKEND_CPU_ATTN_H
+
+#include "backend/cpu/cpu.h"
+
+/* One sequence, and one key head of it at a time. */
+typedef struct st_attn {
+    const st_env *env;
+    const st_op_attn *op;
+    uint32_t layer;
+    uint32_t lane;  /* of the cache */
+    uint32_t row;   /* first row of the sequence in the group */
+    uint32_t past;  /* tokens before it, in the cache */
+    uint32_t n;     /* its tokens in this run: queries past..past+n */
+    uint32_t len;   /* past + n: keys */
+    uint32_t base;  /* first key in kt and v, a multiple of 16 */
+    uint32_t kv;    /* key head */
+    uint32_t group; /* query heads that share it */
+    uint32_t ldv;
+    const float *kt; /* [(len - base)/16][d_head_k][16] */
+    const float *v;  /* [len - base, ldv] */
+    bool bf16;
+    uint32_t ldk;         /* d_head_k in whole blocks of 32 */
+    const uint16_t *kt16; /* [round_up(len, 32)/16][ldk/2][16][2] */
+    const uint16_t *v16;  /* [ldv/16][round_up(len, 32)/2][16][2] */
+} st_attn;
+
+/* The columns of a token of this run, counted from the run's first. */
+static inline const float *st_attn_qkv(const st_attn *a, uint32_t token, uint32_t col)
+{
+    const st_slots *s = a->env->slots;
+    return s->f[ST_SLOT_QKV] + (size_t)(a->row + token) * s->ld[ST_SLOT_QKV] + col;
+}
+
+/* Keys [*lo, *hi) that the query at position i sees. */
+void st_attn_visible(const st_attn *a, uint32_t i, uint32_t *lo, uint32_t *hi);
+
+/* ALiBi's slope of a head, 0 without. */
+float st_attn_slope(const st_op_attn *op, uint32_t head);
+
+/* Row of n scores of the query at position q against keys from `lo` on -> numerators; returns their sum. */
+float st_attn_numerators(const st_attn *a, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row);
+
+/* Whether a sequence's query can go the way of one step: it is alone, has a cache, and its head fits the scratch. */
+bool st_attn_can_step(const st_attn *a);
+
+/* The query of a sequence of one new token, all its heads -> A. The caller has synchronised what it stored. */
+void st_attn_step(st_attn *a);
+
+#endif
