@@ -23,18 +23,21 @@ extern const st_quant st_quant_tq1_0, st_quant_tq2_0, st_quant_mxfp4, st_quant_n
 #define ST_QUANT_MAX_GROUPS 16
 
 /* The row of a type with an integer form. block_ID(p, q, scale, min) unpacks one block; min is NULL without HAS_MIN. */
-#define ST_QUANT_ROW(ID, NAME, BLOCK, BYTES, GROUP, HAS_MIN, QUANTIZE)                          \
-    static void unpack_##ID(const void *src, int8_t *q, float *scale, float *min, size_t n)     \
-    {                                                                                           \
-        const uint8_t *p = src;                                                                 \
-        for (size_t at = 0; at < n; at += (BLOCK), p += (BYTES))                                \
-            block_##ID(p, q + at, scale + at / (GROUP), (HAS_MIN) ? min + at / (GROUP) : NULL); \
-    }                                                                                           \
-    static void dequant_##ID(const void *src, float *dst, size_t n)                             \
-    {                                                                                           \
-        st_dequant_unpacked(&st_quant_##ID, src, dst, n);                                       \
-    }                                                                                           \
-    const st_quant st_quant_##ID = {(NAME), (BLOCK), (BYTES), (GROUP), (HAS_MIN), dequant_##ID, QUANTIZE, unpack_##ID}
+#define ST_QUANT_ROW(ID, NAME, BLOCK, BYTES, GROUP, HAS_MIN, QUANTIZE) \
+    ST_QUANT_ROW_K(ID, NAME, BLOCK, BYTES, GROUP, HAS_MIN, -1, QUANTIZE)
+#define ST_QUANT_ROW_K(ID, NAME, BLOCK, BYTES, GROUP, HAS_MIN, FACTORS_AT, QUANTIZE)             \
+    static void unpack_##ID(const void *src, int8_t *q, float *scale, float *min, size_t n)      \
+    {                                                                                            \
+        const uint8_t *p = src;                                                                  \
+        for (size_t at = 0; at < n; at += (BLOCK), p += (BYTES))                                 \
+            block_##ID(p, q + at, scale + at / (GROUP), (HAS_MIN) ? min + at / (GROUP) : NULL);  \
+    }                                                                                            \
+    static void dequant_##ID(const void *src, float *dst, size_t n)                              \
+    {                                                                                            \
+        st_dequant_unpacked(&st_quant_##ID, src, dst, n);                                        \
+    }                                                                                            \
+    const st_quant st_quant_##ID = {(NAME),       (BLOCK),      (BYTES),  (GROUP),    (HAS_MIN), \
+                                    (FACTORS_AT), dequant_##ID, QUANTIZE, unpack_##ID}
 
 /* dequant in terms of unpack: scale * q, or scale * q - min. */
 void st_dequant_unpacked(const st_quant *type, const void *src, float *dst, size_t n);

@@ -372,10 +372,40 @@ static void test_interleave(void **state)
 }
 
 /* A form of a width; centred: weights can be negative. */
-static st_panel_form form_of(int shape, int width, bool centred, bool half)
+static st_panel_form form_of(int shape, int width, bool centred, int tails)
 {
+    if (tails == ST_TAILS_I8) centred = !(shape & 1);
     uint8_t zero = width == ST_WIDTH_5_3 ? 128 : centred ? (uint8_t)(8u << width) : 0;
-    return (st_panel_form){(st_gemm_shape)shape, (st_width)width, zero, half};
+    return (st_panel_form){(st_gemm_shape)shape, (st_width)width, zero, (st_tails)tails};
+}
+
+/* What blocks keep apart; factors of tails of int8 are f16 of the kind. */
+static uint8_t *random_apart(const st_panel_form *f, uint32_t blocks, bool worst, int kind)
+{
+    const uint32_t up = (blocks + ST_SUPER_BLOCKS - 1) / ST_SUPER_BLOCKS * ST_SUPER_BLOCKS;
+    const size_t n = st_form_apart(f, f->tails == ST_TAILS_I8 ? up : blocks);
+    uint8_t *apart = exact(n);
+    for (size_t i = 0; i < n; i++) apart[i] = worst ? (uint8_t) - (int)rng_below(2) : (uint8_t)rng();
+    for (size_t i = 0; i < n && f->tails == ST_TAILS_I8; i += 2) {
+        uint16_t h = st_f32_to_f16(random_float(kind) * 0.01f);
+        memcpy(apart + i, &h, 2);
+    }
+    return apart;
+}
+
+/* Tail i of 16 of a block, as a float. */
+static float tail_of(const st_panel_form *f, const uint8_t *tails, const uint8_t *apart, uint32_t b, uint32_t i)
+{
+    uint16_t h;
+    float x;
+    switch (f->tails) {
+    case ST_TAILS_F32: memcpy(&x, tails + 4 * i, 4); return x;
+    case ST_TAILS_F16: memcpy(&h, tails + 2 * i, 2); return st_f16_to_f32(h);
+    case ST_TAILS_I8: break;
+    }
+    const bool min = i / 16 >= (f->shape >= ST_SHAPE_16 ? 2u : 1u);
+    memcpy(&h, apart + b / ST_SUPER_BLOCKS * st_super_bytes(f->shape) + (min ? 32 : 0) + 2 * (i % 16), 2);
+    return st_f16_to_f32(h) * (float)(int8_t)tails[i];
 }
 
 /* Every form against the definition in kernels.h. */
@@ -384,14 +414,13 @@ static void widen_case(st_panel_form form, uint32_t blocks)
     const size_t from = st_form_block_bytes(&form), to = st_shape_block_bytes(form.shape);
     const uint32_t tails = st_shape_tails(form.shape);
     const bool split = form.width == ST_WIDTH_5_3;
-    uint8_t *src = exact(from * blocks), *low = exact(split ? ST_LOW_BYTES * blocks : 0);
+    uint8_t *src = exact(from * blocks), *low = random_apart(&form, blocks, false, PLAIN);
     for (size_t i = 0; i < from * blocks; i++) src[i] = (uint8_t)rng();
-    for (size_t i = 0; split && i < ST_LOW_BYTES * blocks; i++) low[i] = (uint8_t)rng();
     twin y = twin_new(to * blocks, 4);
     ref.widen[form.width](&form, src, low, blocks, twin_at(&y, 0));
     cur.widen[form.width](&form, src, low, blocks, twin_at(&y, 1));
-    LABEL("%s widen shape %d width %d zero %d half %d blocks %u", cur.level, form.shape, form.width, form.zero,
-          form.half, blocks);
+    LABEL("%s widen shape %d width %d zero %d tails %d blocks %u", cur.level, form.shape, form.width, form.zero,
+          form.tails, blocks);
     twin_equal_f32(&y, label); /* scales may be NaN */
     for (uint32_t b = 0; b < blocks; b++) {
         const uint8_t *n = src + from * b, *got = (const uint8_t *)twin_at(&y, 1) + to * b;
@@ -406,12 +435,7 @@ static void widen_case(st_panel_form form, uint32_t blocks)
             assert_int_equal(got[i], q - form.zero + 128);
         }
         for (uint32_t i = 0; i < 16 * tails; i++) {
-            const uint8_t *tail = n + st_width_bytes(form.width);
-            uint16_t h;
-            float want, x;
-            memcpy(&h, tail + 2 * i, 2);
-            memcpy(&want, tail + 4 * (form.half ? 0 : i), 4);
-            if (form.half) want = st_f16_to_f32(h);
+            float want = tail_of(&form, n + st_width_bytes(form.width), low, b, i), x;
             memcpy(&x, got + 512 + 4 * i, 4);
             assert_true(x == want || (isnan(x) && isnan(want)));
         }
@@ -427,16 +451,16 @@ static void gemv_case(st_panel_form form, uint32_t rows, int planes, uint32_t bl
     const size_t from = st_form_block_bytes(&form), weights = st_width_bytes(form.width), ldc = 16 + rng_below(5);
     const size_t to = st_shape_block_bytes(form.shape) * blocks;
     qact_mem m = random_qact(row0 + rows, 32 * (blocks + rng_below(2)), worst, kind);
-    const size_t n_low = form.width == ST_WIDTH_5_3 ? ST_LOW_BYTES * blocks : 0;
-    uint8_t *src = exact(from * blocks), *wide = exact(to), *low = exact(n_low);
-    for (size_t i = 0; i < n_low; i++) low[i] = worst ? (uint8_t) - (int)rng_below(2) : (uint8_t)rng();
+    uint8_t *src = exact(from * blocks), *wide = exact(to), *low = random_apart(&form, blocks, worst, kind);
     for (uint32_t b = 0; b < blocks; b++) {
         for (size_t i = 0; i < weights; i++) src[from * b + i] = worst ? (uint8_t) - (int)rng_below(2) : (uint8_t)rng();
         for (uint32_t i = 0; i < tails; i++) {
-            float x = random_float(kind) * 0.01f;
-            uint16_t h = st_f32_to_f16(x);
-            memcpy(src + from * b + weights + (form.half ? 2 : 4) * i, form.half ? (void *)&h : (void *)&x,
-                   form.half ? 2 : 4);
+            const float x = random_float(kind) * 0.01f;
+            const uint16_t h = st_f32_to_f16(x);
+            uint8_t *tail = src + from * b + weights;
+            if (form.tails == ST_TAILS_F32) memcpy(tail + 4 * i, &x, 4);
+            if (form.tails == ST_TAILS_F16) memcpy(tail + 2 * i, &h, 2);
+            if (form.tails == ST_TAILS_I8) tail[i] = (uint8_t)rng();
         }
     }
     ref.widen[form.width](&form, src, low, blocks, wide);
@@ -445,8 +469,8 @@ static void gemv_case(st_panel_form form, uint32_t rows, int planes, uint32_t bl
         ref.gemm_i8[form.shape](&m.q, row0, rows, planes, wide, to, 1, blocks, false, twin_at(&c, 0), ldc);
         (generic ? ref : cur)
             .gemv_i8[form.width](&form, &m.q, row0, rows, planes, src, low, blocks, twin_at(&c, 1), ldc);
-        LABEL("%s gemv_i8 shape %d width %d zero %d half %d planes %d rows %u blocks %u %s %s",
-              generic ? "generic" : cur.level, form.shape, form.width, form.zero, form.half, planes, rows, blocks,
+        LABEL("%s gemv_i8 shape %d width %d zero %d tails %d planes %d rows %u blocks %u %s %s",
+              generic ? "generic" : cur.level, form.shape, form.width, form.zero, form.tails, planes, rows, blocks,
               worst ? "worst" : "random", kind_name(kind));
         twin_equal_f32(&c, label);
     }
@@ -461,10 +485,10 @@ static void test_gemv_i8(void **state)
     EACH_LEVEL
     for (int shape = 0; shape < ST_SHAPE_COUNT; shape++)
         for (int width = ST_WIDTH_4; width < ST_WIDTH_8; width++)
-            for (int what = 0; what < 8; what++) {
-                if (width == ST_WIDTH_5_3 && shape != ST_SHAPE_32) continue;
-                const st_panel_form form = form_of(shape, width, what & 1, what & 2);
-                const int planes = what & 4 ? 2 : 1;
+            for (int what = 0; what < 12; what++) {
+                if (width == ST_WIDTH_5_3 && (shape != ST_SHAPE_32 || what / 4 == ST_TAILS_I8)) continue;
+                const st_panel_form form = form_of(shape, width, what & 1, what / 4);
+                const int planes = what & 2 ? 2 : 1;
                 for (uint32_t rows = 1; rows <= 3; rows++)
                     for (uint32_t blocks = 1; blocks <= 4; blocks++)
                         for (int kind = 0; kind < 3; kind++) gemv_case(form, rows, planes, blocks, rng_below(2), kind);

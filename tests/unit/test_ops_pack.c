@@ -56,9 +56,11 @@ static void test_types(void **state)
             st_packed p = {.kind = ST_PACK_I8, .form = st_pack_form(type), .k = k, .n_panels = (n + 15) / 16};
             p.panel_bytes = k / 32 * st_form_block_bytes(&p.form);
             p.panels = malloc(p.panel_bytes * p.n_panels);
+            const size_t apart = p.n_panels * st_form_apart(&p.form, k / 32);
+            if (apart) p.apart = malloc(apart);
             for (uint32_t i = 0; i < p.n_panels; i++) st_pack_panel(&kern, &p, &part, i);
             for (uint32_t i = 0; i < p.n_panels; i++) check_panel(&kern, &p, &m, i);
-            free(p.panels), free(data);
+            free(p.panels), free(p.apart), free(data);
         }
     }
 }
@@ -70,10 +72,12 @@ static void test_sizes(void **state)
     static const struct {
         st_type type;
         double bits;
-    } want[] = {{ST_Q4_0, 4.5}, {ST_Q4_1, 5}, {ST_Q4_K, 6}, {ST_Q5_0, 5.5}, {ST_Q5_1, 6}, {ST_Q6_K, 8}, {ST_Q8_0, 9}};
+    } want[] = {{ST_Q4_0, 4.5},   {ST_Q4_1, 5},     {ST_Q5_0, 5.5},    {ST_Q5_1, 6},      {ST_Q8_0, 9},
+                {ST_Q4_K, 4.625}, {ST_Q5_K, 5.625}, {ST_Q6_K, 6.5625}, {ST_Q3_K, 4.5625}, {ST_Q2_K, 5.125}};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         st_panel_form f = st_pack_form(want[i].type);
-        assert_true((double)st_form_block_bytes(&f) * 8 / 512 == want[i].bits);
+        size_t bytes = 8 * st_form_block_bytes(&f) + st_form_apart(&f, 8);
+        assert_true((double)bytes * 8 / (8 * 512) == want[i].bits);
     }
 }
 

@@ -36,17 +36,17 @@ typedef enum st_pack_kind { ST_PACK_F32, ST_PACK_F16, ST_PACK_BF16, ST_PACK_I8 }
 /* One part of a LINEAR, packed. */
 typedef struct st_packed {
     st_pack_kind kind;
-    st_panel_form form;    /* of I8 */
-    uint8_t *panels, *low; /* low: the lower bits of width 5_3, else NULL */
+    st_panel_form form;      /* of I8 */
+    uint8_t *panels, *apart; /* apart: what the form keeps apart, else NULL */
     size_t panel_bytes;
     uint32_t n_panels; /* of 16 columns */
     uint32_t k;
 } st_packed;
 
-/* The lower bits of a panel from block b on; NULL if they are not apart. */
-static inline const uint8_t *st_packed_low(const st_packed *p, uint32_t panel, uint32_t b)
+/* What a panel of a form has apart, from block b on; NULL if there is nothing. */
+static inline const uint8_t *st_packed_apart(const st_packed *p, uint32_t panel, uint32_t b)
 {
-    return p->low ? p->low + ((size_t)panel * (p->k / 32) + b) * ST_LOW_BYTES : NULL;
+    return p->apart ? p->apart + panel * st_form_apart(&p->form, p->k / 32) + st_form_apart(&p->form, b) : NULL;
 }
 
 /* `blocks` blocks of a panel of kind I8 from block b on, as the GEMMs take them: where they are, or widened into dst.

@@ -116,6 +116,11 @@ V16_FN __m256i i8_dot_u8(__m256i q, __m256i u, __m256i a)
 #define i8_sum(x, y)  _mm256_add_epi32(x, y)
 #define i8_fld_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 
+V16_FN __m256 i8_fld_i8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
 #include "backend/cpu/gemv_i8.inc"
 
 /* 6 rows x 1 panel: 12 sums, 2 weights, 1 activation. */

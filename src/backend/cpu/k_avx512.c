@@ -91,6 +91,7 @@ typedef __m512i bytes;
 #define i8_dot_u8(q, u, a) i8_dot(q, u, a)
 #define i8_sum(x, y)       _mm512_add_epi32(x, y)
 #define i8_fld_f16(p)      _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
+#define i8_fld_i8(p)       v16_ld_i8(p)
 
 #include "backend/cpu/gemv_i8.inc"
 

@@ -83,13 +83,15 @@ V16_FN void bytes_st(uint8_t *p, bytes v)
 #include "backend/cpu/widen.inc"
 
 V16_FN void gemv_i8_body(int width, const st_panel_form *form, const st_qact *a, uint32_t row0, uint32_t rows,
-                         int planes, const uint8_t *src, const uint8_t *low, uint32_t blocks, float *c, size_t ldc)
+                         int planes, const uint8_t *src, const uint8_t *apart, uint32_t blocks, float *c, size_t ldc)
 {
     uint8_t wide[768]; /* a block of the largest shape */
     st_qact at = *a;
     for (uint32_t b = 0; b < blocks; b++, src += st_form_block_bytes(form)) {
-        widen_body(width, form, src, low, 1, wide);
-        if (width == ST_WIDTH_5_3) low += ST_LOW_BYTES;
+        widen_body(width, form, src, apart, 1, wide);
+        if (width == ST_WIDTH_5_3) apart += ST_LOW_BYTES;
+        if (form->tails == ST_TAILS_I8 && b % ST_SUPER_BLOCKS == ST_SUPER_BLOCKS - 1)
+            apart += st_super_bytes(form->shape);
         gemm_i8_body((int)form->shape, &at, row0, rows, planes, wide, sizeof wide, 1, 1, b > 0, c, ldc);
         at.hi += 32, at.d++, at.sum_hi += 2;
         if (planes == 2) at.lo += 32, at.sum_lo += 2;
@@ -97,9 +99,9 @@ V16_FN void gemv_i8_body(int width, const st_panel_form *form, const st_qact *a,
 }
 #define GEMV_I8(name, width)                                                                                \
     static void name(const st_panel_form *form, const st_qact *a, uint32_t row0, uint32_t rows, int planes, \
-                     const uint8_t *src, const uint8_t *low, uint32_t blocks, float *c, size_t ldc)         \
+                     const uint8_t *src, const uint8_t *apart, uint32_t blocks, float *c, size_t ldc)       \
     {                                                                                                       \
-        gemv_i8_body(width, form, a, row0, rows, planes, src, low, blocks, c, ldc);                         \
+        gemv_i8_body(width, form, a, row0, rows, planes, src, apart, blocks, c, ldc);                       \
     }
 GEMV_I8(gemv_i8_4, ST_WIDTH_4)
 GEMV_I8(gemv_i8_5, ST_WIDTH_5)

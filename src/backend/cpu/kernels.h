@@ -57,20 +57,24 @@ static inline size_t st_shape_block_bytes(st_gemm_shape s)
  *     u8 h[16][4]       5 bits: bit 4 of step g in bit g
  *     u8 h[2][16][4]    6 bits: bits 4 and 5 of step g in bits 2 (g % 4) and above of h[g / 4]
  *
- * The scales and minima follow in the order above, as f32 or, where the type has f16, as f16.
+ * The scales and minima follow in the order above: as f32; as f16 where the type has f16; or, in K-quants, as the int8
+ * that they are in the file, and apart, for each 8 blocks, what they are multiplied with: f16 of the 16 scales, then of
+ * the 16 minima, if there are any.
  *
  * 8 bits can be kept in two places, for products that read the lower three of few panels only (op_select.c): 5_3 has
- * the upper five as above, and elsewhere, block by block, the lower three
+ * the upper five as above, and apart, block by block, the lower three
  *
  *     u8 l[2][16][4]    bits 0 and 1 of step g in bits 2 (g % 4) and above of l[g / 4]
  *     u8 m[16][4]       bit 2 of step g in bit g */
 typedef enum st_width { ST_WIDTH_4 = 0, ST_WIDTH_5 = 1, ST_WIDTH_6 = 2, ST_WIDTH_5_3 = 3, ST_WIDTH_8 = 4 } st_width;
 
+typedef enum st_tails { ST_TAILS_F32 = 0, ST_TAILS_F16 = 1, ST_TAILS_I8 = 2 } st_tails;
+
 typedef struct st_panel_form {
     st_gemm_shape shape;
-    st_width width; /* ST_WIDTH_8: as the GEMMs take it, zero 128, scales f32 */
-    uint8_t zero;
-    bool half; /* scales and minima are f16 */
+    st_width width; /* ST_WIDTH_8: as the GEMMs take it, zero 128, tails f32 */
+    uint8_t zero;   /* with tails of int8: not 0 where, and only where, there is no minimum */
+    st_tails tails;
 } st_panel_form;
 
 /* Bytes of the weights of a block; of 5_3 those of the upper bits. */
@@ -79,12 +83,24 @@ static inline size_t st_width_bytes(int w)
     return w == ST_WIDTH_8 ? 512 : w == ST_WIDTH_4 ? 256 : w == ST_WIDTH_6 ? 384 : 320;
 }
 
-/* Bytes of the lower bits of a block of 5_3. */
-#define ST_LOW_BYTES 192u
-
 static inline size_t st_form_block_bytes(const st_panel_form *f)
 {
-    return st_width_bytes(f->width) + (f->half ? 32 : 64) * (size_t)st_shape_tails(f->shape);
+    return st_width_bytes(f->width) + (64u >> f->tails) * (size_t)st_shape_tails(f->shape);
+}
+
+/* What a form keeps apart: bytes, and how many blocks they are for. */
+#define ST_LOW_BYTES    192u /* of the lower bits of 5_3 */
+#define ST_SUPER_BLOCKS 8u   /* that share their factors, of tails of int8 */
+static inline size_t st_super_bytes(st_gemm_shape shape)
+{
+    return shape & 1 ? 64 : 32;
+}
+
+/* Bytes that `blocks` blocks have apart; of tails of int8 in whole super-blocks. */
+static inline size_t st_form_apart(const st_panel_form *f, size_t blocks)
+{
+    if (f->width == ST_WIDTH_5_3) return blocks * ST_LOW_BYTES;
+    return f->tails == ST_TAILS_I8 ? blocks / ST_SUPER_BLOCKS * st_super_bytes(f->shape) : 0;
 }
 
 /* ---- int8 activations -------------------------------------------------------------------------------------------- *
@@ -120,12 +136,13 @@ typedef struct st_kernels {
                                     size_t ldc);
 
     /* c [rows, ldc], columns 0..16 = rows row0.. of a times one narrow panel at src: the bits of gemm_i8 over the
-     * widened panel, without widening it. low: the lower bits of 5_3, else not read. */
+     * widened panel, without widening it. apart: what the form keeps apart, else not read. */
     void (*gemv_i8[ST_WIDTH_8])(const st_panel_form *form, const st_qact *a, uint32_t row0, uint32_t rows, int planes,
-                                const uint8_t *src, const uint8_t *low, uint32_t blocks, float *c, size_t ldc);
+                                const uint8_t *src, const uint8_t *apart, uint32_t blocks, float *c, size_t ldc);
 
-    /* Blocks of a narrow form -> blocks of its shape. */
-    void (*widen[ST_WIDTH_8])(const st_panel_form *form, const uint8_t *src, const uint8_t *low, uint32_t blocks,
+    /* Blocks of a narrow form -> blocks of its shape. Of tails of int8 the first block begins a super-block, or all are
+     * of one. */
+    void (*widen[ST_WIDTH_8])(const st_panel_form *form, const uint8_t *src, const uint8_t *apart, uint32_t blocks,
                               uint8_t *dst);
 
     /* c[j] += the sum over b, in that order, of max(s * up[b], s * down[b]), where s is value j of 16 f16 at src +

@@ -35,7 +35,13 @@ const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_
 {
     const uint8_t *src = p->panels + (size_t)panel * p->panel_bytes + b * st_form_block_bytes(&p->form);
     if (p->form.width == ST_WIDTH_8) return src;
-    k->widen[p->form.width](&p->form, src, st_packed_low(p, panel, b), blocks, dst);
+    /* A super-block that is entered in the middle is taken for itself. */
+    uint32_t n = b % ST_SUPER_BLOCKS ? ST_SUPER_BLOCKS - b % ST_SUPER_BLOCKS : blocks;
+    if (p->form.tails != ST_TAILS_I8 || n > blocks) n = blocks;
+    k->widen[p->form.width](&p->form, src, st_packed_apart(p, panel, b), n, dst);
+    if (n < blocks)
+        k->widen[p->form.width](&p->form, src + n * st_form_block_bytes(&p->form), st_packed_apart(p, panel, b + n),
+                                blocks - n, dst + n * st_shape_block_bytes(p->form.shape));
     return dst;
 }
 
@@ -115,7 +121,7 @@ static void gemm_ints(const st_env *e, const st_linear *l, const st_packed *p, i
         for (uint32_t i = 0; i < np; i++)
             e->k->gemv_i8[p->form.width](&p->form, &a, r0, rows, planes,
                                          p->panels + (size_t)(panel + i) * p->panel_bytes,
-                                         st_packed_low(p, panel + i, 0), p->k / 32, tile + 16 * i, ST_TILE_COLS);
+                                         st_packed_apart(p, panel + i, 0), p->k / 32, tile + 16 * i, ST_TILE_COLS);
         return;
     }
     uint32_t blocks = p->k / 32, pieces = narrow ? (blocks + ST_WIDE_BLOCKS - 1) / ST_WIDE_BLOCKS : 1;

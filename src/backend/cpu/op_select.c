@@ -67,8 +67,8 @@ static void exact(const head *h, uint32_t panel, float *out)
     float c[16];
     const st_packed *p = h->p;
     h->e->k->gemv_i8[ST_WIDTH_5_3](&p->form, &h->e->slots->q[h->l->in], 0, 1, h->l->parts[0].planes,
-                                   p->panels + (size_t)panel * p->panel_bytes, st_packed_low(p, panel, 0), h->blocks, c,
-                                   16);
+                                   p->panels + (size_t)panel * p->panel_bytes, st_packed_apart(p, panel, 0), h->blocks,
+                                   c, 16);
     memcpy(out, c, columns_of(h, panel) * sizeof *out);
 }
 
@@ -100,7 +100,7 @@ static void offer(st_scored *heap, uint32_t *n, uint32_t k, st_scored x)
 /* Bounds of this thread's columns -> out; its k largest that are allowed -> its worker. */
 static void bound_all(const head *h)
 {
-    static const st_panel_form upper = {.shape = ST_SHAPE_32, .width = ST_WIDTH_5, .zero = 16, .half = true};
+    static const st_panel_form upper = {.shape = ST_SHAPE_32, .width = ST_WIDTH_5, .zero = 16, .tails = ST_TAILS_F16};
     st_worker *w = h->e->worker;
     const st_packed *p = h->p;
     const size_t step = st_form_block_bytes(&p->form);

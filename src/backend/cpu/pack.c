@@ -15,8 +15,8 @@
 typedef struct job {
     st_packed *dst;
     const st_part *part;
-    size_t at;     /* in the blob */
-    size_t low_at; /* of the lower bits, 0: there are none */
+    size_t at;       /* in the blob */
+    size_t apart_at; /* of what the form keeps apart, 0: nothing */
 } job;
 
 typedef struct packer {
@@ -45,13 +45,16 @@ static const struct {
     st_type type;
     st_width width;
     uint8_t zero;
-    bool half;
+    st_tails tails;
 } narrow[] = {
-    {ST_Q4_0, ST_WIDTH_4, 8, true},    {ST_Q4_1, ST_WIDTH_4, 0, true},    {ST_Q5_0, ST_WIDTH_5, 16, true},
-    {ST_Q5_1, ST_WIDTH_5, 0, true},    {ST_Q2_K, ST_WIDTH_4, 0, false},   {ST_Q3_K, ST_WIDTH_4, 8, false},
-    {ST_Q4_K, ST_WIDTH_4, 0, false},   {ST_Q5_K, ST_WIDTH_5, 0, false},   {ST_Q6_K, ST_WIDTH_6, 32, false},
-    {ST_IQ1_S, ST_WIDTH_5, 16, false}, {ST_IQ1_M, ST_WIDTH_5, 16, false}, {ST_TQ1_0, ST_WIDTH_4, 8, true},
-    {ST_TQ2_0, ST_WIDTH_4, 8, true},   {ST_MXFP4, ST_WIDTH_5, 16, false}, {ST_NVFP4, ST_WIDTH_5, 16, false},
+    {ST_Q4_0, ST_WIDTH_4, 8, ST_TAILS_F16},   {ST_Q4_1, ST_WIDTH_4, 0, ST_TAILS_F16},
+    {ST_Q5_0, ST_WIDTH_5, 16, ST_TAILS_F16},  {ST_Q5_1, ST_WIDTH_5, 0, ST_TAILS_F16},
+    {ST_Q2_K, ST_WIDTH_4, 0, ST_TAILS_I8},    {ST_Q3_K, ST_WIDTH_4, 8, ST_TAILS_I8},
+    {ST_Q4_K, ST_WIDTH_4, 0, ST_TAILS_I8},    {ST_Q5_K, ST_WIDTH_5, 0, ST_TAILS_I8},
+    {ST_Q6_K, ST_WIDTH_6, 32, ST_TAILS_I8},   {ST_IQ1_S, ST_WIDTH_5, 16, ST_TAILS_F32},
+    {ST_IQ1_M, ST_WIDTH_5, 16, ST_TAILS_F32}, {ST_TQ1_0, ST_WIDTH_4, 8, ST_TAILS_F16},
+    {ST_TQ2_0, ST_WIDTH_4, 8, ST_TAILS_F16},  {ST_MXFP4, ST_WIDTH_5, 16, ST_TAILS_F32},
+    {ST_NVFP4, ST_WIDTH_5, 16, ST_TAILS_F32},
 };
 
 st_panel_form st_pack_form(uint32_t type)
@@ -61,7 +64,7 @@ st_panel_form st_pack_form(uint32_t type)
                        .width = ST_WIDTH_8,
                        .zero = 128};
     for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
-        if (narrow[i].type == type) f.width = narrow[i].width, f.zero = narrow[i].zero, f.half = narrow[i].half;
+        if (narrow[i].type == type) f.width = narrow[i].width, f.zero = narrow[i].zero, f.tails = narrow[i].tails;
     return f;
 }
 
@@ -70,7 +73,7 @@ st_panel_form st_pack_form(uint32_t type)
 static st_panel_form form_of(const st_exec *e, const st_op *op, uint32_t type)
 {
     if (op->out == ST_SLOT_OUT && type == ST_Q8_0 && e->kern.gemv_rows)
-        return (st_panel_form){.shape = ST_SHAPE_32, .width = ST_WIDTH_5_3, .zero = 128, .half = true};
+        return (st_panel_form){.shape = ST_SHAPE_32, .width = ST_WIDTH_5_3, .zero = 128, .tails = ST_TAILS_F16};
     return st_pack_form(type);
 }
 
@@ -147,8 +150,8 @@ static int collect(packer *p, st_exec *e, strata_error *err)
             job *new = &p->jobs[p->n_jobs++];
             *new = (job){.dst = d, .part = part};
             ST_TRY(place(&at, d->panel_bytes, d->n_panels, &new->at, err));
-            if (d->kind == ST_PACK_I8 && d->form.width == ST_WIDTH_5_3)
-                ST_TRY(place(&at, (size_t)k / 32 * ST_LOW_BYTES, d->n_panels, &new->low_at, err));
+            size_t apart = d->kind == ST_PACK_I8 ? st_form_apart(&d->form, k / 32) : 0;
+            if (apart) ST_TRY(place(&at, apart, d->n_panels, &new->apart_at, err));
         }
     }
     e->blob_bytes = at;
@@ -156,7 +159,7 @@ static int collect(packer *p, st_exec *e, strata_error *err)
     ST_FAIL_IF(!e->blob, err, STRATA_NO_MEMORY, "no memory for %zu bytes of packed weights", at);
     for (uint32_t i = 0; i < p->n_jobs; i++) {
         p->jobs[i].dst->panels = e->blob + p->jobs[i].at;
-        if (p->jobs[i].low_at) p->jobs[i].dst->low = e->blob + p->jobs[i].low_at;
+        if (p->jobs[i].apart_at) p->jobs[i].dst->apart = e->blob + p->jobs[i].apart_at;
     }
     p->n_units = (uint32_t)((at + UNIT - 1) / UNIT);
     return STRATA_OK;

@@ -121,7 +121,7 @@ static void pack_split(const st_kernels *kern, const st_packed *p, const st_part
     enum { ROW = CHUNK / 32 * Q8_0_BYTES };
     static const uint8_t none[ROW];
     const size_t block_bytes = st_form_block_bytes(&p->form);
-    uint8_t *low = p->low + (size_t)panel * (p->k / 32) * ST_LOW_BYTES;
+    uint8_t *low = p->apart + panel * st_form_apart(&p->form, p->k / 32);
     for (uint32_t k0 = 0; k0 < p->k; k0 += CHUNK) {
         const uint32_t n = p->k - k0 < CHUNK ? p->k - k0 : CHUNK;
         uint8_t rows[16][ROW], w[CHUNK / 32][512];
@@ -140,12 +140,33 @@ static void pack_split(const st_kernels *kern, const st_packed *p, const st_part
 
 static void put_tail(const st_panel_form *f, float x, uint8_t *tail, uint32_t at)
 {
-    if (f->half) {
+    switch (f->tails) {
+    case ST_TAILS_F32: memcpy(tail + 4 * at, &x, 4); break;
+    case ST_TAILS_F16: {
         uint16_t h = st_f32_to_f16(x);
         memcpy(tail + 2 * at, &h, 2);
-    } else {
-        memcpy(tail + 4 * at, &x, 4);
+        break;
     }
+    case ST_TAILS_I8: tail[at] = (uint8_t)(int8_t)x; break;
+    }
+}
+
+/* Unpacks a K-quant's block with factors of 1, which leaves the integers of its scales and minima; the factors ->
+ * apart.
+ */
+static void unpack_integers(const st_quant *quant, const uint8_t *src, int8_t *q, float *scale, float *min,
+                            uint16_t *apart)
+{
+    enum { MOST = 256, ONE = 0x3c00 };
+    uint8_t block[MOST];
+    uint32_t n = quant->has_min ? 2 : 1;
+    memcpy(block, src, quant->bytes);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint16_t one = ONE;
+        memcpy(apart + 16 * (size_t)i, block + quant->factors_at + 2 * (size_t)i, 2);
+        memcpy(block + quant->factors_at + 2 * (size_t)i, &one, 2);
+    }
+    quant->unpack(block, q, scale, min, quant->block);
 }
 
 /* Any quantised type, by its exact unpacking. */
@@ -155,15 +176,20 @@ static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part 
     const st_panel_form *f = &p->form;
     uint32_t k = p->k, group = quant->group, per_block = 32 / group;
     size_t block_bytes = st_form_block_bytes(f), weights = st_width_bytes(f->width);
+    uint8_t *apart = f->tails == ST_TAILS_I8 ? p->apart + panel * st_form_apart(f, k / 32) : NULL;
     for (uint32_t k0 = 0; k0 < k; k0 += CHUNK, dst += CHUNK / 32 * block_bytes) {
         uint32_t n = k - k0 < CHUNK ? k - k0 : CHUNK, groups = n / group;
         int8_t q[16][CHUNK];
         uint8_t w[CHUNK / 32][512];
         float scale[16][CHUNK / 16], min[16][CHUNK / 16];
+        uint16_t factors[32] = {0};
         for (uint32_t i = 0; i < 16; i++) {
             const uint8_t *src = source_row(part, panel, i);
-            if (src) {
-                quant->unpack(src + (size_t)k0 / quant->block * quant->bytes, q[i], scale[i], min[i], n);
+            if (src) src += (size_t)k0 / quant->block * quant->bytes;
+            if (src && apart) {
+                unpack_integers(quant, src, q[i], scale[i], min[i], factors + i);
+            } else if (src) {
+                quant->unpack(src, q[i], scale[i], min[i], n);
             } else {
                 memset(q[i], 0, sizeof q[i]);
                 memset(scale[i], 0, sizeof scale[i]);
@@ -175,6 +201,10 @@ static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part 
         } else {
             kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, w[0], sizeof w[0]);
             for (uint32_t b = 0; b < n / 32; b++) narrow_weights(f, w[b], dst + b * block_bytes);
+        }
+        if (apart) {
+            memcpy(apart, factors, st_super_bytes(f->shape));
+            apart += st_super_bytes(f->shape);
         }
         for (uint32_t g = 0; g < groups; g++) {
             uint8_t *tail = dst + g / per_block * block_bytes + weights;

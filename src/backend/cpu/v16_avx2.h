@@ -55,6 +55,12 @@ V16_FN v16 v16_ld_f16(const uint16_t *p)
     const __m128i *q = (const void *)p;
     return (v16){_mm256_cvtph_ps(_mm_loadu_si128(q)), _mm256_cvtph_ps(_mm_loadu_si128(q + 1))};
 }
+V16_FN v16 v16_ld_i8(const int8_t *p)
+{
+    const __m128i q = _mm_loadu_si128((const void *)p);
+    return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)),
+                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(q, q)))};
+}
 V16_FN v16 v16_ld_bf16(const uint16_t *p)
 {
     const __m128i *q = (const void *)p;

@@ -62,6 +62,12 @@ V16_FN v16 v16_ld_f16(const uint16_t *p)
     }
     return r;
 }
+V16_FN v16 v16_ld_i8(const int8_t *p)
+{
+    v16 r;
+    V16_EACH r.f[i] = (float)p[i];
+    return r;
+}
 V16_FN v16 v16_ld_bf16(const uint16_t *p)
 {
     v16 r;
