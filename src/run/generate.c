@@ -9,6 +9,7 @@
 #include "run/hold.h"
 #include "run/sampler.h"
 #include "run/schema.h"
+#include "token/utf8.h"
 
 #define MAX_PIECE 4096u /* bytes of one token that are streamed */
 
@@ -226,8 +227,12 @@ static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_o
                o->deadline_ms);
     ST_FAIL_IF((o->n_stop && !o->stop) || (o->n_stop_tokens && !o->stop_tokens), err, STRATA_INVALID_ARG,
                "stop: NULL but not empty");
-    for (size_t i = 0; i < o->n_stop; i++)
-        ST_FAIL_IF(!o->stop[i] || !*o->stop[i], err, STRATA_INVALID_ARG, "stop text %zu is empty", i);
+    for (size_t i = 0; i < o->n_stop; i++) {
+        size_t len = o->stop[i] ? strlen(o->stop[i]) : 0, good = len ? st_utf8_check(o->stop[i], len) : 0;
+        ST_FAIL_IF(len == 0, err, STRATA_INVALID_ARG, "stop text %zu is empty", i);
+        /* One that began inside a character would hold back the half of it that the text is left with. */
+        ST_FAIL_IF(good < len, err, STRATA_INVALID_ARG, "stop text %zu: byte %zu is not UTF-8", i, good);
+    }
     return STRATA_OK;
 }
 

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "strata.h"
+#include "token/utf8.h"
 
 #define MODEL STRATA_SOURCE_DIR "/tests/data/tiny/llama-q8_0.gguf"
 enum { MAX = 64 };
@@ -29,6 +30,7 @@ static int on_text(void *user, const char *text, size_t len, const strata_gen_to
 {
     out *o = user;
     assert_true(o->len + len < sizeof o->text);
+    assert_int_equal(st_utf8_check(text, len), len);
     memcpy(o->text + o->len, text, len);
     o->len += len;
     o->text[o->len] = 0;
@@ -236,6 +238,43 @@ static void test_grammar(void **state)
     shut(&f);
 }
 
+/* A model that writes nothing but bytes above 0x7f, which seldom make characters: on_text gets whole ones and U+FFFD.
+ */
+static void test_invalid_bytes(void **state)
+{
+    (void)state;
+    fixture f = {0};
+    open_threads(&f, 1, 0, STRATA_KV_F16);
+    strata_logit_bias bias[128];
+    size_t n_bytes = 0, replaced = 0;
+    for (int32_t id = 0; n_bytes < 128; id++) {
+        const char *piece;
+        size_t len;
+        unsigned byte;
+        char spelling[8] = {0};
+        if (strata_token_piece(f.m, id, &piece, &len, &f.e)) break;
+        if (len != 6) continue;
+        memcpy(spelling, piece, len);
+        if (sscanf(spelling, "<0x%2X>", &byte) == 1 && byte >= 0x80)
+            bias[n_bytes++] = (strata_logit_bias){.id = id, .bias = 100};
+    }
+    assert_int_equal(n_bytes, 128);
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        out o = {0};
+        strata_gen_opts g = strata_gen_default();
+        g.max_tokens = MAX;
+        g.temperature = 2;
+        g.top_k = 0, g.top_p = 1, g.min_p = 0;
+        g.seed = seed;
+        g.logit_bias = bias;
+        g.n_logit_bias = n_bytes;
+        go(&f, g, &o);
+        for (const char *p = o.text; (p = strstr(p, "\xef\xbf\xbd")); p += 3) replaced++;
+    }
+    assert_true(replaced > 20 * MAX / 2);
+    shut(&f);
+}
+
 static void test_sequences(void **state)
 {
     (void)state;
@@ -282,6 +321,11 @@ static void test_refusals(void **state)
     g.stop = empty;
     g.n_stop = 1;
     assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    const char *half[] = {"ok", "\xa9"}; /* would cut characters in two */
+    g.stop = half;
+    g.n_stop = 2;
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    assert_non_null(strstr(f.e.msg, "stop text 1"));
     g = strata_gen_default();
     volatile int cancel = 1;
     g.cancel = &cancel;
@@ -356,9 +400,9 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy),  cmocka_unit_test(test_sampling),  cmocka_unit_test(test_endings),
-        cmocka_unit_test(test_grammar), cmocka_unit_test(test_sequences), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_greedy),  cmocka_unit_test(test_sampling),      cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_grammar), cmocka_unit_test(test_sequences),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_many),    cmocka_unit_test(test_invalid_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
