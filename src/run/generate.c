@@ -75,6 +75,16 @@ static int open_gvocab(strata_ctx *c, strata_error *err)
     return st_gvocab_open(&vv, &c->model->mem, &c->gvocab, err);
 }
 
+/* An error in a grammar that was made of a schema: its line and column are in a text that nobody wrote. */
+static int schema_error(strata_error *err)
+{
+    const char *what = err ? strstr(err->msg, ": ") : NULL;
+    char msg[sizeof err->msg];
+    if (!what || strncmp(err->msg, "grammar ", 8) != 0) return STRATA_BAD_GRAMMAR;
+    memcpy(msg, what, strlen(what) + 1);
+    ST_FAIL(err, STRATA_BAD_GRAMMAR, "the schema's grammar%s", msg);
+}
+
 static int open_grammar(job *j, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
@@ -85,6 +95,7 @@ static int open_grammar(job *j, strata_error *err)
     int rc = open_gvocab(j->ctx, err);
     if (!rc) rc = st_grammar_open(made ? made : o->grammar, len, j->ctx->gvocab, &j->m->mem, &j->grammar, err);
     st_free(&j->m->mem, made);
+    if (rc == STRATA_BAD_GRAMMAR && o->json_schema) return schema_error(err);
     ST_TRY(rc);
     ST_TRY(st_grammar_state_open(j->grammar, &j->state, err));
     /* Rows of the output matrix past the vocabulary are never allowed: their bits stay 0. */

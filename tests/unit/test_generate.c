@@ -235,6 +235,13 @@ static void test_grammar(void **state)
     strata_gen_result r;
     g.grammar = "root ::= \"a";
     assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_BAD_GRAMMAR);
+    assert_int_equal(strncmp(f.e.msg, "grammar 1:", 10), 0);
+    /* No line and column of a grammar that nobody wrote. */
+    g.grammar = NULL;
+    g.json_schema = "{\"pattern\":\"^((((a{100}){100}){100}){100})$\"}";
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_BAD_GRAMMAR);
+    assert_int_equal(strncmp(f.e.msg, "the schema's grammar: more than ", 32), 0);
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, NULL), STRATA_BAD_GRAMMAR);
     shut(&f);
 }
 
