@@ -196,6 +196,7 @@ static int loop(job *j, strata_error *err)
         ST_TRY(step(j, j->ctx->logits + (size_t)j->seq * j->m->weights.n_vocab, &finish, err));
     }
     r->finish = finish;
+    r->unfinished = j->state && !st_grammar_is_done(j->state);
     r->decode_ms = (st_now() - start) * 1e3;
     if (finish == STRATA_FINISH_STOP && j->hold.n == 0) return STRATA_OK;
     ST_TRY(st_hold_end(&j->hold, err));

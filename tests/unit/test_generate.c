@@ -220,10 +220,22 @@ static void test_grammar(void **state)
         g.seed = seed;
         strata_gen_result r = go(&f, g, &o);
         assert_true(r.finish == STRATA_FINISH_GRAMMAR || r.finish == STRATA_FINISH_END);
+        assert_int_equal(r.unfinished, 0);
         assert_int_equal(o.text[0], '[');
         assert_int_equal(o.text[o.len - 1], ']');
         for (size_t i = 1; i + 1 < o.len; i++)
             assert_true(i % 2 ? o.text[i] >= '0' && o.text[i] <= '9' : o.text[i] == ',');
+    }
+    /* Cut inside an array; where it may end as well as go on; without a grammar. */
+    static const char *const cut[] = {"root ::= \"[\" [0-9]{9,} \"]\"", "root ::= [a-z]*", NULL};
+    for (int i = 0; i < 3; i++) {
+        out o = {0};
+        strata_gen_opts short_of = g;
+        short_of.max_tokens = 3;
+        short_of.grammar = cut[i];
+        strata_gen_result r = go(&f, short_of, &o);
+        assert_int_equal(r.finish, STRATA_FINISH_LENGTH);
+        assert_int_equal(r.unfinished, i == 0);
     }
     g.grammar = NULL;
     g.json_schema = "{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"minItems\":1,\"maxItems\":2}";

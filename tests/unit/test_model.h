@@ -51,6 +51,7 @@ typedef enum edit_kind {
     SET_U32, /* key `name`, in its place or at the end */
     SET_F32,
     SET_BOOL,
+    SET_STRS, /* an array, of the words of str */
     SET_STR,
     RENAME,      /* tensor -> str */
     RESHAPE,     /* tensor -> [n, k], or [n] with k = 0: zeros, or `data` in the tensor's type */
@@ -84,9 +85,22 @@ static inline const edit *edit_of(const edit *edits, st_str name, bool tensor)
     return NULL;
 }
 
+static inline int put_words(st_gguf_writer *w, const char *key, const char *words)
+{
+    st_str list[8];
+    uint64_t n = 0;
+    for (const char *p = words; *p; p += *p == ' ') {
+        assert_true(n < 8);
+        list[n] = (st_str){p, strcspn(p, " ")};
+        p += list[n++].len;
+    }
+    return st_gguf_put_strings(w, key, list, n, NULL);
+}
+
 static inline void edit_key(st_gguf_writer *w, const edit *e)
 {
     int rc = 0;
+    if (e->kind == SET_STRS) rc = put_words(w, e->name, e->str);
     if (e->kind == SET_U32) rc = st_gguf_put_u32(w, e->name, e->u, NULL);
     if (e->kind == SET_F32) rc = st_gguf_put_f32(w, e->name, e->f, NULL);
     if (e->kind == SET_BOOL) rc = st_gguf_put_bool(w, e->name, e->u != 0, NULL);
