@@ -414,7 +414,8 @@ typedef struct strata_gen_token {
 } strata_gen_token;
 
 /* Text as it becomes certain: whole characters, never part of a stop string. `token` is the token that was just
- * generated, or NULL for what was held back at the end; text may be empty. Not 0 ends the generation. */
+ * generated, or NULL for what was held back at the end; text may be empty. Not 0 ends the generation; no call follows.
+ */
 typedef int (*strata_gen_fn)(void *user, const char *text, size_t len, const strata_gen_token *token);
 
 /* Start from strata_gen_default(): zero is a meaning here. The chain is that of llama.cpp: bias, grammar, penalties,

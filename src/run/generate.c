@@ -198,7 +198,8 @@ static int loop(job *j, strata_error *err)
     r->finish = finish;
     r->unfinished = j->state && !st_grammar_is_done(j->state);
     r->decode_ms = (st_now() - start) * 1e3;
-    if (finish == STRATA_FINISH_STOP && j->hold.n == 0) return STRATA_OK;
+    /* Behind a stop text nothing is left; a caller that said it is over is not called again. */
+    if (finish == STRATA_FINISH_CALLER || (finish == STRATA_FINISH_STOP && j->hold.n == 0)) return STRATA_OK;
     ST_TRY(st_hold_end(&j->hold, err));
     if (j->hold.n_ready) tell(j, NULL);
     return STRATA_OK;

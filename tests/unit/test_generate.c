@@ -23,12 +23,14 @@ typedef struct out {
     int32_t ids[MAX];
     double logprobs[MAX];
     uint32_t n, n_top, stop_after;
+    int ended; /* it was said that the generation ends */
     volatile int cancel;
 } out;
 
 static int on_text(void *user, const char *text, size_t len, const strata_gen_token *t)
 {
     out *o = user;
+    assert_false(o->ended);
     assert_true(o->len + len < sizeof o->text);
     assert_int_equal(st_utf8_check(text, len), len);
     memcpy(o->text + o->len, text, len);
@@ -40,7 +42,7 @@ static int on_text(void *user, const char *text, size_t len, const strata_gen_to
     o->n_top = t->n_top;
     for (uint32_t i = 1; i < t->n_top; i++) assert_true(t->top[i].logprob <= t->top[i - 1].logprob);
     o->ids[o->n++] = t->id;
-    return o->stop_after && o->n == o->stop_after;
+    return o->ended = o->stop_after && o->n == o->stop_after;
 }
 
 typedef struct fixture {
@@ -203,6 +205,20 @@ static void test_endings(void **state)
     o.stop_after = 3;
     assert_int_equal(go(&f, greedy(0), &o).finish, STRATA_FINISH_CALLER);
     assert_int_equal(o.n, 3);
+
+    /* Nothing comes after that, also where a text was held back that might have become a stop. */
+    do {
+        o.stop_after++;
+        go(&f, greedy(0), &o);
+    } while (!o.len || (unsigned char)o.text[o.len - 1] >= 0x80); /* a letter, for sure */
+    snprintf(stop, sizeof stop, "%c!?", o.text[o.len - 1]);
+    size_t shown = o.len - 1;
+    g = greedy(0);
+    g.stop = stops;
+    g.n_stop = 2;
+    assert_int_equal(go(&f, g, &o).finish, STRATA_FINISH_CALLER);
+    assert_int_equal(o.n, o.stop_after);
+    assert_int_equal(o.len, shown);
     shut(&f);
 }
 
