@@ -143,11 +143,12 @@ static inline void edit_tensor(st_gguf_writer *w, const edit *e, const st_gguf_t
         fail_msg("%s", err.msg);
 }
 
-/* The file at path with `edits` (ended by {0}) made. Free with free(). Every edit must find its key or tensor. */
-static inline blob rewrite(const char *path, const edit *edits)
+/* A file with `edits` (ended by {0}) made; path is for messages. Free with free(). Every edit must find its key or
+ * tensor. */
+static inline blob rewrite_blob(blob in, const char *path, const edit *edits)
 {
     enum { MAX = 256 };
-    blob in = blob_read(path), out = {0};
+    blob out = {0};
     st_mem mem;
     st_mem_init(&mem, NULL, 0);
     st_gguf g;
@@ -196,8 +197,14 @@ static inline blob rewrite(const char *path, const edit *edits)
     st_gguf_writer_close(w);
     st_gguf_free(&g);
     for (size_t i = 0; i < n_keep; i++) free(keep[i]);
-    free(in.data);
     assert_int_equal(mem.used, 0);
+    return out;
+}
+
+static inline blob rewrite(const char *path, const edit *edits)
+{
+    blob in = blob_read(path), out = rewrite_blob(in, path, edits);
+    free(in.data);
     return out;
 }
 
