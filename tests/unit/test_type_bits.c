@@ -138,7 +138,7 @@ static blob make_experts(void)
         shapes[2 + i] = (edit){.kind = EXPERTS, .name = experts[i], .u = N, .n = WIDTH, .k = WIDTH};
     }
     for (int i = 0; i < 2; i++) {
-        for (int k = 0; k < N * WIDTH; k++) router[i][k] = (float)rng_next(&seed) / 0x7fffffff - 0.5f;
+        for (int k = 0; k < N * WIDTH; k++) router[i][k] = (float)rng_next(&seed) * 0x1p-31f - 0.5f;
         shapes[8 + i] = (edit){.kind = ADD,
                                .name = i ? "blk.1.ffn_gate_inp.weight" : "blk.0.ffn_gate_inp.weight",
                                .n = N,
