@@ -29,12 +29,15 @@ void cli_progress_end(void);
 /* The exit code for a failure of the library after the model was opened. */
 int cli_exit_code(int status);
 
+#define CLI_STRING(macro) CLI_STRING_OF(macro)
+#define CLI_STRING_OF(x)  #x
+
 /* Options of commands that open a model. */
 typedef struct session {
     const char *path;
     uint32_t threads;
     int precision; /* strata_precision */
-    int verbose;
+    int verbose, no_mmap;
     uint32_t n_seqs, n_ctx; /* of generation, as in strata_ctx_opts */
     int kv;                 /* strata_kv */
     strata_model *model;
@@ -54,6 +57,15 @@ typedef struct session {
     {                                                                                                        \
         OPT_CHOICE, 0, "precision", "i8|f32|bf16", "default: i8; f32 is the slow reference", &(s).precision, \
             STRATA_PRECISION_I8, NULL                                                                        \
+    }
+#define OPT_OF_NO_MMAP(s)                                                                               \
+    {                                                                                                   \
+        OPT_FLAG, 0, "no-mmap", NULL, "read the file into memory, do not map it", &(s).no_mmap, 0, NULL \
+    }
+#define OPT_OF_CONTEXT(s, what)                                                                               \
+    {                                                                                                         \
+        OPT_COUNT, 'c', "context", "N", what " (default: " CLI_STRING(STRATA_DEFAULT_CTX) " or the model's)", \
+            &(s).n_ctx, 0, NULL                                                                               \
     }
 #define OPT_OF_VERBOSE(s)                                                                                \
     {                                                                                                    \

@@ -384,7 +384,9 @@ static void whole(bench_rows *rows, const corpus *c, uint32_t tokens, const char
                          threads,
                          "--precision",
                          (char *)(uintptr_t)precision_name(s.precision),
+                         s.no_mmap ? "--no-mmap" : NULL,
                          NULL};
+    char *text = (char *)(uintptr_t)c->texts[0].ptr;
     char *one_text[] = {(char *)(uintptr_t)self,
                         "embed",
                         "-m",
@@ -397,8 +399,9 @@ static void whole(bench_rows *rows, const corpus *c, uint32_t tokens, const char
                         threads,
                         "--precision",
                         (char *)(uintptr_t)precision_name(s.precision),
-                        "--",
-                        (char *)(uintptr_t)c->texts[0].ptr,
+                        s.no_mmap ? "--no-mmap" : "--",
+                        s.no_mmap ? "--" : text,
+                        s.no_mmap ? text : NULL,
                         NULL};
     bool peers = want_peers && bench_llama();
     if (peers) {
@@ -604,6 +607,7 @@ static const opt opts[] = {
     {OPT_FLAG, 0, "csv", NULL, "comma-separated", &as_csv, 0, NULL},
     OPT_OF_PRECISION(s),
     OPT_OF_THREADS(s),
+    OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},
 };

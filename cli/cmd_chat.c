@@ -17,7 +17,7 @@
 static session s = {.n_seqs = 1, .kv = STRATA_KV_F16};
 static sampling sampler = SAMPLING_DEFAULT;
 static conversation_opts talk_opts;
-static uint32_t n_predict, n_ctx;
+static uint32_t n_predict;
 static int format;
 
 enum { TEXT, JSON };
@@ -112,7 +112,7 @@ static void tell_end(const chat *c, int rc)
     const strata_gen_result *r = &c->last;
     if (rc == STRATA_CANCELLED)
         note("stopped");
-    else if (r->finish == STRATA_FINISH_LENGTH && c->line.terminal)
+    else if (r->finish == STRATA_FINISH_LENGTH && (c->line.terminal || (r->unfinished && format == TEXT)))
         note("stopped after %u tokens: -n", r->n_new);
     else if (r->finish == STRATA_FINISH_CONTEXT)
         note("the context of %u tokens is full: /clear begins anew, /undo takes the last message back, -c N makes room "
@@ -188,11 +188,14 @@ static int clear(chat *c, const char *rest)
 static int set_system(chat *c, const char *rest)
 {
     buf *b = &c->talk.system;
+    char why[160];
     if (!*rest) {
         if (!b->len) return note("no system message"), CLI_OK;
         fprintf(stderr, "%.*s\n", (int)b->len, b->p);
         return CLI_OK;
     }
+    if (conversation_refuses("the system message", rest, strlen(rest), why, sizeof why))
+        return cli_fail(CLI_FAILED, "%s", why);
     b->len = 0;
     if (strcmp(rest, "-") != 0) buf_add(b, rest, strlen(rest));
     return CLI_OK;
@@ -285,12 +288,17 @@ static int run_command(chat *c, const char *line)
 static int turn(chat *c, buf *line)
 {
     size_t from = 0;
+    char why[160];
     if (!line->len) return CLI_OK;
     if (line->p[0] == '/' && !(line->len > 1 && line->p[1] == '/')) {
         buf_add(line, "", 1);
         return run_command(c, line->p + 1);
     }
     if (line->p[0] == '/') from = 1;
+    if (conversation_refuses("the message", line->p + from, line->len - from, why, sizeof why)) {
+        c->ids.n = 0;
+        return refuse(c, why);
+    }
     conversation_add(&c->talk, "user", line->p + from, line->len - from);
     int rc = answer(c);
     if (rc) conversation_undo(&c->talk);
@@ -328,13 +336,12 @@ static int run(const command *cmd, int argc, char **argv)
     static chat c;
     if (argc) return cli_usage(cmd, "messages come from stdin: '%s' is an argument", argv[0]);
     c.c = cmd;
-    s.n_ctx = n_ctx;
     int rc = sampling_read(cmd, &sampler);
     if (!rc) rc = conversation_open(&c.talk, &talk_opts);
     if (!rc) rc = session_open(cmd, &s, SESSION_CONTEXT);
     if (!rc && !s.info.has_logits) rc = cli_fail(CLI_USAGE, "%s is no model that generates text", s.path);
     if (!rc) {
-        c.room = n_ctx ? n_ctx : s.info.n_ctx < 4096 ? s.info.n_ctx : 4096;
+        c.room = strata_ctx_tokens(s.ctx);
         c.seed = sampler.g.seed;
         c.terminal_out = isatty(STDOUT_FILENO);
         line_open(&c.line);
@@ -353,12 +360,13 @@ static const opt opts[] = {
     OPT_OF_MODEL(s),
     OPTS_OF_CONVERSATION(talk_opts),
     {OPT_COUNT, 'n', "predict", "N", "tokens of an answer at most (default: no limit)", &n_predict, 0, NULL},
-    {OPT_COUNT, 'c', "context", "N", "tokens of the conversation (default: 4096 or the model's)", &n_ctx, 0, NULL},
+    OPT_OF_CONTEXT(s, "tokens of the conversation"),
     OPTS_OF_SAMPLING(sampler),
     {OPT_CHOICE, 0, "format", "text|json", "json: an object an answer (default: text)", &format, TEXT, NULL},
     {OPT_CHOICE, 0, "kv", "f16|f32|q8", "type of the cache (default: f16)", &s.kv, STRATA_KV_F16, NULL},
     OPT_OF_PRECISION(s),
     OPT_OF_THREADS(s),
+    OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},
 };

@@ -41,6 +41,7 @@ static const opt opts[] = {
     {OPT_INTS, 0, "ids", "1,2,3", "token ids to run", &ids, 0, NULL},
     {OPT_COUNT, 'n', "tokens", "N", "or how many made-up ones (default: 40)", &n_ids, 0, NULL},
     OPT_OF_PRECISION(s),
+    OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},
 };

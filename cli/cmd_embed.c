@@ -220,6 +220,7 @@ static const opt opts[] = {
     OPT_OF_PRECISION(s),
     OPT_OF_LOSSY(in_opts),
     OPT_OF_THREADS(s),
+    OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},
 };
@@ -229,7 +230,6 @@ const command cmd_embed = {
     .usage = "-m MODEL [TEXT...] [options]",
     .summary = "texts to vectors",
     .examples = "With no text and no file, reads lines of stdin.\n"
-                "  strata embed -m model.gguf --similarity \"A cat\" \"A kitten\" \"A bank\"\n"
                 "  strata embed -m model.gguf --jsonl texts.jsonl --format npy -o out.npy\n",
     .opts = opts,
     .run = run,

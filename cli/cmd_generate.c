@@ -12,7 +12,7 @@
 
 static session s = {.n_seqs = 1, .kv = STRATA_KV_F16};
 static const char *prompt, *prompt_file;
-static uint32_t n_predict = 128, n_top, n_ctx;
+static uint32_t n_predict = 128, n_top;
 static sampling sampler = SAMPLING_DEFAULT;
 static conversation_opts talk_opts;
 static bool logprobs_given;
@@ -82,7 +82,9 @@ static int encode_chat(const char *p, size_t len, ints *ids)
 {
     conversation talk = {0};
     strata_error e = {0};
+    char why[160];
     int rc = conversation_open(&talk, &talk_opts);
+    if (!rc && p && conversation_refuses("the prompt", p, len, why, sizeof why)) rc = cli_fail(CLI_FAILED, "%s", why);
     if (!rc && p) conversation_add(&talk, "user", p, len);
     if (!rc && conversation_encode(&talk, s.model, ids, &e)) rc = cli_fail(CLI_FAILED, "the messages: %s", e.msg);
     conversation_close(&talk);
@@ -105,6 +107,14 @@ static int generate(const ints *ids)
         put_json(&r);
     else if (fputs("\n", stdout) < 0)
         return cli_fail(CLI_FAILED, "cannot write the standard output: %s", strerror(errno));
+    bool cut = r.finish == STRATA_FINISH_LENGTH || r.finish == STRATA_FINISH_CONTEXT;
+    if (cut && r.unfinished && format == TEXT) {
+        if (r.finish == STRATA_FINISH_LENGTH)
+            cli_warn("the answer is cut after %u tokens (-n), inside what the grammar describes", r.n_new);
+        else
+            cli_warn("the answer is cut where the context of %u tokens is full (-c), inside what the grammar describes",
+                     strata_ctx_tokens(s.ctx));
+    }
     if (s.verbose)
         fprintf(stderr, "strata: %s after %u tokens; prompt %u tokens in %.0f ms, answer %.1f tokens/s\n",
                 strata_finish_name(r.finish), r.n_new, r.n_prompt, r.prompt_ms,
@@ -128,7 +138,6 @@ static int run(const command *c, int argc, char **argv)
     ints ids = {0};
     int rc = sampling_read(c, &sampler);
     if (!rc && prompt_file) rc = input_read_file(prompt_file, &file);
-    s.n_ctx = n_ctx;
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
     const char *p = prompt ? prompt : file.len ? file.p : prompt_file ? "" : NULL;
     size_t len = prompt ? strlen(prompt) : file.len;
@@ -149,7 +158,7 @@ static const opt opts[] = {
     {OPT_STRING, 'p', "prompt", "TEXT", "the prompt", &prompt, 0, NULL},
     {OPT_STRING, 'f', "file", "FILE|-", "the prompt from a file", &prompt_file, 0, NULL},
     {OPT_COUNT, 'n', "predict", "N", "new tokens at most (default: 128)", &n_predict, 0, NULL},
-    {OPT_COUNT, 'c', "context", "N", "tokens of prompt and answer (default: 4096 or the model's)", &n_ctx, 0, NULL},
+    OPT_OF_CONTEXT(s, "tokens of prompt and answer"),
     {OPT_FLAG, 0, "chat", NULL, "the prompt is a user's message: through the chat template", &as_chat, 0, NULL},
     OPTS_OF_CONVERSATION(talk_opts),
     OPTS_OF_SAMPLING(sampler),
@@ -161,6 +170,7 @@ static const opt opts[] = {
     {OPT_FLAG, 0, "no-special", NULL, "add no start token", &no_special, 0, NULL},
     OPT_OF_PRECISION(s),
     OPT_OF_THREADS(s),
+    OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},
 };

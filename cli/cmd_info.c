@@ -84,6 +84,30 @@ static void put_types(void)
     puts(as_json ? "]" : "");
 }
 
+/* Outputs of a reranker's or classifier's head, with their names where the file has them. */
+static void put_labels(void)
+{
+    const char *name;
+    size_t len;
+    if (!as_json && !s.info.n_labels) return;
+    put_number("labels", "labels", s.info.n_labels);
+    if (as_json)
+        key("label_names", "");
+    else if (strata_model_get_label(s.model, 0, &name, &len))
+        key("", "label names");
+    else
+        return;
+    if (as_json) putchar('[');
+    for (uint32_t i = 0; strata_model_get_label(s.model, i, &name, &len); i++) {
+        if (i) fputs(", ", stdout);
+        if (as_json)
+            json_put_string(stdout, name, len);
+        else
+            fwrite(name, 1, len, stdout);
+    }
+    fputs(as_json ? "]" : "\n", stdout);
+}
+
 static void put_all(void)
 {
     const strata_model_info *m = &s.info;
@@ -104,6 +128,7 @@ static void put_all(void)
     put_number("dims", "vector dims", m->n_embd_out);
     if (m->min_dims || as_json) put_number("min_dims", "cut down to", m->min_dims);
     put_text("pooling", "pooling", strata_pooling_name(m->pooling));
+    put_labels();
     put_text("dense_heads", "dense heads", dense_name(m->dense));
     put_bool("causal", "causal", m->causal);
     put_bool("logits", "logits", m->has_logits);
@@ -133,6 +158,7 @@ static int run(const command *c, int argc, char **argv)
 static const opt opts[] = {
     OPT_OF_MODEL(s),
     {OPT_FLAG, 0, "json", NULL, "one JSON object", &as_json, 0, NULL},
+    OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},
 };

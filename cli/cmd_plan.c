@@ -21,7 +21,7 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
-static const opt opts[] = {OPT_OF_MODEL(s), OPT_OF_VERBOSE(s), {0}};
+static const opt opts[] = {OPT_OF_MODEL(s), OPT_OF_NO_MMAP(s), OPT_OF_VERBOSE(s), {0}};
 
 const command cmd_plan = {
     .name = "plan",

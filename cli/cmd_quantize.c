@@ -65,6 +65,7 @@ static int run(const command *c, int argc, char **argv)
 static const opt opts[] = {
     {OPT_FLAG, 0, "pure", NULL, "the type itself for every matrix, no mix", &qo.pure, 0, NULL},
     {OPT_COUNT, 't', "threads", "N", "default: one per physical core", &qo.n_threads, 0, NULL},
+    {OPT_FLAG, 0, "no-mmap", NULL, "read IN into memory, do not map it", &qo.no_mmap, 0, NULL},
     {OPT_FLAG, 'v', "verbose", NULL, "a line for each tensor", &verbose, 0, NULL},
     {0},
 };

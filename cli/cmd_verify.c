@@ -34,7 +34,7 @@ static int run(const command *c, int argc, char **argv)
     strata_error e = {0};
     if (rc) return rc;
     if (!s.path) return cli_usage(c, "no model given");
-    strata_verify_opts o = {.n_threads = s.threads, .cancel = &cli_cancel};
+    strata_verify_opts o = {.n_threads = s.threads, .no_mmap = s.no_mmap, .cancel = &cli_cancel};
     rc = strata_verify(s.path, &o, on_check, NULL, &passed, &e);
     if (as_json && strcmp(separator, ",\n ") == 0) puts("\n]");
     if (rc == STRATA_IO || rc == STRATA_UNSUPPORTED_OP) return cli_fail(CLI_MODEL, "%s", e.msg);
@@ -46,6 +46,7 @@ static const opt opts[] = {
     OPT_OF_MODEL(s),
     {OPT_FLAG, 0, "json", NULL, "an array of objects", &as_json, 0, NULL},
     OPT_OF_THREADS(s),
+    OPT_OF_NO_MMAP(s),
     {0},
 };
 

@@ -29,6 +29,15 @@ static void add_message(buf *out, const char *role, const char *text, size_t len
     buf_add(out, "}", 1);
 }
 
+bool conversation_refuses(const char *what, const char *text, size_t len, char *why, size_t size)
+{
+    size_t at = 0;
+    for (size_t n; at < len && (n = utf8_len(text + at, text + len)) > 0;) at += n;
+    if (at == len) return false;
+    snprintf(why, size, "%s: the text is not UTF-8: byte 0x%02x at offset %zu", what, (unsigned char)text[at], at);
+    return true;
+}
+
 void conversation_add(conversation *c, const char *role, const char *text, size_t len)
 {
     c->marks = must_grow(c->marks, &c->cap, c->n + 1, sizeof *c->marks);
@@ -100,6 +109,9 @@ static int read_messages(const char *path, buf *out)
 int conversation_open(conversation *c, const conversation_opts *o)
 {
     int rc = CLI_OK;
+    char why[160];
+    if (o->system && conversation_refuses("--system", o->system, strlen(o->system), why, sizeof why))
+        return cli_fail(CLI_FAILED, "%s", why);
     if (o->system) buf_add(&c->system, o->system, strlen(o->system));
     c->variables = o->variables;
     if (o->messages) rc = read_messages(o->messages, &c->turns);

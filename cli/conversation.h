@@ -44,6 +44,9 @@ typedef struct conversation {
 int conversation_open(conversation *c, const conversation_opts *o);
 void conversation_close(conversation *c);
 
+/* Whether a text cannot be a message; then *why says so: it is not UTF-8. The writer of JSON would put U+FFFD. */
+bool conversation_refuses(const char *what, const char *text, size_t len, char *why, size_t size);
+
 void conversation_add(conversation *c, const char *role, const char *text, size_t len);
 /* Back to before the last message of a user that was added; false: there is none. */
 bool conversation_undo(conversation *c);

@@ -192,6 +192,10 @@ STRATA_API void strata_model_get_info(const strata_model *m, strata_model_info *
 STRATA_API int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, uint32_t *n_tensors,
                                      uint64_t *bytes);
 
+/* What the file calls the i-th output of the classification head; points into the model. Returns 0 where there is no
+ * such output or it has no name. Thread-safe. */
+STRATA_API int strata_model_get_label(const strata_model *m, uint32_t i, const char **name, size_t *len);
+
 /* Writes the plan that the model was compiled to, one op a line, for people. Errors: UNSUPPORTED_OP (vocabulary only).
  */
 STRATA_API int strata_model_print_plan(const strata_model *m, strata_write_fn write, void *user, strata_error *err);
@@ -268,13 +272,15 @@ typedef enum strata_kv { STRATA_KV_F16 = 0, STRATA_KV_F32 = 1, STRATA_KV_Q8 = 2 
  * on the thread that runs the call. */
 typedef void (*strata_trace_fn)(void *user, uint32_t op, const char *kind, int layer, double micros);
 
+#define STRATA_DEFAULT_CTX 4096 /* tokens of a sequence where neither the caller nor the model says less */
+
 typedef struct strata_ctx_opts {
     uint32_t n_threads;    /* 0: one per physical core this process may use (affinity, cgroup quota) */
     int precision;         /* strata_precision */
     strata_trace_fn trace; /* NULL: none. Traced runs do one group of tokens at a time */
     void *trace_user;
     uint32_t n_seqs; /* sequences that can be generated side by side; 0: none, no cache */
-    uint32_t n_ctx;  /* tokens of each, prompt included; 0: the model's context, at most 4096 */
+    uint32_t n_ctx;  /* tokens of each, prompt included; 0: the model's context, at most STRATA_DEFAULT_CTX */
     int kv;          /* strata_kv */
     uint64_t reserved[8];
 } strata_ctx_opts;
@@ -284,6 +290,8 @@ typedef struct strata_ctx_opts {
 STRATA_API int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err);
 STRATA_API void strata_ctx_close(strata_ctx *c);
 STRATA_API uint32_t strata_ctx_threads(const strata_ctx *c);
+/* Tokens that each sequence can hold, prompt included; 0 without sequences. */
+STRATA_API uint32_t strata_ctx_tokens(const strata_ctx *c);
 /* What its products run on: the kernel level of the model, or in precision bf16 "amx" or "avx512bf16". Static string;
  * NULL if c is. Thread-safe. */
 STRATA_API const char *strata_ctx_kernels(const strata_ctx *c);
@@ -406,7 +414,8 @@ typedef struct strata_gen_token {
 } strata_gen_token;
 
 /* Text as it becomes certain: whole characters, never part of a stop string. `token` is the token that was just
- * generated, or NULL for what was held back at the end; text may be empty. Not 0 ends the generation. */
+ * generated, or NULL for what was held back at the end; text may be empty. Not 0 ends the generation; no call follows.
+ */
 typedef int (*strata_gen_fn)(void *user, const char *text, size_t len, const strata_gen_token *token);
 
 /* Start from strata_gen_default(): zero is a meaning here. The chain is that of llama.cpp: bias, grammar, penalties,
@@ -459,7 +468,8 @@ typedef struct strata_gen_result {
     int finish;
     uint32_t n_prompt, n_cached, n_new; /* tokens; n_cached of the prompt were there already */
     double prompt_ms, decode_ms;
-    uint64_t reserved[4];
+    int unfinished; /* 1: it ended inside what the grammar or schema describes: max_tokens, a full context, a stop */
+    uint64_t reserved[3];
 } strata_gen_result;
 
 /* Continues ids[0..n) in sequence `seq` of a context opened with n_seqs > seq. Errors: as strata_ctx_sync, and
@@ -577,7 +587,8 @@ typedef struct strata_quantize_opts {
     void (*progress)(void *user, const strata_quantize_item *item); /* on the calling thread, in the file's order */
     void *progress_user;
     const strata_allocator *allocator; /* NULL: the C library's */
-    uint64_t reserved[8];
+    int no_mmap;                       /* 1: read the source into memory, as in strata_model_opts */
+    uint64_t reserved[7];
 } strata_quantize_opts;
 
 /* Writes the GGUF file `in` to `out` with its matrices in another type; `out` appears whole or not at all and may be
@@ -607,6 +618,7 @@ typedef void (*strata_verify_fn)(void *user, const strata_verify_check *check);
 
 typedef struct strata_verify_opts {
     uint32_t n_threads;                /* 0: one per physical core this process may use */
+    int no_mmap;                       /* as in strata_model_opts */
     const char *cpu;                   /* kernel level to verify, as in strata_model_opts */
     const volatile int *cancel;        /* caller's flag; not 0: CANCELLED */
     const strata_allocator *allocator; /* NULL: the C library's */

@@ -166,6 +166,15 @@ int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, 
     return 1;
 }
 
+int strata_model_get_label(const strata_model *m, uint32_t i, const char **name, size_t *len)
+{
+    st_str s;
+    if (!m || i >= m->plan.n_labels || !st_rank_label(m, i, &s)) return 0;
+    *name = s.ptr;
+    *len = s.len;
+    return 1;
+}
+
 static int need_weights(const strata_model *m, strata_error *err)
 {
     ST_FAIL_IF(m->vocab_only, err, STRATA_UNSUPPORTED_OP, "%s: opened for its vocabulary only", m->path);
@@ -270,7 +279,8 @@ int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_c
     ST_FAIL_IF(o.precision < 0 || o.precision > STRATA_PRECISION_BF16, err, STRATA_INVALID_ARG,
                "precision: no such value as %d", o.precision);
     ST_FAIL_IF(o.kv < 0 || o.kv > STRATA_KV_Q8, err, STRATA_INVALID_ARG, "kv: no such value as %d", o.kv);
-    uint32_t most = m->config.n_ctx, n_ctx = o.n_ctx ? o.n_ctx : most < 4096 ? most : 4096;
+    uint32_t most = m->config.n_ctx, n_ctx = o.n_ctx;
+    if (!n_ctx) n_ctx = most < STRATA_DEFAULT_CTX ? most : STRATA_DEFAULT_CTX;
     ST_FAIL_IF(n_ctx > most, err, STRATA_INVALID_ARG, "n_ctx: %u, but the model's context is %u", n_ctx, most);
     strata_model *model = (strata_model *)(uintptr_t)m;
     strata_ctx *c = st_calloc(&model->mem, 1, sizeof *c);
@@ -307,6 +317,11 @@ void strata_ctx_close(strata_ctx *c)
 uint32_t strata_ctx_threads(const strata_ctx *c)
 {
     return c ? c->n_threads : 0;
+}
+
+uint32_t strata_ctx_tokens(const strata_ctx *c)
+{
+    return c ? c->n_ctx : 0;
 }
 
 const char *strata_ctx_kernels(const strata_ctx *c)

@@ -197,7 +197,8 @@ static int check_again(verifier *v, const strata_model *m, uint32_t n_threads, c
 
 static int open_model(const verifier *v, const char *level, strata_model **m, strata_error *err)
 {
-    strata_model_opts o = {.n_threads = v->opts.n_threads, .cpu = level, .allocator = v->opts.allocator};
+    strata_model_opts o = {
+        .no_mmap = v->opts.no_mmap, .n_threads = v->opts.n_threads, .cpu = level, .allocator = v->opts.allocator};
     return strata_model_open(v->path, &o, m, err);
 }
 

@@ -90,6 +90,9 @@ int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_o
 int st_embed_check(const strata_model *m, const strata_embed_opts *opts, uint32_t *dims, strata_error *err);
 int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n, const strata_rank_opts *opts,
             float *scores, strata_embed_item *items, strata_error *err);
+/* What the file calls an output of the classification head; false where it has no name. */
+bool st_rank_label(const strata_model *m, uint32_t i, st_str *name);
+
 /* lane.c: sequences of a generating context. */
 #define ST_LANE_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
 int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, strata_error *err);

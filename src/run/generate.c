@@ -9,6 +9,7 @@
 #include "run/hold.h"
 #include "run/sampler.h"
 #include "run/schema.h"
+#include "token/utf8.h"
 
 #define MAX_PIECE 4096u /* bytes of one token that are streamed */
 
@@ -74,6 +75,16 @@ static int open_gvocab(strata_ctx *c, strata_error *err)
     return st_gvocab_open(&vv, &c->model->mem, &c->gvocab, err);
 }
 
+/* An error in a grammar that was made of a schema: its line and column are in a text that nobody wrote. */
+static int schema_error(strata_error *err)
+{
+    const char *what = err ? strstr(err->msg, ": ") : NULL;
+    char msg[sizeof err->msg];
+    if (!what || strncmp(err->msg, "grammar ", 8) != 0) return STRATA_BAD_GRAMMAR;
+    memcpy(msg, what, strlen(what) + 1);
+    ST_FAIL(err, STRATA_BAD_GRAMMAR, "the schema's grammar%s", msg);
+}
+
 static int open_grammar(job *j, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
@@ -84,6 +95,7 @@ static int open_grammar(job *j, strata_error *err)
     int rc = open_gvocab(j->ctx, err);
     if (!rc) rc = st_grammar_open(made ? made : o->grammar, len, j->ctx->gvocab, &j->m->mem, &j->grammar, err);
     st_free(&j->m->mem, made);
+    if (rc == STRATA_BAD_GRAMMAR && o->json_schema) return schema_error(err);
     ST_TRY(rc);
     ST_TRY(st_grammar_state_open(j->grammar, &j->state, err));
     /* Rows of the output matrix past the vocabulary are never allowed: their bits stay 0. */
@@ -194,8 +206,10 @@ static int loop(job *j, strata_error *err)
         ST_TRY(step(j, logits, &finish, err));
     }
     r->finish = finish;
+    r->unfinished = j->state && !st_grammar_is_done(j->state);
     r->decode_ms = (st_now() - start) * 1e3;
-    if (finish == STRATA_FINISH_STOP && j->hold.n == 0) return STRATA_OK;
+    /* Behind a stop text nothing is left; a caller that said it is over is not called again. */
+    if (finish == STRATA_FINISH_CALLER || (finish == STRATA_FINISH_STOP && j->hold.n == 0)) return STRATA_OK;
     ST_TRY(st_hold_end(&j->hold, err));
     if (j->hold.n_ready) tell(j, NULL);
     return STRATA_OK;
@@ -236,8 +250,12 @@ static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_o
                o->deadline_ms);
     ST_FAIL_IF((o->n_stop && !o->stop) || (o->n_stop_tokens && !o->stop_tokens), err, STRATA_INVALID_ARG,
                "stop: NULL but not empty");
-    for (size_t i = 0; i < o->n_stop; i++)
-        ST_FAIL_IF(!o->stop[i] || !*o->stop[i], err, STRATA_INVALID_ARG, "stop text %zu is empty", i);
+    for (size_t i = 0; i < o->n_stop; i++) {
+        size_t len = o->stop[i] ? strlen(o->stop[i]) : 0, good = len ? st_utf8_check(o->stop[i], len) : 0;
+        ST_FAIL_IF(len == 0, err, STRATA_INVALID_ARG, "stop text %zu is empty", i);
+        /* One that began inside a character would hold back the half of it that the text is left with. */
+        ST_FAIL_IF(good < len, err, STRATA_INVALID_ARG, "stop text %zu: byte %zu is not UTF-8", i, good);
+    }
     return STRATA_OK;
 }
 

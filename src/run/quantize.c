@@ -425,7 +425,7 @@ static int write_file(job *j, strata_error *err)
 static int run_job(job *j, strata_error *err)
 {
     uint32_t n_threads = j->opts.n_threads ? j->opts.n_threads : st_cpu_count();
-    ST_TRY(st_file_open(&j->file, j->in, false, &j->mem, err));
+    ST_TRY(st_file_open(&j->file, j->in, j->opts.no_mmap != 0, &j->mem, err));
     ST_TRY(st_gguf_parse(&j->gguf, j->file.data, j->file.size, j->in, false, &j->mem, err));
     j->targets = st_alloc(&j->mem, j->gguf.n_tensors, sizeof *j->targets);
     ST_FAIL_IF(!j->targets, err, STRATA_NO_MEMORY, "%s: no memory for %zu tensors", j->in, j->gguf.n_tensors);

@@ -205,16 +205,23 @@ static void deliver(void *user, const st_sequence *s, int status, const float *v
     if (j->opts.sigmoid) *score = (float)(1.0 / (1.0 + st_exp(-(double)*score)));
 }
 
-/* The file may name its labels; otherwise the first is "yes". */
-static uint32_t yes_label(const strata_model *m)
+bool st_rank_label(const strata_model *m, uint32_t i, st_str *name)
 {
     char key[96];
     snprintf(key, sizeof key, "%s.classifier.output_labels", m->config.arch->name);
     const st_gguf_kv *kv = st_gguf_find(&m->gguf, key);
-    if (!kv || kv->type != ST_GGUF_ARRAY || kv->elem_type != ST_GGUF_STRING) return 0;
+    if (!kv || kv->type != ST_GGUF_ARRAY || kv->elem_type != ST_GGUF_STRING) return false;
     size_t at = 0;
+    for (uint32_t k = 0; st_gguf_next_string(kv, &at, name); k++)
+        if (k == i) return true;
+    return false;
+}
+
+/* The file may name its labels; otherwise the first is "yes". */
+static uint32_t yes_label(const strata_model *m)
+{
     st_str s;
-    for (uint32_t i = 0; i < 2 && st_gguf_next_string(kv, &at, &s); i++)
+    for (uint32_t i = 0; i < 2 && st_rank_label(m, i, &s); i++)
         if (st_str_eq(s, "yes")) return i;
     return 0;
 }

@@ -108,6 +108,41 @@ class Plain(Case):
         self.assertNotEqual(got[0]["content"], got[1]["content"])
         self.assertEqual([m["content"] for m in self.messages()], ["one", got[1]["content"]])
 
+    @unittest.skipIf(EMULATOR or not os.path.exists("/proc/self/maps"), "no list of what a process has mapped")
+    def test_no_mmap(self):
+        for args, mapped in (([], True), (["--no-mmap"], False)):
+            model = self.write("model.gguf", pathlib.Path(TINY).read_bytes())
+            p = subprocess.Popen([PROGRAM, "chat", "-m", model, *BASE[2:], *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.addCleanup(p.stdout.close)
+            p.stdin.write(b"hello\n")
+            p.stdin.flush()
+            self.assertTrue(p.stdout.readline())  # an answer: the model is open
+            self.assertEqual("model.gguf" in pathlib.Path(f"/proc/{p.pid}/maps").read_text(), mapped)
+            if not mapped:  # and so the file may be cut short
+                os.truncate(model, 0)
+                p.stdin.write(b"more\n")
+            p.stdin.close()
+            self.assertTrue(mapped or p.stdout.readline())
+            self.assertEqual(p.wait(timeout=60), 0)
+
+    def test_text_that_is_not_utf8(self):
+        save = f"/save {self.path('m.json')}\n".encode()
+        code, out, err = run("chat", *BASE, "--format", "json", stdin=b"one\nbad \xff\xfe\n/system b\xc3\ntwo\n" + save)
+        self.assertEqual(code, 1)
+        got = lines(out)
+        self.assertEqual([sorted(x)[0] for x in got], ["content", "error", "content"])  # that line only
+        self.assertEqual(got[1]["error"], "the message: the text is not UTF-8: byte 0xff at offset 4")
+        self.assertIn(got[1]["error"], err)
+        self.assertIn("the system message: the text is not UTF-8: byte 0xc3 at offset 1", err)
+        self.assertEqual([m["content"] for m in self.messages()][::2], ["one", "two"])
+        # Also where the context was full before.
+        code, out, err = run("chat", *BASE, "--format", "json", stdin=b"x" * 400 + b"\n\xff\n")
+        self.assertEqual(["/clear" in x["error"] for x in lines(out)], [True, False])
+        for args in (["--chat", "-p", b"a\xff"], ["--system", b"\xff", "-p", "x"], ["-p", b"a\xff"]):
+            code, out, err = run("generate", *BASE, *(os.fsdecode(a) for a in args))
+            self.assertEqual((code, out), (1, b""), err)
+            self.assertIn("not UTF-8: byte 0xff at offset", err)
+
     def test_wrong_commands(self):
         for text, words in (("/nope", "no command"), ("/sav x", "did you mean /save"), ("/undo", "no message"),
                             ("/retry", "no message"), ("/save", "/save FILE"), ("/save /no/such/place", "cannot write")):
@@ -125,6 +160,28 @@ class Plain(Case):
         self.assertEqual(got[0]["finish"], "context")
         self.assertIn("the context of 60 tokens is full", err)
         self.assertIn("error", self.chat("hello hello\n", "-c", "20", code=1)[0][0])
+
+    def test_cut_inside_a_grammar(self):
+        """Said on standard error, in a line; the exit code and the answer are as without it."""
+        inside = self.write("in.gbnf", b'root ::= "[" "a"{250} "]"')
+        whole = self.write("whole.gbnf", b'root ::= "b"+')  # may end after each letter
+        schema = self.write("s.json", b'{"type": "array", "items": {"type": "integer"}, "minItems": 100}')
+        for args, words in (("-n 3", "cut after 3 tokens (-n)"), ("-n 1000 -c 60", "the context of 60 tokens is full (-c)")):
+            common = ["-m", TINY, "--temp", "0", *args.split(), "-p", "x"]
+            for option in (["--grammar", inside], ["--json-schema", schema]):
+                code, out, err = run("generate", *common, *option)
+                self.assertEqual(code, 0, err)
+                self.assertIn(words, err)
+                self.assertEqual(len(err.splitlines()), 1, err)
+                self.assertTrue(out.startswith(b"["), out)
+                code, out, err = run("generate", *common, *option, "--format", "json")
+                self.assertEqual((code, err), (0, ""))  # `finish` says it
+            for option in (["--grammar", whole], []):
+                code, out, err = run("generate", *common, *option)
+                self.assertEqual((code, err), (0, ""))
+        code, out, err = run("chat", "-m", TINY, "--temp", "0", "-n", "3", "--grammar", inside, stdin=b"x\n")
+        self.assertEqual(code, 0)
+        self.assertIn("stopped after 3 tokens", err)
 
     def test_templates(self):
         t = self.write("t.jinja", b"{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ tools }}{{ x }}")
@@ -467,8 +524,8 @@ class Terminal(Case):
             self.assertEqual(self.line(), line)
         self.keys("\x05\x15")
         os.write(self.master, b"f\xe4\r")
-        self.read()
-        self.assertEqual(self.leave(), ["f\ufffd"])
+        self.wait("the text is not UTF-8: byte 0xe4 at offset 1")
+        self.assertEqual(self.leave(), [])
 
     def test_end_of_the_terminal_or_of_the_process(self):
         self.start()

@@ -139,6 +139,20 @@ class Models(Case):
         self.assertEqual(sum(t["tensors"] for t in info["types"]), info["tensors"])
         self.assertEqual(info, json.loads(self.ok("info", "-m", GEMMA, "--json")))
 
+    def test_no_mmap(self):
+        """Every command that opens a model takes it, and says the same; that the file is not mapped: test_chat.py."""
+        for args in (["embed", "-m", GEMMA, "x"], ["tokenize", "-m", SPM, "x"], ["detokenize", "-m", SPM, "5"], ["info", GEMMA],
+                     ["eval", "-m", BERT, "--ids", "1,2", "--what", "hidden"], ["plan", BERT], ["diff", BERT], ["verify", BERT],
+                     ["generate", "-m", DECODER, "-p", "x", "-n", "4"], ["chat", "-m", DECODER, "-n", "4"]):
+            self.assertEqual(self.ok(*args, "--no-mmap", stdin=b"x\n"), self.ok(*args, stdin=b"x\n"), args)
+            self.assertIn("--no-mmap", self.ok(args[0], "--help").decode())
+        self.ok("bench", "-m", BERT, "--lengths", "8", "--batches", "1", "--runs", "1", "--no-mmap")
+        for name, args in (("a", []), ("b", ["--no-mmap"])):
+            self.ok("quantize", BERT, self.path(name), "Q8_0", *args)
+        self.assertEqual(self.read("a"), self.read("b"))
+        self.assertNotIn("option", self.fails(2, "rank", "-m", BERT, "--query", "x", "y", "--no-mmap")[1])  # BERT is no reranker
+        self.assertIn("--no-mmap", self.ok("rank", "--help").decode())
+
     def test_plan_and_diff(self):
         self.assertIn(b"ATTN", self.ok("plan", BERT).upper())
         self.ok("diff", BERT)

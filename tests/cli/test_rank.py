@@ -62,6 +62,19 @@ class Rank(Case):
     def rank(self, *args, **kw):
         return json.loads(self.ok("rank", "-m", self.model, "--query", "what", *args, **kw))
 
+    def test_info_shows_labels(self):
+        for name, n, names in (("bert-reranker", 1, None), ("qwen3-reranker", 2, ["yes", "no"])):
+            path = self.folder / f"{name}.gguf"
+            info, text = json.loads(self.ok("info", path, "--json")), self.ok("info", path)
+            self.assertEqual(info["labels"], n)
+            self.assertRegex(text, rf"(?m)^labels +{n}$")
+            if names:
+                self.assertEqual(info["label_names"], names)
+                self.assertRegex(text, "(?m)^label names +" + ", ".join(names) + "$")
+        info = json.loads(self.ok("info", BERT, "--json"))
+        self.assertEqual((info["labels"], info["label_names"]), (0, []))
+        self.assertNotIn("labels", self.ok("info", BERT))
+
     def test_scores_in_input_order(self):
         rows = self.rank("one", "another one", "")
         self.assertEqual([r["index"] for r in rows], [0, 1, 2])

@@ -204,6 +204,33 @@ static void test_info(void **state)
     assert_int_equal(i.bos, -1);
 }
 
+static uint32_t tokens_of(const strata_model *m, uint32_t n_seqs, uint32_t n_ctx)
+{
+    strata_ctx *c = NULL;
+    OK(strata_ctx_open(m, &(strata_ctx_opts){.n_threads = 1, .n_seqs = n_seqs, .n_ctx = n_ctx}, &c, err));
+    uint32_t n = strata_ctx_tokens(c);
+    strata_ctx_close(c);
+    return n;
+}
+
+/* What was asked for; the model's context; STRATA_DEFAULT_CTX where the model could take more. */
+static void test_tokens(void **state)
+{
+    (void)state;
+    const uint32_t more = STRATA_DEFAULT_CTX + 1000;
+    blob b = rewrite(tiny("llama-q8_0"), (edit[]){{.kind = SET_U32, .name = "llama.context_length", .u = more}, {0}});
+    strata_model *small = open_model("llama-q8_0", NULL), *large = open_blob(b, NULL);
+    assert_int_equal(tokens_of(small, 1, 0), 256);
+    assert_int_equal(tokens_of(small, 2, 24), 24);
+    assert_int_equal(tokens_of(small, 0, 0), 0);
+    assert_int_equal(tokens_of(large, 1, 0), STRATA_DEFAULT_CTX);
+    assert_int_equal(tokens_of(large, 1, more), more);
+    assert_int_equal(strata_ctx_tokens(NULL), 0);
+    strata_model_close(small);
+    strata_model_close(large);
+    free(b.data);
+}
+
 static void test_types(void **state)
 {
     (void)state;
@@ -304,8 +331,8 @@ int main(void)
         cmocka_unit_test(test_log_info),  cmocka_unit_test(test_log_debug),
         cmocka_unit_test(test_log_trace), cmocka_unit_test(test_log_missing_heads),
         cmocka_unit_test(test_info),      cmocka_unit_test(test_types),
-        cmocka_unit_test(test_names),     cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_tokens),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_plan),      cmocka_unit_test(test_diff),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "strata.h"
+#include "token/utf8.h"
 
 #define MODEL STRATA_SOURCE_DIR "/tests/data/tiny/llama-q8_0.gguf"
 enum { MAX = 64 };
@@ -22,13 +23,16 @@ typedef struct out {
     int32_t ids[MAX];
     double logprobs[MAX];
     uint32_t n, n_top, stop_after;
+    int ended; /* it was said that the generation ends */
     volatile int cancel;
 } out;
 
 static int on_text(void *user, const char *text, size_t len, const strata_gen_token *t)
 {
     out *o = user;
+    assert_false(o->ended);
     assert_true(o->len + len < sizeof o->text);
+    assert_int_equal(st_utf8_check(text, len), len);
     memcpy(o->text + o->len, text, len);
     o->len += len;
     o->text[o->len] = 0;
@@ -38,7 +42,7 @@ static int on_text(void *user, const char *text, size_t len, const strata_gen_to
     o->n_top = t->n_top;
     for (uint32_t i = 1; i < t->n_top; i++) assert_true(t->top[i].logprob <= t->top[i - 1].logprob);
     o->ids[o->n++] = t->id;
-    return o->stop_after && o->n == o->stop_after;
+    return o->ended = o->stop_after && o->n == o->stop_after;
 }
 
 typedef struct fixture {
@@ -201,6 +205,20 @@ static void test_endings(void **state)
     o.stop_after = 3;
     assert_int_equal(go(&f, greedy(0), &o).finish, STRATA_FINISH_CALLER);
     assert_int_equal(o.n, 3);
+
+    /* Nothing comes after that, also where a text was held back that might have become a stop. */
+    do {
+        o.stop_after++;
+        go(&f, greedy(0), &o);
+    } while (!o.len || (unsigned char)o.text[o.len - 1] >= 0x80); /* a letter, for sure */
+    snprintf(stop, sizeof stop, "%c!?", o.text[o.len - 1]);
+    size_t shown = o.len - 1;
+    g = greedy(0);
+    g.stop = stops;
+    g.n_stop = 2;
+    assert_int_equal(go(&f, g, &o).finish, STRATA_FINISH_CALLER);
+    assert_int_equal(o.n, o.stop_after);
+    assert_int_equal(o.len, shown);
     shut(&f);
 }
 
@@ -218,10 +236,22 @@ static void test_grammar(void **state)
         g.seed = seed;
         strata_gen_result r = go(&f, g, &o);
         assert_true(r.finish == STRATA_FINISH_GRAMMAR || r.finish == STRATA_FINISH_END);
+        assert_int_equal(r.unfinished, 0);
         assert_int_equal(o.text[0], '[');
         assert_int_equal(o.text[o.len - 1], ']');
         for (size_t i = 1; i + 1 < o.len; i++)
             assert_true(i % 2 ? o.text[i] >= '0' && o.text[i] <= '9' : o.text[i] == ',');
+    }
+    /* Cut inside an array; where it may end as well as go on; without a grammar. */
+    static const char *const cut[] = {"root ::= \"[\" [0-9]{9,} \"]\"", "root ::= [a-z]*", NULL};
+    for (int i = 0; i < 3; i++) {
+        out o = {0};
+        strata_gen_opts short_of = g;
+        short_of.max_tokens = 3;
+        short_of.grammar = cut[i];
+        strata_gen_result r = go(&f, short_of, &o);
+        assert_int_equal(r.finish, STRATA_FINISH_LENGTH);
+        assert_int_equal(r.unfinished, i == 0);
     }
     g.grammar = NULL;
     g.json_schema = "{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"minItems\":1,\"maxItems\":2}";
@@ -233,6 +263,50 @@ static void test_grammar(void **state)
     strata_gen_result r;
     g.grammar = "root ::= \"a";
     assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_BAD_GRAMMAR);
+    assert_int_equal(strncmp(f.e.msg, "grammar 1:", 10), 0);
+    /* No line and column of a grammar that nobody wrote. */
+    g.grammar = NULL;
+    g.json_schema = "{\"pattern\":\"^((((a{100}){100}){100}){100})$\"}";
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_BAD_GRAMMAR);
+    assert_int_equal(strncmp(f.e.msg, "the schema's grammar: more than ", 32), 0);
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, NULL), STRATA_BAD_GRAMMAR);
+    shut(&f);
+}
+
+/* A model that writes nothing but bytes above 0x7f, which seldom make characters: on_text gets whole ones and U+FFFD.
+ */
+static void test_invalid_bytes(void **state)
+{
+    (void)state;
+    fixture f = {0};
+    open_threads(&f, 1, 0, STRATA_KV_F16);
+    strata_logit_bias bias[128];
+    size_t n_bytes = 0, replaced = 0;
+    for (int32_t id = 0; n_bytes < 128; id++) {
+        const char *piece;
+        size_t len;
+        unsigned byte;
+        char spelling[8] = {0};
+        if (strata_token_piece(f.m, id, &piece, &len, &f.e)) break;
+        if (len != 6) continue;
+        memcpy(spelling, piece, len);
+        if (sscanf(spelling, "<0x%2X>", &byte) == 1 && byte >= 0x80)
+            bias[n_bytes++] = (strata_logit_bias){.id = id, .bias = 100};
+    }
+    assert_int_equal(n_bytes, 128);
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        out o = {0};
+        strata_gen_opts g = strata_gen_default();
+        g.max_tokens = MAX;
+        g.temperature = 2;
+        g.top_k = 0, g.top_p = 1, g.min_p = 0;
+        g.seed = seed;
+        g.logit_bias = bias;
+        g.n_logit_bias = n_bytes;
+        go(&f, g, &o);
+        for (const char *p = o.text; (p = strstr(p, "\xef\xbf\xbd")); p += 3) replaced++;
+    }
+    assert_true(replaced > 20 * MAX / 2);
     shut(&f);
 }
 
@@ -282,6 +356,11 @@ static void test_refusals(void **state)
     g.stop = empty;
     g.n_stop = 1;
     assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    const char *half[] = {"ok", "\xa9"}; /* would cut characters in two */
+    g.stop = half;
+    g.n_stop = 2;
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    assert_non_null(strstr(f.e.msg, "stop text 1"));
     g = strata_gen_default();
     volatile int cancel = 1;
     g.cancel = &cancel;
@@ -356,9 +435,9 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy),  cmocka_unit_test(test_sampling),  cmocka_unit_test(test_endings),
-        cmocka_unit_test(test_grammar), cmocka_unit_test(test_sequences), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_greedy),  cmocka_unit_test(test_sampling),      cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_grammar), cmocka_unit_test(test_sequences),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_many),    cmocka_unit_test(test_invalid_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

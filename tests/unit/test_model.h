@@ -51,6 +51,7 @@ typedef enum edit_kind {
     SET_U32, /* key `name`, in its place or at the end */
     SET_F32,
     SET_BOOL,
+    SET_STRS, /* an array, of the words of str */
     SET_STR,
     RENAME,      /* tensor -> str */
     RESHAPE,     /* tensor -> [n, k], or [n] with k = 0: zeros, or `data` in the tensor's type */
@@ -84,9 +85,22 @@ static inline const edit *edit_of(const edit *edits, st_str name, bool tensor)
     return NULL;
 }
 
+static inline int put_words(st_gguf_writer *w, const char *key, const char *words)
+{
+    st_str list[8];
+    uint64_t n = 0;
+    for (const char *p = words; *p; p += *p == ' ') {
+        assert_true(n < 8);
+        list[n] = (st_str){p, strcspn(p, " ")};
+        p += list[n++].len;
+    }
+    return st_gguf_put_strings(w, key, list, n, NULL);
+}
+
 static inline void edit_key(st_gguf_writer *w, const edit *e)
 {
     int rc = 0;
+    if (e->kind == SET_STRS) rc = put_words(w, e->name, e->str);
     if (e->kind == SET_U32) rc = st_gguf_put_u32(w, e->name, e->u, NULL);
     if (e->kind == SET_F32) rc = st_gguf_put_f32(w, e->name, e->f, NULL);
     if (e->kind == SET_BOOL) rc = st_gguf_put_bool(w, e->name, e->u != 0, NULL);
@@ -129,11 +143,12 @@ static inline void edit_tensor(st_gguf_writer *w, const edit *e, const st_gguf_t
         fail_msg("%s", err.msg);
 }
 
-/* The file at path with `edits` (ended by {0}) made. Free with free(). Every edit must find its key or tensor. */
-static inline blob rewrite(const char *path, const edit *edits)
+/* A file with `edits` (ended by {0}) made; path is for messages. Free with free(). Every edit must find its key or
+ * tensor. */
+static inline blob rewrite_blob(blob in, const char *path, const edit *edits)
 {
     enum { MAX = 256 };
-    blob in = blob_read(path), out = {0};
+    blob out = {0};
     st_mem mem;
     st_mem_init(&mem, NULL, 0);
     st_gguf g;
@@ -182,8 +197,14 @@ static inline blob rewrite(const char *path, const edit *edits)
     st_gguf_writer_close(w);
     st_gguf_free(&g);
     for (size_t i = 0; i < n_keep; i++) free(keep[i]);
-    free(in.data);
     assert_int_equal(mem.used, 0);
+    return out;
+}
+
+static inline blob rewrite(const char *path, const edit *edits)
+{
+    blob in = blob_read(path), out = rewrite_blob(in, path, edits);
+    free(in.data);
     return out;
 }
 

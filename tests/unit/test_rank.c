@@ -289,6 +289,42 @@ static void two_labels_are_yes_and_no(void **state)
     free(b.data);
 }
 
+static bool is_label(const strata_model *m, uint32_t i, const char *want)
+{
+    const char *name;
+    size_t len;
+    return strata_model_get_label(m, i, &name, &len) && len == strlen(want) && memcmp(name, want, len) == 0;
+}
+
+/* The file may name the outputs of the head; then "yes" is where it says. */
+static void labels_have_names(void **state)
+{
+    (void)state;
+    static const char key[] = "bert.classifier.output_labels";
+    const char *name;
+    size_t len;
+    blob b;
+    float score[2];
+    for (int named = 0; named < 2; named++) {
+        strata_model *m =
+            open_bert(2, named ? (edit[]){{.kind = SET_STRS, .name = key, .str = "no yes more"}, {0}} : NULL, &b);
+        strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_I8);
+        score[named] = rank_one(c, "ask", "answer", NULL, NULL);
+        assert_int_equal(is_label(m, 0, "no"), named);
+        assert_int_equal(is_label(m, 1, "yes"), named);
+        assert_int_equal(strata_model_get_label(m, 2, &name, &len), 0); /* the head has two */
+        strata_ctx_close(c);
+        strata_model_close(m);
+        free(b.data);
+    }
+    same_bits(score[0], -score[1]);
+    assert_int_equal(strata_model_get_label(NULL, 0, &name, &len), 0);
+    strata_model *m = open_bert(1, (edit[]){{.kind = SET_U32, .name = key, .u = 1}, {0}}, &b); /* no list */
+    assert_int_equal(strata_model_get_label(m, 0, &name, &len), 0);
+    strata_model_close(m);
+    free(b.data);
+}
+
 /* Scores come in the order of the passages, and do not depend on what stands beside. */
 static void order_and_batch(void **state)
 {
@@ -643,6 +679,7 @@ int main(void)
         cmocka_unit_test(a_bert_pair),
         cmocka_unit_test(a_doubled_separator),
         cmocka_unit_test(two_labels_are_yes_and_no),
+        cmocka_unit_test(labels_have_names),
         cmocka_unit_test(order_and_batch),
         cmocka_unit_test(truncation),
         cmocka_unit_test(a_template),

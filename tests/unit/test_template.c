@@ -161,7 +161,16 @@ static void compare(const char *where, st_str want, int rc, const text *out, con
              (int)(want.len - from < 160 ? want.len - from : 160), want.ptr + from);
 }
 
-static void chat_file(const char *folder, const char *name, size_t *equal, size_t *refused)
+/* Conversations whose rendering is part of the promise, each by 20 templates at least: with and without the beginning
+ * of an answer, several turns, a system message, tools, and a tool's call and result. */
+static const char *const kinds[] = {"one", "one-done", "multi", "system", "system-multi", "tools", "call"};
+enum { N_KINDS = N(kinds), MANY = 20 };
+
+typedef struct tally {
+    size_t files, equal, refused, kinds[N_KINDS];
+} tally;
+
+static void chat_file(const char *folder, const char *name, tally *t)
 {
     char path[300], where[400];
     reader d, source;
@@ -186,11 +195,13 @@ static void chat_file(const char *folder, const char *name, size_t *equal, size_
         if (is(&d, "expect")) {
             compare(where, d.value, rc, &out, &err);
             check_marks(&out, specials, n_specials, where);
-            ++*equal;
+            t->equal++;
+            for (size_t k = 0; k < N_KINDS; k++)
+                t->kinds[k] += c.len == strlen(kinds[k]) && memcmp(c.ptr, kinds[k], c.len) == 0;
         } else {
             if (rc != STRATA_BAD_TEMPLATE)
                 fail_msg("%s: status %d, HF says %.*s", where, rc, (int)d.value.len, d.value.ptr);
-            ++*refused;
+            t->refused++;
         }
         drop(&out);
     }
@@ -198,10 +209,10 @@ static void chat_file(const char *folder, const char *name, size_t *equal, size_
     free(source.data);
 }
 
-static void chat_folder(const char *folder, size_t least)
+static tally chat_folder(const char *folder)
 {
     struct dirent **names;
-    size_t files = 0, equal = 0, refused = 0;
+    tally t = {0};
     int n = scandir(folder, &names, NULL, alphasort);
     assert_true(n > 0);
     for (int i = 0; i < n; i++) {
@@ -209,22 +220,25 @@ static void chat_folder(const char *folder, size_t least)
         size_t len = strlen(names[i]->d_name);
         if (len > 6 && len < sizeof name && strcmp(names[i]->d_name + len - 6, ".jinja") == 0) {
             snprintf(name, sizeof name, "%.*s", (int)(len - 6), names[i]->d_name);
-            chat_file(folder, name, &equal, &refused);
-            files++;
+            chat_file(folder, name, &t);
+            t.files++;
         }
         free(names[i]);
     }
     free(names);
-    print_message("%zu templates: %zu renderings equal, %zu refused as HF refuses them\n", files, equal, refused);
-    assert_true(files >= least);
+    print_message("%zu templates: %zu renderings equal, %zu refused as HF refuses them\n", t.files, t.equal, t.refused);
+    return t;
 }
 
 static void test_chat_templates(void **state)
 {
     (void)state;
-    chat_folder(DATA, 20);
+    tally t = chat_folder(DATA);
+    assert_true(t.files >= MANY);
+    for (size_t k = 0; k < N_KINDS; k++)
+        if (t.kinds[k] < MANY) fail_msg("%zu templates render '%s', want %d", t.kinds[k], kinds[k], MANY);
     const char *more = getenv("STRATA_TEMPLATES");
-    if (more) chat_folder(more, 1);
+    if (more) assert_true(chat_folder(more).files > 0);
 }
 
 static void test_language(void **state)
