@@ -19,7 +19,7 @@ import types as pytypes
 import zlib
 from pathlib import Path
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_OFFLINE"] = os.environ["TQDM_DISABLE"] = "1"
 import gguf
 import numpy as np
 import torch
@@ -253,6 +253,12 @@ def _():
 def _():
     c = tf.SeedOssConfig(**dict(SMALL, num_key_value_heads=1, head_dim=16, attention_bias=True))
     return hf(tf.SeedOssForCausalLM, c)
+
+
+@model("arcee", "a llama without a gate, relu^2")
+def _():
+    c = tf.ArceeConfig(**dict(SMALL, num_key_value_heads=1, rope_parameters=dict(rope_type="default", rope_theta=5000.0)))
+    return hf(tf.ArceeForCausalLM, c)
 
 
 @model("eurobert", "a bidirectional llama; q and k not permuted")
@@ -555,6 +561,17 @@ def outputs(spec, m, ids, types):
         return m(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
 
 
+def greedy(m, ids, n=12):
+    """What m continues ids with, all computed anew for each token, and the least distance of a choice to the next best."""
+    ids, got, margin = list(ids), [], float("inf")
+    with torch.inference_mode():
+        for _ in range(n):
+            top = m(input_ids=torch.tensor([ids + got]), use_cache=False).logits[0, -1].topk(2)
+            margin = min(margin, (top.values[0] - top.values[1]).item())
+            got.append(top.indices[0].item())
+    return dict(ids=got, min_margin=margin)
+
+
 def make(name, out):
     entry = MODELS[name]
     spec = entry["make"]()
@@ -592,6 +609,8 @@ def make(name, out):
             item["hidden"] = put(key, y[-keep:])
             for pooling, row in dict(mean=y.mean(0), cls=y[0], last=y[-1]).items():
                 item[pooling] = put(f"{key}.{pooling}", row)
+        if spec["kind"] == "decoder":
+            meta.setdefault("greedy", {})[key] = greedy(m, ids)
         rms.append(round(y.pow(2).mean().sqrt().item(), 2))
         meta["inputs"][key] = item
     meta["f32_noise_max_abs"] = noise

@@ -9,7 +9,8 @@ typedef enum st_act {
     ST_ACT_SILU = 3,      /* x / (1 + exp(-x)) */
     ST_ACT_RELU = 4,
     ST_ACT_TANH = 5,
-    ST_ACT_COUNT = 6
+    ST_ACT_RELU2 = 6, /* relu(x)^2 */
+    ST_ACT_COUNT = 7
 } st_act;
 
 const char *st_act_name(st_act a);

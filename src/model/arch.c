@@ -162,6 +162,8 @@ static const st_arch rows[] = {
     /* With OLMo 3, which adds windows; its windowed layers do not scale their positions (HF modeling_olmo3.py). */
     {.name = "olmo2", .models = "OLMo 2 and 3", DECODER, .rope = ST_ROPE_NEOX, .rope_swa_unscaled = true},
     {.name = "granite", .models = "Granite 3", DECODER, .rope = ST_ROPE_NORM, .logit_scale_divides = true},
+    /* No gate (HF modeling_arcee.py). */
+    {.name = "arcee", .models = "AFM 4.5B", DECODER, .act_ungated = ST_ACT_RELU2, .rope = ST_ROPE_NORM},
     {.name = "smollm3", .models = "SmolLM 3", DECODER, .rope = ST_ROPE_NORM, .nope_pattern = 4},
     {.name = "gpt2", .models = "GPT-2", DECODER_LN, .act = ST_ACT_GELU_TANH},
     {.name = "gptneox", .models = "GPT-NeoX, Pythia", DECODER_LN, .act = ST_ACT_GELU_ERF, .rope = ST_ROPE_NEOX},
@@ -238,6 +240,6 @@ void st_arch_names(char *buf, size_t cap)
 
 const char *st_act_name(st_act a)
 {
-    static const char *const names[ST_ACT_COUNT] = {"none", "gelu_erf", "gelu_tanh", "silu", "relu", "tanh"};
+    static const char *const names[ST_ACT_COUNT] = {"none", "gelu_erf", "gelu_tanh", "silu", "relu", "tanh", "relu2"};
     return (unsigned)a < ST_ACT_COUNT ? names[a] : "?";
 }

@@ -130,4 +130,5 @@ void test_accuracy(void **state)
                 isnan(act1(ST_ACT_TANH, NAN)));
     assert_true(act1(ST_ACT_RELU, -5) == 0 && act1(ST_ACT_RELU, 5) == 5 && isnan(act1(ST_ACT_RELU, NAN)));
     assert_true(act1(ST_ACT_RELU, -INFINITY) == 0 && act1(ST_ACT_RELU, INFINITY) == INFINITY);
+    assert_true(act1(ST_ACT_RELU2, -5) == 0 && act1(ST_ACT_RELU2, 5) == 25 && isnan(act1(ST_ACT_RELU2, NAN)));
 }

@@ -84,6 +84,12 @@ V16_FN v16 v16_relu(v16 x)
     return v16_add(v16_max(v16_set1(0.0f), x), v16_set1(0.0f));
 }
 
+V16_FN v16 v16_relu2(v16 x)
+{
+    v16 r = v16_relu(x);
+    return v16_mul(r, r);
+}
+
 V16_FN v16 v16_act(st_act kind, v16 x)
 {
     switch (kind) {
@@ -92,6 +98,7 @@ V16_FN v16 v16_act(st_act kind, v16 x)
     case ST_ACT_SILU: return v16_silu(x);
     case ST_ACT_RELU: return v16_relu(x);
     case ST_ACT_TANH: return v16_tanh(x);
+    case ST_ACT_RELU2: return v16_relu2(x);
     case ST_ACT_NONE:
     case ST_ACT_COUNT: break;
     }
