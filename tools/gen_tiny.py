@@ -27,6 +27,8 @@ import transformers as tf
 from safetensors.torch import save_file
 from torch import nn
 
+tf.logging.set_verbosity_error()
+
 VOCAB, CTX = 96, 256
 BASE = dict(vocab_size=VOCAB, max_position_embeddings=CTX, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 DIMS = dict(BASE, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
@@ -59,8 +61,16 @@ def q8(t):
     return torch.from_numpy(gguf.quants.dequantize(gguf.quants.quantize(rows, kind), kind).reshape(rows.shape).copy())
 
 
-def draw(m, seed, norm_shift):
-    """Every parameter of m, in the order of its names."""
+def mxfp4(t):
+    """As q8, and the blocks: [..., k/32, 17] of a byte of exponent and 16 of values i and i + 16."""
+    rows = t.detach().numpy().astype(np.float32)
+    kind = gguf.GGMLQuantizationType.MXFP4
+    blocks = gguf.quants.quantize(rows, kind)
+    return torch.from_numpy(gguf.quants.dequantize(blocks, kind).reshape(rows.shape).copy()), blocks.reshape(*rows.shape[:-1], -1, 17)
+
+
+def draw(m, seed, norm_shift, change=None):
+    """Every parameter of m, in the order of its names; change(name, t): what is not drawn or stored as the others, or None."""
     g = torch.Generator().manual_seed(seed)
     done = set()
     for name, p in sorted(m.named_parameters()):
@@ -76,7 +86,10 @@ def draw(m, seed, norm_shift):
             t = torch.randn(p.shape, generator=g) * 0.3
         else:
             t = torch.randn(p.shape, generator=g) * (1.3 / p.shape[-1] ** 0.5)
-        if p.dim() > 1 and not norm:
+        other = change(name, t) if change else None
+        if other is not None:
+            t = other
+        elif p.dim() > 1 and not norm:
             t = q8(t) if p.shape[-1] % 32 == 0 else t.half().float()  # as the converter stores them
         p.data.copy_(t)
 
@@ -259,6 +272,43 @@ def _():
 def _():
     c = tf.ArceeConfig(**dict(SMALL, num_key_value_heads=1, rope_parameters=dict(rope_type="default", rope_theta=5000.0)))
     return hf(tf.ArceeForCausalLM, c)
+
+
+def gpt_oss(store, **more):
+    c = tf.GptOssConfig(**dict(RMS, num_hidden_layers=3, hidden_size=32, intermediate_size=64, num_attention_heads=4,
+                               num_key_value_heads=2, head_dim=16, num_local_experts=4, num_experts_per_tok=2, sliding_window=8,
+                               rope_parameters=dict(rope_type="yarn", rope_theta=5000.0, factor=8.0, beta_fast=8.0, beta_slow=1.0,
+                                                    truncate=False, original_max_position_embeddings=64)))
+
+    def change(name, t):
+        if name.endswith("_bias") or "sinks" in name:
+            return t
+        if "experts" not in name:
+            return None
+        # Rows of the file are columns here. Loud gates, so that some are clamped.
+        return store(t.transpose(1, 2) * (4 if "gate_up" in name else 1)).transpose(1, 2).contiguous()
+
+    return hf(tf.GptOssForCausalLM, c, change=change, **more)
+
+
+@model("gpt-oss", "sinks; experts with biases and a clamped gate; windows on every other layer; YaRN with a fractional range")
+def _():
+    return gpt_oss(q8)
+
+
+@model("gpt-oss-mxfp4", "the same with MXFP4 experts, as the hub has them")
+def _():
+    def packed(m):
+        state = m.state_dict()
+        for name in [n for n in state if n.endswith(("experts.gate_up_proj", "experts.down_proj"))]:
+            blocks = torch.from_numpy(mxfp4(state.pop(name).transpose(1, 2))[1])
+            low, high = blocks[..., 1:] & 15, blocks[..., 1:] >> 4
+            values = torch.cat([low, high], -1)  # the hub has neighbours in a byte
+            state[name + "_scales"] = blocks[..., 0]
+            state[name + "_blocks"] = values[..., ::2] | values[..., 1::2] << 4
+        return dict(state=state, hparams=dict(quantization_config=dict(quant_method="mxfp4")))
+
+    return gpt_oss(lambda t: mxfp4(t)[0], hub=packed)
 
 
 @model("eurobert", "a bidirectional llama; q and k not permuted")
@@ -577,7 +627,7 @@ def make(name, out):
     spec = entry["make"]()
     m = spec["model"].float().eval()
     seed = zlib.crc32(f"weights:{name}:{entry['seed']}".encode())
-    draw(m, seed, spec.get("norm_shift", 0))
+    draw(m, seed, spec.get("norm_shift", 0), spec.get("change"))
     config = write_gguf(spec, m, out / f"{name}.gguf")
     check_gguf(m, out / f"{name}.gguf")
     arch = gguf.GGUFReader(out / f"{name}.gguf").get_field("general.architecture").contents()

@@ -116,7 +116,7 @@ static void put_page(page *p)
         put(p, "%s %s", i > STRATA_POOLING_NONE ? "," : "", strata_pooling_name(i));
     put(p, ".\n\nRefused by name: other gating functions than softmax and groups of experts, clamped q, k, v "
            "(`attention.clamp_kqv`), layers of different widths, multi-head latent attention, state-space layers, "
-           "attention sinks, and any tensor that nothing would read.\n");
+           "and any tensor that nothing would read.\n");
     put(p, "\n## Tensor types\n");
     put_types(p);
     put(p, "\n## Tokenizers\n");

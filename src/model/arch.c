@@ -205,6 +205,20 @@ static const st_arch rows[] = {
     {.name = "exaone4", .models = "EXAONE 4", DECODER, .rope = ST_ROPE_NEOX, .nope_full = true, .window_pattern = 4},
     {.name = "glm4", .models = "GLM-4-0414", DECODER, .rope = ST_ROPE_NORM}, /* interleaved in HF (modeling_glm4.py) */
     {.name = "ernie4_5", .models = "ERNIE 4.5, dense", DECODER, .rope = ST_ROPE_NORM},
+    /* What its files do not say: windows on every other layer, "truncate": false of its YaRN (HF modeling_gpt_oss.py,
+     * config.json of openai/gpt-oss-20b). */
+    {.name = "gpt-oss",
+     .models = "gpt-oss 20B, 120B",
+     .norm = ST_NORM_RMS,
+     .act = ST_ACT_SWIGLU_OSS,
+     .causal = true,
+     .pooling = STRATA_POOLING_NONE,
+     .rope_base = 150000.0f,
+     .rope = ST_ROPE_NEOX,
+     .post_attention_is_ffn_norm = true,
+     .moe_normalize = true,
+     .window_pattern = 2,
+     .yarn_fractional = true},
     {.name = "seed_oss", .models = "Seed-OSS", DECODER, .rope = ST_ROPE_NEOX, .post_attention_is_ffn_norm = true},
 };
 
@@ -240,6 +254,7 @@ void st_arch_names(char *buf, size_t cap)
 
 const char *st_act_name(st_act a)
 {
-    static const char *const names[ST_ACT_COUNT] = {"none", "gelu_erf", "gelu_tanh", "silu", "relu", "tanh", "relu2"};
+    static const char *const names[ST_ACT_COUNT] = {"none", "gelu_erf", "gelu_tanh", "silu",
+                                                    "relu", "tanh",     "relu2",     "swiglu_oss"};
     return (unsigned)a < ST_ACT_COUNT ? names[a] : "?";
 }

@@ -56,6 +56,7 @@ typedef struct st_arch {
     float rope_base;         /* when rope.freq_base is absent */
     float rope_base_swa;     /* of windowed layers when rope.freq_base_swa is absent; 0: as the other layers */
     bool rope_swa_unscaled;  /* rope.scaling is for full layers only */
+    bool yarn_fractional;    /* YaRN's range of dims is not rounded to whole ones */
     bool dense_heads;        /* trained with dense_2/dense_3 after pooling: warn when the file lacks them */
     uint32_t min_dims;       /* smallest Matryoshka cut it is trained for; 0: none known */
     const char *prompt_query, *prompt_document;

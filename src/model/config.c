@@ -278,7 +278,7 @@ static int read_rope(reader *r, st_config *c)
     ST_TRY(opt_f32(r, "rope.freq_base_swa", a->rope_base_swa > 0 ? a->rope_base_swa : base, &swa));
     ST_FAIL_IF(!(base > 0 && swa > 0), r->err, STRATA_CORRUPT_MODEL, "%s: rope bases are %g and %g, want > 0",
                r->g->name, (double)base, (double)swa);
-    st_rope full = {.base = base, .factor = 1.0f, .attn_factor = 1.0f};
+    st_rope full = {.base = base, .factor = 1.0f, .attn_factor = 1.0f, .fractional = a->yarn_fractional};
     ST_TRY(read_scaling(r, c, &full));
     c->rope[0] = c->rope[1] = full;
     if (a->rope_swa_unscaled) c->rope[1] = (st_rope){.factor = 1.0f, .attn_factor = 1.0f};

@@ -26,6 +26,7 @@ typedef struct st_rope {
     float factor;               /* of LINEAR and YARN: positions are stretched by it */
     float attn_factor;          /* cos and sin are multiplied by it */
     float beta_fast, beta_slow; /* of YARN */
+    bool fractional;            /* of YARN: its range is not rounded to whole dims */
 } st_rope;
 
 typedef struct st_config {

@@ -139,10 +139,11 @@ static int emit_moe(emitter *e, const st_layer *l, int il)
                     .normalize = c->expert_normalize,
                     .scale = c->expert_scale};
     st_vec none = {0};
-    op.parts[ST_MOE_ROUTER] = part_of(l->ffn_gate_inp, 0, c->n_expert, 0, none, 1);
-    if (l->ffn_gate_exps) op.parts[ST_MOE_GATE] = part_of(l->ffn_gate_exps, 0, all_ff, 0, none, planes_up(l));
-    op.parts[ST_MOE_UP] = part_of(l->ffn_up_exps, 0, all_ff, 0, none, planes_up(l));
-    op.parts[ST_MOE_DOWN] = part_of(l->ffn_down_exps, 0, all_embd, 0, none, planes_down(c));
+    op.parts[ST_MOE_ROUTER] = part_of(l->ffn_gate_inp, 0, c->n_expert, 0, l->ffn_gate_inp_b, 1);
+    if (l->ffn_gate_exps)
+        op.parts[ST_MOE_GATE] = part_of(l->ffn_gate_exps, 0, all_ff, 0, l->ffn_gate_exps_b, planes_up(l));
+    op.parts[ST_MOE_UP] = part_of(l->ffn_up_exps, 0, all_ff, 0, l->ffn_up_exps_b, planes_up(l));
+    op.parts[ST_MOE_DOWN] = part_of(l->ffn_down_exps, 0, all_embd, 0, l->ffn_down_exps_b, planes_down(c));
     if (l->ffn_up_shexp) {
         op.n_ff_shared = c->n_ff_shared;
         if (l->ffn_gate_inp_shexp) op.parts[ST_MOE_SHARED_ROUTER] = part_of(l->ffn_gate_inp_shexp, 0, 1, 0, none, 1);
@@ -214,7 +215,8 @@ static int emit_attn(emitter *e, const st_layer *l, uint32_t index, bool windowe
                      .window_kind = c->arch->window,
                      .softcap = c->attn_softcap,
                      .alibi_max = c->alibi_max,
-                     .rel_bias = e->w->layers[0].attn_rel_b};
+                     .rel_bias = e->w->layers[0].attn_rel_b,
+                     .sinks = l->attn_sinks.v};
     ST_TRY(emit(e, (st_op){.kind = ST_OP_ATTN, .layer = (int)index, .in = ST_SLOT_QKV, .out = ST_SLOT_A, .attn = op}));
     st_op_linear out = {.k = c->n_head * c->d_head_v, .n = c->n_embd, .n_parts = 1, .scale = 1.0f};
     out.parts[0] = part_of(l->attn_output, 0, c->n_embd, 0, l->attn_output_b, 1);

@@ -114,9 +114,10 @@ typedef struct st_op_attn {
     bool causal;
     uint32_t window; /* 0: none */
     st_window_kind window_kind;
-    float softcap;   /* of scores, 0: none */
-    float alibi_max; /* slopes are 2^(-alibi_max * i / n_head); 0: none */
-    st_mat rel_bias; /* [n_buckets, n_head] added by distance; NULL: none */
+    float softcap;      /* of scores, 0: none */
+    float alibi_max;    /* slopes are 2^(-alibi_max * i / n_head); 0: none */
+    st_mat rel_bias;    /* [n_buckets, n_head] added by distance; NULL: none */
+    const float *sinks; /* [n_head] a score that counts in the sum alone; NULL: none */
 } st_op_attn;
 
 /* X = sum(X + branch(Y)), N = next(X). */
@@ -145,7 +146,7 @@ typedef enum st_moe_part {
  * shared expert. Weights: softmax of the router over all experts, the n_used largest, made to sum to 1 if normalize. */
 typedef struct st_op_moe {
     uint32_t n_expert, n_used, k, n_ff, n_ff_shared; /* n_ff_shared 0: no shared expert */
-    st_part parts[8];                                /* by st_moe_part; m = NULL where there is none */
+    st_part parts[8];                                /* by st_moe_part; m = NULL where there is none; bias [rows] */
     st_act act;
     bool normalize;
     float scale;

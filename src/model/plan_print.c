@@ -87,6 +87,7 @@ static void put_op(line *l, const st_op *op, const st_config *c)
                 op->attn.window_kind == ST_WINDOW_SYMMETRIC ? "symmetric" : "causal");
         if (op->attn.softcap > 0) put(l, ", softcap %g", (double)op->attn.softcap);
         if (op->attn.alibi_max > 0) put(l, ", alibi %g", (double)op->attn.alibi_max);
+        if (op->attn.sinks) put(l, ", sinks");
         if (op->attn.rel_bias)
             put(l, ", relative bias of %llu buckets", (unsigned long long)op->attn.rel_bias->dims[1]);
         break;
@@ -99,7 +100,10 @@ static void put_op(line *l, const st_op *op, const st_config *c)
     case ST_OP_MOE:
         put(l, " %u of %u experts [%u -> %u]", op->moe.n_used, op->moe.n_expert, op->moe.k, op->moe.n_ff);
         for (int i = 0; i < 3; i++)
-            if (op->moe.parts[i].m) put_mat(l, i ? "| " : "", op->moe.parts[i].m);
+            if (op->moe.parts[i].m) {
+                put_mat(l, i ? "| " : "", op->moe.parts[i].m);
+                if (op->moe.parts[i].bias) put(l, " +bias");
+            }
         if (op->moe.n_ff_shared) put(l, ", shared %u", op->moe.n_ff_shared);
         break;
     case ST_OP_POOL: put(l, " %s", strata_pooling_name((int)(op->pool.kind ? op->pool.kind : c->pooling))); break;

@@ -19,6 +19,8 @@ typedef enum dim {
     ROT,   /* n_rot / 2 */
     HEADS, /* n_head */
     EXPERTS,
+    EXPERTS_FF,   /* n_ff_expert for each expert */
+    EXPERTS_EMBD, /* n_embd for each expert */
     FF_EXPERT,
     FF_SHARED,
     ONE,
@@ -31,7 +33,7 @@ typedef enum dim {
 
 typedef enum form {
     MATRIX, /* [n, k] */
-    VECTOR, /* [n] as float32; more dims are taken flat */
+    VECTOR, /* [n] as float32 */
     EXPERT, /* [n_expert][n, k] */
 } form;
 
@@ -87,6 +89,7 @@ static const entry per_layer[] = {
     VEC_WB(attn_q_norm, "blk.%u.attn_q_norm", QNORM),
     VEC_WB(attn_k_norm, "blk.%u.attn_k_norm", KNORM),
     MAT(attn_rel_b, "blk.%u.attn_rel_b.weight", ANY, HEADS),
+    VEC(attn_sinks, "blk.%u.attn_sinks.weight", HEADS),
     MAT_WB(attn_output, "blk.%u.attn_output", EMBD, OW),
     MAT(attn_output, "blk.%u.attn_o.weight", EMBD, OW), /* T5's name for it */
     VEC_WB(attn_output_norm, "blk.%u.attn_output_norm", EMBD),
@@ -97,10 +100,14 @@ static const entry per_layer[] = {
     MAT_WB(ffn_down, "blk.%u.ffn_down", EMBD, FF),
     VEC_WB(layer_output_norm, "blk.%u.layer_output_norm", EMBD),
     VEC(post_ffw_norm, "blk.%u.post_ffw_norm.weight", EMBD),
-    MAT(ffn_gate_inp, "blk.%u.ffn_gate_inp.weight", EXPERTS, EMBD),
+    MAT_WB(ffn_gate_inp, "blk.%u.ffn_gate_inp", EXPERTS, EMBD),
     EXP(ffn_gate_exps, "blk.%u.ffn_gate_exps.weight", FF_EXPERT, EMBD),
     EXP(ffn_up_exps, "blk.%u.ffn_up_exps.weight", FF_EXPERT, EMBD),
     EXP(ffn_down_exps, "blk.%u.ffn_down_exps.weight", EMBD, FF_EXPERT),
+    VEC(ffn_gate_exps_b, "blk.%u.ffn_gate_exps.bias", EXPERTS_FF),
+    VEC(ffn_up_exps_b, "blk.%u.ffn_up_exps.bias", EXPERTS_FF),
+    VEC(ffn_down_exps_b, "blk.%u.ffn_down_exps.bias", EXPERTS_EMBD),
+    VEC(exp_probs_b, "blk.%u.exp_probs_b.bias", EXPERTS),
     MAT(ffn_gate_inp_shexp, "blk.%u.ffn_gate_inp_shexp.weight", ONE, EMBD),
     MAT(ffn_gate_shexp, "blk.%u.ffn_gate_shexp.weight", FF_SHARED, EMBD),
     MAT(ffn_up_shexp, "blk.%u.ffn_up_shexp.weight", FF_SHARED, EMBD),
@@ -139,6 +146,8 @@ static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
     case ROT: *want = c->n_rot / 2; break;
     case HEADS: *want = c->n_head; break;
     case EXPERTS: *want = c->n_expert; break;
+    case EXPERTS_FF: *want = (uint64_t)c->n_expert * c->n_ff_expert; break;
+    case EXPERTS_EMBD: *want = (uint64_t)c->n_expert * c->n_embd; break;
     case FF_EXPERT: *want = c->n_ff_expert; break;
     case FF_SHARED: *want = c->n_ff_shared; break;
     case ONE: *want = 1; break;
@@ -164,6 +173,14 @@ static int bad_shape(const binder *b, const st_gguf_tensor *t, uint32_t n_dims, 
             have, need);
 }
 
+/* A vector of each head or expert may have them as its second dimension: what the first is then. Any other second
+ * dimension is a mistake. */
+static uint64_t part_width(const binder *b, dim n)
+{
+    if (n == QNORM || n == KNORM) return b->c->d_head_k;
+    return n == EXPERTS_FF ? b->c->n_ff_expert : n == EXPERTS_EMBD ? b->c->n_embd : 0;
+}
+
 static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
 {
     uint64_t want[3] = {0, 0, 0};
@@ -171,10 +188,7 @@ static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
         uint64_t n = 1;
         for (uint32_t i = 0; i < t->n_dims; i++) n *= t->dims[i];
         bool ok = dim_ok(b, e->n, n, &want[0]) && n <= UINT32_MAX;
-        /* [d_head, n_head] is a vector of each head; any other second dimension is a mistake. */
-        bool by_head = (e->n == QNORM || e->n == KNORM) && t->dims[0] == b->c->d_head_k;
-        bool flat = t->dims[0] == n || by_head;
-        return ok && flat ? STRATA_OK : bad_shape(b, t, 1, want);
+        return ok && (t->dims[0] == n || t->dims[0] == part_width(b, e->n)) ? STRATA_OK : bad_shape(b, t, 1, want);
     }
     uint32_t n_dims = e->form == EXPERT ? 3 : 2;
     bool ok = dim_ok(b, e->n, t->dims[1], &want[1]);
@@ -374,6 +388,10 @@ static int check_special(binder *b)
         first->attn_norm_2_w.v && !c->arch->swapped_norms && !second, b->err, STRATA_UNSUPPORTED_OP,
         "%s: tensor 'blk.0.attn_norm_2.weight' is not supported for architecture '%s'%s", b->g->name, c->arch->name,
         first->attn_output_norm_w.v ? " without 'blk.0.ffn_gate.weight': convert it anew with gate and up apart" : "");
+    ST_FAIL_IF(first->attn_sinks.v && (c->attn_softcap > 0 || c->alibi_max > 0 || c->arch->relative_bias), b->err,
+               STRATA_UNSUPPORTED_OP,
+               "%s: tensor 'blk.0.attn_sinks.weight': sinks beside a softcap or a bias by distance are not supported",
+               b->g->name);
     uint32_t q = c->n_head * c->d_head_k;
     for (uint32_t il = 0; il < c->n_layer; il++) {
         st_layer *l = &w->layers[il];

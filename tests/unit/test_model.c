@@ -286,6 +286,14 @@ static void test_more_tensors(void **state)
     refuses("bert", layer, STRATA_CORRUPT_MODEL, "no tensor 'blk.2.ffn_norm.weight', which layer 1 has");
     const edit gate[] = {{.kind = ADD, .name = "blk.2.ffn_gate.weight", .n = 128, .k = 64}, {0}};
     refuses("bert", gate, STRATA_CORRUPT_MODEL, "no tensor 'blk.0.ffn_gate.weight', which layer 2 has");
+    const edit cap[] = {FLT("gpt-oss.attn_logit_softcapping", 5), {0}};
+    refuses("gpt-oss", cap, STRATA_UNSUPPORTED_OP, "'blk.0.attn_sinks.weight': sinks beside a softcap");
+    const edit sinks[] = {CUT("blk.1.attn_sinks.weight"), {0}};
+    refuses("gpt-oss", sinks, STRATA_CORRUPT_MODEL, "no tensor 'blk.1.attn_sinks.weight', which layer 2 has");
+    const edit turned[] = {{.kind = RESHAPE, .name = "blk.0.ffn_up_exps.bias", .n = 64, .k = 4}, {0}};
+    refuses("gpt-oss", turned, STRATA_CORRUPT_MODEL, "'blk.0.ffn_up_exps.bias' is [64, 4], want [256]");
+    const edit few[] = {{.kind = RESHAPE, .name = "blk.0.ffn_down_exps.bias", .n = 3, .k = 32}, {0}};
+    refuses("gpt-oss", few, STRATA_CORRUPT_MODEL, "'blk.0.ffn_down_exps.bias' is [3, 32], want [128]");
     const edit one[] = {CUT("dense_3.weight"), {0}};
     refuses("gemma-embedding", one, STRATA_CORRUPT_MODEL, "only one of dense_2 and dense_3");
 }

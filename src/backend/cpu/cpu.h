@@ -215,6 +215,12 @@ int st_state_rope(st_state *s, uint32_t len, strata_error *err);
 /* The angles of a position in a sequence of `len` tokens: cos [n_rot/2], then sin. */
 const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos);
 
+/* Scores of a query: one for each key, and for the sink, in whole units. */
+static inline uint32_t st_attn_row(const st_op_attn *op, uint32_t keys, uint32_t unit)
+{
+    return (uint32_t)st_round_up((size_t)keys + (op->sinks != NULL), unit);
+}
+
 /* Queries of a block of attention in bf16: two tiles of rows, one where their scores would leave the L2 cache. */
 #define ST_BF16_QUERIES 32u
 #define ST_BF16_LONG    4096u
@@ -224,9 +230,10 @@ static inline size_t st_attn_bf16_block(uint32_t len)
 }
 /* The most scores of a block that any text of up to `len` tokens has: the longest text's may be fewer, since its block
  * may be smaller. */
-static inline size_t st_attn_bf16_scores(uint32_t len)
+static inline size_t st_attn_bf16_scores(uint32_t len, uint32_t sinks)
 {
-    size_t own = st_attn_bf16_block(len) * st_round_up(len, 32), most = (size_t)ST_BF16_QUERIES * ST_BF16_LONG;
+    size_t own = st_attn_bf16_block(len) * st_round_up((size_t)len + sinks, 32),
+           most = (size_t)ST_BF16_QUERIES * st_round_up(ST_BF16_LONG + sinks, 32);
     return len > ST_BF16_LONG && own < most ? most : own;
 }
 

@@ -158,8 +158,9 @@ static void fill_bias(const attn *a, uint32_t head)
     }
 }
 
-/* Row of scores of query q against keys from `lo` on -> numerators; returns their sum. */
-static float numerators(const attn *a, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row)
+/* Row of scores of query q against keys from `lo` on -> numerators; returns their sum. A sink is one more key after the
+ * last, whose numerator is in the sum and nowhere else. */
+static float numerators(const attn *a, uint32_t head, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row)
 {
     const st_op_attn *op = a->op;
     const st_env *e = a->env;
@@ -167,7 +168,11 @@ static float numerators(const attn *a, uint32_t q, uint32_t lo, uint32_t n, floa
     visible(a, q, &from, &to);
     /* Models with a relative bias have a scale of 1, so it may be added before the softmax scales. */
     if (op->rel_bias) e->k->add_scaled(e->worker->bias + (a->len - 1 - q + from), 1.0f, row + (from - lo), to - from);
-    return e->k->softmax(row, n, from - lo, to - lo, op->scale, op->softcap, slope, (int64_t)q - lo);
+    if (op->sinks) row[to - lo] = op->sinks[head] / op->scale;
+    float sum =
+        e->k->softmax(row, n, from - lo, to - lo + (op->sinks != NULL), op->scale, op->softcap, slope, (int64_t)q - lo);
+    if (op->sinks) row[to - lo] = 0.0f;
+    return sum;
 }
 
 /* Queries [q0, q1) of this run against their keys -> A. */
@@ -179,12 +184,12 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
     visible(a, a->past + q0, &lo, &unused);
     visible(a, a->past + q1 - 1, &unused, &hi);
     lo &= ~15u; /* whole panels of keys; the lanes of a sum go by key index mod 16 */
-    uint32_t n = (uint32_t)st_round_up(hi - lo, 16);
+    uint32_t n_keys = (uint32_t)st_round_up(hi - lo, 16), n = st_attn_row(op, hi - lo, 16);
     const float *kt = a->kt + (size_t)(lo - a->base) * op->d_head_k, *v = a->v + (size_t)(lo - a->base) * a->ldv;
     float *s = e->worker->scores;
     for (uint32_t g = 0; g < a->group; g++)
         e->k->gemm_f32(qkv(a, q0, (a->kv * a->group + g) * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, kt, 16,
-                       (size_t)op->d_head_k * 16, n / 16, op->d_head_k, false, s + (size_t)g * n_q * n, n);
+                       (size_t)op->d_head_k * 16, n_keys / 16, op->d_head_k, false, s + (size_t)g * n_q * n, n);
     for (uint32_t g = 0; g < a->group; g++) {
         float *sg = s + (size_t)g * n_q * n;
         float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
@@ -192,7 +197,7 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
         float sums[ST_ROW_CHUNK], slope = alibi_slope(op, a->kv * a->group + g);
         if (op->rel_bias) fill_bias(a, a->kv * a->group + g);
         for (uint32_t i = 0; i < n_q; i++) {
-            sums[i] = numerators(a, a->past + q0 + i, lo, n, slope, sg + (size_t)i * n);
+            sums[i] = numerators(a, a->kv * a->group + g, a->past + q0 + i, lo, n, slope, sg + (size_t)i * n);
         }
         size_t ld = e->slots->ld[ST_SLOT_A];
         bool direct = a->ldv == op->d_head_v; /* whole panels of values: no column past the head is written */
@@ -222,8 +227,8 @@ static void run_block_bf16(const attn *a, uint32_t q0, uint32_t q1)
     visible(a, q0, &lo, &unused);
     visible(a, q1 - 1, &unused, &hi);
     lo &= ~31u;
-    uint32_t n = (uint32_t)st_round_up(hi - lo, 32);
-    st_bact q = {e->worker->q16, a->ldk}, p = {e->worker->p16, n};
+    uint32_t n_keys = (uint32_t)st_round_up(hi - lo, 32), n = st_attn_row(op, hi - lo, 32);
+    st_bact q = {e->worker->q16, a->ldk}, p = {e->worker->p16, n_keys};
     const size_t v_panel = st_round_up(a->len, 32) * 16, ld = e->slots->ld[ST_SLOT_A];
     float *s = e->worker->scores, *tile = e->worker->tile[0];
     for (uint32_t g = 0; g < a->group; g++) {
@@ -231,14 +236,15 @@ static void run_block_bf16(const attn *a, uint32_t q0, uint32_t q1)
         float sums[ST_BF16_QUERIES], slope = alibi_slope(op, head),
                                      *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * ld + head * op->d_head_v;
         b->round(qkv(a, q0, head * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, op->d_head_k, &q, 0, 0);
-        b->gemm(q.p, 16 * q.ld, n_q, a->kt16 + (size_t)lo * a->ldk, (size_t)a->ldk * 16, n / 16, a->ldk, false, s, n);
+        b->gemm(q.p, 16 * q.ld, n_q, a->kt16 + (size_t)lo * a->ldk, (size_t)a->ldk * 16, n_keys / 16, a->ldk, false, s,
+                n);
         if (op->rel_bias) fill_bias(a, head);
-        for (uint32_t i = 0; i < n_q; i++) sums[i] = numerators(a, q0 + i, lo, n, slope, s + (size_t)i * n);
-        b->round(s, n, n_q, n, &p, 0, 0);
+        for (uint32_t i = 0; i < n_q; i++) sums[i] = numerators(a, head, q0 + i, lo, n, slope, s + (size_t)i * n);
+        b->round(s, n, n_q, n_keys, &p, 0, 0);
         for (uint32_t c = 0, w; c < op->d_head_v; c += w) {
             w = op->d_head_v - c < 256 ? op->d_head_v - c : 256; /* what a tile of 32 queries has room for */
-            b->gemm(p.p, 16 * p.ld, n_q, a->v16 + c / 16 * v_panel + (size_t)lo * 16, v_panel, w / 16, n, false, tile,
-                    w);
+            b->gemm(p.p, 16 * p.ld, n_q, a->v16 + c / 16 * v_panel + (size_t)lo * 16, v_panel, w / 16, n_keys, false,
+                    tile, w);
             for (uint32_t i = 0; i < n_q; i++) e->k->scale(tile + i * w, 1.0f / sums[i], out + i * ld + c, w);
         }
     }
@@ -248,7 +254,7 @@ static void run_block_bf16(const attn *a, uint32_t q0, uint32_t q1)
 static uint32_t block_of(const attn *a)
 {
     if (a->bf16) return (uint32_t)st_attn_bf16_block(a->len);
-    size_t keys = st_round_up(a->len, 16), fit = a->env->worker->n_scores / (keys * a->group);
+    size_t keys = st_attn_row(a->op, a->len, 16), fit = a->env->worker->n_scores / (keys * a->group);
     return fit < 1 ? 1 : fit > 32 ? 32 : (uint32_t)fit;
 }
 

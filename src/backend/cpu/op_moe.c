@@ -22,8 +22,12 @@ static float *row_of(const st_env *e, st_slot slot, uint32_t r)
 
 static st_linear_part part_of(const moe *m, st_moe_part i, uint32_t row, uint32_t n)
 {
-    return (st_linear_part){
-        .packed = &m->packed[i], .panel0 = row / 16, .n = n, .planes = (int)m->op->moe.parts[i].planes};
+    const st_part *p = &m->op->moe.parts[i];
+    return (st_linear_part){.packed = &m->packed[i],
+                            .panel0 = row / 16,
+                            .n = n,
+                            .planes = (int)p->planes,
+                            .bias = p->bias ? p->bias + row : NULL};
 }
 
 /* Logits of the router -> R, whose last column is the shared expert's. */
