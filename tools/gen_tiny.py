@@ -24,7 +24,7 @@ import gguf
 import numpy as np
 import torch
 import transformers as tf
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 tf.logging.set_verbosity_error()
@@ -92,6 +92,9 @@ def draw(m, seed, norm_shift, change=None):
         elif p.dim() > 1 and not norm:
             t = q8(t) if p.shape[-1] % 32 == 0 else t.half().float()  # as the converter stores them
         p.data.copy_(t)
+    for name, b in sorted(m.named_buffers()):
+        if "correction_bias" in name:
+            b.copy_(torch.randn(b.shape, generator=g) * 0.2)
 
 
 # ---- models of transformers: a config says all ----
@@ -309,6 +312,42 @@ def _():
         return dict(state=state, hparams=dict(quantization_config=dict(quant_method="mxfp4")))
 
     return gpt_oss(lambda t: mxfp4(t)[0], hub=packed)
+
+
+MOE = dict(num_key_value_heads=1, head_dim=16, num_hidden_layers=3, moe_intermediate_size=16, num_experts_per_tok=3)
+
+
+@model("glm4moe", "a dense layer, then 12 experts in groups of 3, chosen by sigmoid and a bias, weights times 1.7; a shared "
+       "expert; q/k norms, half a head rotates; a layer past the last, which is not used")
+def _():
+    c = tf.Glm4MoeConfig(**dict(SMALL, **MOE, n_routed_experts=12, n_group=4, topk_group=2, n_shared_experts=2,
+                                first_k_dense_replace=1, routed_scaling_factor=1.7, norm_topk_prob=True, use_qk_norm=True,
+                                attention_bias=True, rope_parameters=dict(rope_type="default", rope_theta=5000.0, partial_rotary_factor=0.5)))
+
+    def extra(state):
+        """A layer that predicts one token more, which transformers does not load: another layer's tensors and its own."""
+        more = {k.replace("layers.2.", "layers.3."): t + 1 for k, t in state.items() if "layers.2." in k}
+        own = dict(eh_proj=torch.ones(32, 64), enorm=torch.ones(32), hnorm=torch.ones(32))
+        return dict(more, **{f"model.layers.3.{k}.weight": t for k, t in own.items()},
+                    **{"model.layers.3.shared_head.norm.weight": torch.ones(32)})
+
+    return hf(tf.Glm4MoeForCausalLM, c, extra=extra, hparams=dict(num_nextn_predict_layers=1))
+
+
+@model("dots1", "experts chosen by sigmoid and a bias, not renormalised; a shared expert; q/k norms")
+def _():
+    c = tf.Dots1Config(**dict(SMALL, **MOE, n_routed_experts=6, n_shared_experts=1, first_k_dense_replace=1, n_group=1, topk_group=1,
+                              routed_scaling_factor=2.5, norm_topk_prob=False, sliding_window=None,
+                              layer_types=["full_attention"] * 3, rope_parameters=dict(rope_type="default", rope_theta=5000.0)))
+    return hf(tf.Dots1ForCausalLM, c)
+
+
+@model("ernie4_5-moe", "softmax experts chosen with a bias, in every second layer after the first; a shared expert")
+def _():
+    c = tf.Ernie4_5_MoeConfig(**dict(SMALL, num_key_value_heads=1, head_dim=16, num_hidden_layers=4, moe_intermediate_size=16, moe_k=2,
+                                     moe_num_experts=5, moe_num_shared_experts=2, moe_layer_start_index=1, moe_layer_interval=2,
+                                     moe_layer_end_index=3, use_bias=False, rope_parameters=dict(rope_type="default", rope_theta=5000.0)))
+    return hf(tf.Ernie4_5_MoeForCausalLM, c)
 
 
 @model("eurobert", "a bidirectional llama; q and k not permuted")
@@ -551,6 +590,8 @@ def write_gguf(spec, m, path):
             m.save_pretrained(folder)
             config = json.loads((folder / "config.json").read_text())
             config.update(spec.get("hparams", {}))
+        if "extra" in spec:
+            save_file(spec["extra"](load_file(folder / "model.safetensors")), folder / "model-extra.safetensors")
         if "hub" in spec:
             other = spec["hub"](m)
             for f in folder.glob("*.safetensors"):

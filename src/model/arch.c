@@ -219,6 +219,14 @@ static const st_arch rows[] = {
      .moe_normalize = true,
      .window_pattern = 2,
      .yarn_fractional = true},
+    {.name = "glm4moe",
+     .models = "GLM 4.5, 4.6, 4.5 Air",
+     DECODER,
+     .rope = ST_ROPE_NEOX,
+     .post_attention_is_ffn_norm = true},
+    {.name = "dots1", .models = "dots.llm1", DECODER, .rope = ST_ROPE_NEOX, .moe_sigmoid = true},
+    /* Softmax, and a bias for the choice (HF modeling_ernie4_5_moe.py). */
+    {.name = "ernie4_5-moe", .models = "ERNIE 4.5, mixtures", DECODER, .rope = ST_ROPE_NORM, .moe_normalize = true},
     {.name = "seed_oss", .models = "Seed-OSS", DECODER, .rope = ST_ROPE_NEOX, .post_attention_is_ffn_norm = true},
 };
 

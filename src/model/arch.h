@@ -45,7 +45,8 @@ typedef struct st_arch {
     bool post_attention_is_ffn_norm; /* post_attention_norm is the norm before the FFN, not one of attention's branch */
     bool swapped_norms;              /* falcon-40b: attn_norm_2 is attention's norm, attn_norm the FFN's */
     bool logit_scale_divides;        /* Granite: logits are divided by logit_scale */
-    bool moe_normalize;              /* the chosen experts' weights are made to sum to 1 */
+    bool moe_normalize;              /* the chosen experts' weights are made to sum to 1, unless the file says */
+    bool moe_sigmoid;                /* a router's gate when expert_gating_func is absent: sigmoid, not softmax */
     strata_pooling pooling;          /* unless the file has pooling_type; NONE: a decoder without one */
     strata_pooling rank_pooling;     /* what a classification head reads */
     st_act cls_act;                  /* between the two matrices of a classification head */

@@ -75,6 +75,8 @@ static int opt_f32(reader *r, const char *suffix, float def, float *out)
 static int read_shape(reader *r, st_config *c)
 {
     ST_TRY(need_u32(r, "block_count", 1, ST_MAX_LAYERS, &c->n_layer));
+    ST_TRY(opt_u32(r, "nextn_predict_layers", 0, 0, c->n_layer - 1, &c->n_extra));
+    c->n_layer -= c->n_extra;
     ST_TRY(need_u32(r, "context_length", 1, MAX_CTX, &c->n_ctx));
     ST_TRY(need_u32(r, "embedding_length", 1, MAX_WIDTH, &c->n_embd));
     ST_TRY(same_u32(r, "feed_forward_length", c->n_layer, 1, MAX_WIDTH, &c->n_ff));
@@ -197,6 +199,33 @@ static uint32_t rows_of(const reader *r, const st_config *c, const char *what)
     return 0;
 }
 
+static int read_gating(reader *r, st_config *c)
+{
+    enum { UNSAID, SOFTMAX, SIGMOID, SOFTMAX_OF_CHOSEN };
+    uint32_t gating;
+    ST_TRY(opt_u32(r, "expert_gating_func", UNSAID, 0, UINT32_MAX, &gating));
+    ST_FAIL_IF(gating > SOFTMAX_OF_CHOSEN, r->err, STRATA_UNSUPPORTED_OP,
+               "%s: key '%s' is %u; only softmax (1, 3) and sigmoid (2) are supported", r->g->name, r->key, gating);
+    c->expert_sigmoid = gating == UNSAID ? c->arch->moe_sigmoid : gating == SIGMOID;
+    /* A softmax of some logits is that of all, made to sum to 1. */
+    if (gating == SOFTMAX_OF_CHOSEN) c->expert_normalize = true;
+    return STRATA_OK;
+}
+
+static int read_groups(reader *r, st_config *c)
+{
+    ST_TRY(opt_u32(r, "expert_group_count", 1, 0, c->n_expert, &c->n_group));
+    if (c->n_group == 0) c->n_group = 1;
+    ST_FAIL_IF(c->n_expert % c->n_group != 0, r->err, STRATA_CORRUPT_MODEL,
+               "%s: %u experts are no multiple of %u groups", r->g->name, c->n_expert, c->n_group);
+    ST_TRY(opt_u32(r, "expert_group_used_count", c->n_group, 0, c->n_group, &c->n_group_used));
+    if (c->n_group_used == 0) c->n_group_used = c->n_group;
+    ST_FAIL_IF(c->n_expert_used > c->n_expert / c->n_group * c->n_group_used, r->err, STRATA_CORRUPT_MODEL,
+               "%s: %u experts are to be chosen out of %u groups of %u", r->g->name, c->n_expert_used, c->n_group_used,
+               c->n_expert / c->n_group);
+    return STRATA_OK;
+}
+
 static int read_experts(reader *r, st_config *c)
 {
     ST_TRY(opt_u32(r, "expert_count", 0, 0, 4096, &c->n_expert));
@@ -210,15 +239,8 @@ static int read_experts(reader *r, st_config *c)
         st_gguf_bool_or(r->g, key_of(r, "expert_weights_norm"), c->arch->moe_normalize, &c->expert_normalize, r->err));
     ST_TRY(opt_f32(r, "expert_weights_scale", 1.0f, &c->expert_scale));
     if (c->expert_scale == 0) c->expert_scale = 1.0f;
-    uint32_t gating;
-    ST_TRY(opt_u32(r, "expert_gating_func", 1, 0, UINT32_MAX, &gating));
-    ST_FAIL_IF(gating > 1, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is %u; only softmax (1) is supported",
-               r->g->name, r->key, gating);
-    uint32_t groups;
-    ST_TRY(opt_u32(r, "expert_group_count", 1, 0, UINT32_MAX, &groups));
-    ST_FAIL_IF(groups > 1, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is %u; groups of experts are not supported",
-               r->g->name, r->key, groups);
-    return STRATA_OK;
+    ST_TRY(read_gating(r, c));
+    return read_groups(r, c);
 }
 
 static int read_pooling(reader *r, st_config *c)

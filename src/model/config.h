@@ -31,7 +31,8 @@ typedef struct st_rope {
 
 typedef struct st_config {
     const st_arch *arch;
-    uint32_t n_layer; /* block_count */
+    uint32_t n_layer; /* block_count without nextn_predict_layers */
+    uint32_t n_extra; /* nextn_predict_layers: after the others, for guessing more tokens; not run */
     uint32_t n_ctx;   /* context_length */
     uint32_t n_embd;  /* embedding_length */
     uint32_t n_ff;    /* feed_forward_length */
@@ -54,8 +55,10 @@ typedef struct st_config {
     uint64_t windowed[ST_MAX_LAYERS / 64]; /* a bit a layer: which see only the window */
     uint32_t n_expert, n_expert_used;      /* 0: no experts */
     uint32_t n_ff_expert, n_ff_shared;
-    float expert_scale;    /* expert_weights_scale */
-    bool expert_normalize; /* expert_weights_norm */
+    uint32_t n_group, n_group_used; /* expert_group_count, expert_group_used_count; 1: no groups */
+    bool expert_sigmoid;            /* expert_gating_func */
+    float expert_scale;             /* expert_weights_scale */
+    bool expert_normalize;          /* expert_weights_norm */
     strata_pooling pooling;
     st_rope rope[2];
     uint32_t rope_original; /* rope.scaling.original_context_length: longer sequences take LongRoPE's long factors */

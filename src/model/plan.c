@@ -136,6 +136,10 @@ static int emit_moe(emitter *e, const st_layer *l, int il)
                     .k = c->n_embd,
                     .n_ff = c->n_ff_expert,
                     .act = act_of(c, l->ffn_gate_exps),
+                    .choice_bias = l->exp_probs_b.v,
+                    .n_group = c->n_group,
+                    .n_group_used = c->n_group_used,
+                    .sigmoid = c->expert_sigmoid,
                     .normalize = c->expert_normalize,
                     .scale = c->expert_scale};
     st_vec none = {0};

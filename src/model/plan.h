@@ -143,11 +143,17 @@ typedef enum st_moe_part {
 } st_moe_part;
 
 /* out = sum over the chosen experts of weight * down(act(gate(in)) * up(in)), in the order of their indices, plus the
- * shared expert. Weights: softmax of the router over all experts, the n_used largest, made to sum to 1 if normalize. */
+ * shared expert. A gate of the router, softmax over all experts or sigmoid of each, gives their probabilities. Of
+ * groups of neighbours the n_group_used best are kept: by the sum of the two largest probabilities + choice_bias, or,
+ * without a bias, by the largest. Of what is left the n_used with the largest probability + choice_bias are chosen.
+ * Their probabilities, made to sum to 1 if normalize, times scale, are the weights. */
 typedef struct st_op_moe {
     uint32_t n_expert, n_used, k, n_ff, n_ff_shared; /* n_ff_shared 0: no shared expert */
     st_part parts[8];                                /* by st_moe_part; m = NULL where there is none; bias [rows] */
     st_act act;
+    const float *choice_bias; /* [n_expert] or NULL */
+    uint32_t n_group, n_group_used;
+    bool sigmoid;
     bool normalize;
     float scale;
 } st_op_moe;

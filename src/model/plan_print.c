@@ -60,6 +60,14 @@ static void put_linear(line *l, const st_op_linear *op)
     if (op->softcap > 0) put(l, " softcap %g", (double)op->softcap);
 }
 
+static void put_router(line *l, const st_op_moe *op)
+{
+    put(l, ", %s%s%s", op->sigmoid ? "sigmoid" : "softmax", op->choice_bias ? " +bias" : "",
+        op->normalize ? " normalized" : "");
+    if (op->n_group > 1) put(l, ", %u of %u groups", op->n_group_used, op->n_group);
+    if (op->scale != 1.0f) put(l, " x%g", (double)op->scale);
+}
+
 static void put_op(line *l, const st_op *op, const st_config *c)
 {
     switch (op->kind) {
@@ -105,6 +113,7 @@ static void put_op(line *l, const st_op *op, const st_config *c)
                 if (op->moe.parts[i].bias) put(l, " +bias");
             }
         if (op->moe.n_ff_shared) put(l, ", shared %u", op->moe.n_ff_shared);
+        put_router(l, &op->moe);
         break;
     case ST_OP_POOL: put(l, " %s", strata_pooling_name((int)(op->pool.kind ? op->pool.kind : c->pooling))); break;
     case ST_OP_GATHER:

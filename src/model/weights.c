@@ -409,11 +409,25 @@ static int check_special(binder *b)
     return STRATA_OK;
 }
 
+/* Of a layer past the last: it guesses the token after the next, and nothing here asks it to. */
+static bool is_extra(const binder *b, st_str name)
+{
+    uint64_t il = 0;
+    size_t i = 4;
+    if (b->c->n_extra == 0 || name.len < 6 || memcmp(name.ptr, "blk.", 4) != 0) return false;
+    for (; i < name.len && i < 10 && name.ptr[i] >= '0' && name.ptr[i] <= '9'; i++)
+        il = il * 10 + (uint64_t)(name.ptr[i] - '0');
+    return i < name.len && name.ptr[i] == '.' && il >= b->c->n_layer && il - b->c->n_layer < b->c->n_extra;
+}
+
 static int check_used(const binder *b)
 {
     char name[ST_STR_PRINT];
+    if (b->c->n_extra)
+        st_log_write(b->log, STRATA_LOG_INFO, "%s: the last %u layers predict further tokens and are not used",
+                     b->g->name, b->c->n_extra);
     for (size_t i = 0; i < b->g->n_tensors; i++)
-        ST_FAIL_IF(!b->used[i], b->err, STRATA_UNSUPPORTED_OP,
+        ST_FAIL_IF(!b->used[i] && !is_extra(b, b->g->tensors[i].name), b->err, STRATA_UNSUPPORTED_OP,
                    "%s: tensor '%s' is not known for architecture '%s': the model needs more than this version does",
                    b->g->name, st_str_print(b->g->tensors[i].name, name), b->c->arch->name);
     return STRATA_OK;

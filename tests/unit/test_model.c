@@ -122,6 +122,34 @@ static void test_expert_rows(void **state)
     }
 }
 
+/* Gates, groups of experts and layers past the last. */
+static void test_routers(void **state)
+{
+    (void)state;
+    static const struct {
+        edit e;
+        int status;
+        const char *needle;
+    } cases[] = {
+        {U32("glm4moe.expert_gating_func", 4), STRATA_UNSUPPORTED_OP,
+         "'glm4moe.expert_gating_func' is 4; only softmax"},
+        {U32("glm4moe.expert_group_count", 5), STRATA_CORRUPT_MODEL, "12 experts are no multiple of 5 groups"},
+        {U32("glm4moe.expert_group_count", 13), STRATA_CORRUPT_MODEL, "expert_group_count' is 13, want 0..12"},
+        {U32("glm4moe.expert_group_used_count", 5), STRATA_CORRUPT_MODEL, "expert_group_used_count' is 5, want 0..4"},
+        {U32("glm4moe.expert_used_count", 7), STRATA_CORRUPT_MODEL, "7 experts are to be chosen out of 2 groups of 3"},
+        {U32("glm4moe.nextn_predict_layers", 4), STRATA_CORRUPT_MODEL, "nextn_predict_layers' is 4, want 0..3"},
+        {U32("glm4moe.nextn_predict_layers", 0), STRATA_UNSUPPORTED_OP, "tensor 'blk.3.nextn."},
+        {{.kind = RENAME, .name = "blk.3.attn_q.weight", .str = "blk.4.attn_q.weight"},
+         STRATA_UNSUPPORTED_OP,
+         "tensor 'blk.4.attn_q.weight' is not known"},
+        {{.kind = RENAME, .name = "blk.3.attn_q.weight", .str = "blk.4294967299.attn_q.weight"},
+         STRATA_UNSUPPORTED_OP,
+         "tensor 'blk.4294967299.attn_q.weight' is not known"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        refuses("glm4moe", (const edit[]){cases[i].e, {0}}, cases[i].status, cases[i].needle);
+}
+
 static void test_wrong_keys(void **state)
 {
     (void)state;
@@ -368,11 +396,11 @@ static void test_padded_vocabulary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expert_rows),       cmocka_unit_test(test_wrong_keys),
-        cmocka_unit_test(test_required_keys),     cmocka_unit_test(test_accepted),
-        cmocka_unit_test(test_each_tensor),       cmocka_unit_test(test_more_tensors),
-        cmocka_unit_test(test_vector_forms),      cmocka_unit_test(test_missing_heads),
-        cmocka_unit_test(test_padded_vocabulary),
+        cmocka_unit_test(test_expert_rows),   cmocka_unit_test(test_routers),
+        cmocka_unit_test(test_wrong_keys),    cmocka_unit_test(test_required_keys),
+        cmocka_unit_test(test_accepted),      cmocka_unit_test(test_each_tensor),
+        cmocka_unit_test(test_more_tensors),  cmocka_unit_test(test_vector_forms),
+        cmocka_unit_test(test_missing_heads), cmocka_unit_test(test_padded_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
