@@ -10,12 +10,12 @@ reads them; tests/data/README.md says how the committed ones were made.
 Weights are drawn so that mistakes show: matrices N(0, 1.3/sqrt(fan_in)), embeddings N(0, 0.3), norm weights U(0.5, 1.5), biases
 N(0, 0.1), epsilons 1e-3. Matrices are rounded to Q8_0 first, so that the file is small and yet holds the model bit for bit.
 """
+import importlib
 import json
 import logging
 import os
 import sys
 import tempfile
-import types as pytypes
 import zlib
 from pathlib import Path
 
@@ -350,6 +350,48 @@ def _():
     return hf(tf.Ernie4_5_MoeForCausalLM, c)
 
 
+def deepseek(cls, config, rot, scoring="softmax", expanded=False, **more):
+    """expanded: as files were until April 2025, with one matrix of all heads' keys and values."""
+    nope, value = 32, 16
+    c = config(**dict(SMALL, num_hidden_layers=3, num_key_value_heads=2, rms_norm_eps=1e-6, kv_lora_rank=32, qk_nope_head_dim=nope,
+                      qk_rope_head_dim=rot, v_head_dim=value, moe_intermediate_size=16, num_experts_per_tok=3, n_routed_experts=8,
+                      n_shared_experts=1, first_k_dense_replace=1, **more))
+    c.head_dim = rot
+
+    def change(name, t):
+        if "kv_b_proj" not in name or expanded:
+            return None
+        k, v = t.view(-1, nope + value, t.shape[-1]).split([nope, value], 1)
+        k = q8(k.transpose(1, 2)).transpose(1, 2)  # the file has it turned
+        return torch.cat([k, q8(v)], 1).reshape(t.shape)
+
+    return hf(cls, c, change=change, expanded=expanded, hparams=dict(scoring_func=scoring))
+
+
+DEEPSEEK_YARN = dict(rope_type="yarn", rope_theta=5000.0, factor=8.0, beta_fast=8.0, beta_slow=1.0, mscale=0.707,
+                     mscale_all_dim=0.707, original_max_position_embeddings=32)
+
+
+@model("deepseek2", "latent attention over latents, queries by way of one too; V3's experts: sigmoid, a bias, groups; YaRN with "
+       "its temperature in the scores")
+def _():
+    return deepseek(tf.DeepseekV3ForCausalLM, tf.DeepseekV3Config, 32, "sigmoid", q_lora_rank=32, n_group=4, topk_group=2, norm_topk_prob=True,
+                    routed_scaling_factor=2.5, rope_parameters=DEEPSEEK_YARN)
+
+
+@model("deepseek2-lite", "latent attention over latents; V2's experts: softmax, not renormalised")
+def _():
+    return deepseek(tf.DeepseekV2ForCausalLM, tf.DeepseekV2Config, 16, q_lora_rank=None, n_group=1, topk_group=1, topk_method="greedy",
+                    norm_topk_prob=False, routed_scaling_factor=1.0, rope_parameters=DEEPSEEK_YARN)
+
+
+@model("deepseek2-expanded", "V2's experts in groups, which count by their best; keys and values made of latents by one matrix")
+def _():
+    return deepseek(tf.DeepseekV2ForCausalLM, tf.DeepseekV2Config, 16, expanded=True, q_lora_rank=32, n_group=4, topk_group=2,
+                    topk_method="group_limited_greedy", norm_topk_prob=False, routed_scaling_factor=1.7,
+                    rope_parameters=dict(rope_type="default", rope_theta=5000.0))
+
+
 @model("eurobert", "a bidirectional llama; q and k not permuted")
 def _():
     c = tf.EuroBertConfig(**dict(SMALL, num_key_value_heads=1, rope_parameters=dict(rope_type="default", rope_theta=5000.0)))
@@ -574,10 +616,12 @@ def _():
 
 def write_gguf(spec, m, path):
     from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
-    from conversion.base import TextModel
 
-    # The package's own gguf is older than this module, which glm.py imports for another model.
-    sys.modules["conversion.deepseek"] = pytypes.SimpleNamespace(DeepseekV2Model=TextModel)
+    while "conversion.deepseek" not in sys.modules:
+        try:  # the package's own gguf is older than this module: it lacks names of a model that is not made here
+            importlib.import_module("conversion.deepseek")
+        except AttributeError as e:
+            setattr(gguf.MODEL_TENSOR, e.args[0], None)
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp) / "tiny"
@@ -624,6 +668,20 @@ def write_gguf(spec, m, path):
                 w.add_bos_token_id(1), w.add_eos_token_id(2), w.add_unk_token_id(0)
                 if spec["kind"] == "encoder":
                     w.add_token_type_count(config.get("type_vocab_size", 1))
+
+            def set_gguf_parameters(self):
+                super().set_gguf_parameters()
+                if spec.get("expanded"):
+                    keys, at = self.gguf_writer.kv_data[0], "deepseek2.attention."
+                    for kind in ("key", "value"):
+                        keys[f"{at}{kind}_length"].value = keys.pop(f"{at}{kind}_length_mla").value
+                    keys[at + "head_count_kv"].value = hparams["num_attention_heads"]
+
+            def modify_tensors(self, t, tensor, bid):
+                if spec.get("expanded") and "kv_b_proj" in tensor:
+                    yield self.map_tensor_name(tensor), t
+                else:
+                    yield from super().modify_tensors(t, tensor, bid)
 
         with torch.inference_mode():
             Tiny(folder, gguf.LlamaFileType.MOSTLY_Q8_0, path, model_name="tiny", hparams=hparams).write()

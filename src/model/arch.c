@@ -225,6 +225,11 @@ static const st_arch rows[] = {
      .rope = ST_ROPE_NEOX,
      .post_attention_is_ffn_norm = true},
     {.name = "dots1", .models = "dots.llm1", DECODER, .rope = ST_ROPE_NEOX, .moe_sigmoid = true},
+    /* Multi-head latent attention; pairs rotate as in HF (modeling_deepseek_v3.py, rope_interleave). */
+    {.name = "deepseek2",
+     .models = "DeepSeek V2, V2 Lite, V3, V3.1, R1",
+     DECODER,
+     .rope = ST_ROPE_NORM},
     /* Softmax, and a bias for the choice (HF modeling_ernie4_5_moe.py). */
     {.name = "ernie4_5-moe", .models = "ERNIE 4.5, mixtures", DECODER, .rope = ST_ROPE_NORM, .moe_normalize = true},
     {.name = "seed_oss", .models = "Seed-OSS", DECODER, .rope = ST_ROPE_NEOX, .post_attention_is_ffn_norm = true},

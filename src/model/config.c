@@ -99,6 +99,31 @@ static int read_shape(reader *r, st_config *c)
     return STRATA_OK;
 }
 
+/* Multi-head latent attention. Files are of two kinds: older ones have the heads' keys and values to make out of a
+ * latent, newer ones treat the latent as the one key head of all. */
+static int read_latent(reader *r, st_config *c)
+{
+    uint32_t rot, d;
+    ST_TRY(opt_u32(r, "attention.kv_lora_rank", 0, 0, MAX_WIDTH, &c->n_latent));
+    if (c->n_latent == 0) return STRATA_OK;
+    ST_TRY(opt_u32(r, "attention.q_lora_rank", 0, 0, MAX_WIDTH, &c->n_latent_q));
+    ST_TRY(need_u32(r, "rope.dimension_count", 2, 65536, &rot));
+    c->absorbed = has(r, "attention.key_length_mla");
+    ST_TRY(opt_u32(r, "attention.key_length_mla", c->d_head_k, rot + 1, 65536 * 2, &d));
+    ST_TRY(opt_u32(r, "attention.value_length_mla", c->d_head_v, 1, 65536, &c->d_value));
+    c->d_nope = d - rot;
+    c->n_rot = rot;
+    bool fits = c->absorbed ? c->n_head_kv == 1 && c->d_head_k == c->n_latent + rot && c->d_head_v == c->n_latent
+                            : c->n_head_kv == c->n_head;
+    ST_FAIL_IF(!fits, r->err, STRATA_CORRUPT_MODEL,
+               "%s: %u key heads of %u and %u values do not go with a latent of %u and %u that rotate", r->g->name,
+               c->n_head_kv, c->d_head_k, c->d_head_v, c->n_latent, rot);
+    ST_FAIL_IF((uint64_t)c->n_head * d > MAX_WIDTH || (uint64_t)c->n_head * (c->d_nope + c->d_value) > MAX_WIDTH,
+               r->err, STRATA_CORRUPT_MODEL, "%s: %u heads of %u and %u values are too wide", r->g->name, c->n_head, d,
+               c->d_value);
+    return STRATA_OK;
+}
+
 static int read_norm(reader *r, st_config *c)
 {
     const char *eps =
@@ -123,9 +148,9 @@ static int read_scales(reader *r, st_config *c)
     float logit_scale;
     ST_TRY(positive_f32(r, "embedding_scale", a->embed_scale_sqrt ? sqrtf((float)c->n_embd) : 1.0f, &c->embed_scale));
     /* Some converters write 0 for "the usual". */
+    uint32_t d = c->n_latent ? c->d_nope + c->n_rot : c->d_head_k;
     bool by_width = a->attn_scale_width_layers && c->n_layer == a->attn_scale_width_layers;
-    float usual =
-        a->attn_scale_one ? 1.0f : 1.0f / sqrtf(by_width ? (float)c->n_embd / (float)c->n_head : (float)c->d_head_k);
+    float usual = a->attn_scale_one ? 1.0f : 1.0f / sqrtf(by_width ? (float)c->n_embd / (float)c->n_head : (float)d);
     ST_TRY(opt_f32(r, "attention.scale", usual, &c->attn_scale));
     if (c->attn_scale == 0) c->attn_scale = usual;
     ST_TRY(positive_f32(r, "residual_scale", 1.0f, &c->residual_scale));
@@ -258,6 +283,20 @@ static int read_pooling(reader *r, st_config *c)
     return STRATA_OK;
 }
 
+/* Of latent attention: the temperature is in the scores, whose nope part it must reach too, and not in the angles (HF
+ * modeling_deepseek_v3.py, yarn_apply_mscale; mscale and mscale_all_dim are the same in all its files). The key is
+ * mscale_all_dim / 10. */
+static int read_latent_temperature(reader *r, st_config *c, const st_rope *rope, float *of_angles)
+{
+    float log_mul;
+    ST_TRY(opt_f32(r, "rope.scaling.yarn_log_multiplier", 0.0f, &log_mul));
+    if (log_mul == 0 || rope->factor <= 1) return STRATA_OK;
+    float t = (float)(1.0 + (double)log_mul * st_ln((double)rope->factor));
+    if (!has(r, "attention.scale")) c->attn_scale *= t * t;
+    *of_angles = 1.0f;
+    return STRATA_OK;
+}
+
 static int read_scaling(reader *r, st_config *c, st_rope *rope)
 {
     st_str type;
@@ -286,6 +325,7 @@ static int read_scaling(reader *r, st_config *c, st_rope *rope)
     float usual = yarn && rope->factor > 1 ? (float)(0.1 * st_ln((double)rope->factor) + 1.0) : 1.0f;
     /* Both names hold HF's attention_factor, which stands for the temperature and is not multiplied with it. */
     if (yarn) ST_TRY(positive_f32(r, "rope.scaling.yarn_attn_factor", usual, &usual));
+    if (yarn && c->n_latent) ST_TRY(read_latent_temperature(r, c, rope, &usual));
     return positive_f32(r, "rope.scaling.attn_factor", usual, &rope->attn_factor);
 }
 
@@ -322,6 +362,7 @@ int st_config_read(const st_gguf *g, st_config *c, strata_error *err)
     }
     reader r = {.g = g, .arch = c->arch->name, .err = err};
     ST_TRY(read_shape(&r, c));
+    ST_TRY(read_latent(&r, c));
     ST_TRY(read_norm(&r, c));
     ST_TRY(read_scales(&r, c));
     ST_TRY(read_attention(&r, c));

@@ -38,10 +38,14 @@ typedef struct st_config {
     uint32_t n_ff;    /* feed_forward_length */
     uint32_t n_head;  /* attention.head_count */
     uint32_t n_head_kv;
-    uint32_t d_head_k; /* attention.key_length, else n_embd / n_head */
-    uint32_t d_head_v; /* attention.value_length */
-    uint32_t n_rot;    /* rope.dimension_count, else d_head_k */
-    float norm_eps;    /* attention.layer_norm_epsilon or _rms_epsilon, by the row's norm */
+    uint32_t d_head_k;        /* attention.key_length, else n_embd / n_head */
+    uint32_t d_head_v;        /* attention.value_length */
+    uint32_t n_rot;           /* rope.dimension_count, else d_head_k */
+    uint32_t n_latent;        /* attention.kv_lora_rank, 0: keys and values are not made of a latent */
+    uint32_t n_latent_q;      /* attention.q_lora_rank, 0: queries are not */
+    uint32_t d_nope, d_value; /* of a head, beside n_rot that rotate: what it asks or answers with, and its value */
+    bool absorbed;            /* attention.key_length_mla: attention is over latents; d_head_k, d_head_v are theirs */
+    float norm_eps;           /* attention.layer_norm_epsilon or _rms_epsilon, by the row's norm */
     float embed_scale;
     float attn_scale;     /* attention.scale, else 1/sqrt(d_head_k) */
     float attn_softcap;   /* attn_logit_softcapping, 0: none */

@@ -8,6 +8,10 @@
  *     N2 [n_tokens, n_embd]    a second norm of X, where attention and FFN read different ones
  *     QKV [n_tokens, q|k|v]    queries, keys, values side by side
  *     A [n_tokens, n_head*d_head_v]   attention's output
+ *     L [n_tokens, n_latent_q] what latent queries are made of
+ *     Q [n_tokens, *]          queries that are to meet latents; then, of each head, its value
+ *     C [n_tokens, n_latent + n_rot]  latents, and what rotates of their keys
+ *     KV [n_tokens, *]         keys and values of each head, made of latents
  *     Y [n_tokens, n_embd]     a branch before it is added to X
  *     H [n_tokens, n_ff]       inside the FFN
  *     R [n_tokens, n_expert+1] what the router says, then each expert's weight; the last is the shared expert's
@@ -34,6 +38,10 @@ typedef enum st_slot {
     ST_SLOT_R,
     ST_SLOT_G,
     ST_SLOT_E,
+    ST_SLOT_L,
+    ST_SLOT_Q,
+    ST_SLOT_C,
+    ST_SLOT_KV,
     ST_SLOT_P,
     ST_SLOT_P2,
     ST_SLOT_OUT,
@@ -50,6 +58,8 @@ typedef enum st_op_kind { /* at most 16 */
                           ST_OP_MOE,
                           ST_OP_GATHER, /* of N, only the rows whose logits are wanted */
                           ST_OP_POOL,
+                          ST_OP_HEADS,  /* a matrix for each head */
+                          ST_OP_LATENT, /* rope of latent attention, and its queries, keys and values put together */
                           ST_OP_KIND_COUNT
 } st_op_kind;
 
@@ -106,6 +116,25 @@ typedef struct st_op_qk {
     st_rope_kind rope;
     uint32_t rope_class; /* index into st_config.rope */
 } st_op_qk;
+
+/* Head h of out = matrix h times head h of in. Heads begin in_stride and out_stride columns apart. */
+typedef struct st_op_heads {
+    uint32_t n_head, k, n;
+    uint32_t in_stride, out_stride;
+    st_part part; /* [n_head*n, k] */
+    bool exact;   /* float activations in every precision: where heads do not begin at a whole block of 32 */
+} st_op_heads;
+
+/* Rotates the last n_rot values of each query and of C, then completes QKV. absorbed: queries are in Q, and each takes
+ * its rotated part only, since HEADS writes the rest; the one key is C, the one value its latent. Otherwise queries are
+ * in QKV, and KV has each head's key without what rotates, then its value. */
+typedef struct st_op_latent {
+    uint32_t n_head, d_latent, d_nope, n_rot, d_value;
+    uint32_t n; /* columns of QKV */
+    bool absorbed;
+    st_rope_kind rope;
+    uint32_t rope_class;
+} st_op_latent;
 
 /* QKV -> A. */
 typedef struct st_op_attn {
@@ -176,6 +205,8 @@ typedef struct st_op {
         st_op_resid resid;
         st_op_moe moe;
         st_op_pool pool;
+        st_op_heads heads;
+        st_op_latent latent;
     };
 } st_op;
 

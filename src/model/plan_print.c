@@ -22,15 +22,15 @@ static void put(line *l, const char *fmt, ...)
 
 const char *st_op_name(st_op_kind kind)
 {
-    static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM", "LINEAR", "QK",  "ATTN",
-                                                        "RESID", "MOE",  "GATHER", "POOL"};
+    static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM",   "LINEAR", "QK",    "ATTN",  "RESID",
+                                                        "MOE",   "GATHER", "POOL",   "HEADS", "LATENT"};
     return (unsigned)kind < ST_OP_KIND_COUNT ? names[kind] : "?";
 }
 
 const char *st_slot_name(st_slot slot)
 {
-    static const char *const names[ST_SLOT_COUNT] = {"X", "N", "N2", "QKV", "A",  "Y",  "H",
-                                                     "R", "G", "E",  "P",   "P2", "OUT"};
+    static const char *const names[ST_SLOT_COUNT] = {"X", "N", "N2", "QKV", "A",  "Y", "H",  "R",  "G",
+                                                     "E", "L", "Q",  "C",   "KV", "P", "P2", "OUT"};
     return (unsigned)slot < ST_SLOT_COUNT ? names[slot] : "?";
 }
 
@@ -116,6 +116,16 @@ static void put_op(line *l, const st_op *op, const st_config *c)
         put_router(l, &op->moe);
         break;
     case ST_OP_POOL: put(l, " %s", strata_pooling_name((int)(op->pool.kind ? op->pool.kind : c->pooling))); break;
+    case ST_OP_HEADS:
+        put(l, " %u of [%u -> %u]", op->heads.n_head, op->heads.k, op->heads.n);
+        put_mat(l, "", op->heads.part.m);
+        put(l, "%s%s", op->heads.part.planes == 2 ? " x2" : "", op->heads.exact ? " float" : "");
+        break;
+    case ST_OP_LATENT:
+        put(l, " latent %u, heads %u of %u + %u, values %u, rope %s base %g%s", op->latent.d_latent, op->latent.n_head,
+            op->latent.d_nope, op->latent.n_rot, op->latent.d_value, op->latent.rope == ST_ROPE_NEOX ? "neox" : "norm",
+            (double)c->rope[op->latent.rope_class].base, op->latent.absorbed ? ", absorbed" : "");
+        break;
     case ST_OP_GATHER:
     case ST_OP_KIND_COUNT: break;
     }

@@ -9,11 +9,17 @@
 typedef enum dim {
     ANY, /* free; other tensors may be checked against it */
     EMBD,
-    QW,    /* n_head * d_head_k */
-    KW,    /* n_head_kv * d_head_k */
-    VW,    /* n_head_kv * d_head_v */
-    QKVW,  /* the three above each other */
-    OW,    /* n_head * d_head_v */
+    QW,   /* n_head * d_head_k, or what makes latent queries */
+    KW,   /* n_head_kv * d_head_k */
+    VW,   /* n_head_kv * d_head_v */
+    QKVW, /* the three above each other */
+    OW,   /* n_head * d_head_v or d_value */
+    LATENT,
+    LATENT_Q,
+    LATENT_ROT, /* n_latent + n_rot */
+    KV_UP,      /* n_head * (d_nope + d_value) */
+    NOPE,
+    VALUE,
     QNORM, /* d_head_k, or that for each query head */
     KNORM, /* the same for key heads */
     ROT,   /* n_rot / 2 */
@@ -35,6 +41,7 @@ typedef enum form {
     MATRIX, /* [n, k] */
     VECTOR, /* [n] as float32 */
     EXPERT, /* [n_expert][n, k] */
+    HEAD,   /* [n_head][n, k] */
 } form;
 
 typedef struct entry {
@@ -51,6 +58,10 @@ typedef struct entry {
 #define EXP(field, name, n, k)                  \
     {                                           \
         name, offsetof(OF, field), EXPERT, n, k \
+    }
+#define HED(field, name, n, k)                \
+    {                                         \
+        name, offsetof(OF, field), HEAD, n, k \
     }
 #define VEC(field, name, n)                       \
     {                                             \
@@ -88,6 +99,14 @@ static const entry per_layer[] = {
     MAT_WB(attn_qkv, "blk.%u.attn_qkv", QKVW, EMBD),
     VEC_WB(attn_q_norm, "blk.%u.attn_q_norm", QNORM),
     VEC_WB(attn_k_norm, "blk.%u.attn_k_norm", KNORM),
+    MAT(q_down, "blk.%u.attn_q_a.weight", LATENT_Q, EMBD),
+    VEC(q_down_norm, "blk.%u.attn_q_a_norm.weight", LATENT_Q),
+    MAT(q_up, "blk.%u.attn_q_b.weight", QW, LATENT_Q),
+    MAT(kv_down, "blk.%u.attn_kv_a_mqa.weight", LATENT_ROT, EMBD),
+    VEC(kv_down_norm, "blk.%u.attn_kv_a_norm.weight", LATENT),
+    MAT(kv_up, "blk.%u.attn_kv_b.weight", KV_UP, LATENT),
+    HED(k_up, "blk.%u.attn_k_b.weight", LATENT, NOPE),
+    HED(v_up, "blk.%u.attn_v_b.weight", VALUE, LATENT),
     MAT(attn_rel_b, "blk.%u.attn_rel_b.weight", ANY, HEADS),
     VEC(attn_sinks, "blk.%u.attn_sinks.weight", HEADS),
     MAT_WB(attn_output, "blk.%u.attn_output", EMBD, OW),
@@ -131,8 +150,8 @@ typedef struct binder {
 static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
 {
     const st_config *c = b->c;
-    uint64_t q = (uint64_t)c->n_head * c->d_head_k, k = (uint64_t)c->n_head_kv * c->d_head_k,
-             v = (uint64_t)c->n_head_kv * c->d_head_v;
+    uint64_t q = (uint64_t)c->n_head * (c->n_latent ? c->d_nope + c->n_rot : c->d_head_k),
+             k = (uint64_t)c->n_head_kv * c->d_head_k, v = (uint64_t)c->n_head_kv * c->d_head_v;
     switch (d) {
     case ANY: *want = have; break;
     case EMBD: *want = c->n_embd; break;
@@ -140,7 +159,13 @@ static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
     case KW: *want = k; break;
     case VW: *want = v; break;
     case QKVW: *want = q + k + v; break;
-    case OW: *want = (uint64_t)c->n_head * c->d_head_v; break;
+    case OW: *want = (uint64_t)c->n_head * (c->n_latent ? c->d_value : c->d_head_v); break;
+    case LATENT: *want = c->n_latent; break;
+    case LATENT_Q: *want = c->n_latent_q; break;
+    case LATENT_ROT: *want = (uint64_t)c->n_latent + c->n_rot; break;
+    case KV_UP: *want = (uint64_t)c->n_head * (c->d_nope + c->d_value); break;
+    case NOPE: *want = c->d_nope; break;
+    case VALUE: *want = c->d_value; break;
     case QNORM: *want = have == q ? q : c->d_head_k; break;
     case KNORM: *want = have == k ? k : c->d_head_k; break;
     case ROT: *want = c->n_rot / 2; break;
@@ -190,11 +215,11 @@ static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
         bool ok = dim_ok(b, e->n, n, &want[0]) && n <= UINT32_MAX;
         return ok && (t->dims[0] == n || t->dims[0] == part_width(b, e->n)) ? STRATA_OK : bad_shape(b, t, 1, want);
     }
-    uint32_t n_dims = e->form == EXPERT ? 3 : 2;
+    uint32_t n_dims = e->form == MATRIX ? 2 : 3;
     bool ok = dim_ok(b, e->n, t->dims[1], &want[1]);
     ok = dim_ok(b, e->k, t->dims[0], &want[0]) && ok;
-    want[2] = b->c->n_expert;
-    ok = ok && (e->form == EXPERT ? t->dims[2] == want[2] : t->dims[2] == 1) && t->dims[3] == 1;
+    want[2] = e->form == EXPERT ? b->c->n_expert : e->form == HEAD ? b->c->n_head : 1;
+    ok = ok && t->dims[2] == want[2] && t->dims[3] == 1;
     return ok ? STRATA_OK : bad_shape(b, t, n_dims, want);
 }
 
@@ -291,12 +316,30 @@ static bool first_normed(const binder *b, uint32_t il)
     return il == 0 && b->w->token_embd_norm_w.v;
 }
 
-/* An expert begins at a whole panel of 16 outputs. */
-static int check_expert(const binder *b, st_mat m, const char *name, uint32_t il)
+/* An expert, or a head, begins at a whole panel of 16 outputs. */
+static int check_panels(const binder *b, st_mat m, const char *what, const char *name, uint32_t il)
 {
     ST_FAIL_IF(m && m->dims[1] % 16 != 0, b->err, STRATA_UNSUPPORTED_OP,
-               "%s: tensor 'blk.%u.%s.weight': experts of %llu outputs, only multiples of 16 are supported", b->g->name,
-               il, name, (unsigned long long)m->dims[1]);
+               "%s: tensor 'blk.%u.%s.weight': %s of %llu outputs, only multiples of 16 are supported", b->g->name, il,
+               name, what, (unsigned long long)m->dims[1]);
+    return STRATA_OK;
+}
+
+/* Of latent attention, in one of its two forms. */
+static int check_latent(const binder *b, uint32_t il)
+{
+    const st_layer *l = &b->w->layers[il];
+    bool absorbed = b->c->absorbed, up = absorbed ? l->k_up && l->v_up : l->kv_up != NULL;
+    ST_TRY(need(b, l->attn_q || (l->q_down && l->q_down_norm.v && l->q_up),
+                "attn_q, nor attn_q_a, its norm and attn_q_b", il));
+    ST_TRY(need(b, l->kv_down && l->kv_down_norm.v, "attn_kv_a_mqa with its norm", il));
+    ST_TRY(need(b, up, absorbed ? "attn_k_b and attn_v_b" : "attn_kv_b", il));
+    ST_TRY(check_panels(b, l->k_up, "heads", "attn_k_b", il));
+    ST_TRY(check_panels(b, l->v_up, "heads", "attn_v_b", il));
+    bool more = l->attn_k || l->attn_v || l->attn_qkv || l->attn_q_norm_w.v || l->attn_k_norm_w.v || l->attn_k_b.v ||
+                l->attn_v_b.v || (l->attn_q && l->q_down) || (absorbed ? l->kv_up != NULL : l->k_up || l->v_up);
+    ST_FAIL_IF(more, b->err, STRATA_UNSUPPORTED_OP,
+               "%s: layer %u has tensors of other kinds of attention beside those of a latent", b->g->name, il);
     return STRATA_OK;
 }
 
@@ -305,11 +348,14 @@ static int check_layer(const binder *b, uint32_t il)
 {
     const st_layer *l = &b->w->layers[il];
     bool split = l->attn_q && l->attn_k && l->attn_v;
-    ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
+    if (b->c->n_latent)
+        ST_TRY(check_latent(b, il));
+    else
+        ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
     ST_TRY(need(b, l->attn_output, "attn_output", il));
     bool experts = l->ffn_gate_inp && l->ffn_up_exps && l->ffn_down_exps;
-    ST_TRY(check_expert(b, l->ffn_up_exps, "ffn_up_exps", il));
-    ST_TRY(check_expert(b, l->ffn_down_exps, "ffn_down_exps", il));
+    ST_TRY(check_panels(b, l->ffn_up_exps, "experts", "ffn_up_exps", il));
+    ST_TRY(check_panels(b, l->ffn_down_exps, "experts", "ffn_down_exps", il));
     ST_TRY(need(b, l->ffn_up || experts, "ffn_up, nor the tensors of experts", il));
     ST_TRY(need(b, l->ffn_down || experts, "ffn_down", il));
     bool shared = l->ffn_gate_shexp || l->ffn_up_shexp || l->ffn_down_shexp || l->ffn_gate_inp_shexp;

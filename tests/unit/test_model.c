@@ -150,6 +150,43 @@ static void test_routers(void **state)
         refuses("glm4moe", (const edit[]){cases[i].e, {0}}, cases[i].status, cases[i].needle);
 }
 
+/* Latent attention in both its forms. */
+static void test_latents(void **state)
+{
+    (void)state;
+#define MLA "deepseek2"
+#define OLD "deepseek2-expanded"
+#define AT  "deepseek2.attention."
+    static const key_case cases[] = {
+        {MLA, U32(AT "kv_lora_rank", 16), STRATA_CORRUPT_MODEL,
+         "1 key heads of 64 and 32 values do not go with a latent of 16 and 32 that rotate"},
+        {MLA, U32(AT "kv_lora_rank", 1u << 21), STRATA_CORRUPT_MODEL, "kv_lora_rank' is 2097152"},
+        {MLA, CUT(AT "kv_lora_rank"), STRATA_CORRUPT_MODEL, "'blk.0."},
+        {MLA, CUT(AT "q_lora_rank"), STRATA_CORRUPT_MODEL, "'blk.0.attn_q_a.weight' is [32, 32], want [0, 32]"},
+        {MLA, CUT("deepseek2.rope.dimension_count"), STRATA_CORRUPT_MODEL, "rope.dimension_count' is missing"},
+        {MLA, U32("deepseek2.rope.dimension_count", 31), STRATA_CORRUPT_MODEL, "a latent of 32 and 31 that"},
+        {MLA, U32(AT "key_length_mla", 32), STRATA_CORRUPT_MODEL, "key_length_mla' is 32, want 33.."},
+        {MLA, U32(AT "key_length_mla", 96), STRATA_CORRUPT_MODEL, "'blk.0.attn_q_b.weight' is ["},
+        {MLA, U32(AT "value_length_mla", 0), STRATA_CORRUPT_MODEL, "value_length_mla' is 0"},
+        {MLA, U32(AT "value_length_mla", 65536), STRATA_CORRUPT_MODEL, "'blk.0."},
+        {MLA, U32(AT "head_count_kv", 2), STRATA_CORRUPT_MODEL, "2 key heads of"},
+        {MLA, CUT("blk.1.attn_k_b.weight"), STRATA_CORRUPT_MODEL, "layer 1 has no attn_k_b and attn_v_b"},
+        {MLA, CUT("blk.1.attn_kv_a_norm.weight"), STRATA_CORRUPT_MODEL, "layer 1 has no attn_kv_a_mqa with its norm"},
+        {MLA, CUT("blk.1.attn_q_a_norm.weight"), STRATA_CORRUPT_MODEL, "layer 1 has no attn_q, nor attn_q_a"},
+        {MLA, {.kind = ADD, .name = "blk.1.attn_kv_b.weight", .n = 96, .k = 32}, STRATA_UNSUPPORTED_OP, "layer 1 has"},
+        {MLA, {.kind = ADD, .name = "blk.1.attn_k.weight", .n = 64, .k = 32}, STRATA_UNSUPPORTED_OP, "layer 1 has"},
+        {MLA,
+         {.kind = RESHAPE, .name = "blk.0.attn_k_b.weight", .n = 64, .k = 32},
+         STRATA_CORRUPT_MODEL,
+         "'blk.0.attn_k_b.weight' is [64, 32], want [2, 32, 32]"},
+        {OLD, U32(AT "head_count_kv", 1), STRATA_CORRUPT_MODEL, "1 key heads of 48 and 16 values do not go"},
+        {OLD, CUT("blk.2.attn_kv_b.weight"), STRATA_CORRUPT_MODEL, "layer 2 has no attn_kv_b"},
+        {OLD, U32(AT "key_length", 16), STRATA_CORRUPT_MODEL, "'deepseek2.attention.key_length_mla' is 16, want 17"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        refuses(cases[i].model, (const edit[]){cases[i].e, {0}}, cases[i].status, cases[i].needle);
+}
+
 static void test_wrong_keys(void **state)
 {
     (void)state;
@@ -396,11 +433,12 @@ static void test_padded_vocabulary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expert_rows),   cmocka_unit_test(test_routers),
-        cmocka_unit_test(test_wrong_keys),    cmocka_unit_test(test_required_keys),
-        cmocka_unit_test(test_accepted),      cmocka_unit_test(test_each_tensor),
-        cmocka_unit_test(test_more_tensors),  cmocka_unit_test(test_vector_forms),
-        cmocka_unit_test(test_missing_heads), cmocka_unit_test(test_padded_vocabulary),
+        cmocka_unit_test(test_expert_rows),       cmocka_unit_test(test_routers),
+        cmocka_unit_test(test_latents),           cmocka_unit_test(test_wrong_keys),
+        cmocka_unit_test(test_required_keys),     cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_each_tensor),       cmocka_unit_test(test_more_tensors),
+        cmocka_unit_test(test_vector_forms),      cmocka_unit_test(test_missing_heads),
+        cmocka_unit_test(test_padded_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,6 +164,12 @@ static inline void st_env_share(const st_env *e, uint32_t n, uint32_t unit, uint
     *hi = (uint32_t)(b < n ? b : n);
 }
 
+/* Slots whose narrow form is made by whoever reads it: a block of 32 may be the work of several threads or steps. */
+static inline bool st_slot_late(st_slot s)
+{
+    return s == ST_SLOT_A || s == ST_SLOT_L || s == ST_SLOT_Q || s == ST_SLOT_C;
+}
+
 /* Quantises or rounds rows [lo, hi) of a float slot into its narrow form and marks sequences that are not finite. */
 void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
                      uint32_t k0);
@@ -185,6 +191,8 @@ typedef struct st_linear_part {
 
 typedef struct st_linear {
     st_slot in, out;
+    uint32_t in_col; /* where the input's k columns begin, a multiple of 32 unless exact */
+    bool ready;      /* a late slot is narrow already */
     uint32_t n_parts;
     st_linear_part parts[ST_MAX_PARTS];
     st_act act;
@@ -195,10 +203,15 @@ typedef struct st_linear {
 /* `rows` rows from slot in to slot out. All threads of the group call it; the caller synchronises. */
 void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows);
 
+/* Makes the narrow form of k columns of a late slot. All threads of the group call it, and may read when it returns. */
+void st_linear_prepare(const st_env *e, st_slot slot, uint32_t rows, uint32_t k);
+
 void st_run_embed(const st_env *e, const st_op_embed *op);
 void st_run_norm(const st_env *e, const st_op *op);
 void st_run_linear(const st_env *e, uint32_t index);
 void st_run_qk(const st_env *e, const st_op_qk *op);
+void st_run_heads(const st_env *e, uint32_t index);
+void st_run_latent(const st_env *e, const st_op_latent *op);
 void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer);
 void st_run_resid(const st_env *e, const st_op_resid *op);
 void st_run_moe(const st_env *e, uint32_t index);

@@ -80,11 +80,12 @@ void st_run_embed(const st_env *e, const st_op_embed *op)
     }
 }
 
-/* In place on a pooled slot. */
+/* In place on the first columns of a slot, as many as the norm has. */
 void st_run_norm(const st_env *e, const st_op *op)
 {
     uint32_t lo, hi;
-    st_env_share(e, e->seq1 - e->seq0, 1, &lo, &hi);
+    bool pooled = op->in == ST_SLOT_P || op->in == ST_SLOT_P2;
+    st_env_share(e, pooled ? e->seq1 - e->seq0 : e->n_rows, 1, &lo, &hi);
     for (uint32_t r = lo; r < hi; r++) {
         float *x = e->slots->f[op->in] + (size_t)r * e->slots->ld[op->in];
         st_apply_norm(e->k, &op->norm, x, op->norm.w.n, x);
