@@ -353,7 +353,7 @@ def _():
 def deepseek(cls, config, rot, scoring="softmax", expanded=False, **more):
     """expanded: as files were until April 2025, with one matrix of all heads' keys and values."""
     nope, value = 32, 16
-    c = config(**dict(SMALL, num_hidden_layers=3, num_key_value_heads=2, rms_norm_eps=1e-6, kv_lora_rank=32, qk_nope_head_dim=nope,
+    c = config(**dict(SMALL, num_hidden_layers=3, num_key_value_heads=2, rms_norm_eps=1e-6, kv_lora_rank=64, qk_nope_head_dim=nope,
                       qk_rope_head_dim=rot, v_head_dim=value, moe_intermediate_size=16, num_experts_per_tok=3, n_routed_experts=8,
                       n_shared_experts=1, first_k_dense_replace=1, **more))
     c.head_dim = rot

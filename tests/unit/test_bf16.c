@@ -416,7 +416,7 @@ static const struct {
     {"mpt", STRATA_EVAL_HIDDEN, 0, 0.9995, false},
     {"deepseek2-expanded", STRATA_EVAL_HIDDEN, 0, 0.999, true},
     {"deepseek2-lite", STRATA_EVAL_HIDDEN, 0, 0.999, true},
-    {"deepseek2", STRATA_EVAL_HIDDEN, 0, 0.999, true},
+    {"deepseek2", STRATA_EVAL_HIDDEN, 0, 0.998, true},
     {"gpt-oss", STRATA_EVAL_HIDDEN, 0, 0.999, true},
 };
 enum { N_MODELS = sizeof models / sizeof *models };
