@@ -18,14 +18,15 @@ typedef struct attn {
     const st_env *env;
     const st_op_attn *op;
     uint32_t layer;
-    uint32_t lane;  /* of the cache */
-    uint32_t row;   /* first row of the sequence in the group */
-    uint32_t past;  /* tokens before it, in the cache */
-    uint32_t n;     /* its tokens in this run: queries past..past+n */
-    uint32_t len;   /* past + n: keys */
-    uint32_t base;  /* first key in kt and v, a multiple of 16 */
-    uint32_t kv;    /* key head */
-    uint32_t group; /* query heads that share it */
+    uint32_t lane;   /* of the cache */
+    uint32_t row;    /* first row of the sequence in the group */
+    uint32_t past;   /* tokens before it, in the cache */
+    uint32_t n;      /* its tokens in this run: queries past..past+n */
+    uint32_t len;    /* past + n: keys */
+    uint32_t base;   /* first key in kt and v, a multiple of 16 */
+    uint32_t kv;     /* key head */
+    uint32_t group;  /* query heads that share it */
+    uint32_t g0, g1; /* those of them that are worked now */
     uint32_t ldv;
     const float *kt; /* [(len - base)/16][d_head_k][16] */
     const float *v;  /* [len - base, ldv] */
@@ -187,11 +188,12 @@ static void run_block(const attn *a, uint32_t q0, uint32_t q1)
     uint32_t n_keys = (uint32_t)st_round_up(hi - lo, 16), n = st_attn_row(op, hi - lo, 16);
     const float *kt = a->kt + (size_t)(lo - a->base) * op->d_head_k, *v = a->v + (size_t)(lo - a->base) * a->ldv;
     float *s = e->worker->scores;
-    for (uint32_t g = 0; g < a->group; g++)
+    for (uint32_t g = a->g0; g < a->g1; g++)
         e->k->gemm_f32(qkv(a, q0, (a->kv * a->group + g) * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, kt, 16,
-                       (size_t)op->d_head_k * 16, n_keys / 16, op->d_head_k, false, s + (size_t)g * n_q * n, n);
-    for (uint32_t g = 0; g < a->group; g++) {
-        float *sg = s + (size_t)g * n_q * n;
+                       (size_t)op->d_head_k * 16, n_keys / 16, op->d_head_k, false, s + (size_t)(g - a->g0) * n_q * n,
+                       n);
+    for (uint32_t g = a->g0; g < a->g1; g++) {
+        float *sg = s + (size_t)(g - a->g0) * n_q * n;
         float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
                      (a->kv * a->group + g) * op->d_head_v;
         float sums[ST_ROW_CHUNK], slope = alibi_slope(op, a->kv * a->group + g);
@@ -231,7 +233,7 @@ static void run_block_bf16(const attn *a, uint32_t q0, uint32_t q1)
     st_bact q = {e->worker->q16, a->ldk}, p = {e->worker->p16, n_keys};
     const size_t v_panel = st_round_up(a->len, 32) * 16, ld = e->slots->ld[ST_SLOT_A];
     float *s = e->worker->scores, *tile = e->worker->tile[0];
-    for (uint32_t g = 0; g < a->group; g++) {
+    for (uint32_t g = a->g0; g < a->g1; g++) {
         uint32_t head = a->kv * a->group + g;
         float sums[ST_BF16_QUERIES], slope = alibi_slope(op, head),
                                      *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * ld + head * op->d_head_v;
@@ -283,7 +285,10 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
             store_keys(&a);
             st_env_sync(e);
         }
-        uint32_t block = block_of(&a), n_blocks = (a.n + block - 1) / block;
+        uint32_t block = block_of(&a), n_blocks = (a.n + block - 1) / block, split = 1;
+        /* A step of one query, above all of latent attention, has nothing else to share than the heads of a key. */
+        if (n_blocks < e->nth) split = (e->nth + n_blocks - 1) / n_blocks;
+        if (split > a.group) split = a.group;
         for (a.kv = 0; a.kv < op->n_head_kv; a.kv++, turn ^= 1) {
             float *kt = e->slots->kt[turn], *v = e->slots->v[turn];
             if (a.bf16)
@@ -297,7 +302,10 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
             a.v = v;
             a.kt16 = e->slots->kt16[turn];
             a.v16 = e->slots->v16[turn];
-            for (uint32_t b = e->ith; b < n_blocks; b += e->nth) {
+            for (uint32_t i = e->ith; i < n_blocks * split; i += e->nth) {
+                uint32_t b = i / split, part = i % split;
+                a.g0 = a.group * part / split;
+                a.g1 = a.group * (part + 1) / split;
                 uint32_t q0 = b * block, q1 = q0 + block < a.n ? q0 + block : a.n;
                 if (a.bf16)
                     run_block_bf16(&a, q0, q1);
