@@ -226,12 +226,22 @@ static const st_arch rows[] = {
      .post_attention_is_ffn_norm = true},
     {.name = "dots1", .models = "dots.llm1", DECODER, .rope = ST_ROPE_NEOX, .moe_sigmoid = true},
     /* Multi-head latent attention; pairs rotate as in HF (modeling_deepseek_v3.py, rope_interleave). */
-    {.name = "deepseek2",
-     .models = "DeepSeek V2, V2 Lite, V3, V3.1, R1",
-     DECODER,
-     .rope = ST_ROPE_NORM},
+    {.name = "deepseek2", .models = "DeepSeek V2, V2 Lite, V3, V3.1, R1", DECODER, .rope = ST_ROPE_NORM},
     /* Softmax, and a bias for the choice (HF modeling_ernie4_5_moe.py). */
     {.name = "ernie4_5-moe", .models = "ERNIE 4.5, mixtures", DECODER, .rope = ST_ROPE_NORM, .moe_normalize = true},
+    /* HF modeling_hunyuan_v1_dense.py. */
+    {.name = "hunyuan-dense",
+     .models = "Hunyuan 0.5B to 7B, HY-MT 1.5",
+     DECODER,
+     .rope = ST_ROPE_NEOX,
+     .qk_norm_last = true},
+    {.name = "nemotron", .models = "Nemotron 4, Minitron", DECODER_LN, .act = ST_ACT_RELU2, .rope = ST_ROPE_NEOX},
+    /* Its three positions are one where there is only text. */
+    {.name = "qwen3vl", .models = "Qwen 3 VL, text alone", DECODER, .rope = ST_ROPE_NEOX},
+    {.name = "mistral3",
+     .models = "Ministral 3, Mistral Small 3.1 and later, text alone",
+     DECODER,
+     .rope = ST_ROPE_NORM},
     {.name = "seed_oss", .models = "Seed-OSS", DECODER, .rope = ST_ROPE_NEOX, .post_attention_is_ffn_norm = true},
 };
 

@@ -36,6 +36,7 @@ typedef struct st_arch {
     st_rope_kind rope;
     uint32_t nope_pattern;            /* every Nth layer rotates nothing; 0: none */
     bool nope_full;                   /* of a model with windows, layers that see everything rotate nothing */
+    bool qk_norm_last;                /* norms of q and k after they were rotated, not before */
     bool embed_scale_sqrt;            /* token embeddings times sqrt(n_embd) */
     uint32_t attn_scale_width_layers; /* with so many layers, scores are divided by sqrt(n_embd / n_head); 0: never */
     bool attn_scale_one;              /* scores are not divided by sqrt(d_head_k) */

@@ -283,18 +283,29 @@ static int read_pooling(reader *r, st_config *c)
     return STRATA_OK;
 }
 
-/* Of latent attention: the temperature is in the scores, whose nope part it must reach too, and not in the angles (HF
- * modeling_deepseek_v3.py, yarn_apply_mscale; mscale and mscale_all_dim are the same in all its files). The key is
- * mscale_all_dim / 10. */
-static int read_latent_temperature(reader *r, st_config *c, const st_rope *rope, float *of_angles)
+/* yarn_log_multiplier says that the angles have no temperature (HF modeling_rope_utils.py: mscale and mscale_all_dim,
+ * which are the same in all files that have them, cancel). In latent attention the scores have it, for it must reach
+ * what does not rotate too (modeling_deepseek_v3.py, yarn_apply_mscale); there the key is mscale_all_dim / 10. */
+static int read_log_multiplier(reader *r, st_config *c, const st_rope *rope, float *of_angles)
 {
-    float log_mul;
-    ST_TRY(opt_f32(r, "rope.scaling.yarn_log_multiplier", 0.0f, &log_mul));
-    if (log_mul == 0 || rope->factor <= 1) return STRATA_OK;
-    float t = (float)(1.0 + (double)log_mul * st_ln((double)rope->factor));
-    if (!has(r, "attention.scale")) c->attn_scale *= t * t;
+    float m;
+    ST_TRY(opt_f32(r, "rope.scaling.yarn_log_multiplier", 0.0f, &m));
+    if (m == 0) return STRATA_OK;
     *of_angles = 1.0f;
+    if (!c->n_latent || rope->factor <= 1 || has(r, "attention.scale")) return STRATA_OK;
+    float t = (float)(1.0 + (double)m * st_ln((double)rope->factor));
+    c->attn_scale *= t * t;
     return STRATA_OK;
+}
+
+/* HF modeling_ministral3.py, get_llama_4_attn_scale. */
+static int read_temperature(reader *r, st_config *c)
+{
+    ST_TRY(opt_f32(r, "attention.temperature_scale", 0.0f, &c->temperature));
+    if (c->temperature == 0) return STRATA_OK;
+    ST_FAIL_IF(c->n_latent, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is not supported with latent attention",
+               r->g->name, r->key);
+    return opt_u32(r, "attention.temperature_length", c->rope_original, 1, MAX_CTX, &c->temperature_span);
 }
 
 static int read_scaling(reader *r, st_config *c, st_rope *rope)
@@ -325,7 +336,7 @@ static int read_scaling(reader *r, st_config *c, st_rope *rope)
     float usual = yarn && rope->factor > 1 ? (float)(0.1 * st_ln((double)rope->factor) + 1.0) : 1.0f;
     /* Both names hold HF's attention_factor, which stands for the temperature and is not multiplied with it. */
     if (yarn) ST_TRY(positive_f32(r, "rope.scaling.yarn_attn_factor", usual, &usual));
-    if (yarn && c->n_latent) ST_TRY(read_latent_temperature(r, c, rope, &usual));
+    if (yarn) ST_TRY(read_log_multiplier(r, c, rope, &usual));
     return positive_f32(r, "rope.scaling.attn_factor", usual, &rope->attn_factor);
 }
 
@@ -345,7 +356,7 @@ static int read_rope(reader *r, st_config *c)
     c->rope[0] = c->rope[1] = full;
     if (a->rope_swa_unscaled) c->rope[1] = (st_rope){.factor = 1.0f, .attn_factor = 1.0f};
     c->rope[1].base = swa;
-    return STRATA_OK;
+    return read_temperature(r, c);
 }
 
 int st_config_read(const st_gguf *g, st_config *c, strata_error *err)

@@ -65,7 +65,9 @@ typedef struct st_config {
     bool expert_normalize;          /* expert_weights_norm */
     strata_pooling pooling;
     st_rope rope[2];
-    uint32_t rope_original; /* rope.scaling.original_context_length: longer sequences take LongRoPE's long factors */
+    float temperature;         /* attention.temperature_scale: queries at p are multiplied by 1 + that * */
+    uint32_t temperature_span; /* ln(1 + floor(p / span)); 0: they are not */
+    uint32_t rope_original;    /* rope.scaling.original_context_length: longer sequences take LongRoPE's long factors */
 } st_config;
 
 /* Errors: UNSUPPORTED_ARCH (with what is supported), CORRUPT_MODEL (the key, its value and the range), UNSUPPORTED_OP

@@ -250,13 +250,16 @@ static int emit_qk(emitter *e, const st_layer *l, uint32_t index, bool windowed)
     uint32_t nope = c->arch->nope_pattern;
     bool still = (nope && (index + 1) % nope == 0) || (c->arch->nope_full && c->window && !windowed);
     bool rotates = c->arch->rope != ST_ROPE_NONE && !still;
-    if (!rotates && !l->attn_q_norm_w.v) return STRATA_OK;
+    if (!rotates && !l->attn_q_norm_w.v && c->temperature == 0) return STRATA_OK;
     st_op_qk op = {.n_head = c->n_head,
                    .n_head_kv = c->n_head_kv,
                    .d_head = c->d_head_k,
                    .n_rot = c->n_rot,
                    .q_norm = norm_of(e, l->attn_q_norm_w, l->attn_q_norm_b),
                    .k_norm = norm_of(e, l->attn_k_norm_w, l->attn_k_norm_b),
+                   .norm_last = c->arch->qk_norm_last,
+                   .temperature = c->temperature,
+                   .temperature_span = c->temperature_span,
                    .rope = rotates ? c->arch->rope : ST_ROPE_NONE,
                    .rope_class = windowed ? 1 : 0};
     if (l->attn_q_norm_w.n > c->d_head_k) op.span = l->qk_norm_row ? ST_QK_NORM_ROW : ST_QK_NORM_OWN_HEAD;

@@ -108,11 +108,15 @@ typedef enum st_qk_norm {
     ST_QK_NORM_ROW = 2       /* over the whole row, weights [n_head*d_head] */
 } st_qk_norm;
 
-/* In place on QKV: norms of q and k, then rope by position. */
+/* In place on QKV: norms of q and k and rope by position, in this order unless norm_last; then queries at p times
+ * 1 + temperature * ln(1 + floor(p / span)). */
 typedef struct st_op_qk {
     uint32_t n_head, n_head_kv, d_head, n_rot;
     st_norm q_norm, k_norm;
     st_qk_norm span;
+    bool norm_last;
+    float temperature; /* 0: none */
+    uint32_t temperature_span;
     st_rope_kind rope;
     uint32_t rope_class; /* index into st_config.rope */
 } st_op_qk;

@@ -81,11 +81,13 @@ static void put_op(line *l, const st_op *op, const st_config *c)
     case ST_OP_NORM: put(l, " %s", norm_name(&op->norm)); break;
     case ST_OP_LINEAR: put_linear(l, &op->linear); break;
     case ST_OP_QK:
-        put(l, " heads %u/%u of %u, norm %s", op->qk.n_head, op->qk.n_head_kv, op->qk.d_head,
-            norm_name(&op->qk.q_norm));
+        put(l, " heads %u/%u of %u, norm %s%s", op->qk.n_head, op->qk.n_head_kv, op->qk.d_head,
+            norm_name(&op->qk.q_norm), op->qk.norm_last ? " last" : "");
         if (op->qk.rope != ST_ROPE_NONE)
             put(l, ", rope %s %u base %g", op->qk.rope == ST_ROPE_NEOX ? "neox" : "norm", op->qk.n_rot,
                 (double)c->rope[op->qk.rope_class].base);
+        if (op->qk.temperature != 0)
+            put(l, ", temperature %g by %u", (double)op->qk.temperature, op->qk.temperature_span);
         break;
     case ST_OP_ATTN:
         put(l, " heads %u/%u of %u, scale %g, %s", op->attn.n_head, op->attn.n_head_kv, op->attn.d_head_k,

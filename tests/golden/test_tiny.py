@@ -23,7 +23,7 @@ DECODERS = """llama llama-bias llama-linear llama-rope3 llama-yarn llama-yarn-be
 GENERATED = """gemma2 gemma2-27b gptneox gptneox-seq olmo2 olmo3 qwen3moe qwen2-yarn phi3-edge gemma-odd starcoder2 command-r cohere2
  olmoe granitemoe bloom mpt starcoder exaone4 glm4 ernie4_5 seed_oss exaone minicpm internlm2 jina-bert-v2 jina-bert-v2-code
  nomic-bert-moe eurobert arcee gpt-oss gpt-oss-mxfp4
- glm4moe dots1 ernie4_5-moe deepseek2 deepseek2-lite deepseek2-expanded""".split()
+ glm4moe dots1 ernie4_5-moe deepseek2 deepseek2-lite deepseek2-expanded hunyuan-dense nemotron qwen3vl mistral3""".split()
 
 FLOAT = dict(max_abs=2e-4, min_cos=0.9999999)
 FLOAT_LOUD = dict(max_abs=5e-4, min_cos=0.9999999)  # llama-<type>: logits of rms 5

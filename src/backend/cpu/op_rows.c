@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/math.h"
 #include "quant/quant.h"
 
 void st_apply_norm(const st_kernels *k, const st_norm *norm, const float *x, uint32_t n, float *y)
@@ -110,6 +111,13 @@ static void norm_head(const st_env *e, const st_op_qk *op, const st_norm *norm, 
     st_apply_norm(e->k, &n, x, op->d_head, x);
 }
 
+/* A row's queries and keys. */
+static void norm_heads(const st_env *e, const st_op_qk *op, float *x)
+{
+    for (uint32_t h = 0; h < op->n_head; h++, x += op->d_head) norm_head(e, op, &op->q_norm, h, op->n_head, x);
+    for (uint32_t h = 0; h < op->n_head_kv; h++, x += op->d_head) norm_head(e, op, &op->k_norm, h, op->n_head_kv, x);
+}
+
 void st_run_qk(const st_env *e, const st_op_qk *op)
 {
     const st_batch *b = e->batch;
@@ -120,14 +128,16 @@ void st_run_qk(const st_env *e, const st_op_qk *op)
         uint32_t pos = st_env_position(e, s, e->row0 + r);
         uint32_t len = b->past ? b->whole[s] : b->starts[s + 1] - b->starts[s];
         float *x = e->slots->f[ST_SLOT_QKV] + (size_t)r * e->slots->ld[ST_SLOT_QKV];
-        for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++, x += op->d_head) {
-            bool key = h >= op->n_head;
-            norm_head(e, op, key ? &op->k_norm : &op->q_norm, key ? h - op->n_head : h,
-                      key ? op->n_head_kv : op->n_head, x);
-            if (op->rope == ST_ROPE_NONE) continue;
+        if (!op->norm_last) norm_heads(e, op, x);
+        if (op->rope != ST_ROPE_NONE) {
             const float *angles = st_rope_at(e->state, op->rope_class, len, pos);
-            e->k->rope(x, angles, angles + half, half, op->rope == ST_ROPE_NEOX);
+            for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++)
+                e->k->rope(x + (size_t)h * op->d_head, angles, angles + half, half, op->rope == ST_ROPE_NEOX);
         }
+        if (op->norm_last) norm_heads(e, op, x);
+        if (op->temperature == 0 || pos < op->temperature_span) continue;
+        float t = 1.0f + op->temperature * (float)st_ln(1.0 + (double)(pos / op->temperature_span));
+        e->k->scale(x, t, x, (size_t)op->n_head * op->d_head);
     }
 }
 
