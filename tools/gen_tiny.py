@@ -15,17 +15,18 @@ import logging
 import os
 import sys
 import tempfile
-import types as pytypes
 import zlib
 from pathlib import Path
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_OFFLINE"] = os.environ["TQDM_DISABLE"] = "1"
 import gguf
 import numpy as np
 import torch
 import transformers as tf
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
+
+tf.logging.set_verbosity_error()
 
 VOCAB, CTX = 96, 256
 BASE = dict(vocab_size=VOCAB, max_position_embeddings=CTX, bos_token_id=1, eos_token_id=2, pad_token_id=0)
@@ -59,8 +60,16 @@ def q8(t):
     return torch.from_numpy(gguf.quants.dequantize(gguf.quants.quantize(rows, kind), kind).reshape(rows.shape).copy())
 
 
-def draw(m, seed, norm_shift):
-    """Every parameter of m, in the order of its names."""
+def mxfp4(t):
+    """As q8, and the blocks: [..., k/32, 17] of a byte of exponent and 16 of values i and i + 16."""
+    rows = t.detach().numpy().astype(np.float32)
+    kind = gguf.GGMLQuantizationType.MXFP4
+    blocks = gguf.quants.quantize(rows, kind)
+    return torch.from_numpy(gguf.quants.dequantize(blocks, kind).reshape(rows.shape).copy()), blocks.reshape(*rows.shape[:-1], -1, 17)
+
+
+def draw(m, seed, norm_shift, change=None):
+    """Every parameter of m, in the order of its names; change(name, t): what is not drawn or stored as the others, or None."""
     g = torch.Generator().manual_seed(seed)
     done = set()
     for name, p in sorted(m.named_parameters()):
@@ -76,9 +85,15 @@ def draw(m, seed, norm_shift):
             t = torch.randn(p.shape, generator=g) * 0.3
         else:
             t = torch.randn(p.shape, generator=g) * (1.3 / p.shape[-1] ** 0.5)
-        if p.dim() > 1 and not norm:
+        other = change(name, t) if change else None
+        if other is not None:
+            t = other
+        elif p.dim() > 1 and not norm:
             t = q8(t) if p.shape[-1] % 32 == 0 else t.half().float()  # as the converter stores them
         p.data.copy_(t)
+    for name, b in sorted(m.named_buffers()):
+        if "correction_bias" in name:
+            b.copy_(torch.randn(b.shape, generator=g) * 0.2)
 
 
 # ---- models of transformers: a config says all ----
@@ -253,6 +268,159 @@ def _():
 def _():
     c = tf.SeedOssConfig(**dict(SMALL, num_key_value_heads=1, head_dim=16, attention_bias=True))
     return hf(tf.SeedOssForCausalLM, c)
+
+
+@model("arcee", "a llama without a gate, relu^2")
+def _():
+    c = tf.ArceeConfig(**dict(SMALL, num_key_value_heads=1, rope_parameters=dict(rope_type="default", rope_theta=5000.0)))
+    return hf(tf.ArceeForCausalLM, c)
+
+
+def gpt_oss(store, **more):
+    c = tf.GptOssConfig(**dict(RMS, num_hidden_layers=3, hidden_size=32, intermediate_size=64, num_attention_heads=4,
+                               num_key_value_heads=2, head_dim=16, num_local_experts=4, num_experts_per_tok=2, sliding_window=8,
+                               rope_parameters=dict(rope_type="yarn", rope_theta=5000.0, factor=8.0, beta_fast=8.0, beta_slow=1.0,
+                                                    truncate=False, original_max_position_embeddings=64)))
+
+    def change(name, t):
+        if name.endswith("_bias") or "sinks" in name:
+            return t
+        if "experts" not in name:
+            return None
+        # Rows of the file are columns here. Loud gates, so that some are clamped.
+        return store(t.transpose(1, 2) * (4 if "gate_up" in name else 1)).transpose(1, 2).contiguous()
+
+    return hf(tf.GptOssForCausalLM, c, change=change, **more)
+
+
+@model("gpt-oss", "sinks; experts with biases and a clamped gate; windows on every other layer; YaRN with a fractional range")
+def _():
+    return gpt_oss(q8)
+
+
+@model("gpt-oss-mxfp4", "the same with MXFP4 experts, as the hub has them")
+def _():
+    def packed(m):
+        state = m.state_dict()
+        for name in [n for n in state if n.endswith(("experts.gate_up_proj", "experts.down_proj"))]:
+            blocks = torch.from_numpy(mxfp4(state.pop(name).transpose(1, 2))[1])
+            low, high = blocks[..., 1:] & 15, blocks[..., 1:] >> 4
+            values = torch.cat([low, high], -1)  # the hub has neighbours in a byte
+            state[name + "_scales"] = blocks[..., 0]
+            state[name + "_blocks"] = values[..., ::2] | values[..., 1::2] << 4
+        return dict(state=state, hparams=dict(quantization_config=dict(quant_method="mxfp4")))
+
+    return gpt_oss(lambda t: mxfp4(t)[0], hub=packed)
+
+
+MOE = dict(num_key_value_heads=1, head_dim=16, num_hidden_layers=3, moe_intermediate_size=16, num_experts_per_tok=3)
+
+
+@model("glm4moe", "a dense layer, then 12 experts in groups of 3, chosen by sigmoid and a bias, weights times 1.7; a shared "
+       "expert; q/k norms, half a head rotates; a layer past the last, which is not used")
+def _():
+    c = tf.Glm4MoeConfig(**dict(SMALL, **MOE, n_routed_experts=12, n_group=4, topk_group=2, n_shared_experts=2,
+                                first_k_dense_replace=1, routed_scaling_factor=1.7, norm_topk_prob=True, use_qk_norm=True,
+                                attention_bias=True, rope_parameters=dict(rope_type="default", rope_theta=5000.0, partial_rotary_factor=0.5)))
+
+    def extra(state):
+        """A layer that predicts one token more, which transformers does not load: another layer's tensors and its own."""
+        more = {k.replace("layers.2.", "layers.3."): t + 1 for k, t in state.items() if "layers.2." in k}
+        own = dict(eh_proj=torch.ones(32, 64), enorm=torch.ones(32), hnorm=torch.ones(32))
+        return dict(more, **{f"model.layers.3.{k}.weight": t for k, t in own.items()},
+                    **{"model.layers.3.shared_head.norm.weight": torch.ones(32)})
+
+    return hf(tf.Glm4MoeForCausalLM, c, extra=extra, hparams=dict(num_nextn_predict_layers=1))
+
+
+@model("dots1", "experts chosen by sigmoid and a bias, not renormalised; a shared expert; q/k norms")
+def _():
+    c = tf.Dots1Config(**dict(SMALL, **MOE, n_routed_experts=6, n_shared_experts=1, first_k_dense_replace=1, n_group=1, topk_group=1,
+                              routed_scaling_factor=2.5, norm_topk_prob=False, sliding_window=None,
+                              layer_types=["full_attention"] * 3, rope_parameters=dict(rope_type="default", rope_theta=5000.0)))
+    return hf(tf.Dots1ForCausalLM, c)
+
+
+@model("ernie4_5-moe", "softmax experts chosen with a bias, in every second layer after the first; a shared expert")
+def _():
+    c = tf.Ernie4_5_MoeConfig(**dict(SMALL, num_key_value_heads=1, head_dim=16, num_hidden_layers=4, moe_intermediate_size=16, moe_k=2,
+                                     moe_num_experts=5, moe_num_shared_experts=2, moe_layer_start_index=1, moe_layer_interval=2,
+                                     moe_layer_end_index=3, use_bias=False, rope_parameters=dict(rope_type="default", rope_theta=5000.0)))
+    return hf(tf.Ernie4_5_MoeForCausalLM, c)
+
+
+def deepseek(cls, config, rot, scoring="softmax", expanded=False, **more):
+    """expanded: as files were until April 2025, with one matrix of all heads' keys and values."""
+    nope, value = 32, 16
+    c = config(**dict(SMALL, num_hidden_layers=3, num_key_value_heads=2, rms_norm_eps=1e-6, kv_lora_rank=64, qk_nope_head_dim=nope,
+                      qk_rope_head_dim=rot, v_head_dim=value, moe_intermediate_size=16, num_experts_per_tok=3, n_routed_experts=8,
+                      n_shared_experts=1, first_k_dense_replace=1, **more))
+    c.head_dim = rot
+
+    def change(name, t):
+        if "kv_b_proj" not in name or expanded:
+            return None
+        k, v = t.view(-1, nope + value, t.shape[-1]).split([nope, value], 1)
+        k = q8(k.transpose(1, 2)).transpose(1, 2)  # the file has it turned
+        return torch.cat([k, q8(v)], 1).reshape(t.shape)
+
+    return hf(cls, c, change=change, expanded=expanded, hparams=dict(scoring_func=scoring))
+
+
+DEEPSEEK_YARN = dict(rope_type="yarn", rope_theta=5000.0, factor=8.0, beta_fast=8.0, beta_slow=1.0, mscale=0.707,
+                     mscale_all_dim=0.707, original_max_position_embeddings=32)
+
+
+@model("deepseek2", "latent attention over latents, queries by way of one too; V3's experts: sigmoid, a bias, groups; YaRN with "
+       "its temperature in the scores")
+def _():
+    return deepseek(tf.DeepseekV3ForCausalLM, tf.DeepseekV3Config, 32, "sigmoid", q_lora_rank=32, n_group=4, topk_group=2, norm_topk_prob=True,
+                    routed_scaling_factor=2.5, rope_parameters=DEEPSEEK_YARN)
+
+
+@model("deepseek2-lite", "latent attention over latents; V2's experts: softmax, not renormalised")
+def _():
+    return deepseek(tf.DeepseekV2ForCausalLM, tf.DeepseekV2Config, 16, q_lora_rank=None, n_group=1, topk_group=1, topk_method="greedy",
+                    norm_topk_prob=False, routed_scaling_factor=1.0, rope_parameters=DEEPSEEK_YARN)
+
+
+@model("deepseek2-expanded", "V2's experts in groups, which count by their best; keys and values made of latents by one matrix")
+def _():
+    return deepseek(tf.DeepseekV2ForCausalLM, tf.DeepseekV2Config, 16, expanded=True, q_lora_rank=32, n_group=4, topk_group=2,
+                    topk_method="group_limited_greedy", norm_topk_prob=False, routed_scaling_factor=1.7,
+                    rope_parameters=dict(rope_type="default", rope_theta=5000.0))
+
+
+@model("hunyuan-dense", "q and k normed by head after they were rotated; a base scaled by alpha")
+def _():
+    # The converter wants the base and the context of the hub's files.
+    c = tf.HunYuanDenseV1Config(**dict(SMALL, num_key_value_heads=1, head_dim=16, max_position_embeddings=32768,
+                                       rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0, factor=1.0, alpha=50.0)))
+    return hf(tf.HunYuanDenseV1ForCausalLM, c)
+
+
+@model("nemotron", "LayerNorm with 1 added to its weights, no gate, relu^2, half a head rotates")
+def _():
+    c = tf.NemotronConfig(**dict(DIMS, hidden_size=32, intermediate_size=64, num_key_value_heads=1, norm_eps=1e-3,
+                                 rope_parameters=dict(rope_type="default", rope_theta=5000.0, partial_rotary_factor=0.5)))
+    return hf(tf.NemotronForCausalLM, c, norm_shift=1)
+
+
+@model("qwen3vl", "qwen3 with three positions, of which text has one")
+def _():
+    rope = dict(rope_type="default", rope_theta=5000.0, mrope_section=[4, 2, 2], mrope_interleaved=True)
+    text = dict(SMALL, num_key_value_heads=1, head_dim=16, rope_parameters=rope)
+    vision = dict(depth=1, hidden_size=32, intermediate_size=32, num_heads=2, out_hidden_size=32, deepstack_visual_indexes=[0],
+                  num_position_embeddings=16, patch_size=4)
+    return hf(tf.Qwen3VLForConditionalGeneration, tf.Qwen3VLConfig(text_config=text, vision_config=vision))
+
+
+@model("mistral3", "YaRN without a temperature in its angles; queries grow with the logarithm of their position")
+def _():
+    rope = dict(rope_type="yarn", rope_theta=5000.0, factor=8.0, beta_fast=8.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0,
+                original_max_position_embeddings=32, llama_4_scaling_beta=0.3)
+    c = tf.Ministral3Config(**dict(SMALL, num_key_value_heads=1, head_dim=16, rope_parameters=rope))
+    return hf(tf.Ministral3ForCausalLM, c, inner="Ministral3Model")
 
 
 @model("eurobert", "a bidirectional llama; q and k not permuted")
@@ -477,12 +645,24 @@ def _():
 # ---- writing ----
 
 
-def write_gguf(spec, m, path):
-    from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
-    from conversion.base import TextModel
+def converter(arch):
+    """The class for a model. The package's own gguf is older than its modules, and lacks names of models that are not made here."""
+    from conversion import get_model_class
 
-    # The package's own gguf is older than this module, which glm.py imports for another model.
-    sys.modules["conversion.deepseek"] = pytypes.SimpleNamespace(DeepseekV2Model=TextModel)
+    while True:
+        try:
+            return get_model_class(arch)
+        except AttributeError as e:
+            name = e.args[0]
+            if hasattr(gguf.MODEL_TENSOR, name):
+                raise
+            setattr(gguf.MODEL_TENSOR, name, None)
+            setattr(gguf.MODEL_ARCH, name, None)
+
+
+def write_gguf(spec, m, path):
+    from conversion import ModelBase, ModelType, get_model_architecture
+
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp) / "tiny"
@@ -495,6 +675,8 @@ def write_gguf(spec, m, path):
             m.save_pretrained(folder)
             config = json.loads((folder / "config.json").read_text())
             config.update(spec.get("hparams", {}))
+        if "extra" in spec:
+            save_file(spec["extra"](load_file(folder / "model.safetensors")), folder / "model-extra.safetensors")
         if "hub" in spec:
             other = spec["hub"](m)
             for f in folder.glob("*.safetensors"):
@@ -513,7 +695,8 @@ def write_gguf(spec, m, path):
         hparams = dict(ModelBase.load_hparams(folder, False), **spec.get("hparams", {}))
         if "hub" in spec:
             hparams.update(other["hparams"])
-        cls = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
+        cls = converter(get_model_architecture(hparams, ModelType.TEXT))
+        cls = getattr(cls, spec.get("inner", ""), cls)  # a class that chooses between others
 
         class Tiny(cls):
             model_arch = cls.model_arch
@@ -527,6 +710,20 @@ def write_gguf(spec, m, path):
                 w.add_bos_token_id(1), w.add_eos_token_id(2), w.add_unk_token_id(0)
                 if spec["kind"] == "encoder":
                     w.add_token_type_count(config.get("type_vocab_size", 1))
+
+            def set_gguf_parameters(self):
+                super().set_gguf_parameters()
+                if spec.get("expanded"):
+                    keys, at = self.gguf_writer.kv_data[0], "deepseek2.attention."
+                    for kind in ("key", "value"):
+                        keys[f"{at}{kind}_length"].value = keys.pop(f"{at}{kind}_length_mla").value
+                    keys[at + "head_count_kv"].value = hparams["num_attention_heads"]
+
+            def modify_tensors(self, t, tensor, bid):
+                if spec.get("expanded") and "kv_b_proj" in tensor:
+                    yield self.map_tensor_name(tensor), t
+                else:
+                    yield from super().modify_tensors(t, tensor, bid)
 
         with torch.inference_mode():
             Tiny(folder, gguf.LlamaFileType.MOSTLY_Q8_0, path, model_name="tiny", hparams=hparams).write()
@@ -542,7 +739,7 @@ def check_gguf(m, path):
     for name, p in m.named_parameters():
         values = p.detach().float().ravel()
         missing = [v for v in values.tolist() if v not in have and float(np.float32(v) + np.float32(1)) not in have]
-        if missing and p.dim() > 1 and "norm" not in name:
+        if missing and p.dim() > 1 and "norm" not in name and "visual" not in name:
             print(f"  {path.name}: {len(missing)} of {values.numel()} values of {name} are not in the file", flush=True)
 
 
@@ -555,12 +752,23 @@ def outputs(spec, m, ids, types):
         return m(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
 
 
+def greedy(m, ids, n=12):
+    """What m continues ids with, all computed anew for each token, and the least distance of a choice to the next best."""
+    ids, got, margin = list(ids), [], float("inf")
+    with torch.inference_mode():
+        for _ in range(n):
+            top = m(input_ids=torch.tensor([ids + got]), use_cache=False).logits[0, -1].topk(2)
+            margin = min(margin, (top.values[0] - top.values[1]).item())
+            got.append(top.indices[0].item())
+    return dict(ids=got, min_margin=margin)
+
+
 def make(name, out):
     entry = MODELS[name]
     spec = entry["make"]()
     m = spec["model"].float().eval()
     seed = zlib.crc32(f"weights:{name}:{entry['seed']}".encode())
-    draw(m, seed, spec.get("norm_shift", 0))
+    draw(m, seed, spec.get("norm_shift", 0), spec.get("change"))
     config = write_gguf(spec, m, out / f"{name}.gguf")
     check_gguf(m, out / f"{name}.gguf")
     arch = gguf.GGUFReader(out / f"{name}.gguf").get_field("general.architecture").contents()
@@ -592,6 +800,8 @@ def make(name, out):
             item["hidden"] = put(key, y[-keep:])
             for pooling, row in dict(mean=y.mean(0), cls=y[0], last=y[-1]).items():
                 item[pooling] = put(f"{key}.{pooling}", row)
+        if spec["kind"] == "decoder":
+            meta.setdefault("greedy", {})[key] = greedy(m, ids)
         rms.append(round(y.pow(2).mean().sqrt().item(), 2))
         meta["inputs"][key] = item
     meta["f32_noise_max_abs"] = noise

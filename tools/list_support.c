@@ -103,10 +103,13 @@ static void put_page(page *p)
     put_archs(p, false);
     put(p, "\n## Decoders\n");
     put_archs(p, true);
-    put(p, "\nFused or split q, k, v and gate, up; biases; q/k norms by head or over the row; norms before, after or "
-           "around "
-           "the branches; parallel residuals; mixtures of experts (softmax routers, shared experts, dense layers among "
-           "them): these follow from the tensors of a file. Softcaps, scales and window sizes follow from its keys.\n");
+    put(p,
+        "\nFused or split q, k, v and gate, up; biases; q/k norms by head or over the row; norms before, after or "
+        "around the branches; parallel residuals; mixtures of experts (softmax or sigmoid routers, biases for the "
+        "choice, groups, shared experts, dense layers among them); attention sinks; multi-head latent attention, over "
+        "the latents or, in older files, over keys and values made of them: these follow from the tensors of a file. "
+        "Softcaps, scales and window sizes follow from its keys. Layers that predict further tokens "
+        "(`nextn_predict_layers`) are left out.\n");
     put(p,
         "\nRope scaling (`rope.scaling.type`): %s; llama3 (`rope_freqs`) and LongRoPE (`rope_factors_short`, "
         "`rope_factors_long`) by their tensors.\n",
@@ -114,9 +117,9 @@ static void put_page(page *p)
     put(p, "\nPooling:");
     for (int i = STRATA_POOLING_NONE; i <= STRATA_POOLING_RANK; i++)
         put(p, "%s %s", i > STRATA_POOLING_NONE ? "," : "", strata_pooling_name(i));
-    put(p, ".\n\nRefused by name: other gating functions than softmax and groups of experts, clamped q, k, v "
-           "(`attention.clamp_kqv`), layers of different widths, multi-head latent attention, state-space layers, "
-           "attention sinks, and any tensor that nothing would read.\n");
+    put(p, ".\n\nRefused by name: other gating functions than softmax and sigmoid, clamped q, k, v "
+           "(`attention.clamp_kqv`), layers of different widths, state-space layers, "
+           "and any tensor that nothing would read.\n");
     put(p, "\n## Tensor types\n");
     put_types(p);
     put(p, "\n## Tokenizers\n");

@@ -9,7 +9,10 @@ typedef enum st_act {
     ST_ACT_SILU = 3,      /* x / (1 + exp(-x)) */
     ST_ACT_RELU = 4,
     ST_ACT_TANH = 5,
-    ST_ACT_COUNT = 6
+    ST_ACT_RELU2 = 6, /* relu(x)^2 */
+    /* x / (1 + exp(-1.702 x)) of x up to 7; as a gate its partner is u + 1, u within -7..7 (HF modeling_gpt_oss.py) */
+    ST_ACT_SWIGLU_OSS = 7,
+    ST_ACT_COUNT = 8
 } st_act;
 
 const char *st_act_name(st_act a);

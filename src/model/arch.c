@@ -162,6 +162,8 @@ static const st_arch rows[] = {
     /* With OLMo 3, which adds windows; its windowed layers do not scale their positions (HF modeling_olmo3.py). */
     {.name = "olmo2", .models = "OLMo 2 and 3", DECODER, .rope = ST_ROPE_NEOX, .rope_swa_unscaled = true},
     {.name = "granite", .models = "Granite 3", DECODER, .rope = ST_ROPE_NORM, .logit_scale_divides = true},
+    /* No gate (HF modeling_arcee.py). */
+    {.name = "arcee", .models = "AFM 4.5B", DECODER, .act_ungated = ST_ACT_RELU2, .rope = ST_ROPE_NORM},
     {.name = "smollm3", .models = "SmolLM 3", DECODER, .rope = ST_ROPE_NORM, .nope_pattern = 4},
     {.name = "gpt2", .models = "GPT-2", DECODER_LN, .act = ST_ACT_GELU_TANH},
     {.name = "gptneox", .models = "GPT-NeoX, Pythia", DECODER_LN, .act = ST_ACT_GELU_ERF, .rope = ST_ROPE_NEOX},
@@ -203,6 +205,43 @@ static const st_arch rows[] = {
     {.name = "exaone4", .models = "EXAONE 4", DECODER, .rope = ST_ROPE_NEOX, .nope_full = true, .window_pattern = 4},
     {.name = "glm4", .models = "GLM-4-0414", DECODER, .rope = ST_ROPE_NORM}, /* interleaved in HF (modeling_glm4.py) */
     {.name = "ernie4_5", .models = "ERNIE 4.5, dense", DECODER, .rope = ST_ROPE_NORM},
+    /* What its files do not say: windows on every other layer, "truncate": false of its YaRN (HF modeling_gpt_oss.py,
+     * config.json of openai/gpt-oss-20b). */
+    {.name = "gpt-oss",
+     .models = "gpt-oss 20B, 120B",
+     .norm = ST_NORM_RMS,
+     .act = ST_ACT_SWIGLU_OSS,
+     .causal = true,
+     .pooling = STRATA_POOLING_NONE,
+     .rope_base = 150000.0f,
+     .rope = ST_ROPE_NEOX,
+     .post_attention_is_ffn_norm = true,
+     .moe_normalize = true,
+     .window_pattern = 2,
+     .yarn_fractional = true},
+    {.name = "glm4moe",
+     .models = "GLM 4.5, 4.6, 4.5 Air",
+     DECODER,
+     .rope = ST_ROPE_NEOX,
+     .post_attention_is_ffn_norm = true},
+    {.name = "dots1", .models = "dots.llm1", DECODER, .rope = ST_ROPE_NEOX, .moe_sigmoid = true},
+    /* Multi-head latent attention; pairs rotate as in HF (modeling_deepseek_v3.py, rope_interleave). */
+    {.name = "deepseek2", .models = "DeepSeek V2, V2 Lite, V3, V3.1, R1", DECODER, .rope = ST_ROPE_NORM},
+    /* Softmax, and a bias for the choice (HF modeling_ernie4_5_moe.py). */
+    {.name = "ernie4_5-moe", .models = "ERNIE 4.5, mixtures", DECODER, .rope = ST_ROPE_NORM, .moe_normalize = true},
+    /* HF modeling_hunyuan_v1_dense.py. */
+    {.name = "hunyuan-dense",
+     .models = "Hunyuan 0.5B to 7B, HY-MT 1.5",
+     DECODER,
+     .rope = ST_ROPE_NEOX,
+     .qk_norm_last = true},
+    {.name = "nemotron", .models = "Nemotron 4, Minitron", DECODER_LN, .act = ST_ACT_RELU2, .rope = ST_ROPE_NEOX},
+    /* Its three positions are one where there is only text. */
+    {.name = "qwen3vl", .models = "Qwen 3 VL, text alone", DECODER, .rope = ST_ROPE_NEOX},
+    {.name = "mistral3",
+     .models = "Ministral 3, Mistral Small 3.1 and later, text alone",
+     DECODER,
+     .rope = ST_ROPE_NORM},
     {.name = "seed_oss", .models = "Seed-OSS", DECODER, .rope = ST_ROPE_NEOX, .post_attention_is_ffn_norm = true},
 };
 
@@ -238,6 +277,7 @@ void st_arch_names(char *buf, size_t cap)
 
 const char *st_act_name(st_act a)
 {
-    static const char *const names[ST_ACT_COUNT] = {"none", "gelu_erf", "gelu_tanh", "silu", "relu", "tanh"};
+    static const char *const names[ST_ACT_COUNT] = {"none", "gelu_erf", "gelu_tanh", "silu",
+                                                    "relu", "tanh",     "relu2",     "swiglu_oss"};
     return (unsigned)a < ST_ACT_COUNT ? names[a] : "?";
 }

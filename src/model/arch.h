@@ -36,6 +36,7 @@ typedef struct st_arch {
     st_rope_kind rope;
     uint32_t nope_pattern;            /* every Nth layer rotates nothing; 0: none */
     bool nope_full;                   /* of a model with windows, layers that see everything rotate nothing */
+    bool qk_norm_last;                /* norms of q and k after they were rotated, not before */
     bool embed_scale_sqrt;            /* token embeddings times sqrt(n_embd) */
     uint32_t attn_scale_width_layers; /* with so many layers, scores are divided by sqrt(n_embd / n_head); 0: never */
     bool attn_scale_one;              /* scores are not divided by sqrt(d_head_k) */
@@ -45,7 +46,8 @@ typedef struct st_arch {
     bool post_attention_is_ffn_norm; /* post_attention_norm is the norm before the FFN, not one of attention's branch */
     bool swapped_norms;              /* falcon-40b: attn_norm_2 is attention's norm, attn_norm the FFN's */
     bool logit_scale_divides;        /* Granite: logits are divided by logit_scale */
-    bool moe_normalize;              /* the chosen experts' weights are made to sum to 1 */
+    bool moe_normalize;              /* the chosen experts' weights are made to sum to 1, unless the file says */
+    bool moe_sigmoid;                /* a router's gate when expert_gating_func is absent: sigmoid, not softmax */
     strata_pooling pooling;          /* unless the file has pooling_type; NONE: a decoder without one */
     strata_pooling rank_pooling;     /* what a classification head reads */
     st_act cls_act;                  /* between the two matrices of a classification head */
@@ -56,6 +58,7 @@ typedef struct st_arch {
     float rope_base;         /* when rope.freq_base is absent */
     float rope_base_swa;     /* of windowed layers when rope.freq_base_swa is absent; 0: as the other layers */
     bool rope_swa_unscaled;  /* rope.scaling is for full layers only */
+    bool yarn_fractional;    /* YaRN's range of dims is not rounded to whole ones */
     bool dense_heads;        /* trained with dense_2/dense_3 after pooling: warn when the file lacks them */
     uint32_t min_dims;       /* smallest Matryoshka cut it is trained for; 0: none known */
     const char *prompt_query, *prompt_document;

@@ -75,6 +75,8 @@ static int opt_f32(reader *r, const char *suffix, float def, float *out)
 static int read_shape(reader *r, st_config *c)
 {
     ST_TRY(need_u32(r, "block_count", 1, ST_MAX_LAYERS, &c->n_layer));
+    ST_TRY(opt_u32(r, "nextn_predict_layers", 0, 0, c->n_layer - 1, &c->n_extra));
+    c->n_layer -= c->n_extra;
     ST_TRY(need_u32(r, "context_length", 1, MAX_CTX, &c->n_ctx));
     ST_TRY(need_u32(r, "embedding_length", 1, MAX_WIDTH, &c->n_embd));
     ST_TRY(same_u32(r, "feed_forward_length", c->n_layer, 1, MAX_WIDTH, &c->n_ff));
@@ -94,6 +96,31 @@ static int read_shape(reader *r, st_config *c)
     ST_FAIL_IF((uint64_t)c->n_head * c->d_head_k > MAX_WIDTH || (uint64_t)c->n_head * c->d_head_v > MAX_WIDTH, r->err,
                STRATA_CORRUPT_MODEL, "%s: %u heads of %u and %u values are too wide", r->g->name, c->n_head,
                c->d_head_k, c->d_head_v);
+    return STRATA_OK;
+}
+
+/* Multi-head latent attention. Files are of two kinds: older ones have the heads' keys and values to make out of a
+ * latent, newer ones treat the latent as the one key head of all. */
+static int read_latent(reader *r, st_config *c)
+{
+    uint32_t rot, d;
+    ST_TRY(opt_u32(r, "attention.kv_lora_rank", 0, 0, MAX_WIDTH, &c->n_latent));
+    if (c->n_latent == 0) return STRATA_OK;
+    ST_TRY(opt_u32(r, "attention.q_lora_rank", 0, 0, MAX_WIDTH, &c->n_latent_q));
+    ST_TRY(need_u32(r, "rope.dimension_count", 2, 65536, &rot));
+    c->absorbed = has(r, "attention.key_length_mla");
+    ST_TRY(opt_u32(r, "attention.key_length_mla", c->d_head_k, rot + 1, 65536 * 2, &d));
+    ST_TRY(opt_u32(r, "attention.value_length_mla", c->d_head_v, 1, 65536, &c->d_value));
+    c->d_nope = d - rot;
+    c->n_rot = rot;
+    bool fits = c->absorbed ? c->n_head_kv == 1 && c->d_head_k == c->n_latent + rot && c->d_head_v == c->n_latent
+                            : c->n_head_kv == c->n_head;
+    ST_FAIL_IF(!fits, r->err, STRATA_CORRUPT_MODEL,
+               "%s: %u key heads of %u and %u values do not go with a latent of %u and %u that rotate", r->g->name,
+               c->n_head_kv, c->d_head_k, c->d_head_v, c->n_latent, rot);
+    ST_FAIL_IF((uint64_t)c->n_head * d > MAX_WIDTH || (uint64_t)c->n_head * (c->d_nope + c->d_value) > MAX_WIDTH,
+               r->err, STRATA_CORRUPT_MODEL, "%s: %u heads of %u and %u values are too wide", r->g->name, c->n_head, d,
+               c->d_value);
     return STRATA_OK;
 }
 
@@ -121,9 +148,9 @@ static int read_scales(reader *r, st_config *c)
     float logit_scale;
     ST_TRY(positive_f32(r, "embedding_scale", a->embed_scale_sqrt ? sqrtf((float)c->n_embd) : 1.0f, &c->embed_scale));
     /* Some converters write 0 for "the usual". */
+    uint32_t d = c->n_latent ? c->d_nope + c->n_rot : c->d_head_k;
     bool by_width = a->attn_scale_width_layers && c->n_layer == a->attn_scale_width_layers;
-    float usual =
-        a->attn_scale_one ? 1.0f : 1.0f / sqrtf(by_width ? (float)c->n_embd / (float)c->n_head : (float)c->d_head_k);
+    float usual = a->attn_scale_one ? 1.0f : 1.0f / sqrtf(by_width ? (float)c->n_embd / (float)c->n_head : (float)d);
     ST_TRY(opt_f32(r, "attention.scale", usual, &c->attn_scale));
     if (c->attn_scale == 0) c->attn_scale = usual;
     ST_TRY(positive_f32(r, "residual_scale", 1.0f, &c->residual_scale));
@@ -197,6 +224,33 @@ static uint32_t rows_of(const reader *r, const st_config *c, const char *what)
     return 0;
 }
 
+static int read_gating(reader *r, st_config *c)
+{
+    enum { UNSAID, SOFTMAX, SIGMOID, SOFTMAX_OF_CHOSEN };
+    uint32_t gating;
+    ST_TRY(opt_u32(r, "expert_gating_func", UNSAID, 0, UINT32_MAX, &gating));
+    ST_FAIL_IF(gating > SOFTMAX_OF_CHOSEN, r->err, STRATA_UNSUPPORTED_OP,
+               "%s: key '%s' is %u; only softmax (1, 3) and sigmoid (2) are supported", r->g->name, r->key, gating);
+    c->expert_sigmoid = gating == UNSAID ? c->arch->moe_sigmoid : gating == SIGMOID;
+    /* A softmax of some logits is that of all, made to sum to 1. */
+    if (gating == SOFTMAX_OF_CHOSEN) c->expert_normalize = true;
+    return STRATA_OK;
+}
+
+static int read_groups(reader *r, st_config *c)
+{
+    ST_TRY(opt_u32(r, "expert_group_count", 1, 0, c->n_expert, &c->n_group));
+    if (c->n_group == 0) c->n_group = 1;
+    ST_FAIL_IF(c->n_expert % c->n_group != 0, r->err, STRATA_CORRUPT_MODEL,
+               "%s: %u experts are no multiple of %u groups", r->g->name, c->n_expert, c->n_group);
+    ST_TRY(opt_u32(r, "expert_group_used_count", c->n_group, 0, c->n_group, &c->n_group_used));
+    if (c->n_group_used == 0) c->n_group_used = c->n_group;
+    ST_FAIL_IF(c->n_expert_used > c->n_expert / c->n_group * c->n_group_used, r->err, STRATA_CORRUPT_MODEL,
+               "%s: %u experts are to be chosen out of %u groups of %u", r->g->name, c->n_expert_used, c->n_group_used,
+               c->n_expert / c->n_group);
+    return STRATA_OK;
+}
+
 static int read_experts(reader *r, st_config *c)
 {
     ST_TRY(opt_u32(r, "expert_count", 0, 0, 4096, &c->n_expert));
@@ -210,15 +264,8 @@ static int read_experts(reader *r, st_config *c)
         st_gguf_bool_or(r->g, key_of(r, "expert_weights_norm"), c->arch->moe_normalize, &c->expert_normalize, r->err));
     ST_TRY(opt_f32(r, "expert_weights_scale", 1.0f, &c->expert_scale));
     if (c->expert_scale == 0) c->expert_scale = 1.0f;
-    uint32_t gating;
-    ST_TRY(opt_u32(r, "expert_gating_func", 1, 0, UINT32_MAX, &gating));
-    ST_FAIL_IF(gating > 1, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is %u; only softmax (1) is supported",
-               r->g->name, r->key, gating);
-    uint32_t groups;
-    ST_TRY(opt_u32(r, "expert_group_count", 1, 0, UINT32_MAX, &groups));
-    ST_FAIL_IF(groups > 1, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is %u; groups of experts are not supported",
-               r->g->name, r->key, groups);
-    return STRATA_OK;
+    ST_TRY(read_gating(r, c));
+    return read_groups(r, c);
 }
 
 static int read_pooling(reader *r, st_config *c)
@@ -234,6 +281,31 @@ static int read_pooling(reader *r, st_config *c)
     ST_TRY(need_u32(r, "pooling_type", 0, 4, &v));
     c->pooling = of_file[v];
     return STRATA_OK;
+}
+
+/* yarn_log_multiplier says that the angles have no temperature (HF modeling_rope_utils.py: mscale and mscale_all_dim,
+ * which are the same in all files that have them, cancel). In latent attention the scores have it, for it must reach
+ * what does not rotate too (modeling_deepseek_v3.py, yarn_apply_mscale); there the key is mscale_all_dim / 10. */
+static int read_log_multiplier(reader *r, st_config *c, const st_rope *rope, float *of_angles)
+{
+    float m;
+    ST_TRY(opt_f32(r, "rope.scaling.yarn_log_multiplier", 0.0f, &m));
+    if (m == 0) return STRATA_OK;
+    *of_angles = 1.0f;
+    if (!c->n_latent || rope->factor <= 1 || has(r, "attention.scale")) return STRATA_OK;
+    float t = (float)(1.0 + (double)m * st_ln((double)rope->factor));
+    c->attn_scale *= t * t;
+    return STRATA_OK;
+}
+
+/* HF modeling_ministral3.py, get_llama_4_attn_scale. */
+static int read_temperature(reader *r, st_config *c)
+{
+    ST_TRY(opt_f32(r, "attention.temperature_scale", 0.0f, &c->temperature));
+    if (c->temperature == 0) return STRATA_OK;
+    ST_FAIL_IF(c->n_latent, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is not supported with latent attention",
+               r->g->name, r->key);
+    return opt_u32(r, "attention.temperature_length", c->rope_original, 1, MAX_CTX, &c->temperature_span);
 }
 
 static int read_scaling(reader *r, st_config *c, st_rope *rope)
@@ -264,6 +336,7 @@ static int read_scaling(reader *r, st_config *c, st_rope *rope)
     float usual = yarn && rope->factor > 1 ? (float)(0.1 * st_ln((double)rope->factor) + 1.0) : 1.0f;
     /* Both names hold HF's attention_factor, which stands for the temperature and is not multiplied with it. */
     if (yarn) ST_TRY(positive_f32(r, "rope.scaling.yarn_attn_factor", usual, &usual));
+    if (yarn) ST_TRY(read_log_multiplier(r, c, rope, &usual));
     return positive_f32(r, "rope.scaling.attn_factor", usual, &rope->attn_factor);
 }
 
@@ -278,12 +351,12 @@ static int read_rope(reader *r, st_config *c)
     ST_TRY(opt_f32(r, "rope.freq_base_swa", a->rope_base_swa > 0 ? a->rope_base_swa : base, &swa));
     ST_FAIL_IF(!(base > 0 && swa > 0), r->err, STRATA_CORRUPT_MODEL, "%s: rope bases are %g and %g, want > 0",
                r->g->name, (double)base, (double)swa);
-    st_rope full = {.base = base, .factor = 1.0f, .attn_factor = 1.0f};
+    st_rope full = {.base = base, .factor = 1.0f, .attn_factor = 1.0f, .fractional = a->yarn_fractional};
     ST_TRY(read_scaling(r, c, &full));
     c->rope[0] = c->rope[1] = full;
     if (a->rope_swa_unscaled) c->rope[1] = (st_rope){.factor = 1.0f, .attn_factor = 1.0f};
     c->rope[1].base = swa;
-    return STRATA_OK;
+    return read_temperature(r, c);
 }
 
 int st_config_read(const st_gguf *g, st_config *c, strata_error *err)
@@ -300,6 +373,7 @@ int st_config_read(const st_gguf *g, st_config *c, strata_error *err)
     }
     reader r = {.g = g, .arch = c->arch->name, .err = err};
     ST_TRY(read_shape(&r, c));
+    ST_TRY(read_latent(&r, c));
     ST_TRY(read_norm(&r, c));
     ST_TRY(read_scales(&r, c));
     ST_TRY(read_attention(&r, c));

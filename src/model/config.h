@@ -26,20 +26,26 @@ typedef struct st_rope {
     float factor;               /* of LINEAR and YARN: positions are stretched by it */
     float attn_factor;          /* cos and sin are multiplied by it */
     float beta_fast, beta_slow; /* of YARN */
+    bool fractional;            /* of YARN: its range is not rounded to whole dims */
 } st_rope;
 
 typedef struct st_config {
     const st_arch *arch;
-    uint32_t n_layer; /* block_count */
+    uint32_t n_layer; /* block_count without nextn_predict_layers */
+    uint32_t n_extra; /* nextn_predict_layers: after the others, for guessing more tokens; not run */
     uint32_t n_ctx;   /* context_length */
     uint32_t n_embd;  /* embedding_length */
     uint32_t n_ff;    /* feed_forward_length */
     uint32_t n_head;  /* attention.head_count */
     uint32_t n_head_kv;
-    uint32_t d_head_k; /* attention.key_length, else n_embd / n_head */
-    uint32_t d_head_v; /* attention.value_length */
-    uint32_t n_rot;    /* rope.dimension_count, else d_head_k */
-    float norm_eps;    /* attention.layer_norm_epsilon or _rms_epsilon, by the row's norm */
+    uint32_t d_head_k;        /* attention.key_length, else n_embd / n_head */
+    uint32_t d_head_v;        /* attention.value_length */
+    uint32_t n_rot;           /* rope.dimension_count, else d_head_k */
+    uint32_t n_latent;        /* attention.kv_lora_rank, 0: keys and values are not made of a latent */
+    uint32_t n_latent_q;      /* attention.q_lora_rank, 0: queries are not */
+    uint32_t d_nope, d_value; /* of a head, beside n_rot that rotate: what it asks or answers with, and its value */
+    bool absorbed;            /* attention.key_length_mla: attention is over latents; d_head_k, d_head_v are theirs */
+    float norm_eps;           /* attention.layer_norm_epsilon or _rms_epsilon, by the row's norm */
     float embed_scale;
     float attn_scale;     /* attention.scale, else 1/sqrt(d_head_k) */
     float attn_softcap;   /* attn_logit_softcapping, 0: none */
@@ -53,11 +59,15 @@ typedef struct st_config {
     uint64_t windowed[ST_MAX_LAYERS / 64]; /* a bit a layer: which see only the window */
     uint32_t n_expert, n_expert_used;      /* 0: no experts */
     uint32_t n_ff_expert, n_ff_shared;
-    float expert_scale;    /* expert_weights_scale */
-    bool expert_normalize; /* expert_weights_norm */
+    uint32_t n_group, n_group_used; /* expert_group_count, expert_group_used_count; 1: no groups */
+    bool expert_sigmoid;            /* expert_gating_func */
+    float expert_scale;             /* expert_weights_scale */
+    bool expert_normalize;          /* expert_weights_norm */
     strata_pooling pooling;
     st_rope rope[2];
-    uint32_t rope_original; /* rope.scaling.original_context_length: longer sequences take LongRoPE's long factors */
+    float temperature;         /* attention.temperature_scale: queries at p are multiplied by 1 + that * */
+    uint32_t temperature_span; /* ln(1 + floor(p / span)); 0: they are not */
+    uint32_t rope_original;    /* rope.scaling.original_context_length: longer sequences take LongRoPE's long factors */
 } st_config;
 
 /* Errors: UNSUPPORTED_ARCH (with what is supported), CORRUPT_MODEL (the key, its value and the range), UNSUPPORTED_OP

@@ -99,6 +99,63 @@ static int emit_qkv(emitter *e, const st_layer *l, int il)
     return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = il, .in = ST_SLOT_N, .out = ST_SLOT_QKV, .linear = op});
 }
 
+static int emit_plain(emitter *e, st_mat m, int il, st_slot in, st_slot out, uint32_t planes)
+{
+    st_op_linear op = {.k = (uint32_t)m->dims[0], .n = (uint32_t)m->dims[1], .n_parts = 1, .scale = 1.0f};
+    op.parts[0] = part_of(m, 0, op.n, 0, (st_vec){0}, planes);
+    return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = il, .in = in, .out = out, .linear = op});
+}
+
+static int emit_heads(emitter *e, st_mat m, int il, st_slot in, uint32_t in_stride, st_slot out, uint32_t out_stride)
+{
+    st_op_heads op = {.n_head = e->c->n_head,
+                      .k = (uint32_t)m->dims[0],
+                      .n = (uint32_t)m->dims[1],
+                      .in_stride = in_stride,
+                      .out_stride = out_stride,
+                      .exact = in_stride % 32 != 0 || m->dims[0] % 32 != 0};
+    op.part = part_of(m, 0, op.n_head * op.n, 0, (st_vec){0}, 2);
+    return emit(e, (st_op){.kind = ST_OP_HEADS, .layer = il, .in = in, .out = out, .heads = op});
+}
+
+/* Queries, keys and values by way of latents. Where a file has k_up turned, a query is taken to the latents instead of
+ * each latent to a key, and attention is that of one key head (DeepSeek-V2 paper, section 2.1.2). Latents carry the
+ * values: two planes. */
+static int emit_latent(emitter *e, const st_layer *l, int il, bool windowed)
+{
+    const st_config *c = e->c;
+    st_slot q = c->absorbed ? ST_SLOT_Q : ST_SLOT_QKV;
+    if (l->q_down) {
+        ST_TRY(emit_plain(e, l->q_down, il, ST_SLOT_N, ST_SLOT_L, 1));
+        ST_TRY(emit(e, (st_op){.kind = ST_OP_NORM,
+                               .layer = il,
+                               .in = ST_SLOT_L,
+                               .out = ST_SLOT_L,
+                               .norm = norm_w(e, l->q_down_norm)}));
+        ST_TRY(emit_plain(e, l->q_up, il, ST_SLOT_L, q, 1));
+    } else {
+        ST_TRY(emit_plain(e, l->attn_q, il, ST_SLOT_N, q, 1));
+    }
+    ST_TRY(emit_plain(e, l->kv_down, il, ST_SLOT_N, ST_SLOT_C, 2));
+    ST_TRY(emit(
+        e,
+        (st_op){
+            .kind = ST_OP_NORM, .layer = il, .in = ST_SLOT_C, .out = ST_SLOT_C, .norm = norm_w(e, l->kv_down_norm)}));
+    if (!c->absorbed) ST_TRY(emit_plain(e, l->kv_up, il, ST_SLOT_C, ST_SLOT_KV, 2));
+    st_op_latent op = {.n_head = c->n_head,
+                       .d_latent = c->n_latent,
+                       .d_nope = c->d_nope,
+                       .n_rot = c->n_rot,
+                       .d_value = c->d_value,
+                       .n = (c->n_head + c->n_head_kv) * c->d_head_k + c->n_head_kv * c->d_head_v,
+                       .absorbed = c->absorbed,
+                       .rope = c->arch->rope,
+                       .rope_class = windowed ? 1 : 0};
+    ST_TRY(emit(e, (st_op){.kind = ST_OP_LATENT, .layer = il, .in = ST_SLOT_C, .out = ST_SLOT_QKV, .latent = op}));
+    if (!c->absorbed) return STRATA_OK;
+    return emit_heads(e, l->k_up, il, ST_SLOT_Q, c->d_nope + c->n_rot, ST_SLOT_QKV, c->d_head_k);
+}
+
 static st_act act_of(const st_config *c, bool gated)
 {
     return !gated && c->arch->act_ungated != ST_ACT_NONE ? c->arch->act_ungated : c->arch->act;
@@ -136,13 +193,18 @@ static int emit_moe(emitter *e, const st_layer *l, int il)
                     .k = c->n_embd,
                     .n_ff = c->n_ff_expert,
                     .act = act_of(c, l->ffn_gate_exps),
+                    .choice_bias = l->exp_probs_b.v,
+                    .n_group = c->n_group,
+                    .n_group_used = c->n_group_used,
+                    .sigmoid = c->expert_sigmoid,
                     .normalize = c->expert_normalize,
                     .scale = c->expert_scale};
     st_vec none = {0};
-    op.parts[ST_MOE_ROUTER] = part_of(l->ffn_gate_inp, 0, c->n_expert, 0, none, 1);
-    if (l->ffn_gate_exps) op.parts[ST_MOE_GATE] = part_of(l->ffn_gate_exps, 0, all_ff, 0, none, planes_up(l));
-    op.parts[ST_MOE_UP] = part_of(l->ffn_up_exps, 0, all_ff, 0, none, planes_up(l));
-    op.parts[ST_MOE_DOWN] = part_of(l->ffn_down_exps, 0, all_embd, 0, none, planes_down(c));
+    op.parts[ST_MOE_ROUTER] = part_of(l->ffn_gate_inp, 0, c->n_expert, 0, l->ffn_gate_inp_b, 1);
+    if (l->ffn_gate_exps)
+        op.parts[ST_MOE_GATE] = part_of(l->ffn_gate_exps, 0, all_ff, 0, l->ffn_gate_exps_b, planes_up(l));
+    op.parts[ST_MOE_UP] = part_of(l->ffn_up_exps, 0, all_ff, 0, l->ffn_up_exps_b, planes_up(l));
+    op.parts[ST_MOE_DOWN] = part_of(l->ffn_down_exps, 0, all_embd, 0, l->ffn_down_exps_b, planes_down(c));
     if (l->ffn_up_shexp) {
         op.n_ff_shared = c->n_ff_shared;
         if (l->ffn_gate_inp_shexp) op.parts[ST_MOE_SHARED_ROUTER] = part_of(l->ffn_gate_inp_shexp, 0, 1, 0, none, 1);
@@ -188,13 +250,16 @@ static int emit_qk(emitter *e, const st_layer *l, uint32_t index, bool windowed)
     uint32_t nope = c->arch->nope_pattern;
     bool still = (nope && (index + 1) % nope == 0) || (c->arch->nope_full && c->window && !windowed);
     bool rotates = c->arch->rope != ST_ROPE_NONE && !still;
-    if (!rotates && !l->attn_q_norm_w.v) return STRATA_OK;
+    if (!rotates && !l->attn_q_norm_w.v && c->temperature == 0) return STRATA_OK;
     st_op_qk op = {.n_head = c->n_head,
                    .n_head_kv = c->n_head_kv,
                    .d_head = c->d_head_k,
                    .n_rot = c->n_rot,
                    .q_norm = norm_of(e, l->attn_q_norm_w, l->attn_q_norm_b),
                    .k_norm = norm_of(e, l->attn_k_norm_w, l->attn_k_norm_b),
+                   .norm_last = c->arch->qk_norm_last,
+                   .temperature = c->temperature,
+                   .temperature_span = c->temperature_span,
                    .rope = rotates ? c->arch->rope : ST_ROPE_NONE,
                    .rope_class = windowed ? 1 : 0};
     if (l->attn_q_norm_w.n > c->d_head_k) op.span = l->qk_norm_row ? ST_QK_NORM_ROW : ST_QK_NORM_OWN_HEAD;
@@ -214,12 +279,18 @@ static int emit_attn(emitter *e, const st_layer *l, uint32_t index, bool windowe
                      .window_kind = c->arch->window,
                      .softcap = c->attn_softcap,
                      .alibi_max = c->alibi_max,
-                     .rel_bias = e->w->layers[0].attn_rel_b};
+                     .rel_bias = e->w->layers[0].attn_rel_b,
+                     .sinks = l->attn_sinks.v};
     ST_TRY(emit(e, (st_op){.kind = ST_OP_ATTN, .layer = (int)index, .in = ST_SLOT_QKV, .out = ST_SLOT_A, .attn = op}));
-    st_op_linear out = {.k = c->n_head * c->d_head_v, .n = c->n_embd, .n_parts = 1, .scale = 1.0f};
+    st_slot from = ST_SLOT_A;
+    if (l->v_up) {
+        from = ST_SLOT_Q;
+        ST_TRY(emit_heads(e, l->v_up, (int)index, ST_SLOT_A, c->d_head_v, from, c->d_value));
+    }
+    uint32_t d_value = c->n_latent ? c->d_value : c->d_head_v;
+    st_op_linear out = {.k = c->n_head * d_value, .n = c->n_embd, .n_parts = 1, .scale = 1.0f};
     out.parts[0] = part_of(l->attn_output, 0, c->n_embd, 0, l->attn_output_b, 1);
-    return emit(e,
-                (st_op){.kind = ST_OP_LINEAR, .layer = (int)index, .in = ST_SLOT_A, .out = ST_SLOT_Y, .linear = out});
+    return emit(e, (st_op){.kind = ST_OP_LINEAR, .layer = (int)index, .in = from, .out = ST_SLOT_Y, .linear = out});
 }
 
 static int emit_layer(emitter *e, uint32_t index)
@@ -227,8 +298,12 @@ static int emit_layer(emitter *e, uint32_t index)
     const st_layer *l = &e->w->layers[index];
     int il = (int)index;
     bool windowed = st_config_windowed(e->c, index), parallel = is_parallel(e, l);
-    ST_TRY(emit_qkv(e, l, il));
-    ST_TRY(emit_qk(e, l, index, windowed));
+    if (e->c->n_latent) {
+        ST_TRY(emit_latent(e, l, il, windowed));
+    } else {
+        ST_TRY(emit_qkv(e, l, il));
+        ST_TRY(emit_qk(e, l, index, windowed));
+    }
     ST_TRY(emit_attn(e, l, index, windowed));
     if (parallel) {
         ST_TRY(emit_ffn(e, l, il, norms_before(e, index).two ? ST_SLOT_N2 : ST_SLOT_N, true));
@@ -333,6 +408,10 @@ const st_part *st_op_part(const st_op *op, uint32_t i, uint32_t *k)
         *k = op->linear.k;
         return &op->linear.parts[i];
     }
+    if (op->kind == ST_OP_HEADS && i == 0) {
+        *k = op->heads.k;
+        return &op->heads.part;
+    }
     if (op->kind == ST_OP_MOE && i < ST_OP_PARTS) {
         *k = i == ST_MOE_DOWN ? op->moe.n_ff : i == ST_MOE_SHARED_DOWN ? op->moe.n_ff_shared : op->moe.k;
         return &op->moe.parts[i];
@@ -347,6 +426,8 @@ static void size_slots(st_plan *p)
         const st_op *op = &p->ops[i];
         uint32_t n = 0;
         if (op->kind == ST_OP_LINEAR) n = op->linear.n;
+        if (op->kind == ST_OP_LATENT) n = op->latent.n;
+        if (op->kind == ST_OP_HEADS) n = (op->heads.n_head - 1) * op->heads.out_stride + op->heads.n;
         if (op->kind == ST_OP_RESID || op->kind == ST_OP_EMBED) {
             bool two = op->kind == ST_OP_RESID ? op->resid.has_next2 : op->embed.has_next2;
             if (two) p->width[ST_SLOT_N2] = p->config->n_embd;

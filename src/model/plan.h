@@ -8,6 +8,10 @@
  *     N2 [n_tokens, n_embd]    a second norm of X, where attention and FFN read different ones
  *     QKV [n_tokens, q|k|v]    queries, keys, values side by side
  *     A [n_tokens, n_head*d_head_v]   attention's output
+ *     L [n_tokens, n_latent_q] what latent queries are made of
+ *     Q [n_tokens, *]          queries that are to meet latents; then, of each head, its value
+ *     C [n_tokens, n_latent + n_rot]  latents, and what rotates of their keys
+ *     KV [n_tokens, *]         keys and values of each head, made of latents
  *     Y [n_tokens, n_embd]     a branch before it is added to X
  *     H [n_tokens, n_ff]       inside the FFN
  *     R [n_tokens, n_expert+1] what the router says, then each expert's weight; the last is the shared expert's
@@ -34,6 +38,10 @@ typedef enum st_slot {
     ST_SLOT_R,
     ST_SLOT_G,
     ST_SLOT_E,
+    ST_SLOT_L,
+    ST_SLOT_Q,
+    ST_SLOT_C,
+    ST_SLOT_KV,
     ST_SLOT_P,
     ST_SLOT_P2,
     ST_SLOT_OUT,
@@ -50,6 +58,8 @@ typedef enum st_op_kind { /* at most 16 */
                           ST_OP_MOE,
                           ST_OP_GATHER, /* of N, only the rows whose logits are wanted */
                           ST_OP_POOL,
+                          ST_OP_HEADS,  /* a matrix for each head */
+                          ST_OP_LATENT, /* rope of latent attention, and its queries, keys and values put together */
                           ST_OP_KIND_COUNT
 } st_op_kind;
 
@@ -98,14 +108,37 @@ typedef enum st_qk_norm {
     ST_QK_NORM_ROW = 2       /* over the whole row, weights [n_head*d_head] */
 } st_qk_norm;
 
-/* In place on QKV: norms of q and k, then rope by position. */
+/* In place on QKV: norms of q and k and rope by position, in this order unless norm_last; then queries at p times
+ * 1 + temperature * ln(1 + floor(p / span)). */
 typedef struct st_op_qk {
     uint32_t n_head, n_head_kv, d_head, n_rot;
     st_norm q_norm, k_norm;
     st_qk_norm span;
+    bool norm_last;
+    float temperature; /* 0: none */
+    uint32_t temperature_span;
     st_rope_kind rope;
     uint32_t rope_class; /* index into st_config.rope */
 } st_op_qk;
+
+/* Head h of out = matrix h times head h of in. Heads begin in_stride and out_stride columns apart. */
+typedef struct st_op_heads {
+    uint32_t n_head, k, n;
+    uint32_t in_stride, out_stride;
+    st_part part; /* [n_head*n, k] */
+    bool exact;   /* float activations in every precision: where heads do not begin at a whole block of 32 */
+} st_op_heads;
+
+/* Rotates the last n_rot values of each query and of C, then completes QKV. absorbed: queries are in Q, and each takes
+ * its rotated part only, since HEADS writes the rest; the one key is C, the one value its latent. Otherwise queries are
+ * in QKV, and KV has each head's key without what rotates, then its value. */
+typedef struct st_op_latent {
+    uint32_t n_head, d_latent, d_nope, n_rot, d_value;
+    uint32_t n; /* columns of QKV */
+    bool absorbed;
+    st_rope_kind rope;
+    uint32_t rope_class;
+} st_op_latent;
 
 /* QKV -> A. */
 typedef struct st_op_attn {
@@ -114,9 +147,10 @@ typedef struct st_op_attn {
     bool causal;
     uint32_t window; /* 0: none */
     st_window_kind window_kind;
-    float softcap;   /* of scores, 0: none */
-    float alibi_max; /* slopes are 2^(-alibi_max * i / n_head); 0: none */
-    st_mat rel_bias; /* [n_buckets, n_head] added by distance; NULL: none */
+    float softcap;      /* of scores, 0: none */
+    float alibi_max;    /* slopes are 2^(-alibi_max * i / n_head); 0: none */
+    st_mat rel_bias;    /* [n_buckets, n_head] added by distance; NULL: none */
+    const float *sinks; /* [n_head] a score that counts in the sum alone; NULL: none */
 } st_op_attn;
 
 /* X = sum(X + branch(Y)), N = next(X). */
@@ -142,11 +176,17 @@ typedef enum st_moe_part {
 } st_moe_part;
 
 /* out = sum over the chosen experts of weight * down(act(gate(in)) * up(in)), in the order of their indices, plus the
- * shared expert. Weights: softmax of the router over all experts, the n_used largest, made to sum to 1 if normalize. */
+ * shared expert. A gate of the router, softmax over all experts or sigmoid of each, gives their probabilities. Of
+ * groups of neighbours the n_group_used best are kept: by the sum of the two largest probabilities + choice_bias, or,
+ * without a bias, by the largest. Of what is left the n_used with the largest probability + choice_bias are chosen.
+ * Their probabilities, made to sum to 1 if normalize, times scale, are the weights. */
 typedef struct st_op_moe {
     uint32_t n_expert, n_used, k, n_ff, n_ff_shared; /* n_ff_shared 0: no shared expert */
-    st_part parts[8];                                /* by st_moe_part; m = NULL where there is none */
+    st_part parts[8];                                /* by st_moe_part; m = NULL where there is none; bias [rows] */
     st_act act;
+    const float *choice_bias; /* [n_expert] or NULL */
+    uint32_t n_group, n_group_used;
+    bool sigmoid;
     bool normalize;
     float scale;
 } st_op_moe;
@@ -169,6 +209,8 @@ typedef struct st_op {
         st_op_resid resid;
         st_op_moe moe;
         st_op_pool pool;
+        st_op_heads heads;
+        st_op_latent latent;
     };
 } st_op;
 

@@ -22,15 +22,15 @@ static void put(line *l, const char *fmt, ...)
 
 const char *st_op_name(st_op_kind kind)
 {
-    static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM", "LINEAR", "QK",  "ATTN",
-                                                        "RESID", "MOE",  "GATHER", "POOL"};
+    static const char *const names[ST_OP_KIND_COUNT] = {"EMBED", "NORM",   "LINEAR", "QK",    "ATTN",  "RESID",
+                                                        "MOE",   "GATHER", "POOL",   "HEADS", "LATENT"};
     return (unsigned)kind < ST_OP_KIND_COUNT ? names[kind] : "?";
 }
 
 const char *st_slot_name(st_slot slot)
 {
-    static const char *const names[ST_SLOT_COUNT] = {"X", "N", "N2", "QKV", "A",  "Y",  "H",
-                                                     "R", "G", "E",  "P",   "P2", "OUT"};
+    static const char *const names[ST_SLOT_COUNT] = {"X", "N", "N2", "QKV", "A",  "Y", "H",  "R",  "G",
+                                                     "E", "L", "Q",  "C",   "KV", "P", "P2", "OUT"};
     return (unsigned)slot < ST_SLOT_COUNT ? names[slot] : "?";
 }
 
@@ -60,6 +60,14 @@ static void put_linear(line *l, const st_op_linear *op)
     if (op->softcap > 0) put(l, " softcap %g", (double)op->softcap);
 }
 
+static void put_router(line *l, const st_op_moe *op)
+{
+    put(l, ", %s%s%s", op->sigmoid ? "sigmoid" : "softmax", op->choice_bias ? " +bias" : "",
+        op->normalize ? " normalized" : "");
+    if (op->n_group > 1) put(l, ", %u of %u groups", op->n_group_used, op->n_group);
+    if (op->scale != 1.0f) put(l, " x%g", (double)op->scale);
+}
+
 static void put_op(line *l, const st_op *op, const st_config *c)
 {
     switch (op->kind) {
@@ -73,11 +81,13 @@ static void put_op(line *l, const st_op *op, const st_config *c)
     case ST_OP_NORM: put(l, " %s", norm_name(&op->norm)); break;
     case ST_OP_LINEAR: put_linear(l, &op->linear); break;
     case ST_OP_QK:
-        put(l, " heads %u/%u of %u, norm %s", op->qk.n_head, op->qk.n_head_kv, op->qk.d_head,
-            norm_name(&op->qk.q_norm));
+        put(l, " heads %u/%u of %u, norm %s%s", op->qk.n_head, op->qk.n_head_kv, op->qk.d_head,
+            norm_name(&op->qk.q_norm), op->qk.norm_last ? " last" : "");
         if (op->qk.rope != ST_ROPE_NONE)
             put(l, ", rope %s %u base %g", op->qk.rope == ST_ROPE_NEOX ? "neox" : "norm", op->qk.n_rot,
                 (double)c->rope[op->qk.rope_class].base);
+        if (op->qk.temperature != 0)
+            put(l, ", temperature %g by %u", (double)op->qk.temperature, op->qk.temperature_span);
         break;
     case ST_OP_ATTN:
         put(l, " heads %u/%u of %u, scale %g, %s", op->attn.n_head, op->attn.n_head_kv, op->attn.d_head_k,
@@ -87,6 +97,7 @@ static void put_op(line *l, const st_op *op, const st_config *c)
                 op->attn.window_kind == ST_WINDOW_SYMMETRIC ? "symmetric" : "causal");
         if (op->attn.softcap > 0) put(l, ", softcap %g", (double)op->attn.softcap);
         if (op->attn.alibi_max > 0) put(l, ", alibi %g", (double)op->attn.alibi_max);
+        if (op->attn.sinks) put(l, ", sinks");
         if (op->attn.rel_bias)
             put(l, ", relative bias of %llu buckets", (unsigned long long)op->attn.rel_bias->dims[1]);
         break;
@@ -99,10 +110,24 @@ static void put_op(line *l, const st_op *op, const st_config *c)
     case ST_OP_MOE:
         put(l, " %u of %u experts [%u -> %u]", op->moe.n_used, op->moe.n_expert, op->moe.k, op->moe.n_ff);
         for (int i = 0; i < 3; i++)
-            if (op->moe.parts[i].m) put_mat(l, i ? "| " : "", op->moe.parts[i].m);
+            if (op->moe.parts[i].m) {
+                put_mat(l, i ? "| " : "", op->moe.parts[i].m);
+                if (op->moe.parts[i].bias) put(l, " +bias");
+            }
         if (op->moe.n_ff_shared) put(l, ", shared %u", op->moe.n_ff_shared);
+        put_router(l, &op->moe);
         break;
     case ST_OP_POOL: put(l, " %s", strata_pooling_name((int)(op->pool.kind ? op->pool.kind : c->pooling))); break;
+    case ST_OP_HEADS:
+        put(l, " %u of [%u -> %u]", op->heads.n_head, op->heads.k, op->heads.n);
+        put_mat(l, "", op->heads.part.m);
+        put(l, "%s%s", op->heads.part.planes == 2 ? " x2" : "", op->heads.exact ? " float" : "");
+        break;
+    case ST_OP_LATENT:
+        put(l, " latent %u, heads %u of %u + %u, values %u, rope %s base %g%s", op->latent.d_latent, op->latent.n_head,
+            op->latent.d_nope, op->latent.n_rot, op->latent.d_value, op->latent.rope == ST_ROPE_NEOX ? "neox" : "norm",
+            (double)c->rope[op->latent.rope_class].base, op->latent.absorbed ? ", absorbed" : "");
+        break;
     case ST_OP_GATHER:
     case ST_OP_KIND_COUNT: break;
     }

@@ -9,16 +9,24 @@
 typedef enum dim {
     ANY, /* free; other tensors may be checked against it */
     EMBD,
-    QW,    /* n_head * d_head_k */
-    KW,    /* n_head_kv * d_head_k */
-    VW,    /* n_head_kv * d_head_v */
-    QKVW,  /* the three above each other */
-    OW,    /* n_head * d_head_v */
+    QW,   /* n_head * d_head_k, or what makes latent queries */
+    KW,   /* n_head_kv * d_head_k */
+    VW,   /* n_head_kv * d_head_v */
+    QKVW, /* the three above each other */
+    OW,   /* n_head * d_head_v or d_value */
+    LATENT,
+    LATENT_Q,
+    LATENT_ROT, /* n_latent + n_rot */
+    KV_UP,      /* n_head * (d_nope + d_value) */
+    NOPE,
+    VALUE,
     QNORM, /* d_head_k, or that for each query head */
     KNORM, /* the same for key heads */
     ROT,   /* n_rot / 2 */
     HEADS, /* n_head */
     EXPERTS,
+    EXPERTS_FF,   /* n_ff_expert for each expert */
+    EXPERTS_EMBD, /* n_embd for each expert */
     FF_EXPERT,
     FF_SHARED,
     ONE,
@@ -31,8 +39,9 @@ typedef enum dim {
 
 typedef enum form {
     MATRIX, /* [n, k] */
-    VECTOR, /* [n] as float32; more dims are taken flat */
+    VECTOR, /* [n] as float32 */
     EXPERT, /* [n_expert][n, k] */
+    HEAD,   /* [n_head][n, k] */
 } form;
 
 typedef struct entry {
@@ -49,6 +58,10 @@ typedef struct entry {
 #define EXP(field, name, n, k)                  \
     {                                           \
         name, offsetof(OF, field), EXPERT, n, k \
+    }
+#define HED(field, name, n, k)                \
+    {                                         \
+        name, offsetof(OF, field), HEAD, n, k \
     }
 #define VEC(field, name, n)                       \
     {                                             \
@@ -86,7 +99,16 @@ static const entry per_layer[] = {
     MAT_WB(attn_qkv, "blk.%u.attn_qkv", QKVW, EMBD),
     VEC_WB(attn_q_norm, "blk.%u.attn_q_norm", QNORM),
     VEC_WB(attn_k_norm, "blk.%u.attn_k_norm", KNORM),
+    MAT(q_down, "blk.%u.attn_q_a.weight", LATENT_Q, EMBD),
+    VEC(q_down_norm, "blk.%u.attn_q_a_norm.weight", LATENT_Q),
+    MAT(q_up, "blk.%u.attn_q_b.weight", QW, LATENT_Q),
+    MAT(kv_down, "blk.%u.attn_kv_a_mqa.weight", LATENT_ROT, EMBD),
+    VEC(kv_down_norm, "blk.%u.attn_kv_a_norm.weight", LATENT),
+    MAT(kv_up, "blk.%u.attn_kv_b.weight", KV_UP, LATENT),
+    HED(k_up, "blk.%u.attn_k_b.weight", LATENT, NOPE),
+    HED(v_up, "blk.%u.attn_v_b.weight", VALUE, LATENT),
     MAT(attn_rel_b, "blk.%u.attn_rel_b.weight", ANY, HEADS),
+    VEC(attn_sinks, "blk.%u.attn_sinks.weight", HEADS),
     MAT_WB(attn_output, "blk.%u.attn_output", EMBD, OW),
     MAT(attn_output, "blk.%u.attn_o.weight", EMBD, OW), /* T5's name for it */
     VEC_WB(attn_output_norm, "blk.%u.attn_output_norm", EMBD),
@@ -97,10 +119,14 @@ static const entry per_layer[] = {
     MAT_WB(ffn_down, "blk.%u.ffn_down", EMBD, FF),
     VEC_WB(layer_output_norm, "blk.%u.layer_output_norm", EMBD),
     VEC(post_ffw_norm, "blk.%u.post_ffw_norm.weight", EMBD),
-    MAT(ffn_gate_inp, "blk.%u.ffn_gate_inp.weight", EXPERTS, EMBD),
+    MAT_WB(ffn_gate_inp, "blk.%u.ffn_gate_inp", EXPERTS, EMBD),
     EXP(ffn_gate_exps, "blk.%u.ffn_gate_exps.weight", FF_EXPERT, EMBD),
     EXP(ffn_up_exps, "blk.%u.ffn_up_exps.weight", FF_EXPERT, EMBD),
     EXP(ffn_down_exps, "blk.%u.ffn_down_exps.weight", EMBD, FF_EXPERT),
+    VEC(ffn_gate_exps_b, "blk.%u.ffn_gate_exps.bias", EXPERTS_FF),
+    VEC(ffn_up_exps_b, "blk.%u.ffn_up_exps.bias", EXPERTS_FF),
+    VEC(ffn_down_exps_b, "blk.%u.ffn_down_exps.bias", EXPERTS_EMBD),
+    VEC(exp_probs_b, "blk.%u.exp_probs_b.bias", EXPERTS),
     MAT(ffn_gate_inp_shexp, "blk.%u.ffn_gate_inp_shexp.weight", ONE, EMBD),
     MAT(ffn_gate_shexp, "blk.%u.ffn_gate_shexp.weight", FF_SHARED, EMBD),
     MAT(ffn_up_shexp, "blk.%u.ffn_up_shexp.weight", FF_SHARED, EMBD),
@@ -124,8 +150,8 @@ typedef struct binder {
 static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
 {
     const st_config *c = b->c;
-    uint64_t q = (uint64_t)c->n_head * c->d_head_k, k = (uint64_t)c->n_head_kv * c->d_head_k,
-             v = (uint64_t)c->n_head_kv * c->d_head_v;
+    uint64_t q = (uint64_t)c->n_head * (c->n_latent ? c->d_nope + c->n_rot : c->d_head_k),
+             k = (uint64_t)c->n_head_kv * c->d_head_k, v = (uint64_t)c->n_head_kv * c->d_head_v;
     switch (d) {
     case ANY: *want = have; break;
     case EMBD: *want = c->n_embd; break;
@@ -133,12 +159,20 @@ static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
     case KW: *want = k; break;
     case VW: *want = v; break;
     case QKVW: *want = q + k + v; break;
-    case OW: *want = (uint64_t)c->n_head * c->d_head_v; break;
+    case OW: *want = (uint64_t)c->n_head * (c->n_latent ? c->d_value : c->d_head_v); break;
+    case LATENT: *want = c->n_latent; break;
+    case LATENT_Q: *want = c->n_latent_q; break;
+    case LATENT_ROT: *want = (uint64_t)c->n_latent + c->n_rot; break;
+    case KV_UP: *want = (uint64_t)c->n_head * (c->d_nope + c->d_value); break;
+    case NOPE: *want = c->d_nope; break;
+    case VALUE: *want = c->d_value; break;
     case QNORM: *want = have == q ? q : c->d_head_k; break;
     case KNORM: *want = have == k ? k : c->d_head_k; break;
     case ROT: *want = c->n_rot / 2; break;
     case HEADS: *want = c->n_head; break;
     case EXPERTS: *want = c->n_expert; break;
+    case EXPERTS_FF: *want = (uint64_t)c->n_expert * c->n_ff_expert; break;
+    case EXPERTS_EMBD: *want = (uint64_t)c->n_expert * c->n_embd; break;
     case FF_EXPERT: *want = c->n_ff_expert; break;
     case FF_SHARED: *want = c->n_ff_shared; break;
     case ONE: *want = 1; break;
@@ -164,6 +198,14 @@ static int bad_shape(const binder *b, const st_gguf_tensor *t, uint32_t n_dims, 
             have, need);
 }
 
+/* A vector of each head or expert may have them as its second dimension: what the first is then. Any other second
+ * dimension is a mistake. */
+static uint64_t part_width(const binder *b, dim n)
+{
+    if (n == QNORM || n == KNORM) return b->c->d_head_k;
+    return n == EXPERTS_FF ? b->c->n_ff_expert : n == EXPERTS_EMBD ? b->c->n_embd : 0;
+}
+
 static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
 {
     uint64_t want[3] = {0, 0, 0};
@@ -171,16 +213,13 @@ static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
         uint64_t n = 1;
         for (uint32_t i = 0; i < t->n_dims; i++) n *= t->dims[i];
         bool ok = dim_ok(b, e->n, n, &want[0]) && n <= UINT32_MAX;
-        /* [d_head, n_head] is a vector of each head; any other second dimension is a mistake. */
-        bool by_head = (e->n == QNORM || e->n == KNORM) && t->dims[0] == b->c->d_head_k;
-        bool flat = t->dims[0] == n || by_head;
-        return ok && flat ? STRATA_OK : bad_shape(b, t, 1, want);
+        return ok && (t->dims[0] == n || t->dims[0] == part_width(b, e->n)) ? STRATA_OK : bad_shape(b, t, 1, want);
     }
-    uint32_t n_dims = e->form == EXPERT ? 3 : 2;
+    uint32_t n_dims = e->form == MATRIX ? 2 : 3;
     bool ok = dim_ok(b, e->n, t->dims[1], &want[1]);
     ok = dim_ok(b, e->k, t->dims[0], &want[0]) && ok;
-    want[2] = b->c->n_expert;
-    ok = ok && (e->form == EXPERT ? t->dims[2] == want[2] : t->dims[2] == 1) && t->dims[3] == 1;
+    want[2] = e->form == EXPERT ? b->c->n_expert : e->form == HEAD ? b->c->n_head : 1;
+    ok = ok && t->dims[2] == want[2] && t->dims[3] == 1;
     return ok ? STRATA_OK : bad_shape(b, t, n_dims, want);
 }
 
@@ -277,12 +316,30 @@ static bool first_normed(const binder *b, uint32_t il)
     return il == 0 && b->w->token_embd_norm_w.v;
 }
 
-/* An expert begins at a whole panel of 16 outputs. */
-static int check_expert(const binder *b, st_mat m, const char *name, uint32_t il)
+/* An expert, or a head, begins at a whole panel of 16 outputs. */
+static int check_panels(const binder *b, st_mat m, const char *what, const char *name, uint32_t il)
 {
     ST_FAIL_IF(m && m->dims[1] % 16 != 0, b->err, STRATA_UNSUPPORTED_OP,
-               "%s: tensor 'blk.%u.%s.weight': experts of %llu outputs, only multiples of 16 are supported", b->g->name,
-               il, name, (unsigned long long)m->dims[1]);
+               "%s: tensor 'blk.%u.%s.weight': %s of %llu outputs, only multiples of 16 are supported", b->g->name, il,
+               name, what, (unsigned long long)m->dims[1]);
+    return STRATA_OK;
+}
+
+/* Of latent attention, in one of its two forms. */
+static int check_latent(const binder *b, uint32_t il)
+{
+    const st_layer *l = &b->w->layers[il];
+    bool absorbed = b->c->absorbed, up = absorbed ? l->k_up && l->v_up : l->kv_up != NULL;
+    ST_TRY(need(b, l->attn_q || (l->q_down && l->q_down_norm.v && l->q_up),
+                "attn_q, nor attn_q_a, its norm and attn_q_b", il));
+    ST_TRY(need(b, l->kv_down && l->kv_down_norm.v, "attn_kv_a_mqa with its norm", il));
+    ST_TRY(need(b, up, absorbed ? "attn_k_b and attn_v_b" : "attn_kv_b", il));
+    ST_TRY(check_panels(b, l->k_up, "heads", "attn_k_b", il));
+    ST_TRY(check_panels(b, l->v_up, "heads", "attn_v_b", il));
+    bool more = l->attn_k || l->attn_v || l->attn_qkv || l->attn_q_norm_w.v || l->attn_k_norm_w.v || l->attn_k_b.v ||
+                l->attn_v_b.v || (l->attn_q && l->q_down) || (absorbed ? l->kv_up != NULL : l->k_up || l->v_up);
+    ST_FAIL_IF(more, b->err, STRATA_UNSUPPORTED_OP,
+               "%s: layer %u has tensors of other kinds of attention beside those of a latent", b->g->name, il);
     return STRATA_OK;
 }
 
@@ -291,11 +348,14 @@ static int check_layer(const binder *b, uint32_t il)
 {
     const st_layer *l = &b->w->layers[il];
     bool split = l->attn_q && l->attn_k && l->attn_v;
-    ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
+    if (b->c->n_latent)
+        ST_TRY(check_latent(b, il));
+    else
+        ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
     ST_TRY(need(b, l->attn_output, "attn_output", il));
     bool experts = l->ffn_gate_inp && l->ffn_up_exps && l->ffn_down_exps;
-    ST_TRY(check_expert(b, l->ffn_up_exps, "ffn_up_exps", il));
-    ST_TRY(check_expert(b, l->ffn_down_exps, "ffn_down_exps", il));
+    ST_TRY(check_panels(b, l->ffn_up_exps, "experts", "ffn_up_exps", il));
+    ST_TRY(check_panels(b, l->ffn_down_exps, "experts", "ffn_down_exps", il));
     ST_TRY(need(b, l->ffn_up || experts, "ffn_up, nor the tensors of experts", il));
     ST_TRY(need(b, l->ffn_down || experts, "ffn_down", il));
     bool shared = l->ffn_gate_shexp || l->ffn_up_shexp || l->ffn_down_shexp || l->ffn_gate_inp_shexp;
@@ -374,6 +434,10 @@ static int check_special(binder *b)
         first->attn_norm_2_w.v && !c->arch->swapped_norms && !second, b->err, STRATA_UNSUPPORTED_OP,
         "%s: tensor 'blk.0.attn_norm_2.weight' is not supported for architecture '%s'%s", b->g->name, c->arch->name,
         first->attn_output_norm_w.v ? " without 'blk.0.ffn_gate.weight': convert it anew with gate and up apart" : "");
+    ST_FAIL_IF(first->attn_sinks.v && (c->attn_softcap > 0 || c->alibi_max > 0 || c->arch->relative_bias), b->err,
+               STRATA_UNSUPPORTED_OP,
+               "%s: tensor 'blk.0.attn_sinks.weight': sinks beside a softcap or a bias by distance are not supported",
+               b->g->name);
     uint32_t q = c->n_head * c->d_head_k;
     for (uint32_t il = 0; il < c->n_layer; il++) {
         st_layer *l = &w->layers[il];
@@ -391,11 +455,25 @@ static int check_special(binder *b)
     return STRATA_OK;
 }
 
+/* Of a layer past the last: it guesses the token after the next, and nothing here asks it to. */
+static bool is_extra(const binder *b, st_str name)
+{
+    uint64_t il = 0;
+    size_t i = 4;
+    if (b->c->n_extra == 0 || name.len < 6 || memcmp(name.ptr, "blk.", 4) != 0) return false;
+    for (; i < name.len && i < 10 && name.ptr[i] >= '0' && name.ptr[i] <= '9'; i++)
+        il = il * 10 + (uint64_t)(name.ptr[i] - '0');
+    return i < name.len && name.ptr[i] == '.' && il >= b->c->n_layer && il - b->c->n_layer < b->c->n_extra;
+}
+
 static int check_used(const binder *b)
 {
     char name[ST_STR_PRINT];
+    if (b->c->n_extra)
+        st_log_write(b->log, STRATA_LOG_INFO, "%s: the last %u layers predict further tokens and are not used",
+                     b->g->name, b->c->n_extra);
     for (size_t i = 0; i < b->g->n_tensors; i++)
-        ST_FAIL_IF(!b->used[i], b->err, STRATA_UNSUPPORTED_OP,
+        ST_FAIL_IF(!b->used[i] && !is_extra(b, b->g->tensors[i].name), b->err, STRATA_UNSUPPORTED_OP,
                    "%s: tensor '%s' is not known for architecture '%s': the model needs more than this version does",
                    b->g->name, st_str_print(b->g->tensors[i].name, name), b->c->arch->name);
     return STRATA_OK;

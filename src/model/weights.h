@@ -28,9 +28,17 @@ typedef struct st_layer {
     st_vec attn_q_b, attn_k_b, attn_v_b, attn_qkv_b;
     st_vec attn_q_norm_w, attn_k_norm_w; /* [d_head_k] for every head, [n_head*d_head_k] of a head each or of the row */
     st_vec attn_q_norm_b, attn_k_norm_b;
-    bool qk_norm_row;   /* the norm is over the whole row, not over a head */
-    st_mat attn_rel_b;  /* [n_buckets, n_head] bias by distance, for all layers (T5) */
-    st_mat attn_output; /* [n_embd, n_head*d_head_v] */
+    st_mat q_down;       /* [n_latent_q, n_embd], attn_q_a: queries by way of a latent */
+    st_vec q_down_norm;  /* [n_latent_q] */
+    st_mat q_up;         /* [n_head*(d_nope+n_rot), n_latent_q], attn_q_b */
+    st_mat kv_down;      /* [n_latent + n_rot, n_embd], attn_kv_a_mqa: the latent, and what rotates of all keys */
+    st_vec kv_down_norm; /* [n_latent] */
+    st_mat kv_up;        /* [n_head*(d_nope+d_value), n_latent], attn_kv_b: a head's key above its value */
+    st_mat k_up, v_up;   /* instead [n_head][n_latent, d_nope], turned, and [n_head][d_value, n_latent] */
+    bool qk_norm_row;    /* the norm is over the whole row, not over a head */
+    st_mat attn_rel_b;   /* [n_buckets, n_head] bias by distance, for all layers (T5) */
+    st_vec attn_sinks;   /* [n_head] a score beside those of the keys, which takes weight and gives nothing */
+    st_mat attn_output;  /* [n_embd, n_head*d_head_v] */
     st_vec attn_output_b;
     st_vec attn_output_norm_w, attn_output_norm_b; /* [n_embd] of the sum after attention (post-norm) */
     st_vec post_attention_norm;                    /* [n_embd] of the branch before it is added (sandwich) */
@@ -43,9 +51,13 @@ typedef struct st_layer {
     st_mat ffn_gate_inp;                             /* [n_expert, n_embd] router */
     st_mat ffn_gate_exps, ffn_up_exps;               /* [n_expert][n_ff_expert, n_embd] */
     st_mat ffn_down_exps;                            /* [n_expert][n_embd, n_ff_expert] */
-    st_mat ffn_gate_inp_shexp;                       /* [1, n_embd] gate of the shared expert */
-    st_mat ffn_gate_shexp, ffn_up_shexp;             /* [n_ff_shared, n_embd] */
-    st_mat ffn_down_shexp;                           /* [n_embd, n_ff_shared] */
+    st_vec ffn_gate_inp_b;                           /* [n_expert] */
+    st_vec ffn_gate_exps_b, ffn_up_exps_b;           /* [n_expert, n_ff_expert] */
+    st_vec ffn_down_exps_b;                          /* [n_expert, n_embd] */
+    st_vec exp_probs_b;                  /* [n_expert] added for the choice of experts, not to their weights */
+    st_mat ffn_gate_inp_shexp;           /* [1, n_embd] gate of the shared expert */
+    st_mat ffn_gate_shexp, ffn_up_shexp; /* [n_ff_shared, n_embd] */
+    st_mat ffn_down_shexp;               /* [n_embd, n_ff_shared] */
 } st_layer;
 
 typedef struct st_weights {

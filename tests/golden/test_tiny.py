@@ -22,7 +22,8 @@ DECODERS = """llama llama-bias llama-linear llama-rope3 llama-yarn llama-yarn-be
 # Made by tools/gen_tiny.py: what the shared set lacks. All Q8_0 files, exact with --precision f32; long inputs keep their last rows.
 GENERATED = """gemma2 gemma2-27b gptneox gptneox-seq olmo2 olmo3 qwen3moe qwen2-yarn phi3-edge gemma-odd starcoder2 command-r cohere2
  olmoe granitemoe bloom mpt starcoder exaone4 glm4 ernie4_5 seed_oss exaone minicpm internlm2 jina-bert-v2 jina-bert-v2-code
- nomic-bert-moe eurobert""".split()
+ nomic-bert-moe eurobert arcee gpt-oss gpt-oss-mxfp4
+ glm4moe dots1 ernie4_5-moe deepseek2 deepseek2-lite deepseek2-expanded hunyuan-dense nemotron qwen3vl mistral3""".split()
 
 FLOAT = dict(max_abs=2e-4, min_cos=0.9999999)
 FLOAT_LOUD = dict(max_abs=5e-4, min_cos=0.9999999)  # llama-<type>: logits of rms 5
@@ -38,7 +39,8 @@ INT8_NARROW_EXPERTS = dict(min_cos=0.6, median_cos=0.999)
 def tolerance(meta, precision):
     quantised = meta.get("quant", "F32") not in ("F32", "F16", "BF16")
     if quantised and precision == "i8" and meta["name"] in GENERATED:
-        return INT8_NARROW_EXPERTS if meta["hf_config"].get("num_experts_per_tok") else INT8_NARROW
+        experts = meta["hf_config"].get("num_experts_per_tok") or meta["hf_config"].get("moe_k")
+        return INT8_NARROW_EXPERTS if experts else INT8_NARROW
     if quantised and precision == "i8":
         if meta["hf_config"].get("num_local_experts"):
             return INT8_EXPERTS
@@ -162,7 +164,11 @@ for name in ENCODERS + RERANKERS + DECODERS + GENERATED:
 
 for name in DECODERS:
     add_greedy(name)
-    if name.startswith(("llama-", "mixtral-")):
+for name in GENERATED:
+    if '"kind": "decoder"' in (COMMITTED / f"{name}.json").read_text():
+        add_greedy(name)
+for name in DECODERS + GENERATED:
+    if name.startswith(("llama-", "mixtral-", "gpt-oss", "glm4moe", "deepseek2")):
         setattr(Tiny, f"test_{name.replace('-', '_')}_same_bits", lambda self, name=name: self.same_bits(name))
 
 if __name__ == "__main__":

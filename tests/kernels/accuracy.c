@@ -28,6 +28,12 @@ static double gelu_erf(double x)
     return x / 2 * erfc(-x * 0.70710678118654752440);
 }
 
+static double swiglu_oss(double x)
+{
+    double low = x < 7 ? x : 7;
+    return low / (1 + exp(-(double)1.702f * low));
+}
+
 /* Every 2^-20 of the mantissa of each exponent, and both signs, of |x| in [2^e0, 2^e1). */
 static double worst_act(st_act act, double (*want)(double), float lo, float hi, bool absolute, float *at)
 {
@@ -116,6 +122,8 @@ void test_accuracy(void **state)
     report("silu, x > -86", worst_act(ST_ACT_SILU, silu, 0x1p-30f, 86, false, &at), 4.0, "ulp", &at);
     report("gelu_tanh, |x| < 6", worst_act(ST_ACT_GELU_TANH, gelu_tanh, 0x1p-30f, 6, true, &at), 2.0, "|x| 2^-24", &at);
     report("gelu_erf", worst_act(ST_ACT_GELU_ERF, gelu_erf, 0x1p-30f, 20, true, &at), 2.0, "|x| 2^-24", &at);
+    report("swiglu_oss, x > -50", worst_act(ST_ACT_SWIGLU_OSS, swiglu_oss, 0x1p-30f, 50, true, &at), 4.0, "|x| 2^-24",
+           &at);
     report("rms_norm 768", norm_error(false, 768), 4.0, "max 2^-24", &at);
     report("layer_norm 384", norm_error(true, 384), 4.0, "max 2^-24", &at);
 
@@ -130,4 +138,14 @@ void test_accuracy(void **state)
                 isnan(act1(ST_ACT_TANH, NAN)));
     assert_true(act1(ST_ACT_RELU, -5) == 0 && act1(ST_ACT_RELU, 5) == 5 && isnan(act1(ST_ACT_RELU, NAN)));
     assert_true(act1(ST_ACT_RELU, -INFINITY) == 0 && act1(ST_ACT_RELU, INFINITY) == INFINITY);
+    float top = act1(ST_ACT_SWIGLU_OSS, 7);
+    assert_true(act1(ST_ACT_SWIGLU_OSS, 8) == top && act1(ST_ACT_SWIGLU_OSS, INFINITY) == top);
+    assert_true(act1(ST_ACT_SWIGLU_OSS, -INFINITY) == 0 && isnan(act1(ST_ACT_SWIGLU_OSS, NAN)));
+    static const float partner[][2] = {{2.5f, 3.5f}, {7.5f, 8}, {-7.5f, -6}, {INFINITY, 8}};
+    for (int i = 0; i < 4; i++) {
+        float x = 1.25f, want = act1(ST_ACT_SWIGLU_OSS, x) * partner[i][1];
+        k.glu(ST_ACT_SWIGLU_OSS, &x, 1, partner[i], 1, 1, 1);
+        assert_true(x == want);
+    }
+    assert_true(act1(ST_ACT_RELU2, -5) == 0 && act1(ST_ACT_RELU2, 5) == 25 && isnan(act1(ST_ACT_RELU2, NAN)));
 }

@@ -3,7 +3,7 @@
  * aarch64 have to agree on. */
 #include "check.h"
 
-static const uint64_t recorded = 0x39325497e14fca11u;
+static const uint64_t recorded = 0x5867943dd0899a59u;
 
 static st_kernels k;
 static uint64_t hash;

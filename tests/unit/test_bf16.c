@@ -404,15 +404,20 @@ static const struct {
     const char *name;
     int what, pooling;
     double cosine; /* with precision f32, each row */
+    bool experts;  /* but for a tenth: where a router's margin is small another expert is chosen */
 } models[] = {
-    {"bert", STRATA_EVAL_POOLED, STRATA_POOLING_MEAN, 0.9999},
-    {"bert-q8_0", STRATA_EVAL_HIDDEN, 0, 0.9995},
-    {"bert-cls", STRATA_EVAL_POOLED, STRATA_POOLING_DEFAULT, 0.9995},
-    {"gemma-embedding-q8_0", STRATA_EVAL_POOLED, STRATA_POOLING_MEAN, 0.9995},
-    {"jina-bert-v2", STRATA_EVAL_HIDDEN, 0, 0.9995},
-    {"llama-q4_0", STRATA_EVAL_HIDDEN, 0, 0.9995},
-    {"gemma3", STRATA_EVAL_LOGITS, 0, 0.9995},
-    {"mpt", STRATA_EVAL_HIDDEN, 0, 0.9995},
+    {"bert", STRATA_EVAL_POOLED, STRATA_POOLING_MEAN, 0.9999, false},
+    {"bert-q8_0", STRATA_EVAL_HIDDEN, 0, 0.9995, false},
+    {"bert-cls", STRATA_EVAL_POOLED, STRATA_POOLING_DEFAULT, 0.9995, false},
+    {"gemma-embedding-q8_0", STRATA_EVAL_POOLED, STRATA_POOLING_MEAN, 0.9995, false},
+    {"jina-bert-v2", STRATA_EVAL_HIDDEN, 0, 0.9995, false},
+    {"llama-q4_0", STRATA_EVAL_HIDDEN, 0, 0.9995, false},
+    {"gemma3", STRATA_EVAL_LOGITS, 0, 0.9995, false},
+    {"mpt", STRATA_EVAL_HIDDEN, 0, 0.9995, false},
+    {"deepseek2-expanded", STRATA_EVAL_HIDDEN, 0, 0.999, true},
+    {"deepseek2-lite", STRATA_EVAL_HIDDEN, 0, 0.999, true},
+    {"deepseek2", STRATA_EVAL_HIDDEN, 0, 0.998, true},
+    {"gpt-oss", STRATA_EVAL_HIDDEN, 0, 0.999, true},
 };
 enum { N_MODELS = sizeof models / sizeof *models };
 static const uint32_t lens[] = {1, 2, 15, 16, 17, 33, 100, 250};
@@ -443,6 +448,12 @@ static values evaluate(const strata_model *m, int i, uint32_t threads, int preci
     return x;
 }
 
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 static void test_models_are_close(void **state)
 {
     (void)state;
@@ -450,7 +461,7 @@ static void test_models_are_close(void **state)
     for (int i = 0; i < N_MODELS; i++) {
         strata_model *m = open_level(models[i].name, own_unit()->unit);
         values want = evaluate(m, i, 1, STRATA_PRECISION_F32, false);
-        double worst[2] = {1, 1};
+        double worst[2];
         for (int tiles = 0; tiles < 2; tiles++) {
             values got = evaluate(m, i, 1, STRATA_PRECISION_BF16, tiles), again = evaluate(m, i, 3, 2, tiles);
             assert_int_equal(got.n, want.n);
@@ -458,16 +469,19 @@ static void test_models_are_close(void **state)
             if (memcmp(got.v, want.v, got.n * sizeof *got.v) == 0) fail_msg("%s: bf16 is float", models[i].name);
             if (memcmp(got.v, again.v, got.n * sizeof *got.v) != 0)
                 fail_msg("%s: bf16 on 3 threads gives other bits than on one", models[i].name);
+            size_t n_rows = got.n / got.cols;
+            double *cosines = calloc(n_rows, sizeof *cosines);
             for (size_t r = 0; r < got.n; r += got.cols) {
                 double dot = 0, g = 0, w = 0;
                 for (size_t j = r; j < r + got.cols; j++) {
                     dot += (double)got.v[j] * (double)want.v[j];
                     g += (double)got.v[j] * (double)got.v[j], w += (double)want.v[j] * (double)want.v[j];
                 }
-                double cos = dot / sqrt(g * w);
-                if (!(cos >= worst[tiles])) worst[tiles] = cos;
+                cosines[r / got.cols] = isnan(dot) ? -1 : dot / sqrt(g * w);
             }
-            free(got.v), free(again.v);
+            qsort(cosines, n_rows, sizeof *cosines, ascending);
+            worst[tiles] = cosines[models[i].experts ? n_rows / 10 : 0];
+            free(got.v), free(again.v), free(cosines);
         }
         printf("  %-22s cosine with f32: %.6f, by emulated tiles %.6f\n", models[i].name, worst[0], worst[1]);
         if (!(worst[0] >= models[i].cosine && worst[1] >= models[i].cosine)) fail_msg("%s: too far", models[i].name);
@@ -482,7 +496,9 @@ enum { N_TEXTS = 12, DIMS = 256 };
 static void test_batches(void **state)
 {
     (void)state;
-    static const char *const names[] = {"bert-q8_0", "gemma-embedding-q8_0", "nomic-bert-moe", "jina-bert-v2"};
+    static const char *const names[] = {
+        "bert-q8_0", "gemma-embedding-q8_0", "nomic-bert-moe", "jina-bert-v2", "gpt-oss",
+        "deepseek2", "deepseek2-expanded"};
     if (!own_unit()) missing("batches in bf16");
     texts x = make_texts(N_TEXTS, 7);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

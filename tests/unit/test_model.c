@@ -122,6 +122,74 @@ static void test_expert_rows(void **state)
     }
 }
 
+/* Gates, groups of experts and layers past the last. */
+static void test_routers(void **state)
+{
+    (void)state;
+    static const struct {
+        edit e;
+        int status;
+        const char *needle;
+    } cases[] = {
+        {U32("glm4moe.expert_gating_func", 4), STRATA_UNSUPPORTED_OP,
+         "'glm4moe.expert_gating_func' is 4; only softmax"},
+        {U32("glm4moe.expert_group_count", 5), STRATA_CORRUPT_MODEL, "12 experts are no multiple of 5 groups"},
+        {U32("glm4moe.expert_group_count", 13), STRATA_CORRUPT_MODEL, "expert_group_count' is 13, want 0..12"},
+        {U32("glm4moe.expert_group_used_count", 5), STRATA_CORRUPT_MODEL, "expert_group_used_count' is 5, want 0..4"},
+        {U32("glm4moe.expert_used_count", 7), STRATA_CORRUPT_MODEL, "7 experts are to be chosen out of 2 groups of 3"},
+        {U32("glm4moe.nextn_predict_layers", 4), STRATA_CORRUPT_MODEL, "nextn_predict_layers' is 4, want 0..3"},
+        {U32("glm4moe.nextn_predict_layers", 0), STRATA_UNSUPPORTED_OP, "tensor 'blk.3.nextn."},
+        {{.kind = RENAME, .name = "blk.3.attn_q.weight", .str = "blk.4.attn_q.weight"},
+         STRATA_UNSUPPORTED_OP,
+         "tensor 'blk.4.attn_q.weight' is not known"},
+        {{.kind = RENAME, .name = "blk.3.attn_q.weight", .str = "blk.4294967299.attn_q.weight"},
+         STRATA_UNSUPPORTED_OP,
+         "tensor 'blk.4294967299.attn_q.weight' is not known"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        refuses("glm4moe", (const edit[]){cases[i].e, {0}}, cases[i].status, cases[i].needle);
+}
+
+/* Latent attention in both its forms. */
+static void test_latents(void **state)
+{
+    (void)state;
+#define MLA "deepseek2"
+#define OLD "deepseek2-expanded"
+#define AT  "deepseek2.attention."
+    static const key_case cases[] = {
+        {MLA, U32(AT "kv_lora_rank", 16), STRATA_CORRUPT_MODEL,
+         "1 key heads of 96 and 64 values do not go with a latent of 16 and 32 that rotate"},
+        {MLA, U32(AT "kv_lora_rank", 1u << 21), STRATA_CORRUPT_MODEL, "kv_lora_rank' is 2097152"},
+        {MLA, CUT(AT "kv_lora_rank"), STRATA_CORRUPT_MODEL, "'blk.0."},
+        {MLA, CUT(AT "q_lora_rank"), STRATA_CORRUPT_MODEL, "'blk.0.attn_q_a.weight' is [32, 32], want [0, 32]"},
+        {MLA, CUT("deepseek2.rope.dimension_count"), STRATA_CORRUPT_MODEL, "rope.dimension_count' is missing"},
+        {MLA, U32("deepseek2.rope.dimension_count", 31), STRATA_CORRUPT_MODEL, "a latent of 64 and 31 that"},
+        {MLA, U32(AT "key_length_mla", 32), STRATA_CORRUPT_MODEL, "key_length_mla' is 32, want 33.."},
+        {MLA, U32(AT "key_length_mla", 96), STRATA_CORRUPT_MODEL, "'blk.0.attn_q_b.weight' is ["},
+        {MLA, U32(AT "value_length_mla", 0), STRATA_CORRUPT_MODEL, "value_length_mla' is 0"},
+        {MLA, U32(AT "value_length_mla", 65536), STRATA_CORRUPT_MODEL, "'blk.0."},
+        {MLA, U32(AT "head_count_kv", 2), STRATA_CORRUPT_MODEL, "2 key heads of"},
+        {MLA, CUT("blk.1.attn_k_b.weight"), STRATA_CORRUPT_MODEL, "layer 1 has no attn_k_b and attn_v_b"},
+        {MLA, CUT("blk.1.attn_kv_a_norm.weight"), STRATA_CORRUPT_MODEL, "layer 1 has no attn_kv_a_mqa with its norm"},
+        {MLA, CUT("blk.1.attn_q_a_norm.weight"), STRATA_CORRUPT_MODEL, "layer 1 has no attn_q, nor attn_q_a"},
+        {MLA, {.kind = ADD, .name = "blk.1.attn_kv_b.weight", .n = 96, .k = 64}, STRATA_UNSUPPORTED_OP, "layer 1 has"},
+        {MLA, {.kind = ADD, .name = "blk.1.attn_k.weight", .n = 96, .k = 32}, STRATA_UNSUPPORTED_OP, "layer 1 has"},
+        {MLA,
+         {.kind = RESHAPE, .name = "blk.0.attn_k_b.weight", .n = 128, .k = 32},
+         STRATA_CORRUPT_MODEL,
+         "'blk.0.attn_k_b.weight' is [128, 32], want [2, 64, 32]"},
+        {MLA, FLT(AT "temperature_scale", 0.1f), STRATA_UNSUPPORTED_OP,
+         "temperature_scale' is not supported with latent"},
+        {"mistral3", U32("mistral3.attention.temperature_length", 0), STRATA_CORRUPT_MODEL, "temperature_length' is 0"},
+        {OLD, U32(AT "head_count_kv", 1), STRATA_CORRUPT_MODEL, "1 key heads of 48 and 16 values do not go"},
+        {OLD, CUT("blk.2.attn_kv_b.weight"), STRATA_CORRUPT_MODEL, "layer 2 has no attn_kv_b"},
+        {OLD, U32(AT "key_length", 16), STRATA_CORRUPT_MODEL, "'deepseek2.attention.key_length_mla' is 16, want 17"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        refuses(cases[i].model, (const edit[]){cases[i].e, {0}}, cases[i].status, cases[i].needle);
+}
+
 static void test_wrong_keys(void **state)
 {
     (void)state;
@@ -286,6 +354,14 @@ static void test_more_tensors(void **state)
     refuses("bert", layer, STRATA_CORRUPT_MODEL, "no tensor 'blk.2.ffn_norm.weight', which layer 1 has");
     const edit gate[] = {{.kind = ADD, .name = "blk.2.ffn_gate.weight", .n = 128, .k = 64}, {0}};
     refuses("bert", gate, STRATA_CORRUPT_MODEL, "no tensor 'blk.0.ffn_gate.weight', which layer 2 has");
+    const edit cap[] = {FLT("gpt-oss.attn_logit_softcapping", 5), {0}};
+    refuses("gpt-oss", cap, STRATA_UNSUPPORTED_OP, "'blk.0.attn_sinks.weight': sinks beside a softcap");
+    const edit sinks[] = {CUT("blk.1.attn_sinks.weight"), {0}};
+    refuses("gpt-oss", sinks, STRATA_CORRUPT_MODEL, "no tensor 'blk.1.attn_sinks.weight', which layer 2 has");
+    const edit turned[] = {{.kind = RESHAPE, .name = "blk.0.ffn_up_exps.bias", .n = 64, .k = 4}, {0}};
+    refuses("gpt-oss", turned, STRATA_CORRUPT_MODEL, "'blk.0.ffn_up_exps.bias' is [64, 4], want [256]");
+    const edit few[] = {{.kind = RESHAPE, .name = "blk.0.ffn_down_exps.bias", .n = 3, .k = 32}, {0}};
+    refuses("gpt-oss", few, STRATA_CORRUPT_MODEL, "'blk.0.ffn_down_exps.bias' is [3, 32], want [128]");
     const edit one[] = {CUT("dense_3.weight"), {0}};
     refuses("gemma-embedding", one, STRATA_CORRUPT_MODEL, "only one of dense_2 and dense_3");
 }
@@ -360,7 +436,8 @@ static void test_padded_vocabulary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expert_rows),       cmocka_unit_test(test_wrong_keys),
+        cmocka_unit_test(test_expert_rows),       cmocka_unit_test(test_routers),
+        cmocka_unit_test(test_latents),           cmocka_unit_test(test_wrong_keys),
         cmocka_unit_test(test_required_keys),     cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_each_tensor),       cmocka_unit_test(test_more_tensors),
         cmocka_unit_test(test_vector_forms),      cmocka_unit_test(test_missing_heads),

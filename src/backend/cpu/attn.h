@@ -10,14 +10,15 @@ typedef struct st_attn {
     const st_env *env;
     const st_op_attn *op;
     uint32_t layer;
-    uint32_t lane;  /* of the cache */
-    uint32_t row;   /* first row of the sequence in the group */
-    uint32_t past;  /* tokens before it, in the cache */
-    uint32_t n;     /* its tokens in this run: queries past..past+n */
-    uint32_t len;   /* past + n: keys */
-    uint32_t base;  /* first key in kt and v, a multiple of 16 */
-    uint32_t kv;    /* key head */
-    uint32_t group; /* query heads that share it */
+    uint32_t lane;   /* of the cache */
+    uint32_t row;    /* first row of the sequence in the group */
+    uint32_t past;   /* tokens before it, in the cache */
+    uint32_t n;      /* its tokens in this run: queries past..past+n */
+    uint32_t len;    /* past + n: keys */
+    uint32_t base;   /* first key in kt and v, a multiple of 16 */
+    uint32_t kv;     /* key head */
+    uint32_t group;  /* query heads that share it */
+    uint32_t g0, g1; /* those of them that are worked now */
     uint32_t ldv;
     const float *kt; /* [(len - base)/16][d_head_k][16] */
     const float *v;  /* [len - base, ldv] */
@@ -40,8 +41,9 @@ void st_attn_visible(const st_attn *a, uint32_t i, uint32_t *lo, uint32_t *hi);
 /* ALiBi's slope of a head, 0 without. */
 float st_attn_slope(const st_op_attn *op, uint32_t head);
 
-/* Row of n scores of the query at position q against keys from `lo` on -> numerators; returns their sum. */
-float st_attn_numerators(const st_attn *a, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row);
+/* Row of n scores (st_attn_row) of a head's query at position q against keys from `lo` on -> numerators; returns their
+ * sum. A sink is one more key after the last, whose numerator is in the sum and nowhere else. */
+float st_attn_numerators(const st_attn *a, uint32_t head, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row);
 
 /* Whether a sequence's query can go the way of one step: it is alone, has a cache, and its head fits the scratch. */
 bool st_attn_can_step(const st_attn *a);

@@ -100,6 +100,7 @@ static void choose_forms(st_state *s)
         const st_op *op = &p->ops[i];
         const st_packed *packed = s->exec->packed[i];
         if (op->kind == ST_OP_MOE) want_moe(s, op, packed);
+        if (op->kind == ST_OP_HEADS) want(s, op->in, packed, op->heads.part.planes, op->heads.exact);
         if (op->kind != ST_OP_LINEAR) continue;
         for (uint32_t j = 0; j < op->linear.n_parts; j++)
             want(s, op->in, &packed[j], op->linear.parts[j].planes, op->linear.exact);

@@ -178,6 +178,12 @@ static inline void st_env_share(const st_env *e, uint32_t n, uint32_t unit, uint
     *hi = (uint32_t)(b < n ? b : n);
 }
 
+/* Slots whose narrow form is made by whoever reads it: a block of 32 may be the work of several threads or steps. */
+static inline bool st_slot_late(st_slot s)
+{
+    return s == ST_SLOT_A || s == ST_SLOT_L || s == ST_SLOT_Q || s == ST_SLOT_C;
+}
+
 /* Quantises or rounds rows [lo, hi) of a float slot into its narrow form and marks sequences that are not finite. */
 void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
                      uint32_t k0);
@@ -199,6 +205,8 @@ typedef struct st_linear_part {
 
 typedef struct st_linear {
     st_slot in, out;
+    uint32_t in_col; /* where the input's k columns begin, a multiple of 32 unless exact */
+    bool ready;      /* a late slot is narrow already */
     uint32_t n_parts;
     st_linear_part parts[ST_MAX_PARTS];
     st_act act;
@@ -213,10 +221,15 @@ void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows);
 bool st_select_can(const st_env *e, const st_linear *l);
 void st_select_run(const st_env *e, const st_linear *l);
 
+/* Makes the narrow form of k columns of a late slot. All threads of the group call it, and may read when it returns. */
+void st_linear_prepare(const st_env *e, st_slot slot, uint32_t rows, uint32_t k);
+
 void st_run_embed(const st_env *e, const st_op_embed *op);
 void st_run_norm(const st_env *e, const st_op *op);
 void st_run_linear(const st_env *e, uint32_t index);
 void st_run_qk(const st_env *e, const st_op_qk *op);
+void st_run_heads(const st_env *e, uint32_t index);
+void st_run_latent(const st_env *e, const st_op_latent *op);
 void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer);
 void st_run_resid(const st_env *e, const st_op_resid *op);
 void st_run_moe(const st_env *e, uint32_t index);
@@ -233,6 +246,12 @@ int st_state_rope(st_state *s, uint32_t len, strata_error *err);
 /* The angles of a position in a sequence of `len` tokens: cos [n_rot/2], then sin. */
 const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos);
 
+/* Scores of a query: one for each key, and for the sink, in whole units. */
+static inline uint32_t st_attn_row(const st_op_attn *op, uint32_t keys, uint32_t unit)
+{
+    return (uint32_t)st_round_up((size_t)keys + (op->sinks != NULL), unit);
+}
+
 /* Queries of a block of attention in bf16: two tiles of rows, one where their scores would leave the L2 cache. */
 #define ST_BF16_QUERIES 32u
 #define ST_BF16_LONG    4096u
@@ -242,9 +261,10 @@ static inline size_t st_attn_bf16_block(uint32_t len)
 }
 /* The most scores of a block that any text of up to `len` tokens has: the longest text's may be fewer, since its block
  * may be smaller. */
-static inline size_t st_attn_bf16_scores(uint32_t len)
+static inline size_t st_attn_bf16_scores(uint32_t len, uint32_t sinks)
 {
-    size_t own = st_attn_bf16_block(len) * st_round_up(len, 32), most = (size_t)ST_BF16_QUERIES * ST_BF16_LONG;
+    size_t own = st_attn_bf16_block(len) * st_round_up((size_t)len + sinks, 32),
+           most = (size_t)ST_BF16_QUERIES * st_round_up(ST_BF16_LONG + sinks, 32);
     return len > ST_BF16_LONG && own < most ? most : own;
 }
 

@@ -177,7 +177,7 @@ typedef struct st_kernels {
 
     /* In place on rows of [rows, ld], the first n columns. */
     void (*act)(st_act kind, float *x, size_t ld, uint32_t rows, uint32_t n);
-    /* x = act(x) * u. */
+    /* x = act(x) * u; act.h says what SWIGLU_OSS does to u first. */
     void (*glu)(st_act kind, float *x, size_t ldx, const float *u, size_t ldu, uint32_t rows, uint32_t n);
     /* x = x + bias, per row. */
     void (*bias)(float *x, size_t ld, uint32_t rows, uint32_t n, const float *bias);

@@ -129,7 +129,7 @@ static void fill_bias(const st_attn *a, uint32_t head)
     }
 }
 
-float st_attn_numerators(const st_attn *a, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row)
+float st_attn_numerators(const st_attn *a, uint32_t head, uint32_t q, uint32_t lo, uint32_t n, float slope, float *row)
 {
     const st_op_attn *op = a->op;
     const st_env *e = a->env;
@@ -137,7 +137,11 @@ float st_attn_numerators(const st_attn *a, uint32_t q, uint32_t lo, uint32_t n, 
     st_attn_visible(a, q, &from, &to);
     /* Models with a relative bias have a scale of 1, so it may be added before the softmax scales. */
     if (op->rel_bias) e->k->add_scaled(e->worker->bias + (a->len - 1 - q + from), 1.0f, row + (from - lo), to - from);
-    return e->k->softmax(row, n, from - lo, to - lo, op->scale, op->softcap, slope, (int64_t)q - lo);
+    if (op->sinks) row[to - lo] = op->sinks[head] / op->scale;
+    float sum =
+        e->k->softmax(row, n, from - lo, to - lo + (op->sinks != NULL), op->scale, op->softcap, slope, (int64_t)q - lo);
+    if (op->sinks) row[to - lo] = 0.0f;
+    return sum;
 }
 
 /* Queries [q0, q1) of this run against their keys -> A. */
@@ -149,20 +153,21 @@ static void run_block(const st_attn *a, uint32_t q0, uint32_t q1)
     st_attn_visible(a, a->past + q0, &lo, &unused);
     st_attn_visible(a, a->past + q1 - 1, &unused, &hi);
     lo &= ~15u; /* whole panels of keys; the lanes of a sum go by key index mod 16 */
-    uint32_t n = (uint32_t)st_round_up(hi - lo, 16);
+    uint32_t n_keys = (uint32_t)st_round_up(hi - lo, 16), n = st_attn_row(op, hi - lo, 16);
     const float *kt = a->kt + (size_t)(lo - a->base) * op->d_head_k, *v = a->v + (size_t)(lo - a->base) * a->ldv;
     float *s = e->worker->scores;
-    for (uint32_t g = 0; g < a->group; g++)
+    for (uint32_t g = a->g0; g < a->g1; g++)
         e->k->gemm_f32(st_attn_qkv(a, q0, (a->kv * a->group + g) * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, kt,
-                       16, (size_t)op->d_head_k * 16, n / 16, op->d_head_k, false, s + (size_t)g * n_q * n, n);
-    for (uint32_t g = 0; g < a->group; g++) {
-        float *sg = s + (size_t)g * n_q * n;
+                       16, (size_t)op->d_head_k * 16, n_keys / 16, op->d_head_k, false,
+                       s + (size_t)(g - a->g0) * n_q * n, n);
+    for (uint32_t g = a->g0; g < a->g1; g++) {
+        float *sg = s + (size_t)(g - a->g0) * n_q * n;
         float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
                      (a->kv * a->group + g) * op->d_head_v;
         float sums[ST_ROW_CHUNK], slope = st_attn_slope(op, a->kv * a->group + g);
         if (op->rel_bias) fill_bias(a, a->kv * a->group + g);
         for (uint32_t i = 0; i < n_q; i++) {
-            sums[i] = st_attn_numerators(a, a->past + q0 + i, lo, n, slope, sg + (size_t)i * n);
+            sums[i] = st_attn_numerators(a, a->kv * a->group + g, a->past + q0 + i, lo, n, slope, sg + (size_t)i * n);
         }
         size_t ld = e->slots->ld[ST_SLOT_A];
         bool direct = a->ldv == op->d_head_v; /* whole panels of values: no column past the head is written */
@@ -192,23 +197,25 @@ static void run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
     st_attn_visible(a, q0, &lo, &unused);
     st_attn_visible(a, q1 - 1, &unused, &hi);
     lo &= ~31u;
-    uint32_t n = (uint32_t)st_round_up(hi - lo, 32);
-    st_bact q = {e->worker->q16, a->ldk}, p = {e->worker->p16, n};
+    uint32_t n_keys = (uint32_t)st_round_up(hi - lo, 32), n = st_attn_row(op, hi - lo, 32);
+    st_bact q = {e->worker->q16, a->ldk}, p = {e->worker->p16, n_keys};
     const size_t v_panel = st_round_up(a->len, 32) * 16, ld = e->slots->ld[ST_SLOT_A];
     float *s = e->worker->scores, *tile = e->worker->tile[0];
-    for (uint32_t g = 0; g < a->group; g++) {
+    for (uint32_t g = a->g0; g < a->g1; g++) {
         uint32_t head = a->kv * a->group + g;
         float sums[ST_BF16_QUERIES], slope = st_attn_slope(op, head),
                                      *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * ld + head * op->d_head_v;
         b->round(st_attn_qkv(a, q0, head * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, op->d_head_k, &q, 0, 0);
-        b->gemm(q.p, 16 * q.ld, n_q, a->kt16 + (size_t)lo * a->ldk, (size_t)a->ldk * 16, n / 16, a->ldk, false, s, n);
+        b->gemm(q.p, 16 * q.ld, n_q, a->kt16 + (size_t)lo * a->ldk, (size_t)a->ldk * 16, n_keys / 16, a->ldk, false, s,
+                n);
         if (op->rel_bias) fill_bias(a, head);
-        for (uint32_t i = 0; i < n_q; i++) sums[i] = st_attn_numerators(a, q0 + i, lo, n, slope, s + (size_t)i * n);
-        b->round(s, n, n_q, n, &p, 0, 0);
+        for (uint32_t i = 0; i < n_q; i++)
+            sums[i] = st_attn_numerators(a, head, q0 + i, lo, n, slope, s + (size_t)i * n);
+        b->round(s, n, n_q, n_keys, &p, 0, 0);
         for (uint32_t c = 0, w; c < op->d_head_v; c += w) {
             w = op->d_head_v - c < 256 ? op->d_head_v - c : 256; /* what a tile of 32 queries has room for */
-            b->gemm(p.p, 16 * p.ld, n_q, a->v16 + c / 16 * v_panel + (size_t)lo * 16, v_panel, w / 16, n, false, tile,
-                    w);
+            b->gemm(p.p, 16 * p.ld, n_q, a->v16 + c / 16 * v_panel + (size_t)lo * 16, v_panel, w / 16, n_keys, false,
+                    tile, w);
             for (uint32_t i = 0; i < n_q; i++) e->k->scale(tile + i * w, 1.0f / sums[i], out + i * ld + c, w);
         }
     }
@@ -218,7 +225,7 @@ static void run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
 static uint32_t block_of(const st_attn *a)
 {
     if (a->bf16) return (uint32_t)st_attn_bf16_block(a->len);
-    size_t keys = st_round_up(a->len, 16), fit = a->env->worker->n_scores / (keys * a->group);
+    size_t keys = st_attn_row(a->op, a->len, 16), fit = a->env->worker->n_scores / (keys * a->group);
     return fit < 1 ? 1 : fit > 32 ? 32 : (uint32_t)fit;
 }
 
@@ -251,7 +258,10 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
                 continue;
             }
         }
-        uint32_t block = block_of(&a), n_blocks = (a.n + block - 1) / block;
+        uint32_t block = block_of(&a), n_blocks = (a.n + block - 1) / block, split = 1;
+        /* A step of one query, above all of latent attention, has nothing else to share than the heads of a key. */
+        if (n_blocks < e->nth) split = (e->nth + n_blocks - 1) / n_blocks;
+        if (split > a.group) split = a.group;
         for (a.kv = 0; a.kv < op->n_head_kv; a.kv++, turn ^= 1) {
             float *kt = e->slots->kt[turn], *v = e->slots->v[turn];
             if (a.bf16)
@@ -265,7 +275,10 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
             a.v = v;
             a.kt16 = e->slots->kt16[turn];
             a.v16 = e->slots->v16[turn];
-            for (uint32_t b = e->ith; b < n_blocks; b += e->nth) {
+            for (uint32_t i = e->ith; i < n_blocks * split; i += e->nth) {
+                uint32_t b = i / split, part = i % split;
+                a.g0 = a.group * part / split;
+                a.g1 = a.group * (part + 1) / split;
                 uint32_t q0 = b * block, q1 = q0 + block < a.n ? q0 + block : a.n;
                 if (a.bf16)
                     run_block_bf16(&a, q0, q1);

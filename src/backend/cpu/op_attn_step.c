@@ -41,13 +41,15 @@ static void weigh(const st_attn *a, uint32_t n_panels, uint32_t kv, uint32_t c0,
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
-    const uint32_t d = op->d_head_v, n = n_panels * 16, most = ROOM / (d * 16), keys = a->len - a->base;
+    const uint32_t d = op->d_head_v, most = ROOM / (d * 16), keys = a->len - a->base, n_keys = n_panels * 16;
+    const uint32_t n = st_attn_row(op, keys, 16);
     float *s = e->worker->scores, *v = e->worker->panel, *out = e->slots->f[ST_SLOT_A];
     out += (size_t)a->row * e->slots->ld[ST_SLOT_A] + kv * a->group * d + c0;
-    memcpy(s, scores + (size_t)kv * a->group * n, (size_t)a->group * n * sizeof *s);
     float sums[ST_ROW_CHUNK];
-    for (uint32_t g = 0; g < a->group; g++)
-        sums[g] = st_attn_numerators(a, a->past, a->base, n, st_attn_slope(op, kv * a->group + g), s + (size_t)g * n);
+    for (uint32_t g = 0, head = kv * a->group; g < a->group; g++, head++) {
+        memcpy(s + (size_t)g * n, scores + (size_t)head * n_keys, n_keys * sizeof *s);
+        sums[g] = st_attn_numerators(a, head, a->past, a->base, n, st_attn_slope(op, head), s + (size_t)g * n);
+    }
     for (uint32_t p = 0, m; p < n_panels; p += m) {
         m = n_panels - p < most ? n_panels - p : most;
         for (uint32_t j = 0; j < m; j++)

@@ -69,7 +69,7 @@ static const float *decode(const st_env *e, const st_packed *p, uint32_t panel, 
 static void gemm_floats(const st_env *e, const st_linear *l, const st_packed *p, uint32_t panel, uint32_t np,
                         uint32_t r0, uint32_t rows, float *tile)
 {
-    const float *x = e->slots->f[l->in] + (size_t)r0 * e->slots->ld[l->in];
+    const float *x = e->slots->f[l->in] + (size_t)r0 * e->slots->ld[l->in] + l->in_col;
     for (uint32_t k0 = 0; k0 < p->k; k0 += ST_K_CHUNK) {
         uint32_t n = p->k - k0 < ST_K_CHUNK ? p->k - k0 : ST_K_CHUNK;
         size_t panel_ld = p->kind == ST_PACK_F32 ? p->panel_bytes / sizeof(float) : ST_K_CHUNK * 16;
@@ -106,8 +106,8 @@ static void gemm_bf16(const st_env *e, const st_linear *l, const st_packed *p, u
     for (uint32_t k0 = 0; k0 < p->k; k0 += ST_BF16_K) {
         uint32_t n = p->k - k0 < ST_BF16_K ? p->k - k0 : ST_BF16_K;
         for (uint32_t i = 0; i < np; i++) decode_bf16(e, p, panel + i, k0, n, w + i * panel_ld);
-        e->state->bf16.gemm(st_bact_at(a, r0, k0), 16 * a->ld, rows, w, panel_ld, np, (uint32_t)st_round_up(n, 32),
-                            k0 > 0, tile, ST_TILE_COLS);
+        e->state->bf16.gemm(st_bact_at(a, r0, l->in_col + k0), 16 * a->ld, rows, w, panel_ld, np,
+                            (uint32_t)st_round_up(n, 32), k0 > 0, tile, ST_TILE_COLS);
     }
 }
 
@@ -117,6 +117,8 @@ static void gemm_ints(const st_env *e, const st_linear *l, const st_packed *p, i
 {
     bool narrow = p->form.width != ST_WIDTH_8;
     st_qact a = e->slots->q[l->in];
+    a.hi += l->in_col, a.d += l->in_col / 32, a.sum_hi += l->in_col / 16;
+    if (a.lo) a.lo += l->in_col, a.sum_lo += l->in_col / 16;
     if (narrow && rows <= e->k->gemv_rows) {
         for (uint32_t i = 0; i < np; i++)
             e->k->gemv_i8[p->form.width](&p->form, &a, r0, rows, planes,
@@ -206,15 +208,13 @@ static void run_strip(const st_env *e, const st_linear *l, uint32_t i, uint32_t 
     }
 }
 
-/* Attention's output is quantised by whoever consumes it, since a block of 32 may span heads of several threads. */
-static void prepare_input(const st_env *e, const st_linear *l, uint32_t rows)
+void st_linear_prepare(const st_env *e, st_slot slot, uint32_t rows, uint32_t k)
 {
-    if (l->in != ST_SLOT_A || !(e->state->form[ST_SLOT_A] & ST_FORM_NARROW)) return;
+    if (!st_slot_late(slot) || !(e->state->form[slot] & ST_FORM_NARROW)) return;
     uint32_t lo, hi;
     st_env_share(e, rows, 1, &lo, &hi);
-    size_t ld = e->slots->ld[ST_SLOT_A];
-    if (lo < hi)
-        st_env_quantize(e, ST_SLOT_A, e->slots->f[ST_SLOT_A] + lo * ld, ld, lo, hi, e->exec->plan->width[ST_SLOT_A], 0);
+    size_t ld = e->slots->ld[slot];
+    if (lo < hi) st_env_quantize(e, slot, e->slots->f[slot] + lo * ld, ld, lo, hi, k, 0);
     st_env_sync(e);
 }
 
@@ -222,7 +222,7 @@ void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows)
 {
     uint32_t n_parts = l->glu ? 1 : l->n_parts, total = 0, strip = strip_of(e, l, rows);
     for (uint32_t i = 0; i < n_parts; i++) total += (l->parts[i].n + strip - 1) / strip;
-    prepare_input(e, l, rows);
+    if (!l->ready) st_linear_prepare(e, l->in, rows, l->parts[0].packed->k);
 
     uint32_t lo = 0, hi = rows, first = 0, last = total;
     if (e->nth > 1 && rows >= ROWS_PER_THREAD * e->nth)

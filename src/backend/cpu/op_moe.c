@@ -1,8 +1,9 @@
 /* op_moe.c: a mixture of experts.
  *
- * The router's products and softmax are float. Then the experts are taken in the order of their indices: rows that
+ * The router's products and its gate are float. Then the experts are taken in the order of their indices: rows that
  * chose an expert are gathered, go through it as through any FFN, and are added to their place times the expert's
  * weight. So a row's sum has the same order whatever else is in the batch. */
+#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -22,8 +23,12 @@ static float *row_of(const st_env *e, st_slot slot, uint32_t r)
 
 static st_linear_part part_of(const moe *m, st_moe_part i, uint32_t row, uint32_t n)
 {
-    return (st_linear_part){
-        .packed = &m->packed[i], .panel0 = row / 16, .n = n, .planes = (int)m->op->moe.parts[i].planes};
+    const st_part *p = &m->op->moe.parts[i];
+    return (st_linear_part){.packed = &m->packed[i],
+                            .panel0 = row / 16,
+                            .n = n,
+                            .planes = (int)p->planes,
+                            .bias = p->bias ? p->bias + row : NULL};
 }
 
 /* Logits of the router -> R, whose last column is the shared expert's. */
@@ -49,25 +54,67 @@ static float sigmoid(const st_kernels *k, float x)
     return pair[0] / sum;
 }
 
-/* Row of logits -> row of weights: 0 for experts that were not chosen. Ties go to the lower index. */
-static void choose(const st_env *e, const st_op_moe *op, float *row)
+/* Logits of a row -> probabilities, p [n_expert in whole vectors]. */
+static void gate(const st_env *e, const st_op_moe *op, const float *row, float *p)
 {
-    float shared = row[op->n_expert], *p = e->worker->row[0], total = 0;
     uint32_t width = (uint32_t)st_round_up(op->n_expert, 16);
+    if (op->sigmoid) {
+        for (uint32_t i = 0; i < op->n_expert; i++) p[i] = sigmoid(e->k, row[i]);
+        return;
+    }
     memset(p, 0, width * sizeof *p);
     memcpy(p, row, op->n_expert * sizeof *p);
     float sum = e->k->softmax(p, width, 0, op->n_expert, 1.0f, 0.0f, 0.0f, 0);
+    for (uint32_t i = 0; i < op->n_expert; i++) p[i] = p[i] / sum;
+}
+
+/* What a group of experts counts (HF modeling_deepseek_v3.py; modeling_deepseek_v2.py where there is no bias). */
+static float group_score(const st_op_moe *op, const float *score, uint32_t n)
+{
+    float first = -INFINITY, second = -INFINITY;
+    for (uint32_t i = 0; i < n; i++) {
+        if (score[i] > first)
+            second = first, first = score[i];
+        else if (score[i] > second)
+            second = score[i];
+    }
+    return op->choice_bias && n > 1 ? first + second : first;
+}
+
+/* The scores of experts outside the best groups -> -inf. Ties go to the lower index. */
+static void keep_groups(const st_op_moe *op, float *score)
+{
+    uint32_t n = op->n_expert / op->n_group;
+    for (uint32_t drop = op->n_group - op->n_group_used; drop > 0; drop--) {
+        uint32_t worst = 0;
+        float least = INFINITY;
+        for (uint32_t g = 0; g < op->n_group; g++) {
+            float s = group_score(op, score + (size_t)g * n, n);
+            if (s > -INFINITY && s <= least) worst = g, least = s;
+        }
+        for (uint32_t i = 0; i < n; i++) score[(size_t)worst * n + i] = -INFINITY;
+    }
+}
+
+/* Row of logits -> row of weights: 0 for experts that were not chosen. Ties go to the lower index. */
+static void choose(const st_env *e, const st_op_moe *op, float *row)
+{
+    float shared = row[op->n_expert], *p = e->worker->row[0], *score = e->worker->row[1], total = 0;
+    gate(e, op, row, p);
+    for (uint32_t i = 0; i < op->n_expert; i++) score[i] = op->choice_bias ? p[i] + op->choice_bias[i] : p[i];
+    keep_groups(op, score);
     memset(row, 0, op->n_expert * sizeof *row);
     for (uint32_t k = 0; k < op->n_used; k++) {
         uint32_t best = 0;
         for (uint32_t i = 1; i < op->n_expert; i++)
-            if (p[i] > p[best]) best = i;
-        row[best] = p[best] / sum;
-        total += row[best];
-        p[best] = -1.0f;
+            if (score[i] > score[best]) best = i;
+        row[best] = p[best];
+        total += p[best];
+        score[best] = -INFINITY;
     }
     for (uint32_t i = 0; i < op->n_expert; i++) {
-        if (op->normalize) row[i] = row[i] / total;
+        /* Sigmoids may all be 0; the addend is HF's, and nothing to any other sum. */
+        if (op->normalize) row[i] = row[i] / (total + 1e-20f);
         row[i] = row[i] * op->scale;
     }
     row[op->n_expert] = op->parts[ST_MOE_SHARED_ROUTER].m ? sigmoid(e->k, shared) : 1.0f;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/math.h"
 #include "quant/quant.h"
 
 void st_apply_norm(const st_kernels *k, const st_norm *norm, const float *x, uint32_t n, float *y)
@@ -80,11 +81,12 @@ void st_run_embed(const st_env *e, const st_op_embed *op)
     }
 }
 
-/* In place on a pooled slot. */
+/* In place on the first columns of a slot, as many as the norm has. */
 void st_run_norm(const st_env *e, const st_op *op)
 {
     uint32_t lo, hi;
-    st_env_share(e, e->seq1 - e->seq0, 1, &lo, &hi);
+    bool pooled = op->in == ST_SLOT_P || op->in == ST_SLOT_P2;
+    st_env_share(e, pooled ? e->seq1 - e->seq0 : e->n_rows, 1, &lo, &hi);
     for (uint32_t r = lo; r < hi; r++) {
         float *x = e->slots->f[op->in] + (size_t)r * e->slots->ld[op->in];
         st_apply_norm(e->k, &op->norm, x, op->norm.w.n, x);
@@ -109,6 +111,13 @@ static void norm_head(const st_env *e, const st_op_qk *op, const st_norm *norm, 
     st_apply_norm(e->k, &n, x, op->d_head, x);
 }
 
+/* A row's queries and keys. */
+static void norm_heads(const st_env *e, const st_op_qk *op, float *x)
+{
+    for (uint32_t h = 0; h < op->n_head; h++, x += op->d_head) norm_head(e, op, &op->q_norm, h, op->n_head, x);
+    for (uint32_t h = 0; h < op->n_head_kv; h++, x += op->d_head) norm_head(e, op, &op->k_norm, h, op->n_head_kv, x);
+}
+
 void st_run_qk(const st_env *e, const st_op_qk *op)
 {
     const st_batch *b = e->batch;
@@ -119,14 +128,16 @@ void st_run_qk(const st_env *e, const st_op_qk *op)
         uint32_t pos = st_env_position(e, s, e->row0 + r);
         uint32_t len = b->past ? b->whole[s] : b->starts[s + 1] - b->starts[s];
         float *x = e->slots->f[ST_SLOT_QKV] + (size_t)r * e->slots->ld[ST_SLOT_QKV];
-        for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++, x += op->d_head) {
-            bool key = h >= op->n_head;
-            norm_head(e, op, key ? &op->k_norm : &op->q_norm, key ? h - op->n_head : h,
-                      key ? op->n_head_kv : op->n_head, x);
-            if (op->rope == ST_ROPE_NONE) continue;
+        if (!op->norm_last) norm_heads(e, op, x);
+        if (op->rope != ST_ROPE_NONE) {
             const float *angles = st_rope_at(e->state, op->rope_class, len, pos);
-            e->k->rope(x, angles, angles + half, half, op->rope == ST_ROPE_NEOX);
+            for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++)
+                e->k->rope(x + (size_t)h * op->d_head, angles, angles + half, half, op->rope == ST_ROPE_NEOX);
         }
+        if (op->norm_last) norm_heads(e, op, x);
+        if (op->temperature == 0 || pos < op->temperature_span) continue;
+        float t = 1.0f + op->temperature * (float)st_ln(1.0 + (double)(pos / op->temperature_span));
+        e->k->scale(x, t, x, (size_t)op->n_head * op->d_head);
     }
 }
 

@@ -19,6 +19,11 @@ static ramp yarn_ramp(const st_rope *r, uint32_t n_rot, uint32_t original)
 {
     double low = yarn_dim((double)r->beta_fast, n_rot, (double)r->base, original),
            high = yarn_dim((double)r->beta_slow, n_rot, (double)r->base, original);
+    if (r->fractional) {
+        if (low < 0) low = 0;
+        if (high > n_rot - 1) high = n_rot - 1;
+        return (ramp){(float)low, (float)(low < high ? high : low + 0.001)};
+    }
     long lo = (long)low, hi = (long)high;
     lo -= (double)lo > low;  /* floor */
     hi += (double)hi < high; /* ceil */

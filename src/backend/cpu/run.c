@@ -82,6 +82,8 @@ static void dispatch(st_env *e, uint32_t i)
     case ST_OP_QK: st_run_qk(e, &op->qk); break;
     case ST_OP_ATTN: st_run_attn(e, &op->attn, (uint32_t)op->layer); break;
     case ST_OP_RESID: st_run_resid(e, &op->resid); break;
+    case ST_OP_HEADS: st_run_heads(e, i); break;
+    case ST_OP_LATENT: st_run_latent(e, &op->latent); break;
     case ST_OP_GATHER: st_run_gather(e); break;
     case ST_OP_MOE: st_run_moe(e, i); break;
     case ST_OP_POOL: st_run_pool(e, &op->pool); break;
@@ -95,7 +97,7 @@ static void run_op(st_env *e, uint32_t i)
 {
     const st_bf16 *b = &e->state->bf16;
     st_op_kind kind = e->exec->plan->ops[i].kind;
-    bool products = kind == ST_OP_LINEAR || kind == ST_OP_ATTN || kind == ST_OP_MOE;
+    bool products = kind == ST_OP_LINEAR || kind == ST_OP_ATTN || kind == ST_OP_MOE || kind == ST_OP_HEADS;
     if (e->state->precision != STRATA_PRECISION_BF16 || !products) {
         dispatch(e, i);
         return;
@@ -116,7 +118,7 @@ static void watch(const st_env *e, uint32_t i, double seconds)
     if (op->kind == ST_OP_LINEAR) p.cols = op->linear.n;
     p.f = sl->f[out];
     p.ld = sl->ld[out];
-    if (e->state->form[out] & ST_FORM_HI && out != ST_SLOT_A) {
+    if (e->state->form[out] & ST_FORM_HI && !st_slot_late(out)) {
         p.hi = sl->q[out].hi;
         p.lo = sl->q[out].lo;
         p.d = sl->q[out].d;

@@ -86,10 +86,13 @@ static int reserve_slots(st_state *s, st_slots *sl, uint32_t rows, uint32_t seqs
  */
 static size_t score_floats(const st_state *s, uint32_t len)
 {
-    const st_config *c = s->exec->plan->config;
-    size_t one = (size_t)(c->n_head / c->n_head_kv) * st_round_up(len, 16);
+    const st_plan *p = s->exec->plan;
+    const st_config *c = p->config;
+    uint32_t sinks = 0; /* one more score */
+    for (uint32_t i = 0; i < p->n_ops; i++) sinks |= p->ops[i].kind == ST_OP_ATTN && p->ops[i].attn.sinks;
+    size_t one = (size_t)(c->n_head / c->n_head_kv) * st_round_up((size_t)len + sinks, 16);
     if (s->precision == STRATA_PRECISION_BF16) { /* one head at a time, whole tiles of queries */
-        size_t tiles = st_attn_bf16_scores(len);
+        size_t tiles = st_attn_bf16_scores(len, sinks);
         if (tiles > one) one = tiles;
     }
     return one > 65536 ? one : 65536;

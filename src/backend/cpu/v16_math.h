@@ -84,6 +84,18 @@ V16_FN v16 v16_relu(v16 x)
     return v16_add(v16_max(v16_set1(0.0f), x), v16_set1(0.0f));
 }
 
+V16_FN v16 v16_relu2(v16 x)
+{
+    v16 r = v16_relu(x);
+    return v16_mul(r, r);
+}
+
+V16_FN v16 v16_swiglu_oss(v16 x)
+{
+    v16 low = v16_min(v16_set1(7.0f), x); /* NaN stays */
+    return v16_sigmoid_times(v16_mul(low, v16_set1(1.702f)), low);
+}
+
 V16_FN v16 v16_act(st_act kind, v16 x)
 {
     switch (kind) {
@@ -92,8 +104,17 @@ V16_FN v16 v16_act(st_act kind, v16 x)
     case ST_ACT_SILU: return v16_silu(x);
     case ST_ACT_RELU: return v16_relu(x);
     case ST_ACT_TANH: return v16_tanh(x);
+    case ST_ACT_RELU2: return v16_relu2(x);
+    case ST_ACT_SWIGLU_OSS: return v16_swiglu_oss(x);
     case ST_ACT_NONE:
     case ST_ACT_COUNT: break;
     }
     return x;
+}
+
+/* act(x) * u. */
+V16_FN v16 v16_gate(st_act kind, v16 x, v16 u)
+{
+    if (kind == ST_ACT_SWIGLU_OSS) u = v16_add(v16_max(v16_set1(-7.0f), v16_min(v16_set1(7.0f), u)), v16_set1(1.0f));
+    return v16_mul(v16_act(kind, x), u);
 }
