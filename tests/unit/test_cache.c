@@ -6,7 +6,8 @@
 
 enum { LONG = 700, N_CTX = 800, N_VOCAB = 320, STEP = 64 };
 
-/* Kinds of positions and windows: all layers see all; windows of 8 in some or all layers; ALiBi; learned positions. */
+/* Kinds of positions and windows: all layers see all; windows of 8 in some or all layers; ALiBi; learned positions;
+ * scaled rotations. */
 static const struct {
     const char *name, *key; /* the context's length: NULL where it has to stay, for tables of positions */
 } models[] = {
@@ -17,6 +18,8 @@ static const struct {
     {"gptneox", "gptneox.context_length"},
     {"qwen3moe", "qwen3moe.context_length"},
     {"starcoder", NULL},
+    {"olmo3", NULL},
+    {"phi3-edge", NULL}, /* LongRoPE: other angles from 65 tokens on */
 };
 
 typedef struct subject {
