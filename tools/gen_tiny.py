@@ -323,14 +323,14 @@ def _():
                                 first_k_dense_replace=1, routed_scaling_factor=1.7, norm_topk_prob=True, use_qk_norm=True,
                                 attention_bias=True, rope_parameters=dict(rope_type="default", rope_theta=5000.0, partial_rotary_factor=0.5)))
 
-    def extra(state):
-        """A layer that predicts one token more, which transformers does not load: another layer's tensors and its own."""
+    def saved(state):
+        """With a layer that predicts one token more, which transformers does not load: another layer's tensors and its own."""
         more = {k.replace("layers.2.", "layers.3."): t + 1 for k, t in state.items() if "layers.2." in k}
         own = dict(eh_proj=torch.ones(32, 64), enorm=torch.ones(32), hnorm=torch.ones(32))
-        return dict(more, **{f"model.layers.3.{k}.weight": t for k, t in own.items()},
+        return dict(state, **more, **{f"model.layers.3.{k}.weight": t for k, t in own.items()},
                     **{"model.layers.3.shared_head.norm.weight": torch.ones(32)})
 
-    return hf(tf.Glm4MoeForCausalLM, c, extra=extra, hparams=dict(num_nextn_predict_layers=1))
+    return hf(tf.Glm4MoeForCausalLM, c, saved=saved, hparams=dict(num_nextn_predict_layers=1))
 
 
 @model("dots1", "experts chosen by sigmoid and a bias, not renormalised; a shared expert; q/k norms")
@@ -421,6 +421,36 @@ def _():
                 original_max_position_embeddings=32, llama_4_scaling_beta=0.3)
     c = tf.Ministral3Config(**dict(SMALL, num_key_value_heads=1, head_dim=16, rope_parameters=rope))
     return hf(tf.Ministral3ForCausalLM, c, inner="Ministral3Model")
+
+
+@model("hunyuan-moe", "hunyuan-dense with 5 experts, top 2, and a shared expert")
+def _():
+    c = tf.HunYuanMoEV1Config(**dict(SMALL, num_key_value_heads=1, head_dim=16, num_experts=5, moe_topk=2,
+                                     rope_parameters=dict(rope_type="default", rope_theta=5000.0)))
+    each = dict(moe_intermediate_size=[32] * 2, moe_topk=[2] * 2, num_shared_expert=[1] * 2)
+    return hf(tf.HunYuanMoEV1ForCausalLM, c, hparams=each)
+
+
+@model("minimax-m2", "experts chosen by sigmoid and a bias, renormalised; q and k normed over the row; half a head rotates")
+def _():
+    c = tf.MiniMaxM2Config(**dict(SMALL, num_key_value_heads=2, num_attention_heads=4, head_dim=16, num_local_experts=5,
+                                  num_experts_per_tok=2,
+                                  rope_parameters=dict(rope_type="default", rope_theta=5000.0, partial_rotary_factor=0.5)))
+    return hf(tf.MiniMaxM2ForCausalLM, c, hparams=dict(scoring_func="sigmoid", rotary_dim=8))
+
+
+@model("qwen3vlmoe", "qwen3vl with 5 experts, top 3")
+def _():
+    rope = dict(rope_type="default", rope_theta=5000.0, mrope_section=[4, 2, 2], mrope_interleaved=True)
+    text = dict(SMALL, num_key_value_heads=1, head_dim=16, rope_parameters=rope, num_experts=5, num_experts_per_tok=3,
+                moe_intermediate_size=16, decoder_sparse_step=1)
+    vision = dict(depth=1, hidden_size=32, intermediate_size=32, num_heads=2, out_hidden_size=32, deepstack_visual_indexes=[0],
+                  num_position_embeddings=16, patch_size=4)
+
+    def saved(state):
+        return {k: t.transpose(1, 2).contiguous() if "mlp.experts." in k else t for k, t in state.items()}
+
+    return hf(tf.Qwen3VLMoeForConditionalGeneration, tf.Qwen3VLMoeConfig(text_config=text, vision_config=vision), saved=saved)
 
 
 @model("eurobert", "a bidirectional llama; q and k not permuted")
@@ -675,8 +705,9 @@ def write_gguf(spec, m, path):
             m.save_pretrained(folder)
             config = json.loads((folder / "config.json").read_text())
             config.update(spec.get("hparams", {}))
-        if "extra" in spec:
-            save_file(spec["extra"](load_file(folder / "model.safetensors")), folder / "model-extra.safetensors")
+        if "saved" in spec:  # what the hub's files have otherwise than transformers would save it
+            state = spec["saved"](load_file(folder / "model.safetensors"))
+            save_file(state, folder / "model.safetensors")
         if "hub" in spec:
             other = spec["hub"](m)
             for f in folder.glob("*.safetensors"):

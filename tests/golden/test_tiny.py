@@ -23,7 +23,8 @@ DECODERS = """llama llama-bias llama-linear llama-rope3 llama-yarn llama-yarn-be
 GENERATED = """gemma2 gemma2-27b gptneox gptneox-seq olmo2 olmo3 qwen3moe qwen2-yarn phi3-edge gemma-odd starcoder2 command-r cohere2
  olmoe granitemoe bloom mpt starcoder exaone4 glm4 ernie4_5 seed_oss exaone minicpm internlm2 jina-bert-v2 jina-bert-v2-code
  nomic-bert-moe eurobert arcee gpt-oss gpt-oss-mxfp4
- glm4moe dots1 ernie4_5-moe deepseek2 deepseek2-lite deepseek2-expanded hunyuan-dense nemotron qwen3vl mistral3""".split()
+ glm4moe dots1 ernie4_5-moe deepseek2 deepseek2-lite deepseek2-expanded hunyuan-dense nemotron qwen3vl mistral3
+ hunyuan-moe minimax-m2 qwen3vlmoe""".split()
 
 FLOAT = dict(max_abs=2e-4, min_cos=0.9999999)
 FLOAT_LOUD = dict(max_abs=5e-4, min_cos=0.9999999)  # llama-<type>: logits of rms 5
@@ -39,7 +40,8 @@ INT8_NARROW_EXPERTS = dict(min_cos=0.6, median_cos=0.999)
 def tolerance(meta, precision):
     quantised = meta.get("quant", "F32") not in ("F32", "F16", "BF16")
     if quantised and precision == "i8" and meta["name"] in GENERATED:
-        experts = meta["hf_config"].get("num_experts_per_tok") or meta["hf_config"].get("moe_k")
+        config = meta["hf_config"].get("text_config", meta["hf_config"])
+        experts = any(config.get(key) for key in ("num_experts_per_tok", "moe_k", "moe_topk"))
         return INT8_NARROW_EXPERTS if experts else INT8_NARROW
     if quantised and precision == "i8":
         if meta["hf_config"].get("num_local_experts"):

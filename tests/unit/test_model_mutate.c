@@ -5,14 +5,14 @@
 
 #include "fuzz/fuzz_model.c"
 
-enum { N_CUTS = 200, N_MUTATIONS = 5000 };
+enum { N_CUTS = 200, N_MUTATIONS = 5000, N_SEEDS = 5, VOCABULARY = N_SEEDS - 1 };
 
 typedef struct seed {
     const char *name;
     blob b;
     size_t head; /* bytes before the tensors' data */
 } seed;
-static seed seeds[3];
+static seed seeds[N_SEEDS]; /* the last is a vocabulary alone */
 
 /* Small versions of the tiny models: one layer, a short context. */
 static void make_seeds(void)
@@ -31,12 +31,19 @@ static void make_seeds(void)
                                  {DROP_PREFIX, .name = "blk.5."},
                                  {DROP_PREFIX, .name = "blk.6."},
                                  {0}};
+    static const edit oss[] = {{SET_U32, "gpt-oss.block_count", .u = 1},
+                               {DROP_PREFIX, .name = "blk.1."},
+                               {DROP_PREFIX, .name = "blk.2."},
+                               {0}};
+    static const edit deepseek[] = {{SET_U32, "deepseek2.block_count", .u = 2}, {DROP_PREFIX, .name = "blk.2."}, {0}};
     char path[512];
     snprintf(path, sizeof path, "%s/tests/data/tok/spm2k-ud.gguf", STRATA_SOURCE_DIR);
     seeds[0] = (seed){.name = "bert-q8_0", .b = rewrite(tiny("bert-q8_0"), bert)};
     seeds[1] = (seed){.name = "gemma-embedding-q8_0", .b = rewrite(tiny("gemma-embedding-q8_0"), gemma)};
-    seeds[2] = (seed){.name = "spm2k-ud", .b = blob_read(path)};
-    for (int i = 0; i < 3; i++) {
+    seeds[2] = (seed){.name = "gpt-oss-mxfp4", .b = rewrite(tiny("gpt-oss-mxfp4"), oss)};
+    seeds[3] = (seed){.name = "deepseek2", .b = rewrite(tiny("deepseek2"), deepseek)};
+    seeds[VOCABULARY] = (seed){.name = "spm2k-ud", .b = blob_read(path)};
+    for (int i = 0; i < N_SEEDS; i++) {
         st_mem mem;
         st_gguf g;
         st_mem_init(&mem, NULL, 0);
@@ -51,7 +58,7 @@ static int setup(void **state)
     (void)state;
     make_seeds();
     const char *folder = getenv("STRATA_WRITE_CORPUS");
-    for (int i = 0; folder && i < 3; i++) {
+    for (int i = 0; folder && i < N_SEEDS; i++) {
         char path[600];
         snprintf(path, sizeof path, "%s/%s.gguf", folder, seeds[i].name);
         FILE *f = fopen(path, "wb");
@@ -65,7 +72,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    for (int i = 0; i < 3; i++) free(seeds[i].b.data);
+    for (int i = 0; i < N_SEEDS; i++) free(seeds[i].b.data);
     return 0;
 }
 
@@ -82,11 +89,11 @@ static void run(const uint8_t *data, size_t size)
 static void test_seeds(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) { /* they do run */
+    for (int i = 0; i < VOCABULARY; i++) { /* they do run */
         strata_model *m = open_blob(seeds[i].b, NULL);
         strata_ctx *c = open_ctx(m, 1, 0);
         float v[64];
-        embed_one(c, text_of("abc"), NULL, v, 64);
+        embed_one(c, text_of("abc"), &(strata_embed_opts){.pooling = STRATA_POOLING_LAST}, v, 64);
         strata_ctx_close(c);
         strata_model_close(m);
         run(seeds[i].b.data, seeds[i].b.size);
@@ -97,7 +104,7 @@ static void test_cut_short(void **state)
 {
     (void)state;
     uint64_t r = 20240601;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < N_SEEDS; i++) {
         for (int k = 0; k < N_CUTS; k++) {
             /* Half of the cuts in the metadata. */
             size_t size =
@@ -162,7 +169,7 @@ static void test_mutations(void **state)
     int opened = 0;
     for (int i = 0; i < N_MUTATIONS; i++) {
         if (only && atoi(only) != i) continue;
-        const seed *s = &seeds[i % 8 == 7 ? 2 : i % 2];
+        const seed *s = &seeds[i % 8 == 7 ? VOCABULARY : i % VOCABULARY];
         uint64_t r = (uint64_t)i * 7919 + 1;
         uint8_t *p = malloc(s->b.size);
         memcpy(p, s->b.data, s->b.size);
