@@ -1,6 +1,10 @@
 /* bench_parts.h: what the files of `strata bench` share.
  *
  *   cmd_bench.c    options, the order of things
+ *   bench_times.c  rows and times
+ *   bench_embed.c  texts through strata_embed: the grid, --embed, --start
+ *   bench_ids.c    ids through the layers: --prefill, --decode
+ *   bench_whole.c  whole processes, strata embed and llama-embedding in turn
  *   bench_texts.c  texts of a wanted number of tokens
  *   bench_ops.c    the plan as costs: multiply-adds and bytes of each op; the traced run
  *   bench_peers.c  llama.cpp's programs, and any other child process that is timed
@@ -17,6 +21,16 @@
 
 #include "buf.h"
 #include "cli.h"
+#include "input.h"
+
+/* What was asked for, and the model. */
+typedef struct bench_job {
+    session s;
+    input_opts in;
+    ints lengths, batches; /* of the grid */
+    uint32_t prefill, decode, runs;
+    int peers;
+} bench_job;
 
 typedef struct bench_row {
     /* grid, prefill, decode, embed, open, first, whole, kind, group, op; also the key of JSON and CSV */
@@ -46,6 +60,27 @@ typedef struct bench_times {
 } bench_times;
 void bench_time(bench_times *t, double seconds);
 void bench_times_take(bench_times *t, double *best, double *median); /* and empties t */
+
+/* Largest resident size of this process so far. */
+double bench_peak_mb(void);
+
+/* ---- bench_embed.c: each adds its rows and returns an exit code ---- */
+
+int bench_grid(bench_job *j, bench_rows *rows);
+int bench_embed(bench_job *j, const command *cmd, bench_rows *rows);
+int bench_start(bench_job *j, const command *cmd, bench_rows *rows);
+
+/* ---- bench_ids.c: the same ---- */
+
+int bench_prefill(const bench_job *j, bench_rows *rows);
+int bench_decode(const bench_job *j, bench_rows *rows);
+
+/* ---- bench_whole.c ---- */
+
+/* strata embed over a file, or over the first of the texts if jsonl is NULL, in turn with llama-embedding over the
+ * texts. */
+void bench_whole(const bench_job *j, bench_rows *rows, const strata_text *texts, size_t n, uint32_t tokens,
+                 const char *jsonl, uint32_t n_runs);
 
 /* ---- bench_texts.c ---- */
 
