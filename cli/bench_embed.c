@@ -142,7 +142,7 @@ int bench_grid(bench_job *j, bench_rows *rows)
             row->texts = c->batch;
             bench_times_take(&c->times, &row->best, &row->median);
             if (c->peer >= 0) bench_times_take(&peer_times[c->peer], &row->peer_best, &row->peer_median);
-            /* llama-bench j->runs one text; a cell of more is compared by its rate. */
+            /* llama-bench runs one text; a cell of more is compared by its rate. */
             row->peer_best *= c->batch, row->peer_median *= c->batch;
         }
         free(c->times.p);

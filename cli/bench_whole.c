@@ -80,7 +80,7 @@ void bench_whole(const bench_job *j, bench_rows *rows, const strata_text *texts,
         peers = raw != NULL;
     }
     bench_times mine = {0}, peer = {0};
-    double mb = 0, peer_mb = 0, cpu = 0, peer_cpu = 0; /* cpu: the least of the j->runs */
+    double mb = 0, peer_mb = 0, cpu = 0, peer_cpu = 0; /* cpu: the least of the runs */
     bool ok = true;
     for (uint32_t r = 0; r <= n_runs && ok && !cli_cancel; r++) {
         bench_process p;
