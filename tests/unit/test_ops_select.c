@@ -104,6 +104,7 @@ static int logits_of(model *m, int32_t id, const st_wanted *wanted, float *out)
                   .what = STRATA_EVAL_LOGITS,
                   .out = &out,
                   .status = &status};
+    m->r->state->skip_select = 0;
     if (st_backend_cpu.run(m->r->state, &b, &e)) fail_msg("%s", e.msg);
     return status;
 }
@@ -195,8 +196,51 @@ static void test_select(void **state)
             }
 }
 
+/* Where most of the head is computed after all, the next runs compute all of it at once. */
+static void test_learns(void **state)
+{
+    (void)state;
+    static float out[N];
+    model *m = calloc(1, sizeof *m);
+    open_model(m, NULL, RANDOM, 2, 1, 1);
+    st_state *s = m->r->state;
+    if (m->r->exec->kern.gemv_rows) {
+        st_wanted few = {.k = 1}, many = {.k = ST_WANTED_MAX};
+        logits_of(m, 0, &few, out);
+        assert_int_not_equal(s->selected, 0);
+        assert_int_equal(s->skip_select, 0);
+        logits_of(m, 0, &many, out);
+        const uint32_t skipped = s->skip_select;
+        assert_true(skipped > 0);
+        for (uint32_t i = 0; i < N; i++) out[i] = NAN;
+        for (uint32_t left = skipped; left > 0; left--) {
+            strata_error e = {0};
+            int32_t id = 0;
+            uint32_t starts[2] = {0, 1};
+            int status = -1;
+            float *row = out;
+            st_batch b = {.n_seqs = 1,
+                          .n_tokens = 1,
+                          .ids = &id,
+                          .starts = starts,
+                          .last_only = 1,
+                          .wanted = &few,
+                          .what = STRATA_EVAL_LOGITS,
+                          .out = &row,
+                          .status = &status};
+            assert_int_equal(s->skip_select, left);
+            assert_int_equal(st_backend_cpu.run(s, &b, &e), STRATA_OK);
+            assert_int_equal(s->selected, 0);
+            for (uint32_t i = 0; i < N; i++) assert_true(isfinite(out[i]));
+        }
+        assert_int_equal(s->skip_select, 0);
+    }
+    rig_close(m->r);
+    free(m);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_select)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_select), cmocka_unit_test(test_learns)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

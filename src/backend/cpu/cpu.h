@@ -137,9 +137,11 @@ struct st_state {
     float *rope[ST_ROPE_TABLES]; /* [positions][n_rot]: cos, then sin, of n_rot/2 angles */
     uint32_t rope_len;
     st_kv kv;
-    _Atomic int stop;       /* a status that ends the run */
-    _Atomic int verdict[2]; /* of a shared group, see go_on */
-    bool selected;          /* the run left logits out (op_select.c) */
+    _Atomic int stop;         /* a status that ends the run */
+    _Atomic int verdict[2];   /* of a shared group, see go_on */
+    uint32_t selected;        /* the run left logits out (op_select.c): panels of the head, else 0 */
+    _Atomic uint32_t n_exact; /* of these panels, those that were computed */
+    uint32_t skip_select;     /* runs that are to compute all */
 };
 
 /* Everything an op needs: which rows, which thread of how many. */
@@ -220,6 +222,8 @@ void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows);
 /* op_select.c: the same for the output head, when the batch wants only its largest outputs and the head allows that. */
 bool st_select_can(const st_env *e, const st_linear *l);
 void st_select_run(const st_env *e, const st_linear *l);
+/* After a run that wanted some logits: whether the next ones are better off without. */
+void st_select_learn(st_state *s);
 
 /* Makes the narrow form of k columns of a late slot. All threads of the group call it, and may read when it returns. */
 void st_linear_prepare(const st_env *e, st_slot slot, uint32_t rows, uint32_t k);

@@ -339,7 +339,8 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
     }
     ST_TRY(st_state_rope(s, room_for(s, batch, longest), err));
     atomic_store(&s->stop, STRATA_OK);
-    s->selected = false;
+    s->selected = 0;
+    atomic_store(&s->n_exact, 0);
     schedule sc = {.state = s, .batch = batch};
     ST_TRY(st_lock_open(&sc.lock, err));
     int rc = run_phases(&sc, err);
@@ -348,6 +349,7 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
     int why = atomic_load(&s->stop);
     ST_FAIL_IF(why == STRATA_CANCELLED, err, why, "cancelled");
     ST_FAIL_IF(why == STRATA_DEADLINE, err, why, "the deadline passed before the run was done");
+    if (batch->wanted) st_select_learn(s);
     log_layers(s, batch);
     return STRATA_OK;
 }
