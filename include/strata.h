@@ -275,7 +275,8 @@ typedef void (*strata_trace_fn)(void *user, uint32_t op, const char *kind, int l
 #define STRATA_DEFAULT_CTX 4096 /* tokens of a sequence where neither the caller nor the model says less */
 
 typedef struct strata_ctx_opts {
-    uint32_t n_threads;    /* 0: one per physical core this process may use (affinity, cgroup quota) */
+    uint32_t n_threads;    /* 0: one per physical core this process may use (affinity, cgroup quota); at most 1024,
+                            * of which no more run than CPUs that it may use, or 8 (strata_ctx_threads says) */
     int precision;         /* strata_precision */
     strata_trace_fn trace; /* NULL: none. Traced runs do one group of tokens at a time */
     void *trace_user;

@@ -282,11 +282,14 @@ int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_c
     uint32_t most = m->config.n_ctx, n_ctx = o.n_ctx;
     if (!n_ctx) n_ctx = most < STRATA_DEFAULT_CTX ? most : STRATA_DEFAULT_CTX;
     ST_FAIL_IF(n_ctx > most, err, STRATA_INVALID_ARG, "n_ctx: %u, but the model's context is %u", n_ctx, most);
+    ST_FAIL_IF(o.n_threads > ST_MAX_THREADS, err, STRATA_INVALID_ARG, "n_threads: %u, want at most %u", o.n_threads,
+               ST_MAX_THREADS);
     strata_model *model = (strata_model *)(uintptr_t)m;
     strata_ctx *c = st_calloc(&model->mem, 1, sizeof *c);
     ST_FAIL_IF(!c, err, STRATA_NO_MEMORY, "no memory for a context");
     c->model = model;
     c->n_threads = o.n_threads ? o.n_threads : st_cpu_count();
+    if (c->n_threads > st_thread_limit()) c->n_threads = st_thread_limit();
     c->trace = o.trace;
     c->trace_user = o.trace_user;
     st_state_opts s = {.n_threads = c->n_threads,

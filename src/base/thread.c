@@ -4,6 +4,7 @@
 #include "base/thread.h"
 
 #include <fenv.h>
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,11 +70,11 @@ static void gate_open(gate *g)
     pthread_mutex_unlock(&g->lock);
 }
 
-/* Until the value is no longer `old`. */
-static void gate_wait(gate *g, uint32_t old)
+/* Until the value is no longer `old`. spin: before sleeping. */
+static void gate_wait(gate *g, uint32_t old, bool spin)
 {
-    double end = 0;
-    for (uint32_t i = 0; atomic_load_explicit(&g->value, memory_order_acquire) == old; i++) {
+    double end = spin ? 0 : -INFINITY;
+    for (uint32_t i = spin ? 0 : 63u; atomic_load_explicit(&g->value, memory_order_acquire) == old; i++) {
         relax();
         if ((i & 63u) != 63u) continue; /* reading the clock costs ~20 ns: not at every turn */
         double now = st_now();
@@ -88,6 +89,8 @@ static void gate_wait(gate *g, uint32_t old)
     }
 }
 
+static uint32_t logical_cpus(void);
+
 struct st_pool {
     st_mem *mem;
     pthread_t *threads; /* size - 1 of them */
@@ -96,6 +99,7 @@ struct st_pool {
     _Atomic uint32_t running, arrived;
     _Atomic int quit;
     uint32_t nth;
+    bool spin; /* there is a CPU for each thread: else one that spins keeps another from what it waits for */
     st_pool_fn fn;
     void *arg;
     _Atomic uint32_t next_id;
@@ -108,7 +112,7 @@ static void *worker(void *p)
     uint32_t id = atomic_fetch_add(&pool->next_id, 1) + 1, seen = 0;
     st_fp_enter();
     for (;;) {
-        gate_wait(&pool->start, seen++);
+        gate_wait(&pool->start, seen++, pool->spin);
         if (atomic_load(&pool->quit)) return NULL;
         if (id < pool->nth) pool->fn(pool->arg, id, pool->nth);
         if (atomic_fetch_sub(&pool->running, 1) == 1) gate_open(&pool->done);
@@ -117,11 +121,13 @@ static void *worker(void *p)
 
 int st_pool_open(uint32_t n_threads, st_mem *mem, st_pool **out, strata_error *err)
 {
-    ST_FAIL_IF(n_threads == 0 || n_threads > 1024, err, STRATA_INVALID_ARG, "threads: %u, want 1..1024", n_threads);
+    ST_FAIL_IF(n_threads == 0 || n_threads > ST_MAX_THREADS, err, STRATA_INVALID_ARG, "threads: %u, want 1..%u",
+               n_threads, ST_MAX_THREADS);
     st_pool *p = st_calloc(mem, 1, sizeof *p);
     ST_FAIL_IF(!p, err, STRATA_NO_MEMORY, "no memory for a thread pool");
     p->mem = mem;
     p->size = n_threads;
+    p->spin = n_threads <= logical_cpus();
     p->threads = st_calloc(mem, n_threads, sizeof *p->threads);
     if (!p->threads) goto fail;
     if (gate_init(&p->start)) goto fail;
@@ -181,7 +187,7 @@ void st_pool_run(st_pool *p, uint32_t nth, st_pool_fn fn, void *arg)
         atomic_store(&p->running, p->started);
         gate_open(&p->start);
         fn(arg, 0, p->nth);
-        gate_wait(&p->done, before);
+        gate_wait(&p->done, before, p->spin);
     }
     st_fp_leave(fp);
 }
@@ -194,7 +200,7 @@ void st_pool_barrier(st_pool *p)
         atomic_store(&p->arrived, 0);
         gate_open(&p->step);
     } else {
-        gate_wait(&p->step, before);
+        gate_wait(&p->step, before, p->spin);
     }
 }
 
@@ -255,6 +261,14 @@ static uint32_t cgroup_cpus(void)
     return (uint32_t)((quota + period - 1) / period);
 }
 
+/* That may run at once: hyperthreads count. */
+static uint32_t logical_cpus(void)
+{
+    cpu_set_t set;
+    uint32_t n = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1, quota = cgroup_cpus();
+    return quota && quota < n ? quota : n;
+}
+
 uint32_t st_cpu_count(void)
 {
     cpu_set_t set;
@@ -272,12 +286,23 @@ uint32_t st_cpu_count(void)
     return quota && quota < n ? quota : n;
 }
 #else
-uint32_t st_cpu_count(void)
+static uint32_t logical_cpus(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (uint32_t)n : 1;
 }
+
+uint32_t st_cpu_count(void)
+{
+    return logical_cpus();
+}
 #endif
+
+uint32_t st_thread_limit(void)
+{
+    uint32_t n = logical_cpus();
+    return n > 8 ? n : 8;
+}
 
 /* ---- floating-point state ---------------------------------------------------------------------------------------- */
 

@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "base/mem.h"
 
+#define ST_MAX_THREADS 1024u
+
 typedef struct st_pool st_pool;
 typedef void (*st_pool_fn)(void *arg, uint32_t ith, uint32_t nth);
 
@@ -39,6 +41,10 @@ void st_lock_give(st_lock *l);
 
 /* Physical cores that this process may use: affinity, one per core of siblings, cut by the cgroup's CPU quota; >= 1. */
 uint32_t st_cpu_count(void);
+
+/* Threads of a pool beyond which more only wait for each other: the CPUs that this process may use at once,
+ * hyperthreads counted, but at least 8. */
+uint32_t st_thread_limit(void);
 
 /* Monotonic seconds. */
 double st_now(void);

@@ -6,6 +6,7 @@
 #include <xmmintrin.h>
 #endif
 
+#include "base/thread.h"
 #include "unit/test_api.h"
 
 enum { N_TEXTS = 64, MAX_DIMS = 64 };
@@ -86,6 +87,17 @@ static void test_batches_and_threads(void **state)
         }
     }
     free_texts(&x);
+}
+
+/* More threads than could ever run at once are not made. */
+static void test_thread_limit(void **state)
+{
+    (void)state;
+    strata_model *m = open_level(models[0], NULL);
+    strata_ctx *c = open_ctx(m, 1000, STRATA_PRECISION_I8);
+    assert_int_equal(strata_ctx_threads(c), st_thread_limit());
+    strata_ctx_close(c);
+    strata_model_close(m);
 }
 
 static void test_levels(void **state)
@@ -334,8 +346,13 @@ static void test_two_contexts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batches_and_threads), cmocka_unit_test(test_levels), cmocka_unit_test(test_eval),
-        cmocka_unit_test(test_ways_to_open),        cmocka_unit_test(test_traced), cmocka_unit_test(test_host_state),
+        cmocka_unit_test(test_batches_and_threads),
+        cmocka_unit_test(test_thread_limit),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_ways_to_open),
+        cmocka_unit_test(test_traced),
+        cmocka_unit_test(test_host_state),
         cmocka_unit_test(test_two_contexts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
