@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/weights_check.h"
 #include "quant/quant.h"
 
 /* What a dimension must be. */
@@ -137,17 +138,8 @@ static const entry per_layer[] = {
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 #define NAME_LEN 96
 
-typedef struct binder {
-    const st_gguf *g;
-    const st_config *c;
-    const st_log *log;
-    st_weights *w;
-    uint8_t *used; /* [n_tensors] */
-    strata_error *err;
-} binder;
-
 /* True if `have` is right; *want is what to print otherwise. */
-static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
+static bool dim_ok(const st_binder *b, dim d, uint64_t have, uint64_t *want)
 {
     const st_config *c = b->c;
     uint64_t q = (uint64_t)c->n_head * (c->n_latent ? c->d_nope + c->n_rot : c->d_head_k),
@@ -186,7 +178,7 @@ static bool dim_ok(const binder *b, dim d, uint64_t have, uint64_t *want)
 }
 
 /* "[n, k]" of what is there and what is wanted; the file's order is the other way round. */
-static int bad_shape(const binder *b, const st_gguf_tensor *t, uint32_t n_dims, const uint64_t *want)
+static int bad_shape(const st_binder *b, const st_gguf_tensor *t, uint32_t n_dims, const uint64_t *want)
 {
     char name[ST_STR_PRINT], have[100] = "", need[100] = "";
     size_t h = 0, w = 0;
@@ -200,13 +192,13 @@ static int bad_shape(const binder *b, const st_gguf_tensor *t, uint32_t n_dims, 
 
 /* A vector of each head or expert may have them as its second dimension: what the first is then. Any other second
  * dimension is a mistake. */
-static uint64_t part_width(const binder *b, dim n)
+static uint64_t part_width(const st_binder *b, dim n)
 {
     if (n == QNORM || n == KNORM) return b->c->d_head_k;
     return n == EXPERTS_FF ? b->c->n_ff_expert : n == EXPERTS_EMBD ? b->c->n_embd : 0;
 }
 
-static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
+static int check_shape(const st_binder *b, const st_gguf_tensor *t, const entry *e)
 {
     uint64_t want[3] = {0, 0, 0};
     if (e->form == VECTOR) {
@@ -223,7 +215,7 @@ static int check_shape(const binder *b, const st_gguf_tensor *t, const entry *e)
     return ok ? STRATA_OK : bad_shape(b, t, n_dims, want);
 }
 
-static int check_type(const binder *b, const st_gguf_tensor *t)
+static int check_type(const st_binder *b, const st_gguf_tensor *t)
 {
     if (st_quant_get(t->type)) return STRATA_OK;
     const char *name = "unknown";
@@ -234,7 +226,7 @@ static int check_type(const binder *b, const st_gguf_tensor *t)
             b->g->name, st_str_print(t->name, seen), name, t->type, st_quant_supported());
 }
 
-static int bind_vector(binder *b, const st_gguf_tensor *t, st_vec *out)
+static int bind_vector(st_binder *b, const st_gguf_tensor *t, st_vec *out)
 {
     st_weights *w = b->w;
     const st_quant *q = st_quant_get(t->type);
@@ -258,7 +250,7 @@ static int bind_vector(binder *b, const st_gguf_tensor *t, st_vec *out)
 }
 
 /* The file's name of an entry, in out [NAME_LEN]. */
-static const char *spell(const binder *b, const entry *e, uint32_t layer, char *out)
+static const char *spell(const st_binder *b, const entry *e, uint32_t layer, char *out)
 {
     const char *mark = strchr(e->name, '%'), *prefix = b->c->arch->tensor_prefix;
     bool prefixed = prefix && (mark || strncmp(e->name, "output_norm", 11) == 0);
@@ -279,7 +271,7 @@ static void log_tensor(const st_log *log, const char *name, const st_gguf_tensor
         st_log_write(log, STRATA_LOG_DEBUG, "tensor %s %s [%llu, %llu]", name, type, n, k);
 }
 
-static int bind(binder *b, const entry *table, size_t n, uint32_t layer, void *base)
+static int bind(st_binder *b, const entry *table, size_t n, uint32_t layer, void *base)
 {
     for (size_t i = 0; i < n; i++) {
         const entry *e = &table[i];
@@ -304,72 +296,9 @@ static bool present(const void *base, const entry *e)
     return e->form == VECTOR ? ((const st_vec *)(const void *)p)->v != NULL : *(const st_mat *)(const void *)p != NULL;
 }
 
-static int need(const binder *b, bool have, const char *what, uint32_t layer)
-{
-    ST_FAIL_IF(!have, b->err, STRATA_CORRUPT_MODEL, "%s: layer %u has no %s", b->g->name, layer, what);
-    return STRATA_OK;
-}
-
-/* ModernBERT's first layer has no attn_norm: the embedding norm stands for it. */
-static bool first_normed(const binder *b, uint32_t il)
-{
-    return il == 0 && b->w->token_embd_norm_w.v;
-}
-
-/* An expert, or a head, begins at a whole panel of 16 outputs. */
-static int check_panels(const binder *b, st_mat m, const char *what, const char *name, uint32_t il)
-{
-    ST_FAIL_IF(m && m->dims[1] % 16 != 0, b->err, STRATA_UNSUPPORTED_OP,
-               "%s: tensor 'blk.%u.%s.weight': %s of %llu outputs, only multiples of 16 are supported", b->g->name, il,
-               name, what, (unsigned long long)m->dims[1]);
-    return STRATA_OK;
-}
-
-/* Of latent attention, in one of its two forms. */
-static int check_latent(const binder *b, uint32_t il)
-{
-    const st_layer *l = &b->w->layers[il];
-    bool absorbed = b->c->absorbed, up = absorbed ? l->k_up && l->v_up : l->kv_up != NULL;
-    ST_TRY(need(b, l->attn_q || (l->q_down && l->q_down_norm.v && l->q_up),
-                "attn_q, nor attn_q_a, its norm and attn_q_b", il));
-    ST_TRY(need(b, l->kv_down && l->kv_down_norm.v, "attn_kv_a_mqa with its norm", il));
-    ST_TRY(need(b, up, absorbed ? "attn_k_b and attn_v_b" : "attn_kv_b", il));
-    ST_TRY(check_panels(b, l->k_up, "heads", "attn_k_b", il));
-    ST_TRY(check_panels(b, l->v_up, "heads", "attn_v_b", il));
-    bool more = l->attn_k || l->attn_v || l->attn_qkv || l->attn_q_norm_w.v || l->attn_k_norm_w.v || l->attn_k_b.v ||
-                l->attn_v_b.v || (l->attn_q && l->q_down) || (absorbed ? l->kv_up != NULL : l->k_up || l->v_up);
-    ST_FAIL_IF(more, b->err, STRATA_UNSUPPORTED_OP,
-               "%s: layer %u has tensors of other kinds of attention beside those of a latent", b->g->name, il);
-    return STRATA_OK;
-}
-
-/* A layer must be whole. */
-static int check_layer(const binder *b, uint32_t il)
-{
-    const st_layer *l = &b->w->layers[il];
-    bool split = l->attn_q && l->attn_k && l->attn_v;
-    if (b->c->n_latent)
-        ST_TRY(check_latent(b, il));
-    else
-        ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
-    ST_TRY(need(b, l->attn_output, "attn_output", il));
-    bool experts = l->ffn_gate_inp && l->ffn_up_exps && l->ffn_down_exps;
-    ST_TRY(check_panels(b, l->ffn_up_exps, "experts", "ffn_up_exps", il));
-    ST_TRY(check_panels(b, l->ffn_down_exps, "experts", "ffn_down_exps", il));
-    ST_TRY(need(b, l->ffn_up || experts, "ffn_up, nor the tensors of experts", il));
-    ST_TRY(need(b, l->ffn_down || experts, "ffn_down", il));
-    bool shared = l->ffn_gate_shexp || l->ffn_up_shexp || l->ffn_down_shexp || l->ffn_gate_inp_shexp;
-    ST_TRY(need(b, !shared || (l->ffn_gate_shexp && l->ffn_up_shexp && l->ffn_down_shexp), "whole shared expert", il));
-    ST_TRY(need(b, l->attn_norm_w.v || l->attn_output_norm_w.v || l->post_attention_norm.v || first_normed(b, il),
-                "norm around attention", il));
-    /* Without a norm of its own the FFN reads attention's: a parallel residual. */
-    return need(b, l->ffn_norm_w.v || l->layer_output_norm_w.v || l->post_ffw_norm.v || l->attn_norm_w.v,
-                "norm around its FFN", il);
-}
-
 /* The last layer with, or without, experts like layer il: some models have them in every second layer, or not in the
  * first. */
-static uint32_t last_alike(const binder *b, uint32_t il)
+static uint32_t last_alike(const st_binder *b, uint32_t il)
 {
     uint32_t last = b->c->n_layer - 1;
     while (last > il && (b->w->layers[last].ffn_gate_inp == NULL) != (b->w->layers[il].ffn_gate_inp == NULL)) last--;
@@ -377,12 +306,12 @@ static uint32_t last_alike(const binder *b, uint32_t il)
 }
 
 /* And like the other layers: a file that lost one norm would run, and give other vectors. */
-static int check_alike(const binder *b, uint32_t il)
+static int check_alike(const st_binder *b, uint32_t il)
 {
     uint32_t last = last_alike(b, il);
     for (size_t i = 0; i < COUNT(per_layer); i++) {
         const entry *e = &per_layer[i];
-        if (first_normed(b, il) && e->offset == offsetof(st_layer, attn_norm_w)) continue;
+        if (st_first_normed(b, il) && e->offset == offsetof(st_layer, attn_norm_w)) continue;
         if (e->offset == offsetof(st_layer, attn_rel_b)) continue; /* T5's table stands in the first layer only */
         bool here = present(&b->w->layers[il], e), there = present(&b->w->layers[last], e);
         char name[NAME_LEN];
@@ -392,94 +321,7 @@ static int check_alike(const binder *b, uint32_t il)
     return STRATA_OK;
 }
 
-/* The same outside the layers: what a layer of this kind cannot do without. */
-static int check_globals(const binder *b)
-{
-    const st_weights *w = b->w;
-    const st_arch *a = b->c->arch;
-    const st_layer *last = &w->layers[b->c->n_layer - 1];
-    bool pre = last->attn_norm_w.v != NULL, post = last->attn_output_norm_w.v != NULL,
-         biased = last->attn_norm_b.v || last->attn_output_norm_b.v;
-    bool positions = a->rope != ST_ROPE_NONE || a->relative_bias || b->c->alibi_max > 0;
-    const struct {
-        bool missing;
-        const char *prefix, *name;
-    } rules[] = {
-        {!positions && !w->position_embd, NULL, "position_embd.weight"},
-        {pre && !w->output_norm_w.v, a->tensor_prefix, "output_norm.weight"},
-        {post && !w->token_embd_norm_w.v, NULL, "token_embd_norm.weight"},
-        {biased && w->output_norm_w.v && !w->output_norm_b.v, a->tensor_prefix, "output_norm.bias"},
-        {biased && w->token_embd_norm_w.v && !w->token_embd_norm_b.v, NULL, "token_embd_norm.bias"},
-    };
-    for (size_t i = 0; i < COUNT(rules); i++)
-        ST_FAIL_IF(rules[i].missing, b->err, STRATA_CORRUPT_MODEL, "%s: no tensor '%s%s'", b->g->name,
-                   rules[i].prefix ? rules[i].prefix : "", rules[i].name);
-    return STRATA_OK;
-}
-
-/* Facts that span tensors. */
-static int check_special(binder *b)
-{
-    st_weights *w = b->w;
-    const st_config *c = b->c;
-    ST_FAIL_IF(c->arch->relative_bias && !w->layers[0].attn_rel_b, b->err, STRATA_CORRUPT_MODEL,
-               "%s: no tensor '%sblk.0.attn_rel_b.weight'", b->g->name,
-               c->arch->tensor_prefix ? c->arch->tensor_prefix : "");
-    ST_FAIL_IF((w->rope_factors_short.v == NULL) != (w->rope_factors_long.v == NULL), b->err, STRATA_CORRUPT_MODEL,
-               "%s: only one of rope_factors_short and rope_factors_long is there", b->g->name);
-    /* After attention_output_norm: a norm of the layer's input plus that (jina-embeddings-v2-base-code). */
-    const st_layer *first = &w->layers[0];
-    bool second = first->attn_norm_2_w.v && first->attn_output_norm_w.v && first->ffn_gate;
-    ST_FAIL_IF(
-        first->attn_norm_2_w.v && !c->arch->swapped_norms && !second, b->err, STRATA_UNSUPPORTED_OP,
-        "%s: tensor 'blk.0.attn_norm_2.weight' is not supported for architecture '%s'%s", b->g->name, c->arch->name,
-        first->attn_output_norm_w.v ? " without 'blk.0.ffn_gate.weight': convert it anew with gate and up apart" : "");
-    ST_FAIL_IF(first->attn_sinks.v && (c->attn_softcap > 0 || c->alibi_max > 0 || c->arch->relative_bias), b->err,
-               STRATA_UNSUPPORTED_OP,
-               "%s: tensor 'blk.0.attn_sinks.weight': sinks beside a softcap or a bias by distance are not supported",
-               b->g->name);
-    uint32_t q = c->n_head * c->d_head_k;
-    for (uint32_t il = 0; il < c->n_layer; il++) {
-        st_layer *l = &w->layers[il];
-        /* [d, n_head] is a norm of each head, with its own weights; [n_head*d] is one norm of the row. The two differ
-         * in the file's dims only. */
-        char name[NAME_LEN];
-        snprintf(name, sizeof name, "blk.%u.attn_q_norm.weight", il);
-        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, name);
-        if (c->arch->post_attention_is_ffn_norm && !l->ffn_norm_w.v) {
-            l->ffn_norm_w = l->post_attention_norm;
-            l->post_attention_norm = (st_vec){0};
-        }
-        l->qk_norm_row = t && t->n_dims == 1 && t->dims[0] == q && c->n_head > 1;
-    }
-    return STRATA_OK;
-}
-
-/* Of a layer past the last: it guesses the token after the next, and nothing here asks it to. */
-static bool is_extra(const binder *b, st_str name)
-{
-    uint64_t il = 0;
-    size_t i = 4;
-    if (b->c->n_extra == 0 || name.len < 6 || memcmp(name.ptr, "blk.", 4) != 0) return false;
-    for (; i < name.len && i < 10 && name.ptr[i] >= '0' && name.ptr[i] <= '9'; i++)
-        il = il * 10 + (uint64_t)(name.ptr[i] - '0');
-    return i < name.len && name.ptr[i] == '.' && il >= b->c->n_layer && il - b->c->n_layer < b->c->n_extra;
-}
-
-static int check_used(const binder *b)
-{
-    char name[ST_STR_PRINT];
-    if (b->c->n_extra)
-        st_log_write(b->log, STRATA_LOG_INFO, "%s: the last %u layers predict further tokens and are not used",
-                     b->g->name, b->c->n_extra);
-    for (size_t i = 0; i < b->g->n_tensors; i++)
-        ST_FAIL_IF(!b->used[i] && !is_extra(b, b->g->tensors[i].name), b->err, STRATA_UNSUPPORTED_OP,
-                   "%s: tensor '%s' is not known for architecture '%s': the model needs more than this version does",
-                   b->g->name, st_str_print(b->g->tensors[i].name, name), b->c->arch->name);
-    return STRATA_OK;
-}
-
-static int bind_all(binder *b)
+static int bind_all(st_binder *b)
 {
     st_weights *w = b->w;
     const st_gguf_tensor *embd = st_gguf_tensor_find(b->g, "token_embd.weight");
@@ -490,18 +332,16 @@ static int bind_all(binder *b)
     ST_FAIL_IF((w->dense_2 == NULL) != (w->dense_3 == NULL), b->err, STRATA_CORRUPT_MODEL,
                "%s: only one of dense_2 and dense_3 is there", b->g->name);
     for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(bind(b, per_layer, COUNT(per_layer), il, &w->layers[il]));
-    for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(check_layer(b, il));
+    ST_TRY(st_check_layers(b));
     for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(check_alike(b, il));
-    ST_TRY(check_globals(b));
-    ST_TRY(check_special(b));
-    return check_used(b);
+    return st_check_whole(b);
 }
 
 int st_weights_bind(const st_gguf *g, const st_config *c, const st_log *log, st_mem *mem, st_weights *w,
                     strata_error *err)
 {
     *w = (st_weights){.mem = mem};
-    binder b = {.g = g, .c = c, .log = log, .w = w, .err = err};
+    st_binder b = {.g = g, .c = c, .log = log, .w = w, .err = err};
     w->layers = st_calloc(mem, c->n_layer, sizeof *w->layers);
     b.used = st_calloc(mem, g->n_tensors, 1);
     int rc = w->layers && b.used ? bind_all(&b)
