@@ -118,6 +118,7 @@ int session_open(const command *c, session *s, session_parts parts)
     strata_model_opts mo = {
         .vocab_only = parts == SESSION_VOCAB,
         .no_mmap = s->no_mmap,
+        .pre_tokenizer = s->pre,
         .n_threads = s->threads,
         .log = log_line,
         .log_level = STRATA_LOG_WARN + (s->verbose > 3 ? 3 : s->verbose),

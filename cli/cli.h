@@ -38,6 +38,7 @@ typedef struct session {
     uint32_t threads;
     int precision; /* strata_precision */
     int verbose, no_mmap;
+    const char *pre;        /* pre-tokenizer, NULL: the file's */
     uint32_t n_seqs, n_ctx; /* of generation, as in strata_ctx_opts */
     int kv;                 /* strata_kv */
     strata_model *model;
@@ -61,6 +62,10 @@ typedef struct session {
 #define OPT_OF_NO_MMAP(s)                                                                               \
     {                                                                                                   \
         OPT_FLAG, 0, "no-mmap", NULL, "read the file into memory, do not map it", &(s).no_mmap, 0, NULL \
+    }
+#define OPT_OF_PRE(s)                                                                            \
+    {                                                                                            \
+        OPT_STRING, 0, "pre", "NAME", "pre-tokenizer, in place of the file's", &(s).pre, 0, NULL \
     }
 #define OPT_OF_CONTEXT(s, what)                                                                               \
     {                                                                                                         \

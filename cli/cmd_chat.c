@@ -366,6 +366,7 @@ static const opt opts[] = {
     {OPT_CHOICE, 0, "kv", "f16|f32|q8", "type of the cache (default: f16)", &s.kv, STRATA_KV_F16, NULL},
     OPT_OF_PRECISION(s),
     OPT_OF_THREADS(s),
+    OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},

@@ -105,6 +105,7 @@ static const opt opts[] = {
     OPT_OF_MODEL(s),
     {OPT_STRING, 0, "jsonl", "FILE|-", "ids from JSON lines: {\"ids\":[...]} or [...]", &in_opts.jsonl, 0, NULL},
     {OPT_STRING, 0, "field", "NAME", "their field (default: ids)", &field, 0, NULL},
+    OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},

@@ -150,6 +150,7 @@ static const opt opts[] = {
     OPT_OF_PRECISION(s),
     {OPT_STRING, 'o', "output", "FILE.npy", "output file (default: stdout)", &out_path, 0, NULL},
     OPT_OF_THREADS(s),
+    OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},

@@ -134,6 +134,7 @@ static int run(const command *c, int argc, char **argv)
     if (chat && (no_special || parse_special))
         return cli_usage(c, "a chat template decides on special tokens: no --%s",
                          no_special ? "no-special" : "parse-special");
+    if (logprobs_given && format != JSON) return cli_usage(c, "--logprobs: only --format json has room for them");
     buf file = {0};
     ints ids = {0};
     int rc = sampling_read(c, &sampler);
@@ -142,6 +143,7 @@ static int run(const command *c, int argc, char **argv)
     const char *p = prompt ? prompt : file.len ? file.p : prompt_file ? "" : NULL;
     size_t len = prompt ? strlen(prompt) : file.len;
     if (!rc) rc = chat ? encode_chat(p, len, &ids) : encode(p, len, &ids);
+    if (!rc && !ids.n) rc = cli_fail(CLI_FAILED, "the prompt is empty, and this model puts no token before a text");
     if (!rc) rc = generate(&ids);
     session_close(&s);
     sampling_free(&sampler);
@@ -170,6 +172,7 @@ static const opt opts[] = {
     {OPT_FLAG, 0, "no-special", NULL, "add no start token", &no_special, 0, NULL},
     OPT_OF_PRECISION(s),
     OPT_OF_THREADS(s),
+    OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},

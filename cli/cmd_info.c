@@ -156,11 +156,9 @@ static int run(const command *c, int argc, char **argv)
 }
 
 static const opt opts[] = {
-    OPT_OF_MODEL(s),
-    {OPT_FLAG, 0, "json", NULL, "one JSON object", &as_json, 0, NULL},
-    OPT_OF_NO_MMAP(s),
-    OPT_OF_VERBOSE(s),
-    {0},
+    OPT_OF_MODEL(s),   {OPT_FLAG, 0, "json", NULL, "one JSON object", &as_json, 0, NULL},
+    OPT_OF_PRE(s),     OPT_OF_NO_MMAP(s),
+    OPT_OF_VERBOSE(s), {0},
 };
 
 const command cmd_info = {

@@ -212,6 +212,7 @@ static const opt opts[] = {
     OPT_OF_PRECISION(s),
     OPT_OF_LOSSY(in_opts),
     OPT_OF_THREADS(s),
+    OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},

@@ -134,6 +134,7 @@ static const opt opts[] = {
     {OPT_STRING, 0, "messages", "FILE|-", "a conversation instead, through the template", &talk_opts.messages, 0, NULL},
     {OPT_STRING, 0, "template", "FILE|chatml", "which is Jinja, not the model's", &talk_opts.template, 0, NULL},
     OPT_OF_LOSSY(in_opts),
+    OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
     {0},

@@ -109,7 +109,7 @@ static bool set(const command *c, const opt *o, const char *v)
     case OPT_STRING: *(const char **)o->value = v; return true;
     case OPT_CHOICE: return choose(c, o, v);
     case OPT_INTS: return opt_ints(v, strlen(v), o->value) || wrong(c, "--%s %s: expected integers, 1,2,3", o->name, v);
-    case OPT_WHOLE: return whole(v, o->value) || wrong(c, "--%s %s: expected a whole number", o->name, v);
+    case OPT_WHOLE: return whole(v, o->value) || wrong(c, "--%s %s: expected a whole number below 2^64", o->name, v);
     case OPT_NUMBER: return number(v, o->value) || wrong(c, "--%s %s: expected a number", o->name, v);
     case OPT_LIST: {
         strings *l = o->value;
@@ -122,7 +122,7 @@ static bool set(const command *c, const opt *o, const char *v)
         bool ok = opt_ints(v, strlen(v), &n) && n.n == 1 && n.p[0] >= 1;
         if (ok) *(uint32_t *)o->value = (uint32_t)n.p[0];
         ints_free(&n);
-        return ok || wrong(c, "--%s %s: expected a whole number from 1 up", o->name, v);
+        return ok || wrong(c, "--%s %s: expected a whole number from 1 to 2147483647", o->name, v);
     }
     }
     return false;

@@ -1,8 +1,34 @@
 #include "sampling.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "input.h"
+
+/* ID=X, X a number or -inf. */
+static bool read_bias(const char *text, strata_logit_bias *out)
+{
+    char *end;
+    errno = 0;
+    const long id = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '=' || errno || id > INT32_MAX) return false;
+    const char *number = end + 1;
+    *out = (strata_logit_bias){.id = (int32_t)id, .bias = strtof(number, &end)};
+    return end != number && *end == 0 && !isnan(out->bias);
+}
+
+static int read_biases(const command *c, sampling *x)
+{
+    x->biases = must_calloc(x->bias.n + 1, sizeof *x->biases);
+    for (size_t i = 0; i < x->bias.n; i++)
+        if (!read_bias(x->bias.p[i], &x->biases[i]))
+            return cli_usage(c, "--logit-bias %s: expected ID=X, a token's id and a number or -inf", x->bias.p[i]);
+    x->g.logit_bias = x->biases;
+    x->g.n_logit_bias = x->bias.n;
+    return CLI_OK;
+}
 
 int sampling_read(const command *c, sampling *x)
 {
@@ -10,6 +36,7 @@ int sampling_read(const command *c, sampling *x)
     if (x->grammar_file && x->schema_file) return cli_usage(c, "give --grammar or --json-schema, not both");
     int rc = x->grammar_file ? input_read_string(x->grammar_file, &x->grammar) : CLI_OK;
     if (!rc && x->schema_file) rc = input_read_string(x->schema_file, &x->schema);
+    if (!rc) rc = read_biases(c, x);
     if (rc) return rc;
     g->top_k = (uint32_t)(x->top_k < UINT32_MAX ? x->top_k : UINT32_MAX);
     g->repeat_last_n = (uint32_t)(x->repeat_last_n < UINT32_MAX ? x->repeat_last_n : UINT32_MAX);
@@ -27,6 +54,7 @@ void sampling_free(sampling *x)
 {
     buf_free(&x->grammar);
     buf_free(&x->schema);
-    free(x->stop.p);
-    x->stop = (strings){0};
+    free(x->stop.p), free(x->bias.p), free(x->biases);
+    x->stop = x->bias = (strings){0};
+    x->biases = NULL;
 }

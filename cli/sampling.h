@@ -9,7 +9,8 @@
 typedef struct sampling {
     strata_gen_opts g;
     uint64_t top_k, repeat_last_n, mirostat;
-    strings stop;
+    strings stop, bias;
+    strata_logit_bias *biases;
     const char *grammar_file, *schema_file;
     buf grammar, schema;
     int ignore_end;
@@ -41,6 +42,9 @@ typedef struct sampling {
     {OPT_WHOLE, 0, "repeat-last-n", "N", "tokens that penalties look back (default: 64)", &(x).repeat_last_n, 0,   \
      NULL},                                                                                                        \
     {OPT_WHOLE, 0, "mirostat", "0|1|2", "default: 0", &(x).mirostat, 0, NULL},                                     \
+    {OPT_NUMBER, 0, "mirostat-tau", "X", "surprise it aims at, in bits (default: 5)", &(x).g.mirostat_tau, 0, NULL}, \
+    {OPT_NUMBER, 0, "mirostat-eta", "X", "how fast it learns (default: 0.1)", &(x).g.mirostat_eta, 0, NULL},         \
+    {OPT_LIST, 0, "logit-bias", "ID=X", "added to a token's logit, -inf bans it; may stand several times", &(x).bias, 0, NULL}, \
     {OPT_WHOLE, 's', "seed", "S", "same seed, same text (default: 0)", &(x).g.seed, 0, NULL},                      \
     {OPT_STRING, 0, "grammar", "FILE", "GBNF that the answer must follow", &(x).grammar_file, 0, NULL},            \
     {OPT_STRING, 0, "json-schema", "FILE", "JSON Schema that the answer must follow", &(x).schema_file, 0, NULL},  \

@@ -127,7 +127,8 @@ typedef struct strata_model_opts {
     void *log_user;
     int log_level;                     /* highest strata_log_level passed on; 0: INFO */
     const strata_allocator *allocator; /* copied; NULL: the C library's */
-    uint64_t reserved[8];
+    const char *pre_tokenizer; /* in place of the one that the file's tokenizer.ggml.pre names; NULL: that one */
+    uint64_t reserved[7];
 } strata_model_opts;
 
 /* Opens a GGUF file and prepares it to run. `*out` is owned by the caller; strata_model_close frees it, after its

@@ -78,7 +78,7 @@ static void put_tokenizers(page *p)
     if (!rc) rc = st_gguf_writer_finish(w, &data, &size, &err);
     st_gguf_writer_close(w);
     if (!rc && !st_gguf_parse(&g, data, size, "none", true, &mem, &err)) {
-        st_tokenizer_open(&g, &log, &mem, &t, &err);
+        st_tokenizer_open(&g, NULL, &log, &mem, &t, &err);
         st_gguf_free(&g);
     }
     st_free(&mem, data);

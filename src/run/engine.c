@@ -84,6 +84,7 @@ static void warn(const strata_model *m)
 /* The tokenizer, which is opened beside the packing of the weights. */
 typedef struct vocabulary {
     strata_model *m;
+    const char *pre;
     bool begun;
     int rc;
     strata_error err;
@@ -95,7 +96,7 @@ static void open_vocabulary(void *user)
     strata_model *m = v->m;
     if (v->begun) return;
     v->begun = true;
-    v->rc = st_tokenizer_open(&m->gguf, &m->log, &m->mem, &m->tokenizer, &v->err);
+    v->rc = st_tokenizer_open(&m->gguf, v->pre, &m->log, &m->mem, &m->tokenizer, &v->err);
     if (v->rc) return;
     st_log_write(&m->log, STRATA_LOG_INFO, "%s: tokenizer %s, %u tokens", m->path, m->tokenizer_name,
                  st_tokenizer_info(m->tokenizer)->n_vocab);
@@ -133,7 +134,7 @@ static int load_all(strata_model *m, const char *name, const strata_model_opts *
     ST_TRY(copy_key(m, "general.architecture", &m->arch, err));
     ST_TRY(copy_key(m, "general.name", &m->name, err));
     ST_TRY(copy_key(m, "tokenizer.ggml.model", &m->tokenizer_name, err));
-    vocabulary vocab = {.m = m};
+    vocabulary vocab = {.m = m, .pre = opts->pre_tokenizer};
     int rc = STRATA_OK;
     if (!m->vocab_only) {
         count_types(m);

@@ -32,11 +32,15 @@ static int byte_of(uint32_t cp)
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
-static int find_pre(st_bpe *m, const st_gguf *g, const st_log *log, strata_error *err)
+static int find_pre(st_bpe *m, const st_gguf *g, const char *instead, const st_log *log, strata_error *err)
 {
     static const char *const key = "tokenizer.ggml.pre";
     st_str name, arch = {"", 0};
     ST_TRY(st_gguf_str_or(g, key, "", &name, err));
+    if (instead) {
+        st_log_write(log, STRATA_LOG_INFO, "%s: pre-tokenizer '%s' in place of the file's", g->name, instead);
+        name = (st_str){instead, strlen(instead)};
+    }
     if (!name.len || st_str_eq(name, "default")) {
         ST_TRY(st_gguf_str_or(g, "general.architecture", "", &arch, err));
         m->pre = st_pretok_of_arch(arch);
@@ -51,12 +55,14 @@ static int find_pre(st_bpe *m, const st_gguf *g, const st_log *log, strata_error
     for (const char *p = buf; *p; p += strspn(p, ", ")) { /* a line of the log is short */
         size_t n = strlen(p);
         while (n > 400 || (p[n] && p[n] != ',')) n--;
-        st_log_write(log, STRATA_LOG_ERROR, "supported pre-tokenizers: %.*s", (int)n, p);
+        st_log_write(log, STRATA_LOG_INFO, "supported pre-tokenizers: %.*s", (int)n, p);
         p += n;
     }
     st_pretok_names(buf, sizeof buf, false);
-    ST_FAIL(err, STRATA_UNSUPPORTED_TOKENIZER, "pre-tokenizer '%s' is not supported (supported: %s and kin): %s",
-            st_str_print(name, shown), buf, g->name);
+    ST_FAIL(
+        err, STRATA_UNSUPPORTED_TOKENIZER,
+        "%s: pre-tokenizer '%s' is not supported, one of these can take its place (pre_tokenizer, --pre): %s and kin",
+        g->name, st_str_print(name, shown), buf);
 }
 
 static void fill_alphabet(const st_tokenizer *t, st_bpe *m)
@@ -73,7 +79,7 @@ static int open_bpe(st_tokenizer *t, const st_gguf *g, const st_log *log, strata
 {
     st_bpe *m = t->state = st_calloc(t->mem, 1, sizeof *m);
     ST_FAIL_IF(!m, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
-    ST_TRY(find_pre(m, g, log, err));
+    ST_TRY(find_pre(m, g, t->pre, log, err));
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", false, &m->prefix, err));
     ST_TRY(st_vocab_index(&t->vocab, ~(1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN), t->mem, err));
     ST_TRY(st_bpe_read_merges(t, g, log, err));
@@ -275,6 +281,7 @@ const st_token_kind st_token_bpe = {
                  [ST_SPECIAL_MASK] = {NULL, -1}},
     .add_bos = false,
     .add_eos = false,
+    .has_pre = true,
     .open = open_bpe,
     .close = close_bpe,
     .encode = encode_bpe,

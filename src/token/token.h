@@ -32,8 +32,11 @@ enum {
     ST_TOKEN_BYTE = 6
 };
 
-/* Errors: UNSUPPORTED_TOKENIZER (names the kind and what is supported), CORRUPT_MODEL, NO_MEMORY. */
-int st_tokenizer_open(const st_gguf *g, const st_log *log, st_mem *mem, st_tokenizer **out, strata_error *err);
+/* pre: the pre-tokenizer in place of the one that tokenizer.ggml.pre names; NULL: that one. Errors:
+ * UNSUPPORTED_TOKENIZER (names the kind and what is supported; also a pre where the kind has none), CORRUPT_MODEL,
+ * NO_MEMORY. */
+int st_tokenizer_open(const st_gguf *g, const char *pre, const st_log *log, st_mem *mem, st_tokenizer **out,
+                      strata_error *err);
 void st_tokenizer_close(st_tokenizer *t);
 const st_token_info *st_tokenizer_info(const st_tokenizer *t);
 

@@ -34,6 +34,7 @@ typedef struct st_token_kind {
         int32_t id;
     } specials[ST_SPECIAL_COUNT];
     bool add_bos, add_eos; /* where the file does not say */
+    bool has_pre;          /* pieces are cut by a pre-tokenizer that can be named */
 
     /* The vocabulary is open and info is filled. Builds the index, puts into t->added the tokens that are cut out of
      * raw text, and sets first and last. */
@@ -51,6 +52,7 @@ extern const st_token_kind st_token_spm, st_token_bpe, st_token_wordpiece, st_to
 
 struct st_tokenizer {
     const st_token_kind *kind;
+    const char *pre; /* while it is opened: in place of the file's pre-tokenizer */
     st_vocab vocab;
     st_added added; /* cut out of raw text */
     st_token_info info;

@@ -63,13 +63,17 @@ static int read_specials(st_tokenizer *t, const st_gguf *g, strata_error *err)
     return st_gguf_bool_or(g, "tokenizer.ggml.add_eos_token", t->kind->add_eos, &info->add_eos, err);
 }
 
-int st_tokenizer_open(const st_gguf *g, const st_log *log, st_mem *mem, st_tokenizer **out, strata_error *err)
+int st_tokenizer_open(const st_gguf *g, const char *pre, const st_log *log, st_mem *mem, st_tokenizer **out,
+                      strata_error *err)
 {
     const st_token_kind *kind = NULL;
     ST_TRY(find_kind(g, &kind, err));
+    ST_FAIL_IF(pre && !kind->has_pre, err, STRATA_UNSUPPORTED_TOKENIZER,
+               "%s: the tokenizer '%s' has no pre-tokenizer: '%s' cannot take its place", g->name, kind->name, pre);
     st_tokenizer *t = st_calloc(mem, 1, sizeof *t);
     ST_FAIL_IF(!t, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
     t->kind = kind;
+    t->pre = pre;
     t->mem = mem;
     t->first = t->last = -1;
     int rc = st_vocab_open(&t->vocab, g, mem, err);
@@ -82,6 +86,7 @@ int st_tokenizer_open(const st_gguf *g, const st_log *log, st_mem *mem, st_token
     if (st_log_on(log, STRATA_LOG_INFO))
         st_log_write(log, STRATA_LOG_INFO, "tokenizer %s: %u tokens, puts %d before a text and %d after it", kind->name,
                      t->vocab.n, t->first, t->last);
+    t->pre = NULL;
     *out = t;
     return STRATA_OK;
 }

@@ -183,6 +183,25 @@ class Plain(Case):
         self.assertEqual(code, 0)
         self.assertIn("stopped after 3 tokens", err)
 
+    def test_options_of_generate(self):
+        def ids(*args):
+            return json.loads(self.ok("generate", *BASE, "--format", "json", "-p", "x", *args))["ids"]
+
+        plain = ids()
+        banned = ids("--logit-bias", f"{plain[0]}=-inf")
+        self.assertNotIn(plain[0], banned)
+        self.assertEqual(ids("--logit-bias", f"{plain[0]}=-inf", "--logit-bias", "7=1000"), [7] * 4)
+        self.assertEqual(plain, ids("--logprobs", "3"))  # with all logits and with those that can be the largest
+        warm = ("--temp", "1", "-n", "40", "--ignore-end", "-s", "5", "--mirostat", "2")
+        self.assertNotEqual(ids(*warm, "--mirostat-tau", "0.1"), ids(*warm, "--mirostat-tau", "9"))
+        for args in (("--logit-bias", "x=1"), ("--logit-bias", "1"), ("--logit-bias", "1=nan"), ("--logit-bias", "-1=1"),
+                     ("--mirostat-eta", "x"), ("--logprobs", "2")):
+            self.assertEqual(run("generate", *BASE, "-p", "x", *args)[0], 2, args)
+        code, _, err = run("generate", *BASE, "-p", "x", "--logit-bias", "123456=1")
+        self.assertEqual((code, "123456" in err), (2, True), err)
+        code, _, err = run("generate", *BASE, "--no-special", "-p", "")
+        self.assertEqual((code, "the prompt is empty" in err), (1, True), err)
+
     def test_templates(self):
         t = self.write("t.jinja", b"{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ tools }}{{ x }}")
         got, _ = self.chat("hello\n", "--template", t)

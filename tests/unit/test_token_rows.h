@@ -169,7 +169,7 @@ static void open_vocab(vocab *v, const char *path, const char *pre, bool add_bos
         st_gguf_free(&v->g);
         assert_int_equal(st_gguf_parse(&v->g, v->copy, n, path, true, &v->mem, &err), 0);
     }
-    if (st_tokenizer_open(&v->g, NULL, &v->mem, &v->t, &err)) fail_msg("%s", err.msg);
+    if (st_tokenizer_open(&v->g, NULL, NULL, &v->mem, &v->t, &err)) fail_msg("%s", err.msg);
     st_str model;
     assert_int_equal(st_gguf_str(&v->g, "tokenizer.ggml.model", &model, &err), 0);
     v->kind = st_str_eq(model, "llama") ? SPM : st_str_eq(model, "gpt2") ? BPE : OTHER;

@@ -55,8 +55,9 @@ static void bound_lower_bits(const st_qact *a, int planes, uint32_t blocks, floa
             minus += x < 0 ? x : 0;
         }
         const float d = planes == 2 ? a->d[b] / 128 : a->d[b];
-        /* Near the smallest floats rounding is not relative: there nothing is left out. */
-        const float rest = d > 0 && d < 1e-24f ? INFINITY : slack * (float)(plus - minus);
+        /* Near the smallest floats rounding is not relative, and near the largest a bound overflows before what it
+         * bounds: there nothing is left out. */
+        const float rest = (d > 0 && d < 1e-24f) || d > 1e24f ? INFINITY : slack * (float)(plus - minus);
         up[b] = d * ((float)(LOW_MAX * plus) + rest);
         down[b] = d * ((float)(LOW_MAX * minus) - rest);
         d8[b] = 8 * a->d[b];
