@@ -6,7 +6,7 @@
 
 #include "base/half.h"
 
-enum { K = 96, N = 16 * 37 + 5, INPUTS = 6, BYTES = 34, MASK = (N + 31) / 32 };
+enum { K = 96, N = 16 * 37 + 5, INPUTS = 7, BYTES = 34, MASK = (N + 31) / 32 };
 
 static uint64_t seed = 1;
 
@@ -41,7 +41,8 @@ static void fill_head(heads what, uint8_t *data)
         }
 }
 
-/* Embeddings: plain, with outliers, all zero, tiny, of one sign, huge. */
+/* Embeddings: plain, with outliers, all zero, tiny, of one sign, huge, and so huge that eight times as much overflows.
+ */
 static void fill_inputs(float *x)
 {
     for (uint32_t r = 0; r < INPUTS; r++)
@@ -52,6 +53,7 @@ static void fill_inputs(float *x)
             if (r == 3) v *= 1e-30f;
             if (r == 4) v = fabsf(v);
             if (r == 5) v *= 1e15f;
+            if (r == 6) v *= 1e38f;
             x[(size_t)r * K + i] = v;
         }
 }

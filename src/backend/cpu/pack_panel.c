@@ -82,34 +82,58 @@ static void pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part 
     }
 }
 
-/* Bits of a block's steps, `bits` each, beside each other in the bytes of dst: 8 / bits steps in 64 bytes. */
-static void gather_bits(const uint8_t q[512], int shift, int bits, uint8_t *dst)
+/* Blocks are narrowed eight bytes at a time; compilers make vectors of it. */
+enum { STEP = 8, WORDS = 8 * STEP }; /* words of a step, and of a block */
+
+static inline uint64_t every_byte(unsigned x)
+{
+    return x * 0x0101010101010101u;
+}
+
+/* `bits` of each byte from `shift` on, at the bottom of the byte. */
+static inline uint64_t bits_at(uint64_t x, int shift, int bits)
+{
+    return x >> shift & every_byte((1u << bits) - 1);
+}
+
+/* Such bits of a block's steps, beside each other in the bytes of dst: of 8 / bits steps in 64 bytes. */
+static inline void gather_bits(const uint64_t q[WORDS], int shift, int bits, uint8_t *dst)
 {
     const int per = 8 / bits;
     for (int g = 0; g < 8; g += per)
-        for (int i = 0; i < 64; i++) {
-            unsigned x = 0;
-            for (int h = 0; h < per; h++)
-                x |= ((unsigned)q[64 * (g + h) + i] >> shift & ((1u << bits) - 1)) << h * bits;
-            dst[g / per * 64 + i] = (uint8_t)x;
+        for (int i = 0; i < STEP; i++, dst += 8) {
+            uint64_t x = 0;
+            for (int h = 0; h < per; h++) x |= bits_at(q[STEP * (g + h) + i], shift, bits) << h * bits;
+            memcpy(dst, &x, 8);
         }
 }
 
-/* A block of weights + 128 -> its narrow form (kernels.h). */
-static void narrow_weights(const st_panel_form *f, const uint8_t *w, uint8_t *dst)
+/* Four bits of steps 0..3 in the low halves of bytes, of steps 4..7 in the high ones. */
+static inline void gather_nibbles(const uint64_t q[WORDS], int shift, uint8_t *dst)
 {
-    const uint8_t offset = (uint8_t)(128 - f->zero);
-    uint8_t q[512];
-    for (int i = 0; i < 512; i++) q[i] = (uint8_t)(w[i] - offset);
-    for (int i = 0; i < 256; i++) dst[i] = (uint8_t)((q[i] & 15) | q[256 + i] << 4);
-    if (f->width == ST_WIDTH_4) return;
-    gather_bits(q, 4, f->width == ST_WIDTH_5 ? 1 : 2, dst + 256);
+    for (int i = 0; i < WORDS / 2; i++, dst += 8) {
+        const uint64_t x = bits_at(q[i], shift, 4) | bits_at(q[WORDS / 2 + i], shift, 4) << 4;
+        memcpy(dst, &x, 8);
+    }
+}
+
+/* A block of weights + 128 -> its narrow form (kernels.h). */
+static void narrow_weights(const st_panel_form *f, const uint64_t w[WORDS], uint8_t *dst)
+{
+    const uint64_t offset = every_byte(128u - f->zero);
+    uint64_t q[WORDS];
+    for (int i = 0; i < WORDS; i++) q[i] = w[i] - offset; /* every byte is at least that: none borrows */
+    gather_nibbles(q, 0, dst);
+    if (f->width == ST_WIDTH_5)
+        gather_bits(q, 4, 1, dst + 256);
+    else if (f->width == ST_WIDTH_6)
+        gather_bits(q, 4, 2, dst + 256);
 }
 
 /* A block of weights + 128 -> their upper five bits and their lower three. */
-static void split_weights(const uint8_t w[512], uint8_t *dst, uint8_t *low)
+static void split_weights(const uint64_t w[WORDS], uint8_t *dst, uint8_t *low)
 {
-    for (int i = 0; i < 256; i++) dst[i] = (uint8_t)((w[i] >> 3 & 15) | (w[256 + i] >> 3 & 15) << 4);
+    gather_nibbles(w, 3, dst);
     gather_bits(w, 7, 1, dst + 256);
     gather_bits(w, 0, 2, low);
     gather_bits(w, 2, 1, low + 128);
@@ -124,12 +148,13 @@ static void pack_split(const st_kernels *kern, const st_packed *p, const st_part
     uint8_t *low = p->apart + panel * st_form_apart(&p->form, p->k / 32);
     for (uint32_t k0 = 0; k0 < p->k; k0 += CHUNK) {
         const uint32_t n = p->k - k0 < CHUNK ? p->k - k0 : CHUNK;
-        uint8_t rows[16][ROW], w[CHUNK / 32][512];
+        uint8_t rows[16][ROW];
+        uint64_t w[CHUNK / 32][WORDS];
         for (uint32_t i = 0; i < 16; i++) {
             const uint8_t *src = source_row(part, panel, i);
             memcpy(rows[i], src ? src + (size_t)k0 / 32 * Q8_0_BYTES : none, (size_t)n / 32 * Q8_0_BYTES);
         }
-        kern->interleave(rows[0] + 2, ROW, Q8_0_BYTES, n / 32, SIGN, w[0], sizeof w[0]);
+        kern->interleave(rows[0] + 2, ROW, Q8_0_BYTES, n / 32, SIGN, (uint8_t *)w[0], sizeof w[0]);
         for (uint32_t b = 0; b < n / 32; b++, dst += block_bytes, low += ST_LOW_BYTES) {
             split_weights(w[b], dst, low);
             for (uint32_t i = 0; i < 16; i++)
@@ -180,7 +205,7 @@ static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part 
     for (uint32_t k0 = 0; k0 < k; k0 += CHUNK, dst += CHUNK / 32 * block_bytes) {
         uint32_t n = k - k0 < CHUNK ? k - k0 : CHUNK, groups = n / group;
         int8_t q[16][CHUNK];
-        uint8_t w[CHUNK / 32][512];
+        uint64_t w[CHUNK / 32][WORDS];
         float scale[16][CHUNK / 16], min[16][CHUNK / 16];
         uint16_t factors[32] = {0};
         for (uint32_t i = 0; i < 16; i++) {
@@ -199,7 +224,7 @@ static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part 
         if (f->width == ST_WIDTH_8) {
             kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, dst, block_bytes);
         } else {
-            kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, w[0], sizeof w[0]);
+            kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, (uint8_t *)w[0], sizeof w[0]);
             for (uint32_t b = 0; b < n / 32; b++) narrow_weights(f, w[b], dst + b * block_bytes);
         }
         if (apart) {
