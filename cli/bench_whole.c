@@ -32,42 +32,13 @@ void bench_whole(const bench_job *j, bench_rows *rows, const strata_text *texts,
     if (!self) return;
     char threads[16], *raw = NULL;
     snprintf(threads, sizeof threads, "%u", strata_ctx_threads(j->s.ctx));
-    char *path = (char *)(uintptr_t)j->s.path, *field = (char *)(uintptr_t)j->in.field;
-    char *from_file[] = {(char *)(uintptr_t)self,
-                         "embed",
-                         "-m",
-                         path,
-                         "--jsonl",
-                         (char *)(uintptr_t)jsonl,
-                         "--field",
-                         field,
-                         "--format",
-                         "f32",
-                         "-o",
-                         "/dev/null",
-                         "-t",
-                         threads,
-                         "--precision",
-                         (char *)(uintptr_t)precision_name(j->s.precision),
-                         j->s.no_mmap ? "--no-mmap" : NULL,
-                         NULL};
-    char *text = (char *)(uintptr_t)texts[0].ptr;
-    char *one_text[] = {(char *)(uintptr_t)self,
-                        "embed",
-                        "-m",
-                        path,
-                        "--format",
-                        "f32",
-                        "-o",
-                        "/dev/null",
-                        "-t",
-                        threads,
-                        "--precision",
-                        (char *)(uintptr_t)precision_name(j->s.precision),
-                        j->s.no_mmap ? "--no-mmap" : "--",
-                        j->s.no_mmap ? "--" : text,
-                        j->s.no_mmap ? text : NULL,
-                        NULL};
+    const char *argv[24] = {self, "embed",     "-m", j->s.path, "--format",    "f32",
+                            "-o", "/dev/null", "-t", threads,   "--precision", precision_name(j->s.precision),
+                            NULL};
+    size_t at = 12;
+    if (j->s.no_mmap) argv[at++] = "--no-mmap";
+    const char *of_file[] = {"--jsonl", jsonl, "--field", j->in.field}, *of_text[] = {"--", texts[0].ptr};
+    for (size_t i = 0; i < (jsonl ? 4u : 2u); i++) argv[at++] = jsonl ? of_file[i] : of_text[i];
     bool peers = j->peers && bench_llama();
     if (peers) {
         buf b = {0};
@@ -84,7 +55,7 @@ void bench_whole(const bench_job *j, bench_rows *rows, const strata_text *texts,
     bool ok = true;
     for (uint32_t r = 0; r <= n_runs && ok && !cli_cancel; r++) {
         bench_process p;
-        ok = bench_run_process(jsonl ? from_file : one_text, NULL, NULL, &p);
+        ok = bench_run_process((char *const *)(uintptr_t)argv, NULL, NULL, &p);
         if (ok && r) bench_time(&mine, p.seconds);
         if (ok && p.peak_mb > mb) mb = p.peak_mb;
         if (ok && (!r || p.cpu < cpu)) cpu = p.cpu;

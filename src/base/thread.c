@@ -4,7 +4,6 @@
 #include "base/thread.h"
 
 #include <fenv.h>
-#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,13 +72,15 @@ static void gate_open(gate *g)
 /* Until the value is no longer `old`. spin: before sleeping. */
 static void gate_wait(gate *g, uint32_t old, bool spin)
 {
-    double end = spin ? 0 : -INFINITY;
-    for (uint32_t i = spin ? 0 : 63u; atomic_load_explicit(&g->value, memory_order_acquire) == old; i++) {
-        relax();
-        if ((i & 63u) != 63u) continue; /* reading the clock costs ~20 ns: not at every turn */
-        double now = st_now();
-        if (end == 0) end = now + SPIN_SECONDS;
-        if (now < end) continue;
+    double end = 0;
+    for (uint32_t i = 0; atomic_load_explicit(&g->value, memory_order_acquire) == old; i++) {
+        if (spin) {
+            relax();
+            if ((i & 63u) != 63u) continue; /* reading the clock costs ~20 ns: not at every turn */
+            double now = st_now();
+            if (end == 0) end = now + SPIN_SECONDS;
+            if (now < end) continue;
+        }
         pthread_mutex_lock(&g->lock);
         atomic_fetch_add(&g->sleepers, 1);
         while (atomic_load(&g->value) == old) pthread_cond_wait(&g->cond, &g->lock);

@@ -50,7 +50,7 @@ typedef struct st_quant {
     uint32_t group;   /* values that share a scale once unpacked: 16 or 32; 0: a float type */
     bool has_min;     /* unpack fills min */
     /* K-quants: a block's scales are int8 times the f16 at this byte, its minima int8 times the f16 after that. -1: the
-     * type's scales are made otherwise. */
+     * type's scales are made otherwise. Of float types not looked at. */
     int factors_at;
     /* n values at src -> float32. */
     void (*dequant)(const void *src, float *dst, size_t n);

@@ -36,7 +36,8 @@ static void score(const st_attn *a, uint32_t n_panels, uint32_t first, uint32_t 
     }
 }
 
-/* Columns [c0, c1) of the values of a key head, for the heads that share it. */
+/* Columns [c0, c1) of the values of a key head, for the heads that share it. Every piece of columns makes the
+ * numerators of these heads for itself: that is little beside their values, and saves a barrier. */
 static void weigh(const st_attn *a, uint32_t n_panels, uint32_t kv, uint32_t c0, uint32_t c1, const float *scores)
 {
     const st_env *e = a->env;
