@@ -10,8 +10,10 @@
  *     if (strata_model_open("all-minilm-l6-v2-q8_0.gguf", NULL, &m, &e) || strata_ctx_open(m, NULL, &c, &e))
  *         return fprintf(stderr, "%s\n", e.msg), 1;
  *     strata_text t = {"hello world", 11};
- *     float v[384];
- *     strata_embed(c, &t, 1, NULL, v, 384, NULL, &e);
+ *     uint32_t dims = strata_embed_dims(m, NULL, &e);
+ *     float *v = malloc(dims * sizeof *v);
+ *     if (!v || strata_embed(c, &t, 1, NULL, v, dims, NULL, &e)) return fprintf(stderr, "%s\n", e.msg), 1;
+ *     free(v);
  *     strata_ctx_close(c);
  *     strata_model_close(m);
  *
@@ -23,9 +25,18 @@
  *  - The same text gives the same bits, whatever the batch, the number of threads or the instruction set.
  *  - Text is UTF-8 with an explicit length, may hold NUL bytes and needs no terminator. Sizes are in bytes, shapes are
  *    row-major. An option struct may be NULL or zero for the defaults, but for strata_gen_opts, which begins as
- *    strata_gen_default(). `reserved` is zero in options, and becomes fields in later versions: structs keep their
- * size.
+ *    strata_gen_default(). `reserved` must be zero in options, and becomes fields in later versions: structs keep their
+ *    size. A reserved field that is not zero, a flag or an enum value that this version does not know is INVALID_ARG.
  *  - `*_close(NULL)` does nothing.
+ *  - Stack: no call needs more than 64 KiB of the caller's, whatever the input; what nests deeper is an error.
+ *  - Floating point: a call computes in a state of its own (round to nearest, no traps) and gives the caller's back,
+ *    also around every callback.
+ *  - Callbacks may call anything of the library but what works on the context, or the call, that they come from (BUSY,
+ *    and never a close of it). They must return: no longjmp, no C++ exception may pass through the library.
+ *  - Signals: threads of the library block all of them; no call installs a handler or raises one, SIGPIPE neither.
+ *  - fork(): in the child, models that were open work. A context that was open works too, once no other thread of the
+ *    parent was inside it at the fork (else its calls are INVALID_ARG there); it starts threads of its own with its
+ *    first call, and closing it in the child never waits.
  */
 #ifndef STRATA_H
 #define STRATA_H
@@ -131,8 +142,10 @@ typedef struct strata_model_opts {
     uint64_t reserved[7];
 } strata_model_opts;
 
-/* Opens a GGUF file and prepares it to run. `*out` is owned by the caller; strata_model_close frees it, after its
- * contexts. Thread-safe. Errors: IO, NOT_GGUF, CORRUPT_MODEL, UNSUPPORTED_*, NO_MEMORY, INTERNAL. */
+/* Opens a GGUF file and prepares it to run. Of a split model (NAME-00001-of-00003.gguf) the path is that of the first
+ * part; the others are found beside it by their names, and all are checked to be of one model. `*out` is owned by the
+ * caller; strata_model_close frees it, after its contexts. Thread-safe. Errors: IO, NOT_GGUF, CORRUPT_MODEL,
+ * UNSUPPORTED_*, NO_MEMORY, INTERNAL. */
 STRATA_API int strata_model_open(const char *path, const strata_model_opts *opts, strata_model **out,
                                  strata_error *err);
 
@@ -183,7 +196,13 @@ typedef struct strata_model_info {
     int vocab_only;
     uint32_t min_dims; /* smallest Matryoshka cut the model is trained for; 0: not known to support cuts */
     const char *bf16;  /* what precision bf16 would run on by what the CPU lists: "amx", "avx512bf16"; NULL: nothing */
-    uint64_t reserved[8];
+    uint32_t n_parts;  /* files that the model is read from, 1 but for split models */
+    int can_embed;     /* 1: strata_embed works with pooling DEFAULT: an encoder, or a file that names a pooling */
+    int can_rank;      /* 1: strata_rank works */
+    int can_generate;  /* 1: strata_generate works: a decoder with an output head */
+    int has_chat_template; /* 1: the file has one; without it strata_chat_* write ChatML */
+    int reserved_int;
+    uint64_t reserved[5];
 } strata_model_info;
 
 /* Never fails. Thread-safe. */
@@ -246,7 +265,7 @@ STRATA_API int strata_tokenize_parts(const strata_model *m, const strata_text_pa
 STRATA_API int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap,
                                  size_t *len, strata_error *err);
 
-/* The vocabulary's own spelling of a token; points into the model. INVALID_ARG if there is no such id. */
+/* The vocabulary's own spelling of a token; points into the model. INVALID_ARG if there is no such id. Thread-safe. */
 STRATA_API int strata_token_piece(const strata_model *m, int32_t id, const char **piece, size_t *len,
                                   strata_error *err);
 
@@ -281,14 +300,19 @@ typedef struct strata_ctx_opts {
     int precision;         /* strata_precision */
     strata_trace_fn trace; /* NULL: none. Traced runs do one group of tokens at a time */
     void *trace_user;
-    uint32_t n_seqs; /* sequences that can be generated side by side; 0: none, no cache */
-    uint32_t n_ctx;  /* tokens of each, prompt included; 0: the model's context, at most STRATA_DEFAULT_CTX */
-    int kv;          /* strata_kv */
-    uint64_t reserved[8];
+    uint32_t n_seqs;     /* sequences that can be generated side by side; 0: none, no cache */
+    uint32_t n_ctx;      /* tokens of each, prompt included; 0: the model's context, at most STRATA_DEFAULT_CTX */
+    int kv;              /* strata_kv */
+    uint64_t memory_cap; /* bytes that the cache of the sequences may come to when all are full; 0: what the machine
+                          * and the process's cgroup have left when it is opened */
+    uint64_t reserved[7];
 } strata_ctx_opts;
 
-/* `*out` is owned by the caller and must be closed before its model. Errors: INVALID_ARG, UNSUPPORTED_OP,
- * NO_MEMORY. */
+/* `*out` is owned by the caller and must be closed before its model. The cache of the sequences is address space at
+ * first: it takes memory as tokens come, and gives it back when a sequence is emptied. What it comes to when all are
+ * full must fit: NO_MEMORY says both figures. With an allocator of the caller's the cache comes from it, in pieces, as
+ * it is needed. Errors: INVALID_ARG, UNSUPPORTED_OP (precision bf16 without such a unit; sequences of a model that does
+ * not generate), NO_MEMORY. */
 STRATA_API int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err);
 STRATA_API void strata_ctx_close(strata_ctx *c);
 STRATA_API uint32_t strata_ctx_threads(const strata_ctx *c);
@@ -366,7 +390,10 @@ typedef struct strata_rank_opts {
     int lossy;
     const volatile int *cancel;
     double deadline_ms;
-    uint64_t reserved[8];
+    int truncate_query; /* strata_truncate, of a query that leaves no room for its passage: at most half of the context
+                         * is then the query's. ERROR: such pairs fail with TOO_LONG */
+    int reserved_int;
+    uint64_t reserved[7];
 } strata_rank_opts;
 
 /* How well each passage answers the query, by a model with a classification head (a cross-encoder): scores[i] belongs
@@ -420,6 +447,15 @@ typedef struct strata_gen_token {
  */
 typedef int (*strata_gen_fn)(void *user, const char *text, size_t len, const strata_gen_token *token);
 
+/* Where the grammar or schema of a model that thinks begins to hold. */
+typedef enum strata_think {
+    STRATA_THINK_AUTO = 0, /* FREE where the prompt ends inside a think block that it opened (<think>, [THINK], ...), as
+                              the generation prompts of such models do; else NONE */
+    STRATA_THINK_NONE = 1, /* from the first token */
+    STRATA_THINK_FREE = 2  /* text runs free up to the end of thinking, then it holds. Who never ends thinking finishes
+                              with what ended it, and `unfinished` */
+} strata_think;
+
 /* Start from strata_gen_default(): zero is a meaning here. The chain is that of llama.cpp: bias, grammar, penalties,
  * then greedy | temperature and mirostat | top-k, typical, top-p, min-p, temperature, draw. */
 typedef struct strata_gen_opts {
@@ -448,7 +484,11 @@ typedef struct strata_gen_opts {
     double deadline_ms;
     strata_gen_fn on_text;
     void *user;
-    uint64_t reserved[8];
+    int think; /* strata_think; without a grammar or schema it changes nothing */
+    int reserved_int;
+    const char *think_end; /* the text that ends thinking; NULL: that which belongs to what the prompt opened, else
+                              to the model's vocabulary ("</think>", "[/THINK]", ...) */
+    uint64_t reserved[6];
 } strata_gen_opts;
 
 /* temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, the rest off, 64 tokens looked back. */
@@ -470,7 +510,10 @@ typedef struct strata_gen_result {
     int finish;
     uint32_t n_prompt, n_cached, n_new; /* tokens; n_cached of the prompt were there already */
     double prompt_ms, decode_ms;
-    int unfinished; /* 1: it ended inside what the grammar or schema describes: max_tokens, a full context, a stop */
+    int unfinished;   /* 1: it ended inside what the grammar or schema describes, or before it began to hold:
+                       * max_tokens, a full context, a stop */
+    uint32_t n_think; /* tokens of n_new up to the end of thinking, its end included, where a grammar or schema waited
+                       * for it */
     uint64_t reserved[3];
 } strata_gen_result;
 
