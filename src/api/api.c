@@ -262,59 +262,13 @@ int strata_token_piece(const strata_model *m, int32_t id, const char **piece, si
 
 /* ---- context ----------------------------------------------------------------------------------------------------- */
 
-static void on_watch(void *user, uint32_t op, const st_peek *peek, double micros)
-{
-    (void)peek;
-    strata_ctx *c = user;
-    const st_op *o = &c->model->plan.ops[op];
-    c->trace(c->trace_user, op, st_op_name(o->kind), o->layer, micros);
-}
-
 int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err)
 {
     NEED(m);
     NEED(out);
     ST_TRY(need_weights(m, err));
     strata_ctx_opts o = opts ? *opts : (strata_ctx_opts){0};
-    ST_FAIL_IF(o.precision < 0 || o.precision > STRATA_PRECISION_BF16, err, STRATA_INVALID_ARG,
-               "precision: no such value as %d", o.precision);
-    ST_FAIL_IF(o.kv < 0 || o.kv > STRATA_KV_Q8, err, STRATA_INVALID_ARG, "kv: no such value as %d", o.kv);
-    uint32_t most = m->config.n_ctx, n_ctx = o.n_ctx;
-    if (!n_ctx) n_ctx = most < STRATA_DEFAULT_CTX ? most : STRATA_DEFAULT_CTX;
-    ST_FAIL_IF(n_ctx > most, err, STRATA_INVALID_ARG, "n_ctx: %u, but the model's context is %u", n_ctx, most);
-    ST_FAIL_IF(o.n_threads > ST_MAX_THREADS, err, STRATA_INVALID_ARG, "n_threads: %u, want at most %u", o.n_threads,
-               ST_MAX_THREADS);
-    strata_model *model = (strata_model *)(uintptr_t)m;
-    strata_ctx *c = st_calloc(&model->mem, 1, sizeof *c);
-    ST_FAIL_IF(!c, err, STRATA_NO_MEMORY, "no memory for a context");
-    c->model = model;
-    c->n_threads = o.n_threads ? o.n_threads : st_cpu_count();
-    if (c->n_threads > st_thread_limit()) c->n_threads = st_thread_limit();
-    c->trace = o.trace;
-    c->trace_user = o.trace_user;
-    st_state_opts s = {.n_threads = c->n_threads,
-                       .kv = {.type = o.kv, .n_lanes = o.n_seqs, .n_ctx = n_ctx, .n_batch = ST_LANE_BATCH},
-                       .precision = o.precision,
-                       .watch = o.trace ? on_watch : NULL,
-                       .watch_user = c};
-    int rc = m->backend->open(m->exec, &s, &c->state, err);
-    if (!rc && o.n_seqs) rc = st_lanes_open(c, o.n_seqs, n_ctx, err);
-    if (!rc && o.n_seqs)
-        st_log_write(&m->log, STRATA_LOG_INFO, "%s: a cache of %u x %u tokens takes %.1f MB", m->path, o.n_seqs, n_ctx,
-                     (double)m->backend->kv_bytes(&m->plan, &s.kv) / 1e6);
-    if (rc)
-        strata_ctx_close(c);
-    else
-        *out = c;
-    return rc;
-}
-
-void strata_ctx_close(strata_ctx *c)
-{
-    if (!c) return;
-    c->model->backend->close(c->state);
-    st_lanes_close(c);
-    st_free(&c->model->mem, c);
+    return st_ctx_open((strata_model *)(uintptr_t)m, &o, ST_LANE_BATCH, out, err);
 }
 
 uint32_t strata_ctx_threads(const strata_ctx *c)
@@ -390,7 +344,8 @@ int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, u
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_ctx_sync: ids is NULL");
     ST_TRY(st_ctx_enter(c, err));
     float *row = NULL;
-    int rc = st_lane_sync(c, seq, ids, n, chunk, NULL, cancel, 0, &row, err);
+    uint32_t reused;
+    int rc = st_lane_sync(c, seq, ids, n, chunk, NULL, cancel, 0, &row, &reused, err);
     if (!rc) *logits = row;
     st_ctx_leave(c);
     return rc;
@@ -417,11 +372,12 @@ const char *strata_finish_name(int finish)
 int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
                     strata_gen_result *result, strata_error *err)
 {
-    strata_gen_result unused;
+    strata_gen_result r;
     NEED(c);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_generate: ids is NULL");
     ST_TRY(st_ctx_enter(c, err));
-    int rc = st_generate(c, seq, ids, n, opts, result ? result : &unused, err);
+    int rc = st_generate(c, seq, ids, n, opts, &r, err);
+    if (!rc && result) *result = r;
     st_ctx_leave(c);
     return rc;
 }

@@ -149,7 +149,6 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
 {
     strata_embed_item *item = &j->items[i];
     strata_text text = j->texts[i];
-    *item = (strata_embed_item){0};
     if (text.len && !text.ptr) {
         fail_item(item, STRATA_INVALID_ARG, "the text is NULL but has %zu bytes", text.len);
         return STRATA_OK;
@@ -194,12 +193,6 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
 
 /* ---- vectors ----------------------------------------------------------------------------------------------------- */
 
-static void nan_row(float *row, size_t n)
-{
-    static const uint32_t quiet_nan = 0x7fc00000u; /* the one NaN that is ever written out */
-    for (size_t i = 0; i < n; i++) memcpy(row + i, &quiet_nan, sizeof *row);
-}
-
 static float *target(void *user, const st_sequence *s)
 {
     job *j = user;
@@ -212,10 +205,11 @@ static void deliver(void *user, const st_sequence *s, int status, const float *v
     job *j = user;
     float *row = j->out + s->index * j->stride;
     size_t n_rows = j->what == STRATA_EVAL_HIDDEN ? s->n_tokens : 1;
+    j->items[s->index].status = STRATA_OK;
     if (status) fail_item(&j->items[s->index], status, "the model gave NaN or infinity for this text");
     for (size_t r = 0; r < n_rows; r++, row += j->dims, v += j->width) {
         if (status) {
-            nan_row(row, j->dims);
+            st_nan_row(row, j->dims);
             continue;
         }
         if (row != v) memcpy(row, v, j->dims * sizeof *row);
@@ -268,9 +262,19 @@ static void release(job *j)
 
 static int embed_all(job *j, strata_error *err)
 {
+    for (size_t i = 0; i < j->n; i++) j->items[i] = (strata_embed_item){.status = ST_ITEM_PENDING};
     j->seqs = st_alloc(j->tokens.mem, j->n, sizeof *j->seqs);
     ST_FAIL_IF(!j->seqs, err, STRATA_NO_MEMORY, "no memory for %zu texts", j->n);
     return run_all(j, err);
+}
+
+/* Rows that are not whole vectors become NaN, whether or not something was written there: of texts that failed, and, if
+ * the whole call did, of those that were not done. */
+static void abandon(const job *j, size_t n_rows, int status, const strata_error *why)
+{
+    for (size_t i = 0; i < j->n; i++)
+        if (!j->items || st_item_abandon(&j->items[i], status, why->msg))
+            for (size_t r = 0; r < n_rows; r++) st_nan_row(j->out + i * j->stride + r * j->dims, j->dims);
 }
 
 static int first_failure(const job *j, strata_error *err)
@@ -296,17 +300,13 @@ int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_emb
     j.out = out;
     j.stride = stride;
     j.items = items;
-    strata_embed_item *own = NULL;
-    if (!items) {
-        own = j.items = st_alloc(j.tokens.mem, n, sizeof *own);
-        ST_FAIL_IF(!own, err, STRATA_NO_MEMORY, "no memory for %zu texts", n);
-    }
-    int rc = embed_all(&j, err);
-    if (!rc) {
-        for (size_t i = 0; i < n; i++)
-            if (j.items[i].status && j.items[i].status != STRATA_NONFINITE) nan_row(out + i * stride, j.dims);
-        if (!items) rc = first_failure(&j, err);
-    }
+    strata_embed_item *own = items ? NULL : st_alloc(j.tokens.mem, n, sizeof *own);
+    if (!items) j.items = own;
+    strata_error why = {0};
+    int rc = j.items ? embed_all(&j, &why) : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu texts", n);
+    abandon(&j, 1, rc, &why);
+    if (rc && err) *err = why;
+    if (!rc && !items) rc = first_failure(&j, err);
     st_free(j.tokens.mem, own);
     release(&j);
     return rc;
@@ -320,6 +320,7 @@ int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_o
     job j;
     ST_TRY(prepare(&j, c, &o, err));
     strata_embed_item own;
+    strata_error why = {0};
     j.what = STRATA_EVAL_HIDDEN;
     j.width = j.m->config.n_embd;
     j.texts = text;
@@ -327,9 +328,11 @@ int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_o
     j.items = item ? item : &own;
     j.out = out;
     j.room = cap;
-    int rc = embed_all(&j, err);
-    *n_rows = j.items->status && j.items->status != STRATA_TOO_LONG ? 0 : j.n_rows;
+    int rc = embed_all(&j, &why);
+    if (rc && err) *err = why;
     if (!rc && j.items->status) rc = st_error_set(err, j.items->status, "%s", j.items->msg);
+    if (rc && rc != STRATA_TOO_LONG && j.n_rows <= cap) abandon(&j, j.n_rows, rc, &why);
+    *n_rows = rc && rc != STRATA_TOO_LONG ? 0 : j.n_rows;
     release(&j);
     return rc;
 }

@@ -153,8 +153,11 @@ static int run(job *j, float **logits, strata_error *err)
     st_wanted w = {.mask = j->mask, .ids = ids};
     if (j->state) ST_TRY(st_grammar_mask(j->state, j->mask, err));
     bool some = st_sampler_wants(j->sampler, ST_WANTED_MAX, &w.k, ids, ST_WANTED_MAX, &w.n_ids);
-    return st_lane_sync(j->ctx, j->seq, j->ids, j->n, j->o->chunk, some ? &w : NULL, j->o->cancel, j->deadline, logits,
-                        err);
+    uint32_t reused;
+    ST_TRY(st_lane_sync(j->ctx, j->seq, j->ids, j->n, j->o->chunk, some ? &w : NULL, j->o->cancel, j->deadline, logits,
+                        &reused, err));
+    if (j->result->n_new == 0) j->result->n_cached = reused;
+    return STRATA_OK;
 }
 
 static int step(job *j, float *logits, int *finish, strata_error *err)
@@ -267,10 +270,6 @@ static int prepare(job *j, const int32_t *ids, size_t n, strata_error *err)
     j->n = (uint32_t)n;
     ST_TRY(open_sampler(j, err));
     for (size_t i = 0; i < n; i++) st_sampler_accept(j->sampler, ids[i]);
-    const st_lane *l = &j->ctx->lanes[j->seq];
-    uint32_t same = 0;
-    while (same < l->n && same + 1 < n && l->ids[same] == ids[same]) same++;
-    j->result->n_cached = same;
     return open_grammar(j, err);
 }
 

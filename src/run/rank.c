@@ -41,12 +41,6 @@ static void fail_item(strata_embed_item *item, int status, const char *msg)
     snprintf(item->msg, sizeof item->msg, "%.127s", msg);
 }
 
-static void nan_score(float *score)
-{
-    static const uint32_t quiet_nan = 0x7fc00000u;
-    memcpy(score, &quiet_nan, sizeof *score);
-}
-
 /* ---- one pair -> tokens ------------------------------------------------------------------------------------------ */
 
 static int encode(job *j, strata_text t, unsigned flags, strata_error *err)
@@ -162,7 +156,6 @@ static int tokenize_pair(job *j, size_t i, strata_error *err)
     size_t start = j->tokens.n;
     layout l = {0};
     strata_error e = {0};
-    *item = (strata_embed_item){0};
     if (j->passages[i].len && !j->passages[i].ptr) {
         fail_item(item, STRATA_INVALID_ARG, "the passage is NULL but not empty");
         return STRATA_OK;
@@ -196,9 +189,9 @@ static void deliver(void *user, const st_sequence *s, int status, const float *v
 {
     job *j = user;
     float *score = &j->scores[s->index];
+    j->items[s->index].status = STRATA_OK;
     if (status) {
         fail_item(&j->items[s->index], status, "the model gave NaN or infinity for this pair");
-        nan_score(score);
         return;
     }
     *score = j->m->plan.n_labels == 2 ? v[j->yes] - v[1 - j->yes] : v[0];
@@ -276,11 +269,9 @@ static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_e
 
 static int run_all(job *j, strata_error *err)
 {
-    if (!j->opts.lossy) ST_TRY(check_utf8(j->query, "query", err)); /* no passage's fault */
     for (size_t i = 0; i < j->n; i++) {
         if (i % 64 == 0) ST_TRY(st_stopped(j->opts.cancel, j->deadline, err));
         ST_TRY(tokenize_pair(j, i, err));
-        if (j->items[i].status) nan_score(&j->scores[i]);
     }
     st_batcher b = {.ctx = j->ctx,
                     .ids = j->tokens.ids,
@@ -302,6 +293,7 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
 {
     job j;
     ST_TRY(prepare(&j, c, opts, err));
+    if (!j.opts.lossy) ST_TRY(check_utf8(query, "query", err)); /* no passage's fault */
     st_mem *mem = j.tokens.mem;
     strata_embed_item *own = items ? NULL : st_alloc(mem, n, sizeof *own);
     j.query = query;
@@ -310,8 +302,13 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
     j.scores = scores;
     j.items = items ? items : own;
     j.seqs = st_alloc(mem, n, sizeof *j.seqs);
-    int rc =
-        j.items && j.seqs ? run_all(&j, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory for %zu passages", n);
+    strata_error why = {0};
+    for (size_t i = 0; j.items && i < n; i++) j.items[i] = (strata_embed_item){.status = ST_ITEM_PENDING};
+    int rc = j.items && j.seqs ? run_all(&j, &why)
+                               : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu passages", n);
+    if (rc && err) *err = why;
+    for (size_t i = 0; i < n; i++) /* whoever was not done, and whoever failed */
+        if (!j.items || st_item_abandon(&j.items[i], rc, why.msg)) st_nan_row(&scores[i], 1);
     for (size_t i = 0; !rc && !items && i < n; i++)
         if (own[i].status) rc = st_error_set(err, own[i].status, "passage %zu: %s", i, own[i].msg);
     st_free(mem, own);

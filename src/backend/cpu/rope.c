@@ -99,9 +99,14 @@ int st_state_rope(st_state *s, uint32_t len, strata_error *err)
     return STRATA_OK;
 }
 
+bool st_rope_is_long(const st_plan *p, uint32_t len)
+{
+    return p->weights->rope_factors_long.v && len > p->config->rope_original;
+}
+
 const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos)
 {
     const st_config *c = s->exec->plan->config;
-    uint32_t long_factors = s->rope[2] && len > c->rope_original ? 2 : 0;
+    uint32_t long_factors = st_rope_is_long(s->exec->plan, len) ? 2 : 0;
     return s->rope[rope_class | long_factors] + (size_t)pos * c->n_rot;
 }
