@@ -94,7 +94,8 @@ void *st_alloc_pages(st_mem *mem, size_t bytes)
     if (!has_pages(mem, bytes)) return st_alloc(mem, bytes, 1);
     uint64_t used = atomic_fetch_add(&mem->used, bytes) + bytes;
     void *p = MAP_FAILED;
-    if (!mem->cap || used <= mem->cap) p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!mem->cap || used <= mem->cap)
+        p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p != MAP_FAILED) return p;
     atomic_fetch_sub(&mem->used, bytes);
     return NULL;

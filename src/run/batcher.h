@@ -46,8 +46,8 @@ int st_batcher_run(st_batcher *b, strata_error *err);
 /* The status of an item whose rows are not whole yet: never seen by a caller. */
 #define ST_ITEM_PENDING INT_MAX
 
-/* What a call leaves that fails as a whole: the items that were not done get its status and message. Returns whether the
- * item was one of them, or had failed before: its rows are to be NaN. */
+/* What a call leaves that fails as a whole: the items that were not done get its status and message. Returns whether
+ * the item was one of them, or had failed before: its rows are to be NaN. */
 bool st_item_abandon(strata_embed_item *item, int status, const char *msg);
 
 /* Rows that are no result. */

@@ -32,12 +32,13 @@ static int context_check(const strata_model *m, const strata_ctx_opts *o, strata
 static int context_check_cache(const strata_model *m, const strata_ctx_opts *o, const st_kv_opts *kv, strata_error *err)
 {
     uint64_t want = m->backend->kv_bytes(&m->plan, kv), have = o->memory_cap ? o->memory_cap : st_memory_left();
-    ST_FAIL_IF(want == 0 || want > have, err, STRATA_NO_MEMORY,
-               "a cache of %u x %u tokens comes to %.1f MB, %s %.1f MB: want fewer sequences (n_seqs), a shorter context "
-               "(n_ctx) or a smaller type (kv)%s",
-               kv->n_lanes, kv->n_ctx, want ? (double)want / 1e6 : 1.8446744e13,
-               o->memory_cap ? "but memory_cap is" : "but what is left here are", (double)have / 1e6,
-               o->memory_cap ? "" : "; memory_cap overrides");
+    ST_FAIL_IF(
+        want == 0 || want > have, err, STRATA_NO_MEMORY,
+        "a cache of %u x %u tokens comes to %.1f MB, %s %.1f MB: want fewer sequences (n_seqs), a shorter context "
+        "(n_ctx) or a smaller type (kv)%s",
+        kv->n_lanes, kv->n_ctx, want ? (double)want / 1e6 : 1.8446744e13,
+        o->memory_cap ? "but memory_cap is" : "but what is left here are", (double)have / 1e6,
+        o->memory_cap ? "" : "; memory_cap overrides");
     st_log_write(&m->log, STRATA_LOG_INFO, "%s: a cache of %u x %u tokens takes %.1f MB when it is full", m->path,
                  kv->n_lanes, kv->n_ctx, (double)want / 1e6);
     return STRATA_OK;

@@ -65,7 +65,7 @@ struct strata_ctx {
     uint32_t n_batch;        /* most tokens of a sequence in one run */
     st_lane *lanes;          /* [n_lanes] */
     st_step step;
-    float *logits;            /* [n_rows, n_vocab]: as many rows as the widest step so far had sequences */
+    float *logits; /* [n_rows, n_vocab]: as many rows as the widest step so far had sequences */
     uint32_t n_rows;
     struct st_gvocab *gvocab; /* the vocabulary as grammars see it, made with the first grammar */
 };

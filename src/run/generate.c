@@ -289,6 +289,7 @@ int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const
     if (o.deadline_ms > 0) j.deadline = st_now() + o.deadline_ms * 1e-3;
     int rc = prepare(&j, ids, n, err);
     if (!rc) rc = loop(&j, err);
+    if (rc == STRATA_CANCELLED || rc == STRATA_DEADLINE || rc == STRATA_NO_MEMORY) c->lanes[seq].ready = false;
     st_grammar_state_close(j.state);
     st_grammar_close(j.grammar);
     st_sampler_close(j.sampler);

@@ -138,10 +138,10 @@ int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint
         c->model->backend->kv_trim(c->state, seq, 0, 0);
         ST_FAIL(err, STRATA_EMPTY_PROMPT, "no ids to run");
     }
+    l->ready = false; /* what a run that fails leaves behind is not what was asked for */
     ST_TRY(lane_logits(c, 1, err));
     ST_TRY(lane_grow(c, l, (uint32_t)n, err));
     if (chunk == 0 || chunk > c->n_batch) chunk = c->n_batch;
-    l->ready = false; /* what a run that fails leaves behind is not what was asked for */
     uint32_t at = lane_reuse(c, seq, ids, (uint32_t)n), from = at;
     for (uint32_t k; at < n; at += k) {
         k = n - at < chunk ? (uint32_t)(n - at) : chunk;

@@ -304,8 +304,8 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
     j.seqs = st_alloc(mem, n, sizeof *j.seqs);
     strata_error why = {0};
     for (size_t i = 0; j.items && i < n; i++) j.items[i] = (strata_embed_item){.status = ST_ITEM_PENDING};
-    int rc = j.items && j.seqs ? run_all(&j, &why)
-                               : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu passages", n);
+    int rc =
+        j.items && j.seqs ? run_all(&j, &why) : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu passages", n);
     if (rc && err) *err = why;
     for (size_t i = 0; i < n; i++) /* whoever was not done, and whoever failed */
         if (!j.items || st_item_abandon(&j.items[i], rc, why.msg)) st_nan_row(&scores[i], 1);

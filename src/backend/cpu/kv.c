@@ -157,7 +157,7 @@ void st_kv_trim(st_kv *kv, uint32_t lane, uint32_t keep, uint32_t n)
     if (keep == 0) l->top = 0;
     for (uint32_t kind = 0; kind < ST_KV_CLASSES; kind++) {
         const st_kv_class *c = &kv->classes[kind];
-        if (n <= c->panels * 16 && l->top <= c->panels * 16) /* no ring that has come round */
+        if (n <= c->panels * 16) /* a ring's places are then those of the tokens, also of one that came round before */
             drop(kv, l, kind, (n + 16 * ST_KV_BLOCK - 1) / (16 * ST_KV_BLOCK));
     }
 }

@@ -60,10 +60,9 @@ static void store_keys(const st_attn *a, uint32_t seq)
     st_env_share(e, a->n, 1, &lo, &hi);
     for (uint32_t t = lo; t < hi; t++)
         for (uint32_t h = 0; h < op->n_head_kv; h++)
-            finite &=
-                st_kv_store(&e->state->kv, a->layer, a->lane, h, a->past + t,
-                        st_attn_qkv(a, t, op->n_head * op->d_head_k + h * op->d_head_k),
-                        st_attn_qkv(a, t, (op->n_head + op->n_head_kv) * op->d_head_k + h * op->d_head_v));
+            finite &= st_kv_store(&e->state->kv, a->layer, a->lane, h, a->past + t,
+                                  st_attn_qkv(a, t, op->n_head * op->d_head_k + h * op->d_head_k),
+                                  st_attn_qkv(a, t, (op->n_head + op->n_head_kv) * op->d_head_k + h * op->d_head_v));
     if (!finite) __atomic_store_n(&e->batch->status[seq], STRATA_NONFINITE, __ATOMIC_RELAXED);
 }
 

@@ -334,8 +334,8 @@ static void log_layers(const st_state *s, const st_batch *b)
 static int begin_lanes(st_state *s, const st_batch *b, strata_error *err)
 {
     for (uint32_t i = 0; i < b->n_seqs; i++)
-        ST_TRY(st_kv_begin(&s->kv, b->lanes[i], b->past[i], keys_of(b, i),
-                           st_rope_is_long(s->exec->plan, b->whole[i]), err));
+        ST_TRY(st_kv_begin(&s->kv, b->lanes[i], b->past[i], keys_of(b, i), st_rope_is_long(s->exec->plan, b->whole[i]),
+                           err));
     return STRATA_OK;
 }
 
