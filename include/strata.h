@@ -281,11 +281,14 @@ typedef enum strata_precision {
                                  number of threads, but the two units differ: strata_ctx_kernels tells which it is.
                                  Linux is asked for AMX once in a process, by way of a child process that tries it;
                                  where none can be started (RLIMIT_NPROC, a sandbox) the process goes on without AMX,
-                                 so that its bits may be those of the other unit */
+                                 so that its bits may be those of the other unit. Attention is bf16 where a call keeps
+                                 no cache (embed, rank, eval) and float in sync, step and generate, so that the logits
+                                 of the latter differ from strata_eval's by up to 2 % of the largest, 4 % with a Q8
+                                 cache; in I8 and F32 with an F32 cache they are the same bits */
 } strata_precision;
 
 /* How keys and values of earlier tokens are kept. They are used as they are stored, also inside the chunk that wrote
- * them. */
+ * them. One that is not finite is NONFINITE in all of them, and so is, in F16, one of 65520 or more. */
 typedef enum strata_kv { STRATA_KV_F16 = 0, STRATA_KV_F32 = 1, STRATA_KV_Q8 = 2 } strata_kv;
 
 /* After each op of the plan: its index, kind and layer (-1: outside the layers), and the microseconds it took. Called
@@ -309,9 +312,10 @@ typedef struct strata_ctx_opts {
 } strata_ctx_opts;
 
 /* `*out` is owned by the caller and must be closed before its model. The cache of the sequences is address space at
- * first: it takes memory as tokens come, and gives it back when a sequence is emptied. What it comes to when all are
- * full must fit: NO_MEMORY says both figures. With an allocator of the caller's the cache comes from it, in pieces, as
- * it is needed. Errors: INVALID_ARG, UNSUPPORTED_OP (precision bf16 without such a unit; sequences of a model that does
+ * first: it takes memory as tokens come, in blocks of 128 of them, and gives it back when a sequence is emptied or
+ * becomes shorter. What it comes to when all are full must fit: NO_MEMORY says both figures. With an allocator of the
+ * caller's the cache comes from it, in these pieces, as it is needed; the model's memory_cap counts what is taken.
+ * Errors: INVALID_ARG, UNSUPPORTED_OP (precision bf16 without such a unit; sequences of a model that does
  * not generate), NO_MEMORY. */
 STRATA_API int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err);
 STRATA_API void strata_ctx_close(strata_ctx *c);
@@ -368,13 +372,16 @@ typedef struct strata_embed_item {
 /* Text -> one vector a text. `out` is [n, stride] with stride >= the dims asked for; row i belongs to texts[i]. Any n
  * and any lengths: texts are sorted and grouped inside. A text that fails leaves a row of NaN and its status in
  * items[i] (`items` may be NULL) while the others go on; the call then returns OK, or, without items, the first
- * failure. CANCELLED, DEADLINE, NO_MEMORY and INVALID_ARG of the options end the whole call. BUSY if another thread is
- * inside the context. */
+ * failure. CANCELLED, DEADLINE and NO_MEMORY end the whole call: rows of texts that were done are whole vectors and
+ * their items say OK, all other rows are NaN and their items have the call's status. An option that is refused
+ * (INVALID_ARG, UNSUPPORTED_OP) leaves rows and items alone. BUSY if another thread is inside the context. */
 STRATA_API int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts,
                             float *out, size_t stride, strata_embed_item *items, strata_error *err);
 
 /* Text -> one vector a token: `out` is [cap, n_embd], `*n_rows` the rows needed, by strata_tokenize's ids. Dense heads
- * and `dims` do not apply; normalised rows unless told otherwise. Errors as strata_embed, TOO_LONG if cap < *n_rows. */
+ * and `dims` do not apply; normalised rows unless told otherwise. Errors as strata_embed, TOO_LONG if cap < *n_rows:
+ * `out` is untouched then. Other failures set *n_rows to 0, and leave NaN in the rows that the text would have had, if
+ * it came so far. */
 STRATA_API int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts,
                                    float *out, size_t cap, size_t *n_rows, strata_embed_item *item, strata_error *err);
 
@@ -399,25 +406,32 @@ typedef struct strata_rank_opts {
 /* How well each passage answers the query, by a model with a classification head (a cross-encoder): scores[i] belongs
  * to passages[i], higher is better. A head with one output gives it raw; one with two, "yes" and "no", gives yes - no.
  * A pair that fails leaves NaN and its status in items[i] (`items` may be NULL: then the first failure is returned); a
- * query that is not UTF-8 fails the call (INVALID_ARG). Errors as strata_embed; UNSUPPORTED_OP if the model has no
- * classification head. */
+ * query that is not UTF-8 fails the call (INVALID_ARG) and leaves all outputs alone. Errors, and what they leave in
+ * scores and items, as strata_embed; UNSUPPORTED_OP if the model has no classification head. */
 STRATA_API int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n,
                            const strata_rank_opts *opts, float *scores, strata_embed_item *items, strata_error *err);
 
 /* ---- generation, token by token ---------------------------------------------------------------------------------- *
  * A context opened with n_seqs > 0 holds that many sequences. The caller always names a sequence's whole tokens; the
- * context keeps what it has in common with before and runs the rest, so there is no cache to manage. */
+ * context keeps what it has in common with before and runs the rest, so there is no cache to manage. Whatever a
+ * sequence held, and whichever calls failed, a call that succeeds gives the bits of a fresh context. */
 
 /* Makes sequence `seq` hold exactly ids[0..n) and gives the logits after its last token: `*logits` points to [n_vocab]
  * floats of the context, valid until its next call. `chunk` tokens of the prompt run at a time, 0: a good number; it
- * changes no bit. Errors: INVALID_ARG, EMPTY_PROMPT, TOO_LONG (more than the context's n_ctx: nothing is dropped
- * silently), UNSUPPORTED_OP (no head, or no sequences), CANCELLED (through *cancel, which may be NULL), NONFINITE,
- * NO_MEMORY. */
+ * changes no bit. What stays is the common beginning with what it held, short of the last token, which runs again for
+ * its logits; of a model with sliding windows or LongRoPE, nothing where what that needs is gone. CANCELLED, NONFINITE
+ * and NO_MEMORY leave a part of it, which the next sync goes on from: until then it cannot be stepped; other sequences
+ * are not touched, and after any other error this one neither. No ids (n = 0) empty the sequence, give its memory back,
+ * and return EMPTY_PROMPT, since there are no logits. Errors: INVALID_ARG, EMPTY_PROMPT, TOO_LONG (more than the
+ * context's n_ctx: nothing is dropped silently), UNSUPPORTED_OP (no head, or no sequences), CANCELLED (through *cancel,
+ * which may be NULL), NONFINITE, NO_MEMORY. */
 STRATA_API int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk,
                                const volatile int *cancel, const float **logits, strata_error *err);
 
 /* Adds ids[i] to sequence seqs[i] for all i < n in one pass over the weights; logits[i] as above. The sequences differ
- * and were synchronised before. */
+ * and were synchronised before. A step that fails, also in one sequence alone (NONFINITE names it), adds to none: each
+ * holds what it held and can be stepped again. Errors: as strata_ctx_sync, INVALID_ARG for a sequence that is not
+ * synchronised, TOO_LONG for one that is full or would cross the length where LongRoPE changes its angles. */
 STRATA_API int strata_ctx_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n,
                                const volatile int *cancel, const float **logits, strata_error *err);
 
@@ -508,7 +522,8 @@ STRATA_API const char *strata_finish_name(int finish);
 
 typedef struct strata_gen_result {
     int finish;
-    uint32_t n_prompt, n_cached, n_new; /* tokens; n_cached of the prompt were there already */
+    uint32_t n_prompt, n_cached, n_new; /* tokens; n_cached of the prompt were there and did not run again, see
+                                         * strata_ctx_sync: at most n_prompt - 1 */
     double prompt_ms, decode_ms;
     int unfinished;   /* 1: it ended inside what the grammar or schema describes, or before it began to hold:
                        * max_tokens, a full context, a stop */
@@ -518,7 +533,8 @@ typedef struct strata_gen_result {
 } strata_gen_result;
 
 /* Continues ids[0..n) in sequence `seq` of a context opened with n_seqs > seq. Errors: as strata_ctx_sync, and
- * BAD_GRAMMAR, INVALID_ARG (names the option), CANCELLED, DEADLINE; what on_text got until then stays valid. */
+ * BAD_GRAMMAR, INVALID_ARG (names the option), CANCELLED, DEADLINE; what on_text got until then stays valid, *result is
+ * untouched, and the sequence is as after a sync that failed so. */
 STRATA_API int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
                                strata_gen_result *result, strata_error *err);
 
@@ -587,13 +603,15 @@ typedef enum strata_eval_what {
 
 /* One sequence of raw ids through the model, no tokenizer involved. `types` (token types) may be NULL: all 0. `out` has
  * room for `cap` floats; the shape is returned in *rows and *cols also when TOO_LONG says that cap is too small (it is
- * 0, 0 when the sequence is longer than the context). pooling: strata_pooling, for POOLED. Errors: INVALID_ARG (id or
- * type out of range), EMPTY_PROMPT, TOO_LONG, UNSUPPORTED_OP, NONFINITE. */
+ * 0, 0 when the sequence is longer than the context, or ids or options are refused). pooling: strata_pooling, for
+ * POOLED. Errors: INVALID_ARG (id or type out of range), EMPTY_PROMPT, TOO_LONG, UNSUPPORTED_OP, NO_MEMORY; NONFINITE
+ * leaves rows x cols of NaN, the others leave `out` alone. */
 STRATA_API int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling,
                            float *out, size_t cap, size_t *rows, size_t *cols, strata_error *err);
 
 /* Runs the reference kernels and the kernels of level `against` (NULL: the model's) in step over `ids`, compares every
- * slot that an op wrote bit for bit, and writes a report. `*first` is the first op that diverges, -1 for none. */
+ * slot that an op wrote bit for bit, and writes a report. `*first` is the first op that diverges, -1 for none. Of a
+ * call that fails, the lines that were written stay. */
 STRATA_API int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n,
                                  int precision, strata_write_fn write, void *user, int *first, strata_error *err);
 
