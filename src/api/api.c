@@ -80,8 +80,7 @@ int strata_model_open(const char *path, const strata_model_opts *opts, strata_mo
     strata_model_opts o = opts ? *opts : (strata_model_opts){0};
     strata_model *m = NULL;
     ST_TRY(new_model(&o, &m, err));
-    int rc = st_file_open(&m->file, path, o.no_mmap != 0, &m->mem, err);
-    if (!rc) rc = st_engine_load(m, path, &o, err);
+    int rc = st_engine_load(m, path, NULL, 0, &o, err);
     if (rc)
         strata_model_close(m);
     else
@@ -97,8 +96,7 @@ int strata_model_open_buffer(const void *data, size_t size, const char *name, co
     strata_model_opts o = opts ? *opts : (strata_model_opts){0};
     strata_model *m = NULL;
     ST_TRY(new_model(&o, &m, err));
-    st_file_borrow(&m->file, data, size);
-    int rc = st_engine_load(m, name ? name : "(memory)", &o, err);
+    int rc = st_engine_load(m, name ? name : "(memory)", data, size, &o, err);
     if (rc)
         strata_model_close(m);
     else
@@ -124,7 +122,8 @@ void strata_model_get_info(const strata_model *m, strata_model_info *info)
     info->arch = m->arch;
     info->name = m->name;
     info->tokenizer = m->tokenizer_name;
-    info->file_bytes = m->file.size;
+    info->file_bytes = m->parts.bytes;
+    info->n_parts = (uint32_t)m->parts.n;
     info->n_vocab = t->n_vocab;
     info->bos = t->bos;
     info->eos = t->eos;

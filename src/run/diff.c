@@ -99,7 +99,7 @@ static int run_level(diff *d, const char *level, const int32_t *ids, size_t n, i
                   .out = &out,
                   .status = &status};
     int rc = out ? STRATA_OK : st_error_set(err, STRATA_NO_MEMORY, "no memory for %zu rows", n);
-    if (!rc) rc = m->backend->load(&m->plan, &m->file, &load, &exec, err);
+    if (!rc) rc = m->backend->load(&m->plan, m->parts.files, &load, &exec, err);
     if (!rc) rc = m->backend->open(exec, &opts, &state, err);
     if (!rc) rc = m->backend->run(state, &b, err);
     if (!rc && d->no_memory) rc = st_error_set(err, STRATA_NO_MEMORY, "no memory for the reference's slots");

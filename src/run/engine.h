@@ -3,10 +3,10 @@
 #define ST_RUN_ENGINE_H
 
 #include "backend/backend.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "gguf/gguf.h"
+#include "gguf/parts.h"
 #include "model/plan.h"
 #include "token/token.h"
 
@@ -26,8 +26,8 @@ struct strata_model {
     char *path, *arch, *name, *tokenizer_name; /* NUL-terminated copies for the info; NULL if absent */
     char *prompt_query, *prompt_document;
     bool vocab_only;
-    st_file file;
-    st_gguf gguf;
+    st_parts parts;
+    st_gguf gguf; /* of all parts */
     st_tokenizer *tokenizer;
     st_config config;
     st_weights weights;
@@ -67,8 +67,10 @@ struct strata_ctx {
     struct st_gvocab *gvocab; /* the vocabulary as grammars see it, made with the first grammar */
 };
 
-/* Loads everything that opts ask for from m->file, which is open. On failure the caller closes m. */
-int st_engine_load(strata_model *m, const char *name, const strata_model_opts *opts, strata_error *err);
+/* Loads everything that opts ask for from the file `name`, or from a buffer that stands for it. On failure the caller
+ * closes m. */
+int st_engine_load(strata_model *m, const char *name, const void *buffer, size_t size, const strata_model_opts *opts,
+                   strata_error *err);
 void st_engine_free(strata_model *m);
 
 /* The pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */

@@ -10,7 +10,8 @@
 
 #include "base/file.h"
 #include "base/thread.h"
-#include "gguf/gguf.h"
+#include "gguf/foreign.h"
+#include "gguf/parts.h"
 #include "quant/mix.h"
 
 /* Values that a thread takes at a time, and chunks between two writes. */
@@ -44,7 +45,7 @@ typedef struct job {
     const char *in, *out;
     const st_mix *mix;
     strata_quantize_opts opts;
-    st_file file;
+    st_parts parts;
     st_gguf gguf;
     target *targets;
     st_pool *pool;
@@ -96,11 +97,9 @@ static int arch_u32(job *j, st_str arch, const char *key, uint32_t *v, strata_er
 static int read_facts(job *j, st_mix_model *m, strata_error *err)
 {
     st_str arch;
-    uint32_t split, heads, kv_heads = 0;
+    ST_TRY(st_foreign_check_tensors(&j->gguf, err));
+    uint32_t heads, kv_heads = 0;
     ST_TRY(st_gguf_str(&j->gguf, "general.architecture", &arch, err));
-    ST_TRY(st_gguf_u32_or(&j->gguf, "split.count", 1, &split, err));
-    ST_FAIL_IF(split > 1, err, STRATA_UNSUPPORTED_OP, "%s: split.count is %u: join the parts of the model first", j->in,
-               split);
     ST_TRY(arch_u32(j, arch, "block_count", &m->n_layer, err));
     ST_TRY(arch_u32(j, arch, "expert_count", &m->n_expert, err));
     m->falcon = st_str_eq(arch, "falcon");
@@ -193,13 +192,13 @@ static void put_padding(job *j, size_t written)
     }
 }
 
-/* What the result says anew. */
+/* What the result says anew, or, being one file, no longer. */
 #define FILE_TYPE    "general.file_type"
 #define QUANT_FORMAT "general.quantization_version"
 
 static bool is_replaced(const st_gguf_kv *kv)
 {
-    return st_str_eq(kv->key, FILE_TYPE) || st_str_eq(kv->key, QUANT_FORMAT);
+    return st_str_eq(kv->key, FILE_TYPE) || st_str_eq(kv->key, QUANT_FORMAT) || st_parts_is_key(kv->key);
 }
 
 /* The header. Entries are copied as they are in the file, from the length of the key to the end of the value. */
@@ -313,7 +312,7 @@ static int convert_tensor(job *j, const target *t, double *relative, strata_erro
         st_pool_run(j->pool, st_pool_size(j->pool), convert_slab, s);
         ST_TRY(check_slab(j, t, &error, &square, err));
         put(j, s->dst, (size_t)(s->n / s->to->block * s->to->bytes));
-        st_file_release(&j->file, s->src, (size_t)(s->n / s->from->block * s->from->bytes));
+        st_file_release(j->parts.files, s->src, (size_t)(s->n / s->from->block * s->from->bytes));
     }
     *relative = square > 0 ? sqrt(error / square) : 0;
     return STRATA_OK;
@@ -326,7 +325,7 @@ static int copy_tensor(job *j, const target *t, strata_error *err)
         n = t->bytes - at < most ? t->bytes - at : most;
         ST_TRY(stopped(j, err));
         put(j, t->t->data + at, n);
-        st_file_release(&j->file, t->t->data + at, n);
+        st_file_release(j->parts.files, t->t->data + at, n);
     }
     return STRATA_OK;
 }
@@ -425,8 +424,8 @@ static int write_file(job *j, strata_error *err)
 static int run_job(job *j, strata_error *err)
 {
     uint32_t n_threads = j->opts.n_threads ? j->opts.n_threads : st_cpu_count();
-    ST_TRY(st_file_open(&j->file, j->in, j->opts.no_mmap != 0, &j->mem, err));
-    ST_TRY(st_gguf_parse(&j->gguf, j->file.data, j->file.size, j->in, false, &j->mem, err));
+    st_parts_opts parts = {.copy = j->opts.no_mmap != 0};
+    ST_TRY(st_parts_open(&j->parts, &j->gguf, j->in, &parts, &j->mem, err));
     j->targets = st_alloc(&j->mem, j->gguf.n_tensors, sizeof *j->targets);
     ST_FAIL_IF(!j->targets, err, STRATA_NO_MEMORY, "%s: no memory for %zu tensors", j->in, j->gguf.n_tensors);
     ST_TRY(choose_types(j, err));
@@ -450,6 +449,6 @@ int st_quantize_file(const char *in, const char *out, const char *type, const st
     st_pool_close(j.pool);
     st_free(&j.mem, j.targets);
     st_gguf_free(&j.gguf);
-    st_file_close(&j.file);
+    st_parts_close(&j.parts);
     return rc;
 }
