@@ -175,8 +175,9 @@ static int run_job(const command *c, job *j, input *in)
 /* Before the input is read: a person who typed a wrong model should not have to type the texts too. */
 static int check_model(void)
 {
-    if (s.info.n_labels) return CLI_OK;
-    return cli_fail(CLI_USAGE, "%s: not a ranking model: it has no classification head", s.path);
+    strata_error e = {0};
+    int rc = strata_rank(s.ctx, (strata_text){"", 0}, NULL, 0, &ro, NULL, NULL, &e);
+    return rc ? cli_fail(cli_exit_code(rc), "%s", e.msg) : CLI_OK;
 }
 
 static int run(const command *c, int argc, char **argv)

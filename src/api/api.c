@@ -4,6 +4,7 @@
 
 #include "base/thread.h"
 #include "run/engine.h"
+#include "run/prompt.h"
 
 #define NEED(arg) ST_FAIL_IF(!(arg), err, STRATA_INVALID_ARG, "%s: " #arg " is NULL", __func__)
 
@@ -128,6 +129,8 @@ void strata_model_get_info(const strata_model *m, strata_model_info *info)
     info->bos = t->bos;
     info->eos = t->eos;
     info->vocab_only = m->vocab_only;
+    st_str template;
+    info->has_chat_template = st_chat_source(m, NULL, &template, NULL) == STRATA_OK && template.len > 0;
     if (m->vocab_only) return;
     const st_config *c = &m->config;
     info->cpu = m->backend->level(m->exec);
@@ -153,6 +156,10 @@ void strata_model_get_info(const strata_model *m, strata_model_info *info)
                                          : STRATA_DENSE_NONE;
     info->has_logits = m->plan.logits < m->plan.n_ops;
     info->n_labels = m->plan.n_labels;
+    uint32_t dims;
+    info->can_embed = st_embed_check(m, &(strata_embed_opts){0}, &dims, NULL) == STRATA_OK;
+    info->can_rank = st_rank_works(m);
+    info->can_generate = info->causal && info->has_logits;
     info->min_dims = c->arch->min_dims;
 }
 

@@ -92,6 +92,8 @@ int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_o
 int st_embed_check(const strata_model *m, const strata_embed_opts *opts, uint32_t *dims, strata_error *err);
 int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n, const strata_rank_opts *opts,
             float *scores, strata_embed_item *items, strata_error *err);
+/* Whether st_rank has anything to say of this model. */
+bool st_rank_works(const strata_model *m);
 /* What the file calls an output of the classification head; false where it has no name. */
 bool st_rank_label(const strata_model *m, uint32_t i, st_str *name);
 

@@ -254,6 +254,25 @@ static int find_template(job *j, strata_error *err)
     return STRATA_OK;
 }
 
+/* What the model lacks to rank at all; finds the template on the way. */
+static int check_model(job *j, strata_error *err)
+{
+    const strata_model *m = j->m;
+    ST_FAIL_IF(m->plan.head_lacks, err, STRATA_UNSUPPORTED_OP, "%s: its classification head has no %s", m->path,
+               m->plan.head_lacks);
+    ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP,
+               "%s: not a ranking model: no tensor 'cls.output.weight'", m->path);
+    ST_FAIL_IF(m->plan.n_labels > 2, err, STRATA_UNSUPPORTED_OP, "%s: a head of %u labels gives no score; want 1 or 2",
+               m->path, m->plan.n_labels);
+    return m->config.causal ? find_template(j, err) : STRATA_OK;
+}
+
+bool st_rank_works(const strata_model *m)
+{
+    job j = {.m = m};
+    return !m->vocab_only && check_model(&j, NULL) == STRATA_OK;
+}
+
 static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_error *err)
 {
     strata_model *m = c->model;
@@ -263,17 +282,12 @@ static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_e
                "truncate: no such value as %d", o->truncate);
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
-    ST_FAIL_IF(m->plan.head_lacks, err, STRATA_UNSUPPORTED_OP, "%s: its classification head has no %s", m->path,
-               m->plan.head_lacks);
-    ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP,
-               "%s: not a ranking model: no tensor 'cls.output.weight'", m->path);
-    ST_FAIL_IF(m->plan.n_labels > 2, err, STRATA_UNSUPPORTED_OP, "%s: a head of %u labels gives no score; want 1 or 2",
-               m->path, m->plan.n_labels);
+    ST_TRY(check_model(j, err));
     j->yes = yes_label(m);
     if (o->deadline_ms > 0) j->deadline = st_now() + o->deadline_ms * 1e-3;
     if (!o->plain_special) j->flags |= STRATA_TOKENIZE_PARSE_SPECIAL;
     if (o->lossy) j->flags |= STRATA_TOKENIZE_LOSSY;
-    return m->config.causal ? find_template(j, err) : STRATA_OK;
+    return STRATA_OK;
 }
 
 static int run_all(job *j, strata_error *err)
