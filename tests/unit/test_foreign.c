@@ -277,6 +277,7 @@ static void half_a_head(void **state)
     (void)state;
     static const edit out[] = {MATRIX_OF("cls.output.weight", 1, 64), VECTOR_OF("cls.output.bias", 1), {0}};
     static const edit wide[] = {MATRIX_OF("cls.output.weight", 1, 96), {0}};
+    static const edit narrow[] = {MATRIX_OF("cls.output.weight", 1, 32), {0}};
     static const edit dense[] = {MATRIX_OF("cls.weight", 64, 64), VECTOR_OF("cls.bias", 64), {0}};
     static const edit whole[] = {MATRIX_OF("cls.weight", 64, 64), MATRIX_OF("cls.output.weight", 1, 64), {0}};
     static const struct {
@@ -286,8 +287,8 @@ static void half_a_head(void **state)
         const char *warning, *needle;
     } cases[] = {
         {"bert", out, 0, "does not rank", "no tensor 'cls.weight'"},
-        {"jina-bert-v2", out, 0, "does not rank", "no tensor 'cls.weight'"},
-        {"nomic-bert-moe", wide, 0, "does not rank", "no form that is known"},
+        {"jina-bert-v2", wide, 0, "does not rank", "no tensor 'cls.weight'"},
+        {"nomic-bert-moe", narrow, 0, "does not rank", "no form that is known"},
         {"bert", dense, 0, "'cls.weight' is not used", "not a ranking model"},
         {"bert", whole, 1, "cls", NULL},
     };
