@@ -143,14 +143,16 @@ typedef struct strata_model_opts {
 } strata_model_opts;
 
 /* Opens a GGUF file and prepares it to run. Of a split model (NAME-00001-of-00003.gguf) the path is that of the first
- * part; the others are found beside it by their names, and all are checked to be of one model. `*out` is owned by the
- * caller; strata_model_close frees it, after its contexts. Thread-safe. Errors: IO, NOT_GGUF, CORRUPT_MODEL,
- * UNSUPPORTED_*, NO_MEMORY, INTERNAL. */
+ * part; the others are found beside it by their names, and all are checked to be of one model. With vocab_only the
+ * first is enough, under any name. `*out` is owned by the caller; strata_model_close frees it, after its contexts.
+ * Thread-safe. Errors: IO, NOT_GGUF (says what the file is instead), CORRUPT_MODEL, UNSUPPORTED_ARCH (also of what goes
+ * with a model but is none: adapters, projectors, ...), UNSUPPORTED_TYPE, UNSUPPORTED_TOKENIZER, UNSUPPORTED_OP (also
+ * of a part that does not lead to the others, and of a vocabulary alone), NO_MEMORY, INTERNAL. */
 STRATA_API int strata_model_open(const char *path, const strata_model_opts *opts, strata_model **out,
                                  strata_error *err);
 
-/* The same from memory that stays valid and unchanged until the model is closed. `name` stands for the path in
- * messages. */
+/* The same from memory that stays valid and unchanged until the model is closed: the whole model, no part of one.
+ * `name` stands for the path in messages. */
 STRATA_API int strata_model_open_buffer(const void *data, size_t size, const char *name, const strata_model_opts *opts,
                                         strata_model **out, strata_error *err);
 
@@ -182,7 +184,8 @@ typedef struct strata_model_info {
     const char *tokenizer;                      /* tokenizer.ggml.model */
     const char *cpu;                            /* kernel level in use */
     const char *prompt_query, *prompt_document; /* put before a text of that role */
-    uint64_t file_bytes, n_params, packed_bytes;
+    uint64_t file_bytes;                        /* of all parts */
+    uint64_t n_params, packed_bytes;
     uint32_t n_tensors, n_layer, n_head, n_head_kv, n_embd, n_ff, n_vocab;
     uint32_t n_ctx;      /* tokens in one text at most, special tokens included */
     uint32_t n_embd_out; /* dims of a pooled vector */
@@ -192,7 +195,7 @@ typedef struct strata_model_info {
     int pooling;         /* strata_pooling of the file or the architecture */
     int dense;           /* strata_dense_state */
     int has_logits;      /* 1: STRATA_EVAL_LOGITS works */
-    uint32_t n_labels;   /* outputs of the classification head, 0: none; strata_rank works with 1 or 2 */
+    uint32_t n_labels;   /* outputs of the classification head, 0: none that is whole; strata_rank works with 1 or 2 */
     int vocab_only;
     uint32_t min_dims; /* smallest Matryoshka cut the model is trained for; 0: not known to support cuts */
     const char *bf16;  /* what precision bf16 would run on by what the CPU lists: "amx", "avx512bf16"; NULL: nothing */
@@ -640,9 +643,10 @@ typedef struct strata_quantize_opts {
  * `in`; a device or a pipe is written into as it stands, a link to a file keeps being one. `type` names a type or a mix
  * of types, as strata_quantize_type lists them; which tensor gets which follows llama.cpp's rules for that name, and so
  * do the bytes. Vectors, norms, positions and routers keep their type; a matrix whose rows are not whole blocks gets a
- * type of smaller blocks. The source may have any runnable type. Memory does not grow with the file. Errors:
- * INVALID_ARG (no such type), IO, NOT_GGUF, CORRUPT_MODEL, UNSUPPORTED_TYPE, UNSUPPORTED_OP (one part of a split
- * model), NONFINITE (names the tensor), CANCELLED, NO_MEMORY. Thread-safe. */
+ * type of smaller blocks. The source may have any runnable type; of a split model `in` is the first part, and `out` one
+ * whole file. Memory does not grow with the file. Errors: INVALID_ARG (no such type), IO, NOT_GGUF, CORRUPT_MODEL,
+ * UNSUPPORTED_ARCH (adapters and the like), UNSUPPORTED_TYPE, UNSUPPORTED_OP (a part that does not lead to the others),
+ * NONFINITE (names the tensor), CANCELLED, NO_MEMORY. Thread-safe. */
 STRATA_API int strata_quantize(const char *in, const char *out, const char *type, const strata_quantize_opts *opts,
                                strata_error *err);
 

@@ -3,11 +3,12 @@
 # shellcheck disable=SC2034 # the lists are test.sh's
 
 QUICK=(tools models release)
-FULL=(tools_full models_full format release token clang asan tsan fuzz coverage aarch64)
+FULL=(tools_full models_full format release token clang asan tsan fuzz mutate coverage aarch64)
 
 export STRATA_TEST_MODELS=${STRATA_TEST_MODELS:-$HOME/.cache/strata-test-models}
 STRATA_SHARED=${STRATA_SHARED:-$PWD/../shared}
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}     # for each target
+MUTANTS=${MUTANTS:-2000} POISONED=${POISONED:-400} # 20000 and 4000 before a release
 COVERAGE_PERCENT=${COVERAGE_PERCENT:-90}
 TOKEN_STRINGS=${TOKEN_STRINGS:-50000} # for each vocabulary and way of pre-tokenizing
 
@@ -124,6 +125,13 @@ step_fuzz() {
     "$target" -max_total_time="$FUZZ_SECONDS" -timeout=20 -rss_limit_mb=4096 -print_final_stats=0 -verbosity=0 \
       -artifact_prefix="build/fuzz/$name-" "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name"
   done
+}
+
+# Mutants of every tiny model through every call, and poisoned weights, under the sanitizers of the fuzz build.
+step_mutate() {
+  build fuzz
+  say "mutants: $MUTANTS, poisoned: $POISONED (MUTANTS=N, POISONED=N, MUTATE_SEED=N: others)"
+  build/fuzz/mutate --mutants "$MUTANTS" --poisoned "$POISONED" --seed "${MUTATE_SEED:-1}" --jobs "$(nproc)"
 }
 
 step_coverage() {

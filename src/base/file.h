@@ -32,8 +32,8 @@ void st_file_close(st_file *f);
 int st_file_target(const char *path, st_mem *mem, char **target, strata_error *err);
 
 /* Lets the system take back the pages that hold [p, p+n): they, and neighbours on the first and the last of them, are
- * read again from the file if touched. No effect on memory that is not mapped. `f` may be any of several files that were
- * opened alike. */
+ * read again from the file if touched. No effect on memory that is not mapped. `f` may be any of several files that
+ * were opened alike. */
 void st_file_release(const st_file *f, const void *p, size_t n);
 
 #endif

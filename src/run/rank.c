@@ -261,7 +261,7 @@ static int check_model(job *j, strata_error *err)
     ST_FAIL_IF(m->plan.head_lacks, err, STRATA_UNSUPPORTED_OP, "%s: its classification head has no %s", m->path,
                m->plan.head_lacks);
     ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP,
-               "%s: not a ranking model: no tensor 'cls.output.weight'", m->path);
+               "%s: not a ranking model: it has no classification head (tensor 'cls.output.weight')", m->path);
     ST_FAIL_IF(m->plan.n_labels > 2, err, STRATA_UNSUPPORTED_OP, "%s: a head of %u labels gives no score; want 1 or 2",
                m->path, m->plan.n_labels);
     return m->config.causal ? find_template(j, err) : STRATA_OK;

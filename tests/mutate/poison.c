@@ -1,6 +1,6 @@
 /* poison.c: NaN or infinity in one tensor. Precision f32 with a cache of f32 is the reference: where it says NONFINITE,
- * every kind of cache and precision says so too, for the same call; and no result that is said to be in order has one.
- * Quantising such a file says NONFINITE whatever it was told. */
+ * every kind of cache and precision says so too, for the same call (comparable() has the exceptions); and no result
+ * that is said to be in order has one. Quantising such a file says NONFINITE whatever it was told. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,19 +137,30 @@ static void run_setting(worker *w, const strata_model *m, const strata_model_inf
     strata_ctx_close(c);
 }
 
-/* Whether every setting reads the value: which experts a token takes, and which tokens follow, is for each to say. */
-static bool comparable(const st_gguf_tensor *t, int what)
+static bool has(st_str name, const char *part)
 {
-    for (size_t i = 0; i + 5 <= t->name.len; i++)
-        if (memcmp(t->name.ptr + i, "_exps", 5) == 0) return false;
+    size_t n = strlen(part);
+    for (size_t i = 0; i + n <= name.len; i++)
+        if (memcmp(name.ptr + i, part, n) == 0) return true;
+    return false;
+}
+
+/* Whether every setting has to say the same. Which experts a token takes, and which tokens follow, is for each to say.
+ * And an infinite weight in front of an activation or a router gives infinity by the sign of a value, which int8 may
+ * round to the other: of minus infinity both make zero. */
+static bool comparable(const st_gguf_tensor *t, int kind, const setting *s, int what)
+{
+    if (has(t->name, "_exps")) return false;
+    if (kind && s->precision == STRATA_PRECISION_I8 && (has(t->name, "ffn_gate") || has(t->name, "ffn_up")))
+        return false;
     return what != GENERATE || !st_str_eq(t->name, "token_embd.weight");
 }
 
-static void compare(worker *w, const st_gguf_tensor *t, int rc[N_SETTINGS][N_CALLS])
+static void compare(worker *w, const st_gguf_tensor *t, int kind, int rc[N_SETTINGS][N_CALLS])
 {
     for (int i = 1; i < N_SETTINGS; i++)
         for (int k = 0; k < N_CALLS; k++) {
-            if (!comparable(t, k)) continue;
+            if (!comparable(t, kind, &settings[i], k)) continue;
             if (rc[0][k] != STRATA_NONFINITE || rc[i][k] == STRATA_NONFINITE || rc[i][k] == NOT_RUN) continue;
             mutate_found(w, "%s: NONFINITE with f32, kv f32, but %s with %s", calls[k], strata_status_name(rc[i][k]),
                          settings[i].name);
@@ -157,7 +168,7 @@ static void compare(worker *w, const st_gguf_tensor *t, int rc[N_SETTINGS][N_CAL
     for (int k = 0; k < N_CALLS; k++) w->p->nonfinite += rc[0][k] == STRATA_NONFINITE;
 }
 
-static void run_model(worker *w, const st_gguf_tensor *t, const char *path)
+static void run_model(worker *w, const st_gguf_tensor *t, int kind, const char *path)
 {
     strata_allocator a = mutate_allocator(w);
     strata_model *m = NULL;
@@ -175,7 +186,7 @@ static void run_model(worker *w, const st_gguf_tensor *t, const char *path)
         for (int k = 0; k < N_CALLS; k++) rc[i][k] = NOT_RUN;
         if (!alike) run_setting(w, m, &info, &settings[i], rc[i]);
     }
-    compare(w, t, rc);
+    compare(w, t, kind, rc);
     strata_model_close(m);
 }
 
@@ -220,6 +231,6 @@ void mutate_poison(worker *w)
     bool made = poison(copy + (t->data - m->data), t, row, at, kind) && mutate_write(path, copy, m->size);
     free(copy);
     if (!made) return;
-    run_model(w, t, path);
+    run_model(w, t, kind, path);
     run_quantize(w, path, &r);
 }
