@@ -323,6 +323,34 @@ static void half_a_head(void **state)
     }
 }
 
+/* A bias by distance of each layer, as UMT5 has, is that layer's. */
+static void biases_of_layers(void **state)
+{
+    (void)state;
+    static float same[32 * 4], other[32 * 4];
+    float v[3][64];
+    for (int i = 0; i < 32 * 4; i++) same[i] = (float)(i % 7) - 3.0f, other[i] = (float)(i % 5);
+    for (int i = 0; i < 3; i++) { /* the first layer's for all; the same in each; another in the second */
+        const edit edits[] = {{.kind = ADD, .name = "blk.0.attn_rel_b.weight", .n = 32, .k = 4, .data = same},
+                              {.kind = i ? ADD : EDIT_END,
+                               .name = "blk.1.attn_rel_b.weight",
+                               .n = 32,
+                               .k = 4,
+                               .data = i > 1 ? other : same},
+                              {.kind = ADD, .name = "blk.2.attn_rel_b.weight", .n = 32, .k = 4, .data = same},
+                              {0}};
+        blob b = rewrite(tiny("bert"), edits);
+        strata_model *m = open_blob(b, NULL);
+        strata_ctx *c = open_ctx(m, 1, STRATA_PRECISION_F32);
+        embed_one(c, text_of("abcdef ghi"), NULL, v[i], 64);
+        strata_ctx_close(c);
+        strata_model_close(m);
+        free(b.data);
+    }
+    assert_memory_equal(v[0], v[1], sizeof v[0]);
+    assert_memory_not_equal(v[1], v[2], sizeof v[1]);
+}
+
 /* ---- what a model can do ---- */
 
 static void can(const char *name, blob b)
@@ -417,9 +445,9 @@ static void capabilities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(other_formats), cmocka_unit_test(no_regular_files), cmocka_unit_test(gguf_kinds),
-        cmocka_unit_test(vocabulary),    cmocka_unit_test(idle_tensors),     cmocka_unit_test(half_a_head),
-        cmocka_unit_test(capabilities),
+        cmocka_unit_test(other_formats),    cmocka_unit_test(no_regular_files), cmocka_unit_test(gguf_kinds),
+        cmocka_unit_test(vocabulary),       cmocka_unit_test(idle_tensors),     cmocka_unit_test(half_a_head),
+        cmocka_unit_test(biases_of_layers), cmocka_unit_test(capabilities),
     };
     return cmocka_run_group_tests_name("foreign", tests, NULL, NULL);
 }
