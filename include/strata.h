@@ -229,7 +229,8 @@ enum {
     STRATA_TOKENIZE_LOSSY = 4          /* invalid UTF-8 becomes U+FFFD, one for each maximal invalid part */
 };
 
-/* Bytes [begin, end) of the text that a token stands for; begin == end for tokens that were added. */
+/* Bytes [begin, end) of the text that a token stands for; begin == end for tokens that were added. Some tokens take the
+ * white space beside them, as HuggingFace's lstrip and rstrip say (Phi-3's roles, <mask>): it is part of theirs. */
 typedef struct strata_span {
     size_t begin, end;
 } strata_span;

@@ -5,6 +5,7 @@
  * else is as if the parts were one text. */
 #include "token/token_impl.h"
 
+#include "token/unicode_tables.h"
 #include "token/utf8.h"
 
 /* Longest text of one call. Kinds count bytes of a normalised text, up to three times as long, in 32 bits. */
@@ -71,8 +72,39 @@ static int32_t match_at(const st_encoder *e, const strata_span *ranges, size_t n
     return across;
 }
 
-/* Cuts added tokens out, leftmost first and the longest at each place, and hands the kind what lies between.
- * HF: added_vocabulary.rs, extract_and_normalize. */
+/* Where the white space before `at` begins, not before `begin`. */
+static size_t spaces_before(const st_encoder *e, size_t begin, size_t at)
+{
+    while (at > begin) {
+        size_t i = at - 1;
+        unsigned len;
+        while (i > begin && (e->text[i] & 0xc0) == 0x80) i--;
+        if (!(st_uc_props(st_utf8_get(e->text + i, &len)) & ST_UC_SPACE)) break;
+        at = i;
+    }
+    return at;
+}
+
+static size_t spaces_after(const st_encoder *e, size_t at)
+{
+    unsigned len;
+    while (at < e->len && st_uc_props(st_utf8_get(e->text + at, &len)) & ST_UC_SPACE) at += len;
+    return at;
+}
+
+/* Does a character of a word stand right before or behind [from, to)? */
+static bool touches_word(const st_encoder *e, size_t from, size_t to)
+{
+    unsigned len;
+    size_t i = from;
+    while (i && (e->text[--i] & 0xc0) == 0x80) continue;
+    return (from && st_uc_props(st_utf8_get(e->text + i, &len)) & ST_UC_WORD) ||
+           (to < e->len && st_uc_props(st_utf8_get(e->text + to, &len)) & ST_UC_WORD);
+}
+
+/* Cuts added tokens out, leftmost first and the longest at each place, and hands the kind what lies between. White
+ * space that a token takes is part of its span, but not of what is looked at: an added token that begins in it counts
+ * too, and the text goes on behind that one. HF: added_vocabulary.rs, find_matches and extract_and_normalize. */
 static int encode_fragments(st_encoder *e, const trust *trusted)
 {
     const st_added *added = &e->t->added;
@@ -89,10 +121,15 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
             i++;
             continue;
         }
-        if (i > begin) ST_TRY(e->t->kind->encode(e, begin, i));
-        if (!st_tokens_push(e->out, id, i, i + len)) return no_memory(e->err, e->len);
-        i += len;
-        begin = i;
+        size_t from = i, to = i + len;
+        unsigned flags = added->flagged ? st_added_flags(added, e->text + i, len) : 0;
+        i = to;
+        if (flags & ST_ADDED_WORD && touches_word(e, from, to)) continue;
+        if (flags & ST_ADDED_LSTRIP) from = spaces_before(e, begin, from);
+        if (flags & ST_ADDED_RSTRIP) to = spaces_after(e, to);
+        if (from > begin) ST_TRY(e->t->kind->encode(e, begin, from));
+        if (!st_tokens_push(e->out, id, from, to)) return no_memory(e->err, e->len);
+        begin = to;
     }
     return begin < e->len ? e->t->kind->encode(e, begin, e->len) : STRATA_OK;
 }

@@ -68,15 +68,17 @@ static bool add_tokens(st_tokenizer *t, st_spm *m)
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
         st_str s = st_vocab_piece(&t->vocab, i);
         raw = raw || is_raw_run(m, i, s);
-        if (!st_added_put(&m->user, t->mem, buf, escape(s, buf), (int32_t)i, ST_ADDED_ALWAYS)) return false;
+        s = (st_str){buf, escape(s, buf)};
+        if (!st_added_put(&m->user, t->mem, s, (int32_t)i, ST_ADDED_ALWAYS, 0)) return false;
     }
+    if (m->prefix && !st_tokenizer_add_user(t)) return false;
     if (!st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE)) return false;
     if (!raw) return true;
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
         st_str s = st_vocab_piece(&t->vocab, i);
         if (is_raw_run(m, i, s)) s = (st_str){buf, escape(s, buf)};
-        if (!st_added_put(&t->added, t->mem, s.ptr, s.len, (int32_t)i, ST_ADDED_ALWAYS)) return false;
+        if (!st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS)) return false;
     }
     return true;
 }

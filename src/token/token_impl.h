@@ -55,6 +55,7 @@ struct st_tokenizer {
     const char *pre; /* while it is opened: in place of the file's pre-tokenizer */
     st_vocab vocab;
     st_added added; /* cut out of raw text */
+    st_family family;
     st_token_info info;
     int32_t first, last; /* what add_special puts around a text; -1: nothing */
     st_mem *mem;
@@ -71,8 +72,16 @@ struct st_encoder {
     strata_error *err;
 };
 
+/* Puts a token into t->added, spelled s, with the flags that its own spelling is known to have. False: no memory. */
+bool st_tokenizer_add_as(st_tokenizer *t, int32_t id, st_str s, unsigned class);
+
 /* Puts the tokens of these types (1 << ST_TOKEN_...) into t->added. False: no memory. */
-bool st_tokenizer_add(st_tokenizer *t, unsigned types, uint32_t class);
+bool st_tokenizer_add(st_tokenizer *t, unsigned types, unsigned class);
+
+/* User-defined tokens of a vocabulary that puts a space before a text. HuggingFace cuts them out of the raw text, so
+ * what follows begins with a space of its own and none stands before them; sentencepiece looks for them in the
+ * normalised text. Those that are nothing but spaces stay with the latter. False: no memory. */
+bool st_tokenizer_add_user(st_tokenizer *t);
 
 /* <0xNN> with exactly two digits: its byte; else -1. */
 int st_byte_token(st_str s);

@@ -79,8 +79,7 @@ static bool add_user(const st_tokenizer *t, unigram *m)
 {
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         st_str s = st_vocab_piece(&t->vocab, i);
-        if (t->vocab.types[i] == ST_TOKEN_USER &&
-            !st_added_put(&m->user, t->mem, s.ptr, s.len, (int32_t)i, ST_ADDED_ALWAYS))
+        if (t->vocab.types[i] == ST_TOKEN_USER && !st_added_put(&m->user, t->mem, s, (int32_t)i, ST_ADDED_ALWAYS, 0))
             return false;
     }
     return true;
@@ -97,7 +96,8 @@ static int open_unigram(st_tokenizer *t, const st_gguf *g, const st_log *log, st
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.remove_extra_whitespaces", true, &m->squeeze, err));
     ST_TRY(st_charsmap_open(&m->map, g, err));
     ST_TRY(st_trie_build(&m->trie, t, g, err));
-    bool ok = add_user(t, m) && st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
+    bool ok = add_user(t, m) && (!m->prefix || st_tokenizer_add_user(t)) &&
+              st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
     ST_FAIL_IF(!ok, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
     t->first = t->info.add_bos ? t->info.bos : -1;
     t->last = t->info.add_eos ? t->info.eos : -1;
