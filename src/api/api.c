@@ -211,7 +211,7 @@ int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigne
     NEED(n);
     ST_FAIL_IF(len && !text, err, STRATA_INVALID_ARG, "strata_tokenize: text is NULL but has %zu bytes", len);
     ST_FAIL_IF(cap && !ids, err, STRATA_INVALID_ARG, "strata_tokenize: ids is NULL but holds %zu", cap);
-    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans != NULL};
+    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans && cap, .count = !cap};
     int rc = st_tokenizer_encode(m->tokenizer, text ? text : "", len, flags, &t, err);
     if (!rc) return take_tokens(&t, ids, spans, cap, n, err);
     st_tokens_free(&t);
@@ -228,7 +228,7 @@ int strata_tokenize_parts(const strata_model *m, const strata_text_part *parts, 
         ST_FAIL_IF(parts[i].len && !parts[i].ptr, err, STRATA_INVALID_ARG,
                    "strata_tokenize_parts: part %zu is NULL but has %zu bytes", i, parts[i].len);
     ST_FAIL_IF(cap && !ids, err, STRATA_INVALID_ARG, "strata_tokenize_parts: ids is NULL but holds %zu", cap);
-    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans != NULL};
+    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans && cap, .count = !cap};
     int rc = st_tokenizer_encode_parts(m->tokenizer, parts, n_parts, flags, &t, err);
     if (!rc) return take_tokens(&t, ids, spans, cap, n, err);
     st_tokens_free(&t);

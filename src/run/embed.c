@@ -21,7 +21,8 @@ typedef struct job {
     strata_embed_item *items; /* [n] */
     float *out;
     size_t stride;
-    st_tokens tokens;  /* of all texts */
+    st_tokens tokens; /* of all texts */
+    st_stop stop;
     st_sequence *seqs; /* texts that are run */
     size_t n_seqs;
     char *joined; /* prompt + text */
@@ -107,7 +108,7 @@ static int join_prompt(job *j, strata_text *text, strata_error *err)
 static int prompt_tokens(const job *j, strata_text text, unsigned flags, size_t front, size_t back, size_t *n,
                          strata_error *err)
 {
-    st_tokens t = {.mem = j->tokens.mem, .want_spans = true};
+    st_tokens t = {.mem = j->tokens.mem, .want_spans = true, .stop = &j->stop};
     int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &t, err);
     *n = 0;
     if (!rc)
@@ -161,7 +162,7 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
     if (j->opts.lossy) flags |= STRATA_TOKENIZE_LOSSY;
     strata_error e = {0};
     int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &j->tokens, &e);
-    if (rc == STRATA_NO_MEMORY) ST_FAIL(err, rc, "%s", e.msg);
+    if (rc && rc != STRATA_INVALID_ARG) ST_FAIL(err, rc, "%s", e.msg); /* no fault of the text */
     if (rc == STRATA_INVALID_ARG && j->prompt_len) blame_text(j, j->texts[i], flags, &e);
     if (rc) {
         fail_item(item, rc, "%.127s", e.msg);
@@ -256,6 +257,8 @@ static int prepare(job *j, strata_ctx *c, const strata_embed_opts *opts, strata_
     j->prompt = prompt_of(m, &j->opts);
     j->prompt_len = strlen(j->prompt);
     if (j->opts.deadline_ms > 0) j->deadline = now + j->opts.deadline_ms * 1e-3;
+    j->stop = (st_stop){j->opts.cancel, j->deadline};
+    j->tokens.stop = &j->stop;
     return STRATA_OK;
 }
 

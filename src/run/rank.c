@@ -30,6 +30,7 @@ typedef struct job {
     float *scores;
     strata_embed_item *items;
     st_tokens tokens; /* of all pairs */
+    st_stop stop;
     st_sequence *seqs;
     size_t n_seqs;
     uint32_t yes; /* which of two labels is "yes" */
@@ -168,7 +169,7 @@ static int tokenize_pair(job *j, size_t i, strata_error *err)
         return STRATA_OK;
     }
     int rc = j->n_template ? encode_template(j, i, &l, &e) : encode_pair(j, i, &l, &e);
-    if (rc == STRATA_NO_MEMORY) ST_FAIL(err, rc, "%s", e.msg);
+    if (rc && rc != STRATA_INVALID_ARG) ST_FAIL(err, rc, "%s", e.msg); /* no fault of the pair */
     if (rc) {
         j->tokens.n = start;
         fail_item(item, rc, e.msg);
@@ -269,6 +270,8 @@ static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_e
                m->path, m->plan.n_labels);
     j->yes = yes_label(m);
     if (o->deadline_ms > 0) j->deadline = st_now() + o->deadline_ms * 1e-3;
+    j->stop = (st_stop){o->cancel, j->deadline};
+    j->tokens.stop = &j->stop;
     if (!o->plain_special) j->flags |= STRATA_TOKENIZE_PARSE_SPECIAL;
     if (o->lossy) j->flags |= STRATA_TOKENIZE_LOSSY;
     return m->config.causal ? find_template(j, err) : STRATA_OK;

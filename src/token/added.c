@@ -38,11 +38,11 @@ static bool add_node(st_added *a, st_mem *mem)
     return true;
 }
 
-bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags)
+bool st_added_put_long(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags)
 {
     const char *p = s.ptr;
     size_t n = s.len;
-    if (!n || n > ST_ADDED_MAX || st_utf8_check(p, n) != n) return true;
+    if (!n || st_utf8_check(p, n) != n) return true;
     if (!a->n_nodes && !add_node(a, mem)) return false;
     uint32_t node = 0;
     for (size_t i = 0; i < n; i++) {
@@ -59,6 +59,16 @@ bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class
     a->flagged = a->flagged || flags;
     a->first[(uint8_t)p[0]] |= (uint8_t) class;
     return true;
+}
+
+bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags)
+{
+    return s.len > ST_ADDED_MAX || st_added_put_long(a, mem, s, id, class, flags);
+}
+
+uint32_t st_added_step(const st_added *a, uint32_t node, uint8_t b)
+{
+    return a->edges[slot_of(a, node, b)].child;
 }
 
 void st_added_free(st_added *a, st_mem *mem)

@@ -49,7 +49,12 @@ unsigned st_added_known_flags(const st_family *f, st_str spelling);
 /* Adds a token; the first of equal spellings stays. Spellings that are empty, too long or not UTF-8 are left out.
  * False: no memory. */
 bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags);
+/* The same for spellings of any length. */
+bool st_added_put_long(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags);
 void st_added_free(st_added *a, st_mem *mem);
+
+/* The node that byte b leads to from a node; 0: none. Before: something was put in. */
+uint32_t st_added_step(const st_added *a, uint32_t node, uint8_t b);
 
 /* Longest token of these classes at p; its id and *len, or -1. */
 int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, unsigned classes, size_t *len);

@@ -3,6 +3,7 @@
  *
  * A text may have parts of different trust: control tokens count only where they stand within trusted text, everything
  * else is as if the parts were one text. */
+#include "base/thread.h"
 #include "token/token_impl.h"
 
 #include "token/unicode_tables.h"
@@ -10,6 +11,9 @@
 
 /* Longest text of one call. Kinds count bytes of a normalised text, up to three times as long, in 32 bits. */
 #define MAX_TEXT ((size_t)1 << 30)
+
+/* Bytes of plain reading that a try to match an added token is worth: most end at their second byte. */
+#define MATCH_WORK 16
 
 /* Where control tokens count: ranges of the text, ascending, never touching. */
 typedef struct trust {
@@ -22,13 +26,24 @@ void st_tokens_free(st_tokens *out)
     if (!out->mem) return;
     st_free(out->mem, out->ids);
     st_free(out->mem, out->spans);
-    *out = (st_tokens){.mem = out->mem, .want_spans = out->want_spans};
+    *out = (st_tokens){.mem = out->mem, .want_spans = out->want_spans, .count = out->count, .stop = out->stop};
 }
 
 bool st_tokens_grow(st_tokens *o)
 {
     if (!st_grow(o->mem, &o->ids, &o->cap, o->n + 1, o->n, sizeof *o->ids)) return false;
     return !o->want_spans || st_grow(o->mem, &o->spans, &o->span_cap, o->cap, o->n, sizeof *o->spans);
+}
+
+int st_encoder_look(st_encoder *e)
+{
+    const st_stop *stop = e->out->stop;
+    e->spent = 0;
+    if (!stop) return STRATA_OK;
+    ST_FAIL_IF(stop->cancel && __atomic_load_n(stop->cancel, __ATOMIC_RELAXED), e->err, STRATA_CANCELLED, "cancelled");
+    ST_FAIL_IF(stop->deadline > 0 && st_now() > stop->deadline, e->err, STRATA_DEADLINE,
+               "the deadline passed before a text of %zu bytes was tokenized", e->len);
+    return STRATA_OK;
 }
 
 static int no_memory(strata_error *err, size_t len)
@@ -112,11 +127,13 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
     size_t begin = 0, i = 0, len = 0, n = trusted->n;
     uint32_t classes = ST_ADDED_ALWAYS | (n ? ST_ADDED_PARSE : 0);
     while (i < e->len) {
-        int32_t id = -1;
-        if (added->first[e->text[i]] & classes) {
-            for (; n && ranges->end <= i; n--) ranges++;
-            id = match_at(e, ranges, n, i, &len);
-        }
+        size_t start = i, stop = e->len - i < ST_LOOK_BYTES ? e->len : i + ST_LOOK_BYTES;
+        while (i < stop && !(added->first[e->text[i]] & classes)) i++;
+        ST_TRY(st_encoder_spend(e, i - start));
+        if (i == stop) continue;
+        for (; n && ranges->end <= i; n--) ranges++;
+        ST_TRY(st_encoder_spend(e, MATCH_WORK));
+        int32_t id = match_at(e, ranges, n, i, &len);
         if (id < 0) {
             i++;
             continue;
@@ -139,7 +156,7 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
 static int encode_valid(const st_tokenizer *t, const char *text, size_t len, const trust *trusted, unsigned flags,
                         st_tokens *out, strata_error *err)
 {
-    st_encoder e = {t, (const uint8_t *)text, len, out, NULL, err};
+    st_encoder e = {t, (const uint8_t *)text, len, out, NULL, 0, err};
     bool special = flags & STRATA_TOKENIZE_ADD_SPECIAL;
     int rc = STRATA_OK;
     if (special && t->first >= 0 && !st_tokens_push(out, t->first, 0, 0)) rc = no_memory(err, len);

@@ -193,6 +193,7 @@ static int encode_segment(st_encoder *e, uint32_t begin, uint32_t end)
     st_spm *m = e->t->state;
     st_spm_scratch *s = e->scratch;
     if (begin == end) return STRATA_OK;
+    ST_TRY(st_encoder_spend(e, end - begin <= e->t->window ? end - begin : 0));
     int32_t id = m->has_unused ? -1 : st_vocab_find(&e->t->vocab, s->norm + begin, end - begin);
     if (id < 0) return st_spm_merge(e, begin, end);
     uint8_t known = atomic_load_explicit(&m->whole[id], memory_order_relaxed);
@@ -200,7 +201,7 @@ static int encode_segment(st_encoder *e, uint32_t begin, uint32_t end)
     size_t n = e->out->n;
     ST_TRY(st_spm_merge(e, begin, end));
     if (!known) {
-        bool same = e->out->n == n + 1 && e->out->ids[n] == id;
+        bool same = e->out->n == n + 1 && (e->out->count ? e->out->last : e->out->ids[n]) == id;
         atomic_store_explicit(&m->whole[id], same ? 1 : 2, memory_order_relaxed); /* any thread finds the same */
     }
     return STRATA_OK;
@@ -244,7 +245,8 @@ static int encode_spm(st_encoder *e, size_t begin, size_t end)
     st_mem *mem = e->out->mem;
     if (!e->scratch) e->scratch = st_calloc(mem, 1, sizeof(st_spm_scratch));
     st_spm_scratch *s = e->scratch;
-    size_t n = end - begin, need = 3 * n + 3;
+    size_t n = end - begin, need = n + 3;
+    for (size_t i = begin; i < end; i++) need += e->text[i] == ' ' ? 2 : 0;
     bool ok = s && st_grow(mem, &s->norm, &s->norm_cap, need, 0, 1) &&
               (!e->out->want_spans || st_grow(mem, &s->from, &s->from_cap, need, 0, sizeof *s->from));
     ST_FAIL_IF(!ok, e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);

@@ -58,6 +58,7 @@ struct st_tokenizer {
     st_family family;
     st_token_info info;
     int32_t first, last; /* what add_special puts around a text; -1: nothing */
+    uint32_t window;     /* bytes of a word that are merged at a time; tests make it small */
     st_mem *mem;
     void *state; /* the kind's */
 };
@@ -69,6 +70,7 @@ struct st_encoder {
     size_t len;
     st_tokens *out;
     void *scratch; /* the kind's, NULL at first */
+    size_t spent;  /* bytes of work since out->stop was looked at */
     strata_error *err;
 };
 
@@ -115,9 +117,23 @@ void st_lossy_end(st_lossy *l);
 
 bool st_tokens_grow(st_tokens *o);
 
+/* Work on n more bytes. Errors: CANCELLED, DEADLINE. */
+#define ST_LOOK_BYTES 16384
+int st_encoder_look(st_encoder *e);
+static inline int st_encoder_spend(st_encoder *e, size_t n)
+{
+    e->spent += n;
+    return e->spent < ST_LOOK_BYTES ? STRATA_OK : st_encoder_look(e);
+}
+
 /* Appends a token that stands for [begin, end). False: no memory. */
 static inline bool st_tokens_push(st_tokens *o, int32_t id, size_t begin, size_t end)
 {
+    if (o->count) {
+        o->last = id;
+        o->n++;
+        return true;
+    }
     if ((o->n == o->cap || (o->want_spans && o->n == o->span_cap)) && !st_tokens_grow(o)) return false;
     o->ids[o->n] = id;
     if (o->want_spans) o->spans[o->n] = (strata_span){begin, end};

@@ -28,6 +28,9 @@ static int find_kind(const st_gguf *g, const st_token_kind **out, strata_error *
             ST_STR(name), known);
 }
 
+/* A window's symbols and candidates fit a second-level cache. */
+#define WINDOW 16384
+
 /* seperator: the format's own spelling. */
 static const char *const SPECIAL_KEYS[ST_SPECIAL_COUNT] = {
     "tokenizer.ggml.bos_token_id",     "tokenizer.ggml.eos_token_id",       "tokenizer.ggml.unknown_token_id",
@@ -115,6 +118,7 @@ int st_tokenizer_open(const st_gguf *g, const char *pre, const st_log *log, st_m
     t->pre = pre;
     t->mem = mem;
     t->first = t->last = -1;
+    t->window = WINDOW;
     int rc = st_vocab_open(&t->vocab, g, mem, err);
     if (!rc) rc = read_family(t, g, err);
     if (!rc) rc = read_specials(t, g, log, err);

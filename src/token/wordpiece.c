@@ -256,10 +256,14 @@ static int encode_wordpiece(st_encoder *e, size_t begin, size_t end)
     w.text = w.buf + MARK_LEN;
     w.len = w.chars = w.run = 0;
     w.begin = w.end = begin;
-    for (size_t i = begin; i < end;) {
+    for (size_t i = begin, look = begin; i < end;) {
         unsigned len = 1;
+        if (i >= look) {
+            ST_TRY(st_encoder_look(e));
+            look = i + ST_LOOK_BYTES;
+        }
         switch (m->kind[e->text[i]]) {
-        case KEEP: i = read_plain(e, m, &w, i, end); continue;
+        case KEEP: i = read_plain(e, m, &w, i, end < look ? end : look); continue;
         case SPACE: ST_TRY(flush(e, &w)); break;
         case REMOVE: break;
         case PUNCT:
