@@ -191,7 +191,7 @@ static int encode_piece(st_encoder *e, const uint8_t *p, size_t n)
     size_t before = e->out->n;
     ST_TRY(st_bpe_merge(e, len, left));
     if (!known) {
-        bool same = e->out->n == before + 1 && (e->out->count ? e->out->last : e->out->ids[before]) == id;
+        bool same = e->out->n == before + 1 && e->out->ids[before & ~e->out->drop] == id;
         atomic_store_explicit(&m->whole[id], same ? 1 : 2, memory_order_relaxed); /* any thread finds the same */
     }
     return STRATA_OK;

@@ -31,6 +31,11 @@ void st_tokens_free(st_tokens *out)
 
 bool st_tokens_grow(st_tokens *o)
 {
+    if (o->count) {
+        if (!st_grow(o->mem, &o->ids, &o->cap, 1, 0, sizeof *o->ids)) return false;
+        o->cap = o->drop = SIZE_MAX;
+        return true;
+    }
     if (!st_grow(o->mem, &o->ids, &o->cap, o->n + 1, o->n, sizeof *o->ids)) return false;
     return !o->want_spans || st_grow(o->mem, &o->spans, &o->span_cap, o->cap, o->n, sizeof *o->spans);
 }

@@ -193,7 +193,6 @@ static int encode_segment(st_encoder *e, uint32_t begin, uint32_t end)
     st_spm *m = e->t->state;
     st_spm_scratch *s = e->scratch;
     if (begin == end) return STRATA_OK;
-    ST_TRY(st_encoder_spend(e, end - begin <= e->t->window ? end - begin : 0));
     int32_t id = m->has_unused ? -1 : st_vocab_find(&e->t->vocab, s->norm + begin, end - begin);
     if (id < 0) return st_spm_merge(e, begin, end);
     uint8_t known = atomic_load_explicit(&m->whole[id], memory_order_relaxed);
@@ -201,7 +200,7 @@ static int encode_segment(st_encoder *e, uint32_t begin, uint32_t end)
     size_t n = e->out->n;
     ST_TRY(st_spm_merge(e, begin, end));
     if (!known) {
-        bool same = e->out->n == n + 1 && (e->out->count ? e->out->last : e->out->ids[n]) == id;
+        bool same = e->out->n == n + 1 && e->out->ids[n & ~e->out->drop] == id;
         atomic_store_explicit(&m->whole[id], same ? 1 : 2, memory_order_relaxed); /* any thread finds the same */
     }
     return STRATA_OK;
@@ -213,6 +212,8 @@ static int encode_norm(st_encoder *e)
     st_spm_scratch *s = e->scratch;
     const uint8_t *norm = s->norm;
     uint32_t n = (uint32_t)s->n_norm, begin = 0, spaces_end = 0; /* where the last run of spaces ended */
+    uint32_t looked = 0;
+    ST_TRY(st_encoder_spend(e, n));
     for (uint32_t i = 0; i < n;) {
         uint8_t stop = m->stop[norm[i]];
         if (!stop) {
@@ -231,6 +232,10 @@ static int encode_norm(st_encoder *e)
             if (i > begin && spaces_end != i && !m->joins[norm[i - 1]]) {
                 ST_TRY(encode_segment(e, begin, i));
                 begin = i;
+                if (i - looked > ST_LOOK_BYTES) {
+                    ST_TRY(st_encoder_look(e));
+                    looked = i;
+                }
             }
             spaces_end = i + 3;
         }

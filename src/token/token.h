@@ -47,13 +47,13 @@ typedef struct st_stop {
 } st_stop;
 
 /* Growing output of encode; the caller frees ids and spans with st_free. spans stays NULL unless want_spans. With
- * `count` only n is kept, and the last id: what is allocated then does not grow with the number of tokens. */
+ * `count` nothing but n is kept: what is allocated then does not grow with the number of tokens. */
 typedef struct st_tokens {
     int32_t *ids;
     strata_span *spans;
     size_t n, cap, span_cap;
+    size_t drop; /* bits of an index that do not count: with `count` all, and ids has one place, the last id's */
     bool want_spans, count;
-    int32_t last; /* only with count */
     st_mem *mem;
     const st_stop *stop; /* looked at every few thousand bytes; NULL: none */
 } st_tokens;

@@ -129,13 +129,8 @@ static inline int st_encoder_spend(st_encoder *e, size_t n)
 /* Appends a token that stands for [begin, end). False: no memory. */
 static inline bool st_tokens_push(st_tokens *o, int32_t id, size_t begin, size_t end)
 {
-    if (o->count) {
-        o->last = id;
-        o->n++;
-        return true;
-    }
     if ((o->n == o->cap || (o->want_spans && o->n == o->span_cap)) && !st_tokens_grow(o)) return false;
-    o->ids[o->n] = id;
+    o->ids[o->n & ~o->drop] = id;
     if (o->want_spans) o->spans[o->n] = (strata_span){begin, end};
     o->n++;
     return true;

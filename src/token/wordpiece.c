@@ -106,7 +106,7 @@ static void close_wordpiece(st_tokenizer *t)
 
 /* ---- a finished word --------------------------------------------------------------------------------------------- */
 
-static int push(st_encoder *e, int32_t id, size_t begin, size_t end)
+static inline __attribute__((always_inline)) int push(st_encoder *e, int32_t id, size_t begin, size_t end)
 {
     ST_FAIL_IF(!st_tokens_push(e->out, id, begin, end), e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes",
                e->len);
@@ -248,37 +248,45 @@ static size_t read_plain(st_encoder *e, const wordpiece *m, word *w, size_t i, s
     return i;
 }
 
-static int encode_wordpiece(st_encoder *e, size_t begin, size_t end)
+/* Reads on from *at until it is at `end`, or by a character beyond. */
+static int read_some(st_encoder *e, word *w, size_t *at, size_t end)
 {
     const wordpiece *m = e->t->state;
-    word w;
-    memcpy(w.buf, MARK, MARK_LEN);
-    w.text = w.buf + MARK_LEN;
-    w.len = w.chars = w.run = 0;
-    w.begin = w.end = begin;
-    for (size_t i = begin, look = begin; i < end;) {
+    size_t i = *at;
+    while (i < end) {
         unsigned len = 1;
-        if (i >= look) {
-            ST_TRY(st_encoder_look(e));
-            look = i + ST_LOOK_BYTES;
-        }
         switch (m->kind[e->text[i]]) {
-        case KEEP: i = read_plain(e, m, &w, i, end < look ? end : look); continue;
-        case SPACE: ST_TRY(flush(e, &w)); break;
+        case KEEP: i = read_plain(e, m, w, i, end); continue;
+        case SPACE: ST_TRY(flush(e, w)); break;
         case REMOVE: break;
         case PUNCT:
-            ST_TRY(flush(e, &w));
+            ST_TRY(flush(e, w));
             ST_TRY(push(e, m->punct[e->text[i]], i, i + 1));
             break;
         default: {
             uint32_t cp = st_utf8_get(e->text + i, &len), props = st_uc_props(cp);
             if (props & m->plain)
-                ST_TRY(normalize(e, &w, cp, props, i, i + len));
+                ST_TRY(normalize(e, w, cp, props, i, i + len));
             else
-                append(e, &w, cp, 0, i, i + len);
+                append(e, w, cp, 0, i, i + len);
         }
         }
         i += len;
+    }
+    *at = i;
+    return STRATA_OK;
+}
+
+static int encode_wordpiece(st_encoder *e, size_t begin, size_t end)
+{
+    word w;
+    memcpy(w.buf, MARK, MARK_LEN);
+    w.text = w.buf + MARK_LEN;
+    w.len = w.chars = w.run = 0;
+    w.begin = w.end = begin;
+    for (size_t i = begin; i < end;) {
+        ST_TRY(st_encoder_look(e));
+        ST_TRY(read_some(e, &w, &i, end - i < ST_LOOK_BYTES ? end : i + ST_LOOK_BYTES));
     }
     return flush(e, &w);
 }

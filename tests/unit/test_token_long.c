@@ -77,7 +77,6 @@ static void same_count(model *m, const char *text, size_t n)
 {
     st_tokens out = {.count = true};
     encode(m, text, &out);
-    assert_null(out.ids);
     assert_int_equal(out.n, n);
     st_tokens_free(&out);
 }
