@@ -9,6 +9,7 @@
 static session s;
 static input_opts in_opts;
 static const char *field = "ids";
+static int skip_special;
 
 /* {"ids":[...]}, [...] or plain integers. */
 static bool parse_ids(const char *line, size_t len, ints *ids, strata_error *e)
@@ -29,10 +30,12 @@ static bool parse_ids(const char *line, size_t len, ints *ids, strata_error *e)
 static int put_text(size_t index, const char *place, const ints *ids, buf *text, strata_error *e)
 {
     size_t len = 0;
-    int rc = e->msg[0] ? STRATA_INVALID_ARG : strata_detokenize(s.model, ids->p, ids->n, text->p, text->cap, &len, e);
+    unsigned flags = skip_special ? STRATA_DETOKENIZE_SKIP_SPECIAL : 0;
+    int rc = e->msg[0] ? STRATA_INVALID_ARG
+                       : strata_detokenize_flags(s.model, ids->p, ids->n, flags, text->p, text->cap, &len, e);
     if (len > text->cap && (!rc || rc == STRATA_TOO_LONG)) {
         text->p = must_grow(text->p, &text->cap, len, 1);
-        rc = strata_detokenize(s.model, ids->p, ids->n, text->p, text->cap, &len, e);
+        rc = strata_detokenize_flags(s.model, ids->p, ids->n, flags, text->p, text->cap, &len, e);
     }
     if (rc) {
         printf("{\"index\":%zu,\"error\":", index);
@@ -105,6 +108,7 @@ static const opt opts[] = {
     OPT_OF_MODEL(s),
     {OPT_STRING, 0, "jsonl", "FILE|-", "ids from JSON lines: {\"ids\":[...]} or [...]", &in_opts.jsonl, 0, NULL},
     {OPT_STRING, 0, "field", "NAME", "their field (default: ids)", &field, 0, NULL},
+    {OPT_FLAG, 0, "skip-special", NULL, "without control tokens: <s>, <|im_end|>", &skip_special, 0, NULL},
     OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),

@@ -266,9 +266,43 @@ STRATA_API int strata_tokenize_parts(const strata_model *m, const strata_text_pa
 STRATA_API int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap,
                                  size_t *len, strata_error *err);
 
+enum {
+    STRATA_DETOKENIZE_SKIP_SPECIAL = 1 /* leave out control tokens, and those that stand for unknown or unused ones
+                                          (GGUF types 3, 2 and 5) */
+};
+
+/* The same with flags: with SKIP_SPECIAL as HuggingFace's decode(skip_special_tokens=True), where what the file calls
+ * user-defined (type 4) is text. INVALID_ARG for a flag that is not known. */
+STRATA_API int strata_detokenize_flags(const strata_model *m, const int32_t *ids, size_t n, unsigned flags, char *text,
+                                       size_t cap, size_t *len, strata_error *err);
+
 /* The vocabulary's own spelling of a token; points into the model. INVALID_ARG if there is no such id. Thread-safe. */
 STRATA_API int strata_token_piece(const strata_model *m, int32_t id, const char **piece, size_t *len,
                                   strata_error *err);
+
+/* What a token is; the numbers are GGUF's. */
+typedef enum strata_token_kind {
+    STRATA_TOKEN_NORMAL = 1,
+    STRATA_TOKEN_UNKNOWN = 2,
+    STRATA_TOKEN_CONTROL = 3,      /* never made from a user's text: <s>, <|im_end|> */
+    STRATA_TOKEN_USER_DEFINED = 4, /* plain text that has an id of its own */
+    STRATA_TOKEN_UNUSED = 5,
+    STRATA_TOKEN_BYTE = 6 /* one byte of a character that has no token */
+} strata_token_kind;
+
+typedef struct strata_token {
+    int kind;       /* strata_token_kind */
+    int ends;       /* 1: ends a generation (end of text, of a turn), unless ignore_end */
+    size_t n_bytes; /* bytes that it stands for inside a text, as strata_generate streams them: with the space that some
+                       vocabularies drop at the start of a text. Control tokens: their spelling */
+    uint64_t reserved[4];
+} strata_token;
+
+/* What token `id` is, and its bytes: at most `cap` are written to `bytes` (NULL with cap 0), which need not be whole
+ * characters; token->n_bytes is their number, set on success and TOO_LONG. Errors: INVALID_ARG (no such id), TOO_LONG
+ * (0 < cap < n_bytes). Thread-safe. */
+STRATA_API int strata_token_get(const strata_model *m, int32_t id, strata_token *token, char *bytes, size_t cap,
+                                strata_error *err);
 
 /* ---- context: what one caller needs to run a model --------------------------------------------------------------- */
 

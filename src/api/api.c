@@ -235,15 +235,33 @@ int strata_tokenize_parts(const strata_model *m, const strata_text_part *parts, 
     return rc;
 }
 
-int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap, size_t *len,
-                      strata_error *err)
+int strata_detokenize_flags(const strata_model *m, const int32_t *ids, size_t n, unsigned flags, char *text, size_t cap,
+                            size_t *len, strata_error *err)
 {
     NEED(m);
     NEED(len);
+    ST_FAIL_IF(flags & ~(unsigned)STRATA_DETOKENIZE_SKIP_SPECIAL, err, STRATA_INVALID_ARG,
+               "flags: 0x%x, want 0 or STRATA_DETOKENIZE_SKIP_SPECIAL", flags);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_detokenize: ids is NULL but has %zu", n);
     ST_FAIL_IF(cap && !text, err, STRATA_INVALID_ARG, "strata_detokenize: text is NULL but holds %zu", cap);
-    ST_TRY(st_tokenizer_decode(m->tokenizer, ids, n, text, cap, len, err));
+    if (flags & STRATA_DETOKENIZE_SKIP_SPECIAL)
+        ST_TRY(st_tokenizer_decode_text(m->tokenizer, ids, n, text, cap, len, err));
+    else
+        ST_TRY(st_tokenizer_decode(m->tokenizer, ids, n, text, cap, len, err));
     ST_FAIL_IF(cap && cap < *len, err, STRATA_TOO_LONG, "room for %zu bytes, the text has %zu", cap, *len);
+    return STRATA_OK;
+}
+
+int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap, size_t *len,
+                      strata_error *err)
+{
+    return strata_detokenize_flags(m, ids, n, 0, text, cap, len, err);
+}
+
+static int check_id(const strata_model *m, int32_t id, strata_error *err)
+{
+    uint32_t n = st_tokenizer_info(m->tokenizer)->n_vocab;
+    ST_FAIL_IF(id < 0 || (uint32_t)id >= n, err, STRATA_INVALID_ARG, "id %d: the vocabulary has 0..%u", id, n - 1);
     return STRATA_OK;
 }
 
@@ -252,11 +270,24 @@ int strata_token_piece(const strata_model *m, int32_t id, const char **piece, si
     NEED(m);
     NEED(piece);
     NEED(len);
-    uint32_t n = st_tokenizer_info(m->tokenizer)->n_vocab;
-    ST_FAIL_IF(id < 0 || (uint32_t)id >= n, err, STRATA_INVALID_ARG, "id %d: the vocabulary has 0..%u", id, n - 1);
+    ST_TRY(check_id(m, id, err));
     st_str s = st_tokenizer_piece(m->tokenizer, id);
     *piece = s.ptr;
     *len = s.len;
+    return STRATA_OK;
+}
+
+int strata_token_get(const strata_model *m, int32_t id, strata_token *token, char *bytes, size_t cap, strata_error *err)
+{
+    NEED(m);
+    NEED(token);
+    ST_FAIL_IF(cap && !bytes, err, STRATA_INVALID_ARG, "strata_token_get: bytes is NULL but holds %zu", cap);
+    ST_TRY(check_id(m, id, err));
+    *token = (strata_token){.kind = st_tokenizer_type(m->tokenizer, id),
+                            .ends = st_tokenizer_is_end(m->tokenizer, id),
+                            .n_bytes = st_tokenizer_raw(m->tokenizer, id, bytes, cap)};
+    ST_FAIL_IF(cap && cap < token->n_bytes, err, STRATA_TOO_LONG, "room for %zu bytes, token %d has %zu", cap, id,
+               token->n_bytes);
     return STRATA_OK;
 }
 

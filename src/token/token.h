@@ -72,7 +72,9 @@ int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *par
                               st_tokens *out, strata_error *err);
 
 /* Appends decode(ids) to buf [cap]; *len is the length needed, also beyond cap. Errors: INVALID_ARG (an id out of
- * range), NO_MEMORY. */
+ * range), NO_MEMORY. _text leaves out control, unknown and unused tokens. */
+int st_tokenizer_decode_text(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
+                             strata_error *err);
 int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
                         strata_error *err);
 

@@ -291,14 +291,36 @@ void st_lossy_end(st_lossy *l)
     settle(l, true);
 }
 
-int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
-                        strata_error *err)
+static int check_ids(const st_tokenizer *t, const int32_t *ids, size_t n, strata_error *err)
 {
     for (size_t i = 0; i < n; i++)
         ST_FAIL_IF(ids[i] < 0 || (uint32_t)ids[i] >= t->vocab.n, err, STRATA_INVALID_ARG,
                    "token %zu is %d, want 0 to %u", i, ids[i], t->vocab.n - 1);
+    return STRATA_OK;
+}
+
+int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
+                        strata_error *err)
+{
     st_text_out out = {buf, cap, 0};
+    ST_TRY(check_ids(t, ids, n, err));
     ST_TRY(t->kind->decode(t, ids, n, &out, err));
     *len = out.len;
     return STRATA_OK;
+}
+
+/* HuggingFace takes its special tokens out and decodes the rest: what comes first then begins the text. */
+int st_tokenizer_decode_text(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
+                             strata_error *err)
+{
+    const unsigned out = 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN | 1u << ST_TOKEN_UNUSED;
+    ST_TRY(check_ids(t, ids, n, err));
+    int32_t *kept = st_alloc(t->mem, n + 1, sizeof *kept);
+    size_t k = 0;
+    ST_FAIL_IF(!kept, err, STRATA_NO_MEMORY, "no memory for %zu tokens", n);
+    for (size_t i = 0; i < n; i++)
+        if (!(out >> t->vocab.types[ids[i]] & 1)) kept[k++] = ids[i];
+    int rc = st_tokenizer_decode(t, kept, k, buf, cap, len, err);
+    st_free(t->mem, kept);
+    return rc;
 }

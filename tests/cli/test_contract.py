@@ -477,6 +477,13 @@ class Tokens(Case):
                                 ([], " ".join(map(str, ids)).encode())):
                 self.assertEqual(self.lines("detokenize", "-m", SPM, *args, stdin=stdin), [{"text": text}])
 
+    def test_detokenize_without_control_tokens(self):
+        (t,) = self.lines("tokenize", "-m", SPM, "hello")
+        (plain,) = self.lines("tokenize", "-m", SPM, "--no-special", "hello")
+        self.assertEqual(t["ids"], [1, *plain["ids"]])
+        self.assertEqual(self.lines("detokenize", "-m", SPM, *t["ids"], 2), [{"text": "<s> hello</s>"}])
+        self.assertEqual(self.lines("detokenize", "-m", SPM, "--skip-special", *t["ids"], 2, 0), [{"text": "hello"}])
+
     def test_detokenize_cleans_up_spaces(self):
         (t,) = self.lines("tokenize", "-m", WORDPIECE, "--no-special", "a , b .")
         self.assertEqual(self.lines("detokenize", "-m", WORDPIECE, *t["ids"]), [{"text": "a, b."}])
