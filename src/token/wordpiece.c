@@ -76,6 +76,18 @@ static void fill_tables(const st_tokenizer *t, wordpiece *m)
     if (m->strip) m->plain |= ST_UC_NFD | ST_UC_BERT_MN | 0xff000000u;
 }
 
+/* Converters put U+2581 before user-defined tokens too, as before all that starts a word; a text has none. */
+static bool add_user(st_tokenizer *t)
+{
+    for (uint32_t i = 0; i < t->vocab.n; i++) {
+        if (t->vocab.types[i] != ST_TOKEN_USER) continue;
+        st_str s = st_vocab_piece(&t->vocab, i);
+        if (s.len > MARK_LEN && memcmp(s.ptr, MARK, MARK_LEN) == 0) s = (st_str){s.ptr + MARK_LEN, s.len - MARK_LEN};
+        if (!st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS)) return false;
+    }
+    return true;
+}
+
 static int open_wordpiece(st_tokenizer *t, const st_gguf *g, const st_log *log, strata_error *err)
 {
     wordpiece *m = t->state = st_calloc(t->mem, 1, sizeof *m);
@@ -90,8 +102,7 @@ static int open_wordpiece(st_tokenizer *t, const st_gguf *g, const st_log *log, 
     /* HF: strip_accents follows lowercase unless it is set. */
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.normalizer.strip_accents", m->lower, &m->strip, err));
     ST_TRY(st_vocab_index(&t->vocab, ~(1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN), t->mem, err));
-    bool ok = st_tokenizer_add(t, 1u << ST_TOKEN_USER, ST_ADDED_ALWAYS) &&
-              st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
+    bool ok = add_user(t) && st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
     ST_FAIL_IF(!ok, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
     fill_tables(t, m);
     if (t->info.add_bos) t->first = t->info.cls >= 0 ? t->info.cls : t->info.bos;

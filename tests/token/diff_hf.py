@@ -110,11 +110,11 @@ def added(t, kv, kinds):
     return HF(t)
 
 
-def hf_bpe(kv, name):
+def hf_bpe(kv, name, whole=("llama-bpe", "tekken", "minicpm5")):
     stages, nfc = pre.SPECS[name]
     merges = [tuple(m.decode().split(" ")) for m in vocab_file.get(kv, "merges")[1]]
     t = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(tokens_of(kv))}, merges=merges,
-                             ignore_merges=name in ("llama-bpe", "tekken", "minicpm5")))
+                             ignore_merges=name in whole))
     if nfc:
         t.normalizer = normalizers.NFC()
     t.pre_tokenizer = pre_tokenizers.Sequence(stages)
@@ -124,9 +124,9 @@ def hf_bpe(kv, name):
 
 def hf_wordpiece(kv, lower):
     """GGUF spells a piece that starts a word with U+2581, one that goes on without '##'."""
-    vocab = {}
+    vocab, types = {}, vocab_file.get(kv, "token_type")[1]
     for i, s in enumerate(tokens_of(kv)):
-        whole = s[:1] == "[" and s[-1:] == "]"
+        whole = s[:1] == "[" and s[-1:] == "]" or types[i] != 1
         vocab[s if whole else s[1:] if s[:1] == "\u2581" else "##" + s] = i
     t = Tokenizer(models.WordPiece(vocab=vocab, unk_token="[UNK]", max_input_chars_per_word=100))
     t.normalizer = normalizers.BertNormalizer(lowercase=lower)
@@ -198,6 +198,8 @@ def with_added(name, tokens, **values):
 def teach(reference, kv, tokens, flags):
     """The same tokens for HuggingFace."""
     t = reference.t
+    own = {s: k for s, k in zip(tokens_of(kv), vocab_file.get(kv, "token_type")[1]) if k in (2, 3)}
+    t.add_special_tokens([AddedToken(s, normalized=False) for s in own if s not in tokens])
     for s, kind in tokens.items():
         f = flags.get(s, 0)
         token = AddedToken(s, normalized=False, lstrip=bool(f & L), rstrip=bool(f & R))
@@ -213,9 +215,10 @@ def added_cases():
     yield "llama, Phi-3's", kv, teach(hf_spm(kv), kv, roles, phi3), roles
     kv = with_added("spm4k", roles)
     yield "llama, no flags", kv, teach(hf_spm(kv), kv, roles, {}), roles
-    im = {"<|im_start|>": 3, "<|im_sep|>": 3, "<|dummy_1|>": 4, "<tool>": 4, "\n\n": 4, "  ": 4}
+    im = {"<|im_open|>": 3, "<|im_sep|>": 3, "<|dummy_1|>": 4, "<tool>": 4, "\n\n": 4, "  ": 4}
     kv = with_added("bpe3k", im, general__architecture="phi3", tokenizer__ggml__pre="dbrx")
-    yield "gpt2, Phi-4's", kv, teach(hf_bpe(kv, "dbrx" if "dbrx" in pre.SPECS else "smaug-bpe"), kv, im, {s: L | R for s in im if "|" in s}), im
+    strips = {s: L | R for s in im if "|" in s}
+    yield "gpt2, Phi-4's", kv, teach(hf_bpe(kv, "llama-bpe", whole=()), kv, im, strips), im
     mask = {"<mask>": 3, "<pad>": 3, "<tool>": 4}
     for name in ("gpt-2", "qwen2"):
         kv = with_added("bpe3k", mask, tokenizer__ggml__pre=name)

@@ -212,6 +212,19 @@ static void user_tokens_behind_a_prefix(void **state)
     }
 }
 
+static void user_tokens_of_wordpiece(void **state)
+{
+    (void)state;
+    static const tok v[] = {{"[UNK]", 0, UNKNOWN}, {SP "a", 0, NORMAL}, {"b", 0, NORMAL},
+                            {SP "[x]", 0, USER},   {"<y>", 0, USER},    {SP "[", 0, NORMAL}};
+    model m;
+    opened(&m, "bert", v, N(v), &(keys){.flag = {"tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"}});
+    assert_string_equal(ids(&m, "ab[x]a", 0), "1 2 3 1"); /* converters spell it as the start of a word */
+    assert_string_equal(spans(&m, "ab[x]<y>"), "0-1 1-2 2-5 5-8");
+    assert_string_equal(TEXT(&m, 1, 3, 1), "a [x] a");
+    close_model(&m);
+}
+
 /* ---- special ids of a file --------------------------------------------------------------------------------------- */
 
 static const tok small[] = {{"<unk>", 0, UNKNOWN}, {"<s>", 0, CONTROL},   {"</s>", 0, CONTROL},
@@ -273,6 +286,7 @@ int main(void)
         cmocka_unit_test(single_words),
         cmocka_unit_test(spaces_across_parts),
         cmocka_unit_test(user_tokens_behind_a_prefix),
+        cmocka_unit_test(user_tokens_of_wordpiece),
         cmocka_unit_test(special_ids_that_are_none),
         cmocka_unit_test(needed_ids_and_memory),
     };
