@@ -164,6 +164,7 @@ static int encode_valid(const st_tokenizer *t, const char *text, size_t len, con
     st_encoder e = {t, (const uint8_t *)text, len, out, NULL, 0, err};
     bool special = flags & STRATA_TOKENIZE_ADD_SPECIAL;
     int rc = STRATA_OK;
+    if (out->count && !out->cap && !st_tokens_grow(out)) return no_memory(err, len);
     if (special && t->first >= 0 && !st_tokens_push(out, t->first, 0, 0)) rc = no_memory(err, len);
     if (!rc) rc = encode_fragments(&e, trusted);
     if (!rc && special && t->last >= 0 && !st_tokens_push(out, t->last, len, len)) rc = no_memory(err, len);

@@ -286,7 +286,7 @@ def run_strata(program, command, model, lines, *options):
         p = subprocess.run([program, command, "-m", model, "--jsonl", f.name, *options], capture_output=True, text=True,
                            encoding="utf-8", check=False)
     if p.returncode:
-        sys.exit(f"{program} {command}: {p.stderr[:2000]}")
+        sys.exit(f"{program} {command}: exit {p.returncode}: {p.stderr[:2000]}")
     return [json.loads(line) for line in p.stdout.split("\n") if line]
 
 

@@ -78,6 +78,12 @@ static void same_count(model *m, const char *text, size_t n)
     st_tokens out = {.count = true};
     encode(m, text, &out);
     assert_int_equal(out.n, n);
+    st_tokens around = {.mem = &m->mem}; /* behind tokens that were counted others may follow */
+    unsigned special = STRATA_TOKENIZE_ADD_SPECIAL;
+    assert_int_equal(st_tokenizer_encode(m->t, text, strlen(text), special, &around, NULL), 0);
+    assert_int_equal(st_tokenizer_encode(m->t, text, strlen(text), special, &out, NULL), 0);
+    assert_int_equal(out.n, n + around.n);
+    st_tokens_free(&around);
     st_tokens_free(&out);
 }
 
