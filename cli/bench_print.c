@@ -14,7 +14,7 @@
 static void cpu_name(char *out, size_t size)
 {
     snprintf(out, size, "unknown CPU");
-    FILE *f = fopen("/proc/cpuinfo", "r");
+    FILE *f = fopen("/proc/cpuinfo", "re");
     if (!f) return;
     char line[512], name[128] = "";
     int family = -1, model = -1;

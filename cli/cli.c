@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "output.h"
+
 volatile int cli_cancel;
 
 /* ---- messages ---- */
@@ -129,6 +131,7 @@ int session_open(const command *c, session *s, session_parts parts)
         int code = rc == STRATA_IO || rc == STRATA_UNSUPPORTED_OP ? CLI_MODEL : cli_exit_code(rc);
         return cli_fail(code, "%s", e.msg);
     }
+    output_reads(s->path);
     strata_model_get_info(s->model, &s->info);
     if (parts != SESSION_CONTEXT) return CLI_OK;
     strata_ctx_opts co = {

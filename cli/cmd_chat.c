@@ -1,5 +1,5 @@
 /* strata chat: a conversation with a model, at a terminal or over plain lines. */
-#define _POSIX_C_SOURCE 200809L /* sigaction */
+#define _POSIX_C_SOURCE 200809L /* isatty */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include "line.h"
 #include "output.h"
 #include "sampling.h"
+#include "signals.h"
 
 static session s = {.n_seqs = 1, .kv = STRATA_KV_F16};
 static sampling sampler = SAMPLING_DEFAULT;
@@ -35,29 +36,6 @@ typedef struct chat {
     int code;
     bool leave;
 } chat;
-
-/* ---- Ctrl-C ------------------------------------------------------------------------------------------------------ */
-
-/* A signal that ends the process stays. */
-static void on_interrupt(int sig)
-{
-    int none = 0;
-    __atomic_compare_exchange_n(&cli_cancel, &none, sig, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-}
-
-static void forget_interrupt(void)
-{
-    int sig = SIGINT;
-    __atomic_compare_exchange_n(&cli_cancel, &sig, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-}
-
-/* At a terminal Ctrl-C stops an answer, however often; elsewhere main's rule holds: the second ends the process. */
-static void keep_interrupts(void)
-{
-    struct sigaction a = {.sa_handler = on_interrupt};
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL);
-}
 
 __attribute__((format(printf, 1, 2))) static void note(const char *fmt, ...)
 {
@@ -159,7 +137,7 @@ static int answer(chat *c)
     g->user = c;
     int rc = strata_generate(s.ctx, 0, c->ids.p, c->ids.n, g, &c->last, &e);
     if (rc && rc != STRATA_CANCELLED) return refuse(c, e.msg);
-    if (rc && (!c->line.terminal || cli_cancel == SIGTERM)) return CLI_INTERRUPTED;
+    if (rc && (!c->line.terminal || (cli_cancel && cli_cancel != SIGINT))) return CLI_INTERRUPTED;
     if (format == JSON)
         put_json(c);
     else
@@ -311,7 +289,7 @@ static int converse(chat *c)
     buf line = {0};
     bool asked = false; /* Ctrl-C on an empty line, once */
     if (c->line.terminal) {
-        keep_interrupts();
+        signals_keep_interrupt(); /* stops an answer, however often */
         note("%s; /help lists the commands, Ctrl-D leaves", s.info.name ? s.info.name : s.path);
     }
     while (!c->leave) {
@@ -323,7 +301,7 @@ static int converse(chat *c)
             continue;
         }
         int rc = turn(c, &line);
-        if (c->line.terminal) forget_interrupt();
+        if (c->line.terminal) signals_forget_interrupt();
         if (rc) c->code = rc;
         if (rc == CLI_INTERRUPTED) break;
     }
@@ -338,6 +316,7 @@ static int run(const command *cmd, int argc, char **argv)
     c.c = cmd;
     int rc = sampling_read(cmd, &sampler);
     if (!rc) rc = conversation_open(&c.talk, &talk_opts);
+    if (!rc && talk_opts.messages) output_may_replace(talk_opts.messages); /* /save writes it anew, longer */
     if (!rc) rc = session_open(cmd, &s, SESSION_CONTEXT);
     if (!rc && !s.info.has_logits) rc = cli_fail(CLI_USAGE, "%s is no model that generates text", s.path);
     if (!rc) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "json.h"
+#include "output.h"
 
 enum { READ_SIZE = 1 << 17 };
 
@@ -32,7 +33,10 @@ struct input {
 
 static int open_path(const char *path)
 {
-    return strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) output_reads_fd(fd, is_stdin ? "the standard input" : path);
+    return fd;
 }
 
 static int add_source(input *in, const char *path, bool json)

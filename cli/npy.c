@@ -1,8 +1,11 @@
-#define _POSIX_C_SOURCE 200809L /* fileno */
+#define _POSIX_C_SOURCE 200809L /* fileno, fdopen */
 #include "npy.h"
 
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/outfile.h"
 
 enum { HEADER = 128 }; /* of which 10 bytes are magic, version and length; room for any shape */
 
@@ -34,7 +37,9 @@ bool npy_begin(npy *a, FILE *out, uint32_t cols)
         a->header_at = ftell(out);
         return put_header(a, out, false);
     }
-    a->body = tmpfile();
+    int fd = st_outfile_scratch();
+    a->body = fd < 0 ? NULL : fdopen(fd, "w+b");
+    if (!a->body && fd >= 0) close(fd);
     return a->body != NULL;
 }
 

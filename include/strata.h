@@ -33,10 +33,17 @@
  *    also around every callback.
  *  - Callbacks may call anything of the library but what works on the context, or the call, that they come from (BUSY,
  *    and never a close of it). They must return: no longjmp, no C++ exception may pass through the library.
- *  - Signals: threads of the library block all of them; no call installs a handler or raises one, SIGPIPE neither.
+ *  - Signals: threads of the library block all of them; no call installs a handler or raises one, SIGPIPE and SIGXFSZ
+ *    neither: a reader that left and a file beyond its limit are IO errors.
  *  - fork(): in the child, models that were open work. A context that was open works too, once no other thread of the
  *    parent was inside it at the fork (else its calls are INVALID_ARG there); it starts threads of its own with its
- *    first call, and closing it in the child never waits.
+ *    first call, and closing it in the child never waits. In a callback too a process may fork: a child that returns
+ *    from the callback gets the call's result where it needs no other thread (strata_generate) and INVALID_ARG where it
+ *    does (strata_embed, strata_rank, strata_model_open, and strata_quantize, whose file is the parent's); where the
+ *    callback ran on a thread of the library (progress, log), the child ends with it. So end a child inside the
+ *    callback, with exec or _exit.
+ *  - Environment: strata_model_open reads STRATA_CPU where opts->cpu is NULL, as strata_verify does; nothing else is
+ *    read. Like all who read it, these calls must not meet a setenv of another thread.
  */
 #ifndef STRATA_H
 #define STRATA_H
@@ -112,9 +119,10 @@ typedef enum strata_log_level {
 /* One line without a newline. May be called from any thread that is inside the library. */
 typedef void (*strata_log_fn)(void *user, int level, const char *msg);
 
-/* Where all memory of a model and its contexts comes from, except mapped files and thread stacks. `align` is a power
- * of two. Must be callable from any thread; alloc returns NULL when there is none, and the call that wanted it then
- * fails with NO_MEMORY. */
+/* Where all memory of a model and its contexts comes from, except mapped files, thread stacks (1 MiB of address
+ * space each, and what the system adds) and two pages a context that fork() is seen by. `align` is a power of two. Must
+ * be callable from any thread; alloc returns NULL when there is none, and the call that wanted it then fails with
+ * NO_MEMORY. */
 typedef struct strata_allocator {
     void *(*alloc)(void *user, size_t size, size_t align);
     void (*free)(void *user, void *ptr);
@@ -636,8 +644,9 @@ typedef struct strata_quantize_opts {
     uint64_t reserved[7];
 } strata_quantize_opts;
 
-/* Writes the GGUF file `in` to `out` with its matrices in another type; `out` appears whole or not at all and may be
- * `in`; a device or a pipe is written into as it stands, a link to a file keeps being one. `type` names a type or a mix
+/* Writes the GGUF file `in` to `out` with its matrices in another type; `out` appears whole or not at all (on the disk
+ * too) and may be `in`; what it replaces gives it mode and owner, as far as this process may give them; a device or a
+ * pipe is written into as it stands, a link to a file keeps being one. `type` names a type or a mix
  * of types, as strata_quantize_type lists them; which tensor gets which follows llama.cpp's rules for that name, and so
  * do the bytes. Vectors, norms, positions and routers keep their type; a matrix whose rows are not whole blocks gets a
  * type of smaller blocks. The source may have any runnable type. Memory does not grow with the file. Errors:

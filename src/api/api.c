@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpus.h"
 #include "base/thread.h"
 #include "run/engine.h"
 
@@ -287,6 +288,7 @@ int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_c
     strata_model *model = (strata_model *)(uintptr_t)m;
     strata_ctx *c = st_calloc(&model->mem, 1, sizeof *c);
     ST_FAIL_IF(!c, err, STRATA_NO_MEMORY, "no memory for a context");
+    st_fork_open(&c->mark);
     c->model = model;
     c->n_threads = o.n_threads ? o.n_threads : st_cpu_count();
     if (c->n_threads > st_thread_limit()) c->n_threads = st_thread_limit();
@@ -314,6 +316,7 @@ void strata_ctx_close(strata_ctx *c)
     if (!c) return;
     c->model->backend->close(c->state);
     st_lanes_close(c);
+    st_fork_close(&c->mark);
     st_free(&c->model->mem, c);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpus.h"
 #include "base/thread.h"
 #include "quant/quant.h"
 
@@ -189,9 +190,12 @@ int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_err
 
 int st_ctx_enter(strata_ctx *c, strata_error *err)
 {
-    int expected = 0;
-    ST_FAIL_IF(!atomic_compare_exchange_strong(&c->busy, &expected, 1), err, STRATA_BUSY,
-               "another thread is inside this context");
+    uint32_t inside = 0, me = st_fork_number(&c->mark);
+    if (!atomic_compare_exchange_strong(&c->busy, &inside, me)) {
+        ST_FAIL_IF(inside != me, err, STRATA_INVALID_ARG,
+                   "a call was inside this context when the process was forked: open another one in the child");
+        ST_FAIL(err, STRATA_BUSY, "another thread is inside this context");
+    }
     c->fp = st_fp_enter();
     return STRATA_OK;
 }

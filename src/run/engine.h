@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "base/file.h"
+#include "base/fork.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "gguf/gguf.h"
@@ -58,7 +59,8 @@ struct strata_ctx {
     uint32_t n_threads;
     strata_trace_fn trace;
     void *trace_user;
-    _Atomic int busy;
+    _Atomic uint32_t busy; /* 0, or the number of the process that a call is inside in */
+    st_fork mark;
     uint64_t fp;             /* the caller's floating-point state while a call is inside */
     uint32_t n_lanes, n_ctx; /* of generation; 0: none */
     st_lane *lanes;          /* [n_lanes] */
@@ -74,7 +76,8 @@ void st_engine_free(strata_model *m);
 /* The pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
 int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
 
-/* Enters and leaves a context, with floating-point state of our own in between. BUSY if another thread is inside. */
+/* Enters and leaves a context, with floating-point state of our own in between. BUSY if another thread is inside,
+ * INVALID_ARG if one was when this process was forked. */
 int st_ctx_enter(strata_ctx *c, strata_error *err);
 void st_ctx_leave(strata_ctx *c);
 

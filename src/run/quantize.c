@@ -1,14 +1,16 @@
-/* quantize.c: reads a mapped file, writes another through a temporary name. Memory: one slab of output, and a buffer of
- * floats a thread. A tensor is one run of values for this purpose, since the blocks of every type divide a chunk. */
+/* quantize.c: reads a mapped file, writes another that appears whole (base/outfile.h). Memory: one slab of output, and
+ * a buffer of floats a thread. A tensor is one run of values for this purpose, since the blocks of every type divide a
+ * chunk. */
 #include "run/quantize.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpus.h"
 #include "base/file.h"
+#include "base/outfile.h"
 #include "base/thread.h"
 #include "gguf/gguf.h"
 #include "quant/mix.h"
@@ -48,7 +50,7 @@ typedef struct job {
     st_gguf gguf;
     target *targets;
     st_pool *pool;
-    FILE *f;
+    st_outfile f;
     slab s;
 } job;
 
@@ -163,7 +165,7 @@ static int choose_types(job *j, strata_error *err)
 
 static void put(job *j, const void *p, size_t n)
 {
-    if (n) (void)fwrite(p, 1, n, j->f); /* ferror is looked at where it ends */
+    (void)st_outfile_write(&j->f, p, n); /* the file remembers what failed: stopped() looks */
 }
 
 static void put_int(job *j, uint64_t v, size_t bytes)
@@ -291,11 +293,16 @@ static int check_slab(job *j, const target *t, double *error, double *square, st
     return STRATA_OK;
 }
 
+static int cannot_write(const job *j, int code, strata_error *err)
+{
+    char why[ST_OUTFILE_REASON];
+    ST_FAIL(err, STRATA_IO, "%s: cannot write: %s", j->out, st_outfile_reason(code, why));
+}
+
 static int stopped(const job *j, strata_error *err)
 {
     ST_FAIL_IF(j->opts.cancel && *j->opts.cancel, err, STRATA_CANCELLED, "cancelled");
-    ST_FAIL_IF(ferror(j->f), err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
-    return STRATA_OK;
+    return j->f.error ? cannot_write(j, j->f.error, err) : STRATA_OK;
 }
 
 /* In slabs; sets the relative error, root mean square. */
@@ -310,7 +317,7 @@ static int convert_tensor(job *j, const target *t, double *relative, strata_erro
         s->n = t->n - at < (uint64_t)SLAB_CHUNKS * CHUNK ? t->n - at : (uint64_t)SLAB_CHUNKS * CHUNK;
         s->src = t->t->data + at / s->from->block * s->from->bytes;
         atomic_store(&s->next, 0);
-        st_pool_run(j->pool, st_pool_size(j->pool), convert_slab, s);
+        ST_TRY(st_pool_run(j->pool, st_pool_size(j->pool), convert_slab, s, err));
         ST_TRY(check_slab(j, t, &error, &square, err));
         put(j, s->dst, (size_t)(s->n / s->to->block * s->to->bytes));
         st_file_release(&j->file, s->src, (size_t)(s->n / s->from->block * s->from->bytes));
@@ -358,7 +365,7 @@ static int put_tensor(job *j, size_t i, strata_error *err)
     (void)st_quant_geometry(t->type, &item.to, &block, &bytes);
     item.requantized = t->type != t->t->type && from->group != 0;
     j->opts.progress(j->opts.progress_user, &item);
-    return STRATA_OK;
+    return st_pool_forked(j->pool) ? st_forked_error(err) : STRATA_OK; /* the file is the parent's */
 }
 
 /* ---- the file
@@ -372,53 +379,26 @@ static int put_all(job *j, strata_error *err)
     return STRATA_OK;
 }
 
-/* Exclusive, so that two writers never share a temporary file. */
-static int open_beside(job *j, const char *path, char *tmp, size_t cap, strata_error *err)
-{
-    for (int i = 0; i < 100 && !j->f; i++) {
-        snprintf(tmp, cap, "%s.%d.tmp", path, i);
-        j->f = fopen(tmp, "wbx");
-        if (!j->f && errno != EEXIST) break;
-    }
-    ST_FAIL_IF(!j->f, err, STRATA_IO, "%s: cannot create: %s", j->out, strerror(errno));
-    return STRATA_OK;
-}
-
-/* A temporary file takes the name at the end. */
-static int write_beside(job *j, const char *path, strata_error *err)
-{
-    size_t cap = strlen(path) + sizeof ".99.tmp";
-    char *tmp = st_alloc(&j->mem, cap, 1);
-    ST_FAIL_IF(!tmp, err, STRATA_NO_MEMORY, "%s: no memory to write it", j->out);
-    int rc = open_beside(j, path, tmp, cap, err);
-    if (!rc) {
-        rc = put_all(j, err);
-        bool failed = fclose(j->f) != 0; /* a full disk may show only here */
-        if (!rc && (failed || rename(tmp, path) != 0))
-            rc = st_error_set(err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
-        if (rc) (void)remove(tmp);
-    }
-    st_free(&j->mem, tmp);
-    return rc;
-}
-
-/* A device or a pipe, which a rename would replace. */
-static int write_into(job *j, strata_error *err)
-{
-    j->f = fopen(j->out, "wb");
-    ST_FAIL_IF(!j->f, err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
-    int rc = put_all(j, err);
-    bool failed = fclose(j->f) != 0;
-    if (!rc && failed) rc = st_error_set(err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
-    return rc;
-}
-
 static int write_file(job *j, strata_error *err)
 {
-    char *path;
-    ST_TRY(st_file_target(j->out, &j->mem, &path, err));
-    int rc = path ? write_beside(j, path, err) : write_into(j, err);
-    st_free(&j->mem, path);
+    char why[ST_OUTFILE_REASON];
+    uint8_t *buffer = st_alloc(&j->mem, ST_OUTFILE_BUFFER, 1);
+    ST_FAIL_IF(!buffer, err, STRATA_NO_MEMORY, "%s: no memory to write it", j->out);
+    int code = st_outfile_open(&j->f, j->out, 0, j->opts.cancel), rc;
+    j->f.buffer = buffer;
+    j->f.cap = ST_OUTFILE_BUFFER;
+    if (code && j->opts.cancel && *j->opts.cancel) {
+        rc = st_error_set(err, STRATA_CANCELLED, "cancelled");
+    } else if (code) {
+        rc = st_error_set(err, STRATA_IO, "%s: cannot %s: %s", j->out, j->f.replaces ? "write" : "create",
+                          st_outfile_reason(code, why));
+    } else {
+        rc = put_all(j, err);
+        code = rc ? 0 : st_outfile_commit(&j->f);
+        if (code) rc = cannot_write(j, code, err);
+        st_outfile_abort(&j->f);
+    }
+    st_free(&j->mem, buffer);
     return rc;
 }
 

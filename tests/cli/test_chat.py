@@ -530,7 +530,7 @@ class Terminal(Case):
         self.start_long()
         self.ask_and_see()
         self.p.send_signal(signal.SIGTERM)
-        self.assertEqual(self.p.wait(timeout=20), 128 + signal.SIGTERM)
+        self.assertEqual(self.p.wait(timeout=20), -signal.SIGTERM)
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
 
     def test_bytes_that_are_no_utf8(self):
@@ -550,7 +550,7 @@ class Terminal(Case):
         self.start()
         self.keys("x")
         self.p.send_signal(signal.SIGTERM)
-        self.assertEqual(self.p.wait(timeout=20), 128 + signal.SIGTERM)
+        self.assertEqual(self.p.wait(timeout=20), -signal.SIGTERM)
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
 
     def test_commands(self):

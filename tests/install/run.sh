@@ -11,6 +11,9 @@ version=$("$tmp/prefix/bin/strata" version | awk 'NR == 1 { print $2 }')
 
 pc=$(find "$tmp/prefix" -name strata.pc)
 [ -n "$pc" ] || { echo "strata.pc was not installed"; exit 1; }
+# What a program asks the loader for, and what is there for it.
+soname="libstrata.so.${version%.*}"
+[ -n "$(find "$tmp/prefix" -name "$soname")" ] || { echo "$soname was not installed"; exit 1; }
 if command -v pkg-config >/dev/null; then
   export PKG_CONFIG_PATH=${pc%/*}
   libdir=$(pkg-config --variable=libdir strata)
