@@ -698,7 +698,7 @@ static void hostile(void **state)
     n += (size_t)sprintf(s + n, "\"}");
     assert_int_equal(attack(s, n), STRATA_BAD_GRAMMAR);
     n = (size_t)sprintf(s, "{\"pattern\":\"^((((a{100}){100}){100}){100})$\"}");
-    assert_int_equal(attack(s, n), STRATA_BAD_GRAMMAR);
+    assert_int_equal(attack(s, n), STRATA_OK); /* counters */
     n = (size_t)sprintf(s, "{\"items\":{\"items\":{\"maxLength\":60000},\"maxItems\":60000},\"maxItems\":60000}");
     attack(s, n);
     n = (size_t)sprintf(s, "{\"minLength\":60000}");
