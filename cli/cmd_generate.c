@@ -58,9 +58,9 @@ static void put_json(const strata_gen_result *r)
     fputs(",\"ids\":", stdout);
     json_put_ints(stdout, new_ids.p, new_ids.n);
     if (logprobs_given) printf(",\"tokens\":[%.*s]", (int)tokens_json.len, tokens_json.len ? tokens_json.p : "");
-    printf(",\"finish\":\"%s\",\"usage\":{\"prompt_tokens\":%u,\"cached_tokens\":%u,\"new_tokens\":%u},"
-           "\"prompt_ms\":%.3f,\"decode_ms\":%.3f}\n",
-           strata_finish_name(r->finish), r->n_prompt, r->n_cached, r->n_new, r->prompt_ms, r->decode_ms);
+    printf(",\"finish\":\"%s\",\"usage\":{\"prompt_tokens\":%u,\"cached_tokens\":%u,\"new_tokens\":%u,"
+           "\"think_tokens\":%u},\"prompt_ms\":%.3f,\"decode_ms\":%.3f}\n",
+           strata_finish_name(r->finish), r->n_prompt, r->n_cached, r->n_new, r->n_think, r->prompt_ms, r->decode_ms);
 }
 
 static int encode(const char *p, size_t len, ints *ids)

@@ -492,6 +492,19 @@ static int check(compiler *c)
     return rc;
 }
 
+/* Any white space before the start. */
+static int add_space(compiler *c)
+{
+    st_grange r[] = {{9, 10}, {13, 13}, {32, 32}};
+    uint32_t cls = ST_G_NONE, loop = 0, space = 0;
+    if (!st_gclass_add(c->p->classes, r, 3, false, &cls)) return no_memory(c);
+    ST_TRY(emit(c, 0, (st_gplace){ST_GP_SPLIT, c->out->start, c->out->start}, &loop));
+    ST_TRY(emit(c, 0, (st_gplace){ST_GP_CHAR, cls, loop}, &space));
+    c->out->places[loop].arg = space;
+    c->out->start = loop;
+    return STRATA_OK;
+}
+
 int st_grammar_compile(st_gparse *p, st_gprogram *out)
 {
     compiler c = {.p = p, .out = out};
@@ -512,7 +525,8 @@ int st_grammar_compile(st_gparse *p, st_gprogram *out)
         for (size_t i = 0; i < out->n; i++)
             if (is_call(&out->places[i])) out->places[i].arg = p->rules[out->places[i].arg].start;
         out->start = p->rules[p->root].start;
-        if (!st_gclass_finish(p->classes)) rc = no_memory(&c);
+        if (p->spaced) rc = add_space(&c);
+        if (!rc && !st_gclass_finish(p->classes)) rc = no_memory(&c);
     }
     st_free(p->mem, c.queue);
     st_free(p->mem, c.stack);

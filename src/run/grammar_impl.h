@@ -120,6 +120,7 @@ typedef struct st_gparse {
     size_t n_tree, n_rules, tree_cap, rules_cap;
     uint32_t hash[1024];
     uint32_t root;
+    bool spaced; /* white space may come first */
 } st_gparse;
 
 int st_grammar_parse(st_gparse *p);

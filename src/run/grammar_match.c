@@ -492,15 +492,15 @@ static int start(st_grammar *g, strata_error *err)
     return intern(g, &g->initial, err);
 }
 
-int st_grammar_open(const char *text, size_t len, const st_gvocab *vocab, st_mem *mem, st_grammar **out,
-                    strata_error *err)
+static int open_grammar(const char *text, size_t len, bool spaced, const st_gvocab *vocab, st_mem *mem,
+                        st_grammar **out, strata_error *err)
 {
     st_grammar *g = st_calloc(mem, 1, sizeof *g);
     if (!g) return no_memory(err);
     g->mem = mem;
     g->vocab = vocab;
     g->classes.mem = mem;
-    st_gparse p = {.text = text, .len = len, .mem = mem, .err = err, .classes = &g->classes};
+    st_gparse p = {.text = text, .len = len, .mem = mem, .err = err, .classes = &g->classes, .spaced = spaced};
     int rc = st_grammar_parse(&p);
     if (!rc) rc = st_grammar_compile(&p, &g->prog);
     st_gparse_free(&p);
@@ -515,6 +515,18 @@ int st_grammar_open(const char *text, size_t len, const st_gvocab *vocab, st_mem
     }
     *out = g;
     return STRATA_OK;
+}
+
+int st_grammar_open(const char *text, size_t len, const st_gvocab *vocab, st_mem *mem, st_grammar **out,
+                    strata_error *err)
+{
+    return open_grammar(text, len, false, vocab, mem, out, err);
+}
+
+int st_grammar_open_spaced(const char *text, size_t len, const st_gvocab *vocab, st_mem *mem, st_grammar **out,
+                           strata_error *err)
+{
+    return open_grammar(text, len, true, vocab, mem, out, err);
 }
 
 void st_grammar_close(st_grammar *g)
