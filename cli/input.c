@@ -199,6 +199,8 @@ int input_read_file(const char *path, buf *out)
 int input_read_string(const char *path, buf *out)
 {
     int rc = input_read_file(path, out);
+    if (!rc && out->len >= 2 && (memcmp(out->p, "\xff\xfe", 2) == 0 || memcmp(out->p, "\xfe\xff", 2) == 0))
+        return cli_fail(CLI_FAILED, "%s: the file is UTF-16, want UTF-8", path);
     const char *nul = !rc && out->len ? memchr(out->p, 0, out->len) : NULL;
     if (nul) return cli_fail(CLI_FAILED, "%s: a NUL byte at offset %zu", path, (size_t)(nul - out->p));
     if (!rc) buf_add(out, "", 1);

@@ -442,15 +442,18 @@ typedef struct strata_gen_token {
     uint32_t n_top;
 } strata_gen_token;
 
-/* Text as it becomes certain: whole characters, never part of a stop string. `token` is the token that was just
+/* Text as it becomes certain: whole characters, never part of a stop string; of a character that the end cut, nothing.
+ * `token` is the token that was just
  * generated, or NULL for what was held back at the end; text may be empty. Not 0 ends the generation; no call follows.
  */
 typedef int (*strata_gen_fn)(void *user, const char *text, size_t len, const strata_gen_token *token);
 
-/* Where the grammar or schema of a model that thinks begins to hold. */
+/* Where the grammar or schema of a model that thinks begins to hold. White space behind the end of thinking is free
+ * too, and on_text gets the thinking as it gets all text. */
 typedef enum strata_think {
     STRATA_THINK_AUTO = 0, /* FREE where the prompt ends inside a think block that it opened (<think>, [THINK], ...), as
-                              the generation prompts of such models do; else NONE */
+                              the generation prompts of such models do, and where gpt-oss chooses its channel; else
+                              NONE */
     STRATA_THINK_NONE = 1, /* from the first token */
     STRATA_THINK_FREE = 2  /* text runs free up to the end of thinking, then it holds. Who never ends thinking finishes
                               with what ended it, and `unfinished` */

@@ -4,6 +4,7 @@
  *   grammar_class.c    sets of code points, and their byte automata
  *   grammar_compile.c  tree -> program, and what makes it refused
  *   grammar_match.c    program -> automaton over bytes, state by state
+ *   grammar_state.c    where a text stands
  *   grammar_vocab.c    the vocabulary as a trie
  *   grammar_mask.c     trie x automaton -> mask */
 #ifndef ST_RUN_GRAMMAR_IMPL_H
