@@ -524,10 +524,13 @@ STRATA_API int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, 
 
 /* ---- chat: messages to a prompt ---------------------------------------------------------------------------------- *
  * A model's file carries a Jinja template that turns messages into its prompt format; strata runs it as HuggingFace's
- * apply_chat_template does. Text that the template wrote may hold control tokens (GGUF type 3), text of messages never
- * does: a user who writes "<|im_end|>" ends no message, unless the file calls that token user-defined (type 4; see
- * strata_tokenize_parts). A template is a stranger's program: it reaches nothing but the values below, and its steps,
- * memory and output are bounded. */
+ * apply_chat_template of transformers 5 does: Jinja2 3.1.6 in its sandbox, a message's reasoning under each of the
+ * names reasoning_content, thinking and reasoning. What strata's Jinja leaves out is refused by its name when it is
+ * reached, never rendered otherwise: the filters wordwrap, urlize, pprint, random; lipsum; printing what has an address
+ * for a text (iterators, functions); escaping as a mode; integers beyond 4,300 digits. Text that the template wrote may
+ * hold control tokens (GGUF type 3), text of messages never does: a user who writes "<|im_end|>" ends no message,
+ * unless the file calls that token user-defined (type 4; see strata_tokenize_parts). A template is a stranger's
+ * program: it reaches nothing but the values below, and its steps, memory and output are bounded. */
 
 /* A message, as the template sees it: a dict of role, content, tool_calls and the keys of `extra`, in this order; a
  * NULL ptr leaves a key out. */
@@ -549,7 +552,8 @@ typedef struct strata_chat_opts {
     strata_text variables;    /* JSON object of further variables of the template, {"enable_thinking": false} */
     int no_generation_prompt; /* 1: add_generation_prompt is false: do not begin the answer */
     int64_t now;              /* local time in seconds since 1970 as if it were UTC, for templates that write the date;
-                                 0: they do not know it, and the same messages make the same prompt on every day */
+                                 0: they do not know it (strftime_now is undefined), and the same messages make the same
+                                 prompt on every day. strftime_now writes the C locale's names, glibc's flags (%-d) */
     uint64_t max_steps;       /* of the template: nodes evaluated and items visited; 0: 2^25 */
     uint64_t reserved[8];
 } strata_chat_opts;
@@ -559,8 +563,9 @@ typedef struct strata_chat_opts {
  * on success and TOO_LONG; with cap = 0 it only counts. Without a template in the file or in opts it is ChatML, after
  * the model's start token if it has one. Works with vocab_only models. Errors: BAD_TEMPLATE ("line:column: what":
  * a template that is no Jinja, that raises an exception for these messages, or that runs beyond its limits),
- * INVALID_ARG (JSON or text that is not valid, no template of that name), TOO_LONG (cap < *len), NO_MEMORY.
- * Thread-safe. */
+ * INVALID_ARG (JSON or text that is not valid, no template of that name), TOO_LONG (cap < *len), NO_MEMORY. A UTF-8
+ * byte order mark before a template or JSON is skipped. Brackets and blocks of a template, and values, may nest 100
+ * deep; calls, loops and blocks at work 1,000. Thread-safe. */
 STRATA_API int strata_chat_render(const strata_model *m, const strata_message *messages, size_t n,
                                   const strata_chat_opts *opts, char *text, size_t cap, size_t *len, strata_error *err);
 

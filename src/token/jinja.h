@@ -43,9 +43,9 @@ typedef struct st_jrun {
     uint64_t bytes, max_bytes;
     uint64_t steps; /* left */
     uint64_t max_output;
-    uint32_t depth;             /* of C's recursion */
+    uint32_t depth;                /* of C's recursion */
     uint32_t n_frames, max_frames; /* of the template's own */
-    uint32_t line, col; /* of the node at work, for messages; line 0: none */
+    uint32_t line, col;            /* of the node at work, for messages; line 0: none */
     int64_t now;
     struct st_jscope *globals;
     int status;
@@ -144,7 +144,7 @@ typedef struct st_jrange {
 
 typedef struct st_jiter {
     st_jlist items;
-    size_t at; /* the first that was not taken */
+    size_t at;     /* the first that was not taken */
     bool reversed; /* of a list: it knows its length nowhere */
 } st_jiter;
 
@@ -178,9 +178,9 @@ typedef struct st_jloop {
     st_jlist items;
     size_t at;
     int64_t depth0;
-    st_jval changed; /* the last arguments of loop.changed(); NONE: none yet */
-    st_jiter *source; /* what it was made of, if that can be used up */
-    bool counted;     /* its length was asked for */
+    st_jval changed;             /* the last arguments of loop.changed(); NONE: none yet */
+    st_jiter *source;            /* what it was made of, if that can be used up */
+    bool counted;                /* its length was asked for */
     const struct st_jins *again; /* a recursive loop: where it begins */
     st_jscope *scope;            /* around it */
 } st_jloop;
@@ -277,7 +277,8 @@ enum { ST_USES_VARARGS = 1, ST_USES_KWARGS = 2, ST_USES_CALLER = 4 };
  *   PRINT a    FOR a: target, b: iterable, c: filter or NULL, body, other, sub: recursive    IF a, body, other
  *   SET a: target, b    SET_BLOCK a: target, b: FILTER or NULL, body    NS_REF name, val: attribute
  *   MACRO name, a: parameters (NAMEs, a: default), body, sub: ST_USES_*    CALL_BLOCK as MACRO, b: CALL
- *   FILTER_BLOCK b: FILTER, body    WITH a: SETs, body    GENERATION body    BLOCK name, body, sub: scoped    LOADS name */
+ *   FILTER_BLOCK b: FILTER, body    WITH a: SETs, body    GENERATION body    BLOCK name, body, sub: scoped    LOADS
+ * name */
 struct st_jnode {
     st_jop kind;
     uint32_t sub;
@@ -407,7 +408,7 @@ typedef struct st_jparser {
     st_jlexer lexer;
     st_jtok tok, ahead;
     bool has_ahead;
-    int loops; /* around this place, inside the macro */
+    int loops;        /* around this place, inside the macro */
     st_jnode *blocks; /* so far, by `up` */
     uint32_t uses;
 } st_jparser;
@@ -527,11 +528,12 @@ st_jval st_j_split(st_jrun *r, st_jstr s, st_jval sep, int64_t max, bool from_ri
 st_jval st_j_split_lines(st_jrun *r, st_jstr s, bool keep_ends);
 st_jstr st_j_join(st_jrun *r, st_jstr sep, const st_jlist *l);
 st_jstr st_j_repeat(st_jrun *r, st_jstr s, int64_t n);
-st_jstr st_j_percent(st_jrun *r, st_jstr fmt, st_jval args);    /* fmt % args */
-st_jstr st_j_format(st_jrun *r, st_jstr fmt, st_jargs *args); /* fmt.format(args) */
-st_jstr st_j_format_spec(st_jrun *r, st_jval v, st_jstr spec);  /* format(v, spec) */
-st_jstr st_j_pad(st_jrun *r, st_jstr s, int64_t width, st_jstr fill, char align); /* '<', '>', '^', or 'c': str.center */
-st_jstr st_j_escape(st_jrun *r, st_jval v);                     /* markup: &, <, >, ', \" */
+st_jstr st_j_percent(st_jrun *r, st_jstr fmt, st_jval args);   /* fmt % args */
+st_jstr st_j_format(st_jrun *r, st_jstr fmt, st_jargs *args);  /* fmt.format(args) */
+st_jstr st_j_format_spec(st_jrun *r, st_jval v, st_jstr spec); /* format(v, spec) */
+st_jstr st_j_pad(st_jrun *r, st_jstr s, int64_t width, st_jstr fill,
+                 char align);               /* '<', '>', '^', or 'c': str.center */
+st_jstr st_j_escape(st_jrun *r, st_jval v); /* markup: &, <, >, ', \" */
 typedef enum st_jcase { ST_CASE_LOWER, ST_CASE_UPPER, ST_CASE_TITLE, ST_CASE_CAPITALIZE, ST_CASE_JINJA_TITLE } st_jcase;
 st_jstr st_j_case(st_jrun *r, st_jstr s, st_jcase how);
 bool st_j_is_case(st_jrun *r, st_jstr s, bool upper);
@@ -567,7 +569,7 @@ st_jval st_j_negate(st_jrun *r, st_jval v, bool neg);
 st_jval st_j_round(st_jrun *r, st_jval v, int64_t digits, st_jstr how);
 int64_t st_j_need_int(st_jrun *r, st_jval v, const char *what);
 int64_t st_j_clamp_int(st_jrun *r, st_jval v, const char *what); /* an integer that may be anywhere: its nearest */
-bool st_j_number(st_jrun *r, st_jval v, double *f);                /* bool, int, float; an int too large fails */
+bool st_j_number(st_jrun *r, st_jval v, double *f);              /* bool, int, float; an int too large fails */
 static inline bool st_j_is_int(st_jval v)
 {
     return v.kind == ST_J_INT || v.kind == ST_J_BOOL || v.kind == ST_J_BIG;
@@ -581,12 +583,12 @@ static inline bool st_j_is_number(st_jval v)
 
 st_jval st_j_big_op(st_jrun *r, st_jop op, st_jval a, st_jval b); /* of two integers of any kind; not DIV */
 int st_j_int_order(st_jrun *r, st_jval a, st_jval b);
-int st_j_mixed_order(st_jrun *r, st_jval i, double f); /* an integer against a finite float, exactly */
+int st_j_mixed_order(st_jrun *r, st_jval i, double f);     /* an integer against a finite float, exactly */
 st_jval st_j_int_divide(st_jrun *r, st_jval a, st_jval b); /* a / b, rounded once */
 st_jval st_j_int_parse(st_jrun *r, const char *p, size_t n, int base, bool *ok); /* sign and digits */
-st_jval st_j_int_of_float(st_jrun *r, double f);                                /* truncated */
+st_jval st_j_int_of_float(st_jrun *r, double f);                                 /* truncated */
 st_jstr st_j_int_text(st_jrun *r, st_jval v);
-double st_j_int_float(st_jrun *r, st_jval v); /* infinite beyond a float */
+double st_j_int_float(st_jrun *r, st_jval v);                            /* infinite beyond a float */
 st_jstr st_j_int_base(st_jrun *r, st_jval v, unsigned base, bool upper); /* magnitude only */
 
 /* ---- running ---- */

@@ -186,7 +186,8 @@ static st_jval floor_divide(st_jrun *r, st_jop op, const st_jbig *a, const st_jb
 static st_jval power(st_jrun *r, st_jval base, st_jval exp)
 {
     if (exp.kind == ST_J_BIG) {
-        if (base.kind != ST_J_BIG && (base.kind == ST_J_BOOL ? base.b : base.i) * (base.kind == ST_J_BOOL ? 1 : base.i) <= 1 &&
+        if (base.kind != ST_J_BIG &&
+            (base.kind == ST_J_BOOL ? base.b : base.i) * (base.kind == ST_J_BOOL ? 1 : base.i) <= 1 &&
             base.kind != ST_J_BIG)
             return base.kind == ST_J_BOOL || base.i >= 0 || exp.big->d[0] % 2 ? base : st_j_int(1);
         ST_J_FAIL(r, "an integer of more than %d digits", ST_J_MAX_DIGITS);
@@ -219,9 +220,7 @@ st_jval st_j_big_op(st_jrun *r, st_jop op, st_jval x, st_jval y)
 
 static int digit_of(char c)
 {
-    return c >= '0' && c <= '9'                     ? c - '0'
-           : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10
-                                                    : 99;
+    return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10 : 99;
 }
 
 st_jval st_j_int_parse(st_jrun *r, const char *p, size_t n, int base, bool *ok)

@@ -197,8 +197,7 @@ static size_t put_one(st_jbuf *b, const date *d, st_jstr fmt, size_t at, bool in
     } else if (number_of(d, what, &v, &digits, &fill)) {
         put_number(b, &c, v, digits, fill);
     } else if (more && !inner) {
-        if (c.width || c.fill || c.capitals || c.other_case)
-            ST_J_FAIL(b->r, "strftime_now with a flag for %%%c", what);
+        if (c.width || c.fill || c.capitals || c.other_case) ST_J_FAIL(b->r, "strftime_now with a flag for %%%c", what);
         st_jstr s = st_j_lit(more);
         for (size_t i = 0; i < s.n;)
             if (s.p[i] == '%')

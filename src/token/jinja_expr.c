@@ -273,31 +273,24 @@ static st_jnode *parse_unary(st_jparser *p, bool with_filters)
 /* From the loosest to the tightest, as in Jinja's parser. */
 enum { L_OR, L_AND, L_NOT, L_COMPARE, L_ADD, L_CONCAT, L_MUL, L_POW, L_NONE };
 
-static const struct operator {
+static const struct operator
+{
     const char *spelling; /* an operator of one or two characters, or a word */
     uint8_t level;
     uint8_t kind; /* of the node; of the comparison */
-} operators[] = {{"or", L_OR, ST_N_OR},
-                 {"and", L_AND, ST_N_AND},
-                 {"==", L_COMPARE, ST_CMP_EQ},
-                 {"!=", L_COMPARE, ST_CMP_NE},
-                 {"<", L_COMPARE, ST_CMP_LT},
-                 {"<=", L_COMPARE, ST_CMP_LE},
-                 {">", L_COMPARE, ST_CMP_GT},
-                 {">=", L_COMPARE, ST_CMP_GE},
-                 {"in", L_COMPARE, ST_CMP_IN},
-                 {"not", L_COMPARE, ST_CMP_NOT_IN},
-                 {"+", L_ADD, ST_N_ADD},
-                 {"-", L_ADD, ST_N_SUB},
-                 {"~", L_CONCAT, ST_N_CONCAT},
-                 {"*", L_MUL, ST_N_MUL},
-                 {"/", L_MUL, ST_N_DIV},
-                 {"//", L_MUL, ST_N_FLOORDIV},
-                 {"%", L_MUL, ST_N_MOD},
-                 {"**", L_POW, ST_N_POW}};
+}
+operators[] = {{"or", L_OR, ST_N_OR},        {"and", L_AND, ST_N_AND},
+               {"==", L_COMPARE, ST_CMP_EQ}, {"!=", L_COMPARE, ST_CMP_NE},
+               {"<", L_COMPARE, ST_CMP_LT},  {"<=", L_COMPARE, ST_CMP_LE},
+               {">", L_COMPARE, ST_CMP_GT},  {">=", L_COMPARE, ST_CMP_GE},
+               {"in", L_COMPARE, ST_CMP_IN}, {"not", L_COMPARE, ST_CMP_NOT_IN},
+               {"+", L_ADD, ST_N_ADD},       {"-", L_ADD, ST_N_SUB},
+               {"~", L_CONCAT, ST_N_CONCAT}, {"*", L_MUL, ST_N_MUL},
+               {"/", L_MUL, ST_N_DIV},       {"//", L_MUL, ST_N_FLOORDIV},
+               {"%", L_MUL, ST_N_MOD},       {"**", L_POW, ST_N_POW}};
 
 /* The operator at hand; NULL: none. */
-static const struct operator *operator_here(st_jparser *p)
+static const struct operator* operator_here(st_jparser *p)
 {
     const st_jtok *t = &p->tok;
     if (t->kind != ST_T_OP && t->kind != ST_T_NAME) return NULL;
@@ -317,7 +310,7 @@ static const struct operator *operator_here(st_jparser *p)
 static st_jnode *parse_level(st_jparser *p, int min);
 
 /* One more operand for `left`. a and b and c, a ~ b and a < b < c are a node with a list, whose last item is *last. */
-static st_jnode *parse_operation(st_jparser *p, const struct operator *o, st_jnode *left, st_jnode **last)
+static st_jnode *parse_operation(st_jparser *p, const struct operator* o, st_jnode *left, st_jnode **last)
 {
     bool list = o->level <= L_AND || o->level == L_CONCAT, compares = o->level == L_COMPARE;
     st_jop kind = compares ? ST_N_COMPARE : (st_jop)o->kind;
@@ -325,7 +318,9 @@ static st_jnode *parse_operation(st_jparser *p, const struct operator *o, st_jno
     st_jnode *part = compares ? st_j_node(p, ST_N_CMP_PART) : NULL;
     if (compares && o->kind == ST_CMP_NOT_IN) st_j_next(p);
     st_j_next(p);
+    st_j_enter(p->r);
     st_jnode *right = parse_level(p, o->level + 1);
+    st_j_leave(p->r);
     if (compares) {
         part->sub = o->kind;
         part->a = right;
@@ -365,7 +360,7 @@ static st_jnode *parse_level(st_jparser *p, int min)
         left = parse_unary(p, true);
     }
     for (;;) {
-        const struct operator *o = operator_here(p);
+        const struct operator* o = operator_here(p);
         if (!o || o->level < min || o->level > max) return left;
         if (o->level != max) last = NULL;
         max = o->level;

@@ -115,9 +115,11 @@ static bool without_underscores(st_jrun *r, st_jstr *s, bool after_prefix)
             out[n++] = s->p[i];
             continue;
         }
-        bool before = i ? (s->p[i - 1] >= '0' && s->p[i - 1] <= '9') || ((s->p[i - 1] | 0x20) >= 'a' && (s->p[i - 1] | 0x20) <= 'z')
+        bool before = i ? (s->p[i - 1] >= '0' && s->p[i - 1] <= '9') ||
+                              ((s->p[i - 1] | 0x20) >= 'a' && (s->p[i - 1] | 0x20) <= 'z')
                         : after_prefix;
-        bool after = i + 1 < s->n && s->p[i + 1] != '_' && s->p[i + 1] != '.' && s->p[i + 1] != '-' && s->p[i + 1] != '+';
+        bool after =
+            i + 1 < s->n && s->p[i + 1] != '_' && s->p[i + 1] != '.' && s->p[i + 1] != '-' && s->p[i + 1] != '+';
         if (!before || !after) return false;
     }
     *s = (st_jstr){.p = out, .n = n};
@@ -166,7 +168,8 @@ static bool float_of_text(st_jrun *r, st_jstr s, double *f)
     bool sign = s.n && (s.p[0] == '-' || s.p[0] == '+'), neg = sign && s.p[0] == '-';
     st_jstr word = st_j_sub(s, sign, s.n);
     if (same_word(word, "nan")) return *f = (double)NAN, true;
-    if (same_word(word, "inf") || same_word(word, "infinity")) return *f = neg ? -(double)INFINITY : (double)INFINITY, true;
+    if (same_word(word, "inf") || same_word(word, "infinity"))
+        return *f = neg ? -(double)INFINITY : (double)INFINITY, true;
     for (size_t i = 0; i + 1 < s.n; i++) /* an underscore has a digit on either side */
         if (s.p[i + 1] == '_' && (s.p[i] < '0' || s.p[i] > '9')) return false;
     if (!without_underscores(r, &s, false)) return false;
@@ -275,8 +278,7 @@ static st_jval f_indent(st_jrun *r, st_jval v, st_jargs *a)
     st_j_arg(r, a, 2, "blank", &blank);
     st_j_args_done(r, a, 3, "width first blank", "indent");
     if (v.kind != ST_J_STR) st_j_need_str(r, v, "indent");
-    st_jstr by = width.kind == ST_J_STR ? width.str
-                                        : st_j_repeat(r, st_j_lit(" "), st_j_clamp_int(r, width, "indent"));
+    st_jstr by = width.kind == ST_J_STR ? width.str : st_j_repeat(r, st_j_lit(" "), st_j_clamp_int(r, width, "indent"));
     if (v.str.markup && width.kind == ST_J_STR) by.markup = true;
     if (!v.str.markup && by.markup) ST_J_FAIL(r, "indent of a string by Markup");
     st_jbuf in, b;
@@ -298,7 +300,8 @@ static st_jval f_indent(st_jrun *r, st_jval v, st_jargs *a)
 static st_jval f_format(st_jrun *r, st_jval v, st_jargs *a)
 {
     if (a->pos.n && a->kw.n) ST_J_FAIL(r, "format takes arguments or keywords, not both");
-    st_jval args = a->kw.n ? (st_jval){.kind = ST_J_DICT, .dict = &a->kw} : (st_jval){.kind = ST_J_TUPLE, .list = &a->pos};
+    st_jval args =
+        a->kw.n ? (st_jval){.kind = ST_J_DICT, .dict = &a->kw} : (st_jval){.kind = ST_J_TUPLE, .list = &a->pos};
     return st_j_string(st_j_percent(r, text(r, v), args));
 }
 

@@ -14,7 +14,7 @@ typedef struct spec {
     char align; /* 0: not said */
     char sign;
     bool alternate, zero;
-    char comma; /* ',' or '_' */
+    char comma;               /* ',' or '_' */
     int64_t width, precision; /* -1: not said */
     char type;
 } spec;
@@ -112,8 +112,7 @@ static st_jstr number_text(st_jrun *r, const spec *f, bool neg, st_jstr prefix, 
     if (finite) digits = group(r, digits, f->comma, every, inner ? f->width - around : 0);
     sign = join2(r, sign, prefix);
     digits = join2(r, digits, suffix);
-    if (f->align == '=')
-        return join2(r, sign, st_j_pad(r, digits, f->width - (int64_t)sign.n, f->fill, '>'));
+    if (f->align == '=') return join2(r, sign, st_j_pad(r, digits, f->width - (int64_t)sign.n, f->fill, '>'));
     return st_j_pad(r, join2(r, sign, digits), f->width, f->fill, f->align ? f->align : '>');
 }
 
@@ -143,7 +142,8 @@ static st_jstr format_float(st_jrun *r, double v, const spec *f)
             digits = float_digits(r, v, 'g', p, f->alternate);
             if (exp >= p - 1) { /* Python then writes the exponent */
                 size_t head = (size_t)(at - e.p);
-                while (!f->alternate && head > 1 && memchr(e.p, '.', head) && (e.p[head - 1] == '0' || e.p[head - 1] == '.')) {
+                while (!f->alternate && head > 1 && memchr(e.p, '.', head) &&
+                       (e.p[head - 1] == '0' || e.p[head - 1] == '.')) {
                     bool point = e.p[head - 1] == '.';
                     head--;
                     if (point) break;

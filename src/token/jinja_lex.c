@@ -115,7 +115,7 @@ static bool raw_block(st_jlexer *x, st_jtok *t)
     if (!begin) return false;
     if (sign == '+') return false;
     after_tag(x, sign, begin, false); /* the newline behind {% raw %} stays */
-    if (x->at >= x->n) return true; /* nothing behind it: Jinja lets that pass */
+    if (x->at >= x->n) return true;   /* nothing behind it: Jinja lets that pass */
     for (to = x->at; to < x->n; to++)
         if (x->src[to] == '{' && (end = word_block(x, to, "endraw", &end_sign))) break;
     if (!end) ST_J_FAIL(x->r, "a raw block without its end");

@@ -110,23 +110,35 @@ static const struct method {
               {"format_map", UNSUPPORTED, 0, 255},
               {"translate", UNSUPPORTED, 0, 255},
               {"maketrans", UNSUPPORTED, 0, 255}},
-  of_dict[] = {{"get", GET, 1, 2},         {"items", ITEMS, 0, 0},
-               {"keys", KEYS, 0, 0},       {"values", VALUES, 0, 0},
-               {"copy", COPY, 0, 0},       {"pop", REFUSED, 0, 0},
-               {"popitem", REFUSED, 0, 0}, {"update", REFUSED, 0, 0},
-               {"clear", REFUSED, 0, 0},   {"setdefault", REFUSED, 0, 0},
+  of_dict[] = {{"get", GET, 1, 2},
+               {"items", ITEMS, 0, 0},
+               {"keys", KEYS, 0, 0},
+               {"values", VALUES, 0, 0},
+               {"copy", COPY, 0, 0},
+               {"pop", REFUSED, 0, 0},
+               {"popitem", REFUSED, 0, 0},
+               {"update", REFUSED, 0, 0},
+               {"clear", REFUSED, 0, 0},
+               {"setdefault", REFUSED, 0, 0},
                {"fromkeys", UNSUPPORTED, 0, 255}},
   of_list[] = {{"index", LIST_INDEX, 1, 3}, {"count", LIST_COUNT, 1, 1}, {"copy", COPY, 0, 0},
                {"append", REFUSED, 0, 0},   {"extend", REFUSED, 0, 0},   {"insert", REFUSED, 0, 0},
                {"pop", REFUSED, 0, 0},      {"remove", REFUSED, 0, 0},   {"clear", REFUSED, 0, 0},
                {"sort", REFUSED, 0, 0},     {"reverse", REFUSED, 0, 0}},
   of_tuple[] = {{"index", LIST_INDEX, 1, 3}, {"count", LIST_COUNT, 1, 1}},
-  of_number[] = {{"bit_length", UNSUPPORTED, 0, 255}, {"is_integer", UNSUPPORTED, 0, 255},
-                 {"as_integer_ratio", UNSUPPORTED, 0, 255}, {"conjugate", UNSUPPORTED, 0, 255},
-                 {"to_bytes", UNSUPPORTED, 0, 255}, {"bit_count", UNSUPPORTED, 0, 255},
-                 {"hex", UNSUPPORTED, 0, 255}, {"real", UNSUPPORTED, 0, 255}, {"imag", UNSUPPORTED, 0, 255},
-                 {"numerator", UNSUPPORTED, 0, 255}, {"denominator", UNSUPPORTED, 0, 255},
-                 {"from_bytes", UNSUPPORTED, 0, 255}, {"fromhex", UNSUPPORTED, 0, 255}},
+  of_number[] = {{"bit_length", UNSUPPORTED, 0, 255},
+                 {"is_integer", UNSUPPORTED, 0, 255},
+                 {"as_integer_ratio", UNSUPPORTED, 0, 255},
+                 {"conjugate", UNSUPPORTED, 0, 255},
+                 {"to_bytes", UNSUPPORTED, 0, 255},
+                 {"bit_count", UNSUPPORTED, 0, 255},
+                 {"hex", UNSUPPORTED, 0, 255},
+                 {"real", UNSUPPORTED, 0, 255},
+                 {"imag", UNSUPPORTED, 0, 255},
+                 {"numerator", UNSUPPORTED, 0, 255},
+                 {"denominator", UNSUPPORTED, 0, 255},
+                 {"from_bytes", UNSUPPORTED, 0, 255},
+                 {"fromhex", UNSUPPORTED, 0, 255}},
   of_cycler[] = {{"next", ST_METHOD_NEXT, 0, 0}, {"reset", ST_METHOD_RESET, 0, 0}},
   of_range[] = {{"index", LIST_INDEX, 1, 1}, {"count", LIST_COUNT, 1, 1}};
 
@@ -137,11 +149,11 @@ static const struct method *find(st_jval v, st_jstr name)
     static const struct {
         const struct method *m;
         size_t n;
-    } of[ST_J_N_KINDS] = {[ST_J_STR] = {of_str, N(of_str)},       [ST_J_DICT] = {of_dict, N(of_dict)},
-                          [ST_J_LIST] = {of_list, N(of_list)},    [ST_J_TUPLE] = {of_tuple, N(of_tuple)},
-                          [ST_J_RANGE] = {of_range, N(of_range)}, [ST_J_CYCLER] = {of_cycler, N(of_cycler)},
+    } of[ST_J_N_KINDS] = {[ST_J_STR] = {of_str, N(of_str)},        [ST_J_DICT] = {of_dict, N(of_dict)},
+                          [ST_J_LIST] = {of_list, N(of_list)},     [ST_J_TUPLE] = {of_tuple, N(of_tuple)},
+                          [ST_J_RANGE] = {of_range, N(of_range)},  [ST_J_CYCLER] = {of_cycler, N(of_cycler)},
                           [ST_J_BOOL] = {of_number, N(of_number)}, [ST_J_INT] = {of_number, N(of_number)},
-                          [ST_J_BIG] = {of_number, N(of_number)}, [ST_J_FLOAT] = {of_number, N(of_number)}};
+                          [ST_J_BIG] = {of_number, N(of_number)},  [ST_J_FLOAT] = {of_number, N(of_number)}};
     for (size_t i = 0; i < of[v.kind].n; i++)
         if (st_j_same(name, of[v.kind].m[i].name)) return &of[v.kind].m[i];
     return NULL;
@@ -264,7 +276,8 @@ static st_jstr zfill(st_jrun *r, st_jstr s, int64_t width)
     st_jbuf b;
     st_j_buf_init(&b, r);
     st_j_buf_add(&b, st_j_sub(s, 0, sign));
-    st_j_buf_add(&b, st_j_pad(r, st_j_sub(s, sign, s.n), width < (int64_t)sign ? 0 : width - (int64_t)sign, st_j_lit("0"), '>'));
+    st_j_buf_add(
+        &b, st_j_pad(r, st_j_sub(s, sign, s.n), width < (int64_t)sign ? 0 : width - (int64_t)sign, st_j_lit("0"), '>'));
     return st_j_buf_str(&b);
 }
 
@@ -413,8 +426,7 @@ static st_jval call_str(st_jrun *r, int id, st_jstr s, const st_jval *a)
     case COUNT: return st_j_int(count(r, s, a));
     case JOIN: return join(r, s, a[0]);
     case PARTITION:
-    case RPARTITION:
-        return marked(partition(r, s, st_j_need_str(r, a[0], "partition"), id == RPARTITION), s.markup);
+    case RPARTITION: return marked(partition(r, s, st_j_need_str(r, a[0], "partition"), id == RPARTITION), s.markup);
     default: break;
     }
     if (id >= ISDIGIT && id <= ISIDENTIFIER) return st_j_bool(asks(r, id, s));

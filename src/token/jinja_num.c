@@ -274,7 +274,9 @@ static double round_float(st_jrun *r, double f, int64_t digits)
     int half = st_j_int_order(r, st_j_binary(r, ST_N_MUL, rest, st_j_int(2)), unit);
     double fraction = f - trunc(f);
     if (!half && fraction != 0) half = fraction > 0 ? 1 : -1;
-    if (!half) half = st_j_equal(r, st_j_binary(r, ST_N_MOD, st_j_binary(r, ST_N_FLOORDIV, low, unit), st_j_int(2)), st_j_int(1));
+    if (!half)
+        half =
+            st_j_equal(r, st_j_binary(r, ST_N_MOD, st_j_binary(r, ST_N_FLOORDIV, low, unit), st_j_int(2)), st_j_int(1));
     if (half > 0) low = st_j_binary(r, ST_N_ADD, low, unit);
     out = st_j_int_float(r, low);
     if (isinf(out)) ST_J_FAIL(r, "a rounded value that is too large for a float");

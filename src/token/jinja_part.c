@@ -11,8 +11,7 @@ static bool named(st_jrun *r, st_jval v, st_jstr name, st_jval *out)
     if (v.kind == ST_J_RANGE && st_j_same(name, "stop")) return *out = st_j_int(v.range->to), true;
     if (v.kind == ST_J_RANGE && st_j_same(name, "step")) return *out = st_j_int(v.range->step), true;
     if (v.kind == ST_J_CYCLER && st_j_same(name, "current")) return *out = v.cycler->items.v[v.cycler->at], true;
-    if (v.kind == ST_J_MACRO && st_j_same(name, "name"))
-        return *out = st_j_string(v.macro->node->name), true;
+    if (v.kind == ST_J_MACRO && st_j_same(name, "name")) return *out = st_j_string(v.macro->node->name), true;
     return st_j_method(r, v, name, out);
 }
 

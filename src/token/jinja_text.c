@@ -142,7 +142,8 @@ static st_jval f_xmlattr(st_jrun *r, st_jval v, st_jargs *a)
         if (val.kind == ST_J_NONE || val.kind == ST_J_UNDEF) continue;
         st_jstr name = st_j_need_str(r, key, "xmlattr");
         for (size_t k = 0; k < name.n; k++)
-            if (strchr(" \t\n\r\f\v/>=", name.p[k]) && name.p[k]) ST_J_FAIL(r, "a character that no attribute may have");
+            if (strchr(" \t\n\r\f\v/>=", name.p[k]) && name.p[k])
+                ST_J_FAIL(r, "a character that no attribute may have");
         if (b.n || space) st_j_buf_bytes(&b, " ", 1, false);
         st_j_buf_add(&b, name.markup ? name : st_j_escape(r, key));
         st_j_buf_bytes(&b, "=\"", 2, false);
@@ -171,8 +172,8 @@ static st_jstr cut_between(st_jrun *r, st_jstr s, const char *open, const char *
 /* markupsafe's striptags: comments, tags, runs of blanks, and the entities that markup has. */
 static st_jval f_striptags(st_jrun *r, st_jval v, st_jargs *a)
 {
-    static const char *const pairs[][2] = {{"&lt;", "<"},   {"&gt;", ">"},  {"&#39;", "'"},
-                                           {"&#34;", "\""}, {"&quot;", "\""}};
+    static const char *const pairs[][2] = {
+        {"&lt;", "<"}, {"&gt;", ">"}, {"&#39;", "'"}, {"&#34;", "\""}, {"&quot;", "\""}};
     st_jstr s = st_j_str(r, v);
     st_j_args_done(r, a, 0, "", "striptags");
     s.markup = false;

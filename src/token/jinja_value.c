@@ -6,13 +6,26 @@
 const char *st_j_kind_name(st_jval v)
 {
     static const char *const names[ST_J_N_KINDS] = {
-        [ST_J_UNDEF] = "undefined",  [ST_J_NONE] = "none",     [ST_J_BOOL] = "a boolean",
-        [ST_J_INT] = "an integer",   [ST_J_BIG] = "an integer", [ST_J_FLOAT] = "a float",
-        [ST_J_STR] = "a string",     [ST_J_LIST] = "a list",   [ST_J_TUPLE] = "a tuple",
-        [ST_J_RANGE] = "a range",    [ST_J_ITER] = "an iterator (what map, select, batch, items and the like give)",
-        [ST_J_DICT] = "a dict",      [ST_J_VIEW] = "a view of a dict", [ST_J_SPACE] = "a namespace",
-        [ST_J_LOOP] = "a loop",      [ST_J_MACRO] = "a macro", [ST_J_GLOBAL] = "a function",
-        [ST_J_METHOD] = "a method",  [ST_J_CYCLER] = "a cycler", [ST_J_JOINER] = "a joiner",
+        [ST_J_UNDEF] = "undefined",
+        [ST_J_NONE] = "none",
+        [ST_J_BOOL] = "a boolean",
+        [ST_J_INT] = "an integer",
+        [ST_J_BIG] = "an integer",
+        [ST_J_FLOAT] = "a float",
+        [ST_J_STR] = "a string",
+        [ST_J_LIST] = "a list",
+        [ST_J_TUPLE] = "a tuple",
+        [ST_J_RANGE] = "a range",
+        [ST_J_ITER] = "an iterator (what map, select, batch, items and the like give)",
+        [ST_J_DICT] = "a dict",
+        [ST_J_VIEW] = "a view of a dict",
+        [ST_J_SPACE] = "a namespace",
+        [ST_J_LOOP] = "a loop",
+        [ST_J_MACRO] = "a macro",
+        [ST_J_GLOBAL] = "a function",
+        [ST_J_METHOD] = "a method",
+        [ST_J_CYCLER] = "a cycler",
+        [ST_J_JOINER] = "a joiner",
         [ST_J_ARGS] = "arguments"};
     return names[v.kind];
 }
@@ -127,9 +140,7 @@ static void iterate_dict(st_jrun *r, const st_jdict *d, int what, st_jlist *l)
     l->v = st_j_alloc(r, l->cap = d->n, sizeof *l->v);
     for (; l->n < d->n; l->n++) {
         const st_jpair *p = &d->v[l->n];
-        l->v[l->n] = what == ST_VIEW_KEYS     ? p->key
-                     : what == ST_VIEW_VALUES ? p->val
-                                              : st_j_pair(r, p->key, p->val);
+        l->v[l->n] = what == ST_VIEW_KEYS ? p->key : what == ST_VIEW_VALUES ? p->val : st_j_pair(r, p->key, p->val);
     }
     st_j_step(r, l->n);
 }
@@ -224,7 +235,8 @@ static bool equal_dicts(st_jrun *r, const st_jdict *a, const st_jdict *b)
 /* Views of keys and items are sets to Python; values are only equal to themselves. */
 static bool equal_views(st_jrun *r, st_jval a, st_jval b)
 {
-    if (a.kind != b.kind || a.view->what == ST_VIEW_VALUES || b.view->what == ST_VIEW_VALUES) return a.view == b.view && a.kind == b.kind;
+    if (a.kind != b.kind || a.view->what == ST_VIEW_VALUES || b.view->what == ST_VIEW_VALUES)
+        return a.view == b.view && a.kind == b.kind;
     if (a.view->dict->n != b.view->dict->n) return false;
     bool same = a.view->what == b.view->what || !a.view->dict->n;
     st_j_enter(r);

@@ -8,12 +8,12 @@ typedef enum frame_kind { F_SCOPE, F_CAPTURE, F_LOOP, F_KEEP, F_MACRO, F_AGAIN }
 
 typedef struct frame {
     frame_kind kind;
-    size_t sp;         /* where the stack comes back to */
-    st_jscope *scope;  /* what comes back when it ends */
-    st_jbuf *out;      /* the same */
+    size_t sp;           /* where the stack comes back to */
+    st_jscope *scope;    /* what comes back when it ends */
+    st_jbuf *out;        /* the same */
     const st_jins *to;   /* MACRO: where a call goes back to; AGAIN: where the loop begins */
     const st_jins *back; /* AGAIN: was called, and goes back there; NULL: was reached */
-    st_jloop *loop;    /* LOOP; KEEP: what it goes through */
+    st_jloop *loop;      /* LOOP; KEEP: what it goes through */
     st_jlist *kept;
     const st_jnode *node; /* MACRO */
     st_jargs *args;
@@ -356,7 +356,12 @@ static void on_values(machine *m, const st_jins *ins)
     switch (ins->op) {
     case ST_I_PUSH: push(m, n->kind == ST_N_CONST ? n->val : st_j_none()); break;
     case ST_I_UNDEF: push(m, st_j_undef(st_j_lit("the else of an if expression"))); break;
-    case ST_I_NAME: push(m, st_j_lookup(r, m->scope, n->name)); break;
+    case ST_I_NAME:
+        v = st_j_lookup(r, m->scope, n->name);
+        if (v.kind == ST_J_UNDEF && st_j_same(n->name, "self"))
+            ST_J_FAIL(r, "self, the template's blocks, is not supported");
+        push(m, v);
+        break;
     case ST_I_CONCAT:
         v = st_j_concat(r, m->stack + m->sp - ins->to, ins->to);
         m->sp -= ins->to;

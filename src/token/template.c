@@ -86,9 +86,7 @@ int st_template_open(st_str source, st_mem *mem, st_template **out, strata_error
     ST_FAIL_IF(!t, err, STRATA_NO_MEMORY, "chat template: no memory");
     if (!source.ptr) source.ptr = "";
     t->mem = mem;
-    t->arena = (st_jrun){.mem = mem,
-                         .max_bytes = ST_TEMPLATE_MAX_MEMORY,
-                         .steps = ST_TEMPLATE_MAX_STEPS};
+    t->arena = (st_jrun){.mem = mem, .max_bytes = ST_TEMPLATE_MAX_MEMORY, .steps = ST_TEMPLATE_MAX_STEPS};
     int rc = compile(t, source, err);
     if (rc) {
         st_template_close(t);

@@ -13,6 +13,7 @@ import datetime
 import json
 import random
 import re
+import signal
 import subprocess
 
 from transformers.utils import chat_template_utils as hf
@@ -166,11 +167,21 @@ class Maker:
         return "{% macro m4(x) %}<{{ caller(x) }}>{% endmacro %}" + self.body(2)
 
 
+def late(*_):
+    raise TimeoutError
+
+
+signal.signal(signal.SIGALRM, late)
+
+
 def jinja(source):
     try:
+        signal.alarm(5)
         return hf.render_jinja_template([[]], chat_template=source, **V)[0][0], None
     except (Exception, RecursionError) as e:  # noqa: BLE001
         return None, f"{type(e).__name__}: {e}"
+    finally:
+        signal.alarm(0)
 
 
 class Strata:
@@ -187,6 +198,11 @@ class Strata:
         return (text, None) if status == 0 else (None, text)
 
 
+def record(key, text):
+    data = text.encode()
+    return b"@%s %d\n%s\n" % (key.encode(), len(data), data)
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("run")
@@ -194,7 +210,7 @@ def main():
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--cases")
     a.add_argument("--show", type=int, default=30)
-    a.add_argument("--record", type=int, help="print this many sources that both render, for tests/data/template/random.dat")
+    a.add_argument("--record", help="writes the sources on which both agree, with what they give: tests/data/template/random.dat")
     a = a.parse_args()
     strata, refused, bad, both, kept = Strata(a.run), collections.Counter(), 0, 0, []
     sources = [line.split("\t")[0] for line in open(a.cases)] if a.cases else None
@@ -207,10 +223,11 @@ def main():
                 continue
         if want is not None and got == want:
             both += 1
-            kept.append(source)
+            kept.append((source, "expect", want))
             continue
         if want is None and got is None:
-            kept.append(source)
+            if not error.startswith("TimeoutError"):
+                kept.append((source, "error", error[:60]))
             continue
         if got is None and REFUSED.search(message):
             refused[re.sub(r"\d+:\d+", "", message)[:80]] += 1
@@ -219,6 +236,11 @@ def main():
         if bad <= a.show:
             print(f"--- {seed}: {source}\n  want {want!r} {error}\n  got  {got!r} {message}")
     print(f"{both} equal, {bad} differ; refused by name: {dict(refused)}")
+    if a.record:
+        with open(a.record, "wb") as f:
+            f.write(record("vars", json.dumps(V, ensure_ascii=False)))
+            for source, key, text in kept:
+                f.write(record("template", source) + record(key, text))
     return bad != 0
 
 

@@ -46,8 +46,8 @@ int main(int argc, char **argv)
         st_template_close(t);
         if (rc)
             printf("%d %zu\n%s", rc, strlen(err.msg), err.msg);
-        else
-            printf("0 %zu\n%.*s", out.n, (int)out.n, out.n ? out.p : "");
+        else if (printf("0 %zu\n", out.n) > 0 && out.n)
+            fwrite(out.p, 1, out.n, stdout);
         fflush(stdout);
         free(out.p);
         free(vars);

@@ -1,5 +1,5 @@
-/* test_template_stack.c: what a rendering takes of the stack of whoever calls: at most 60 KiB from the public call down,
- * whatever the template and the JSON. The stack of a thread is painted before and looked at after. */
+/* test_template_stack.c: what a rendering takes of the stack of whoever calls: at most 60 KiB from the public call
+ * down, whatever the template and the JSON. The stack of a thread is painted before and looked at after. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -99,9 +99,10 @@ static const struct nested {
               {"{{ ", "1 if 1 else ", "1", "", " }}", 90},
               {"{{ ", "'a'|default(", "1", ")", " }}", 90},
               {"{{ ", "'a'.split(", "'b'", ")|string", " }}", 90},
-              {"{{ ", "1 < (", "2", ")", " }}", 90},
-              {"{{ ", "1 + 2 * (", "2", ")", " }}", 90},
-              {"{{ ", "1 ~ (1 and (", "2", "))", " }}", 40},
+              {"{{ ", "1 < (", "2", ")", " }}", 45},
+              {"{{ ", "1 + 2 * (", "2", ")", " }}", 30},
+              {"{{ ", "1 ~ (1 and (", "2", "))", " }}", 20},
+              {"{{ ", "1 or 1 and not 1 < 1 + 1 ~ 1 * 1 ** (", "2", ")", " }}", 10},
               {"{{ ", "x[", "1", "]", " }}", 90},
               {"{{ ", "x[1:", "1", "]", " }}", 90},
               {"{{ ", "1 is eq(", "1", ")", " }}", 90},
@@ -141,7 +142,8 @@ static void test_calls(void **state)
         "{% macro f(n) %}{{ f(n - 1) if n else 'x' }}{% endmacro %}{{ f(DEPTH) }}",
         "{% macro f(n) %}{% for i in [1] %}{% if n %}{% if 1 %}{{ f(n - 1) }}{% endif %}{% endif %}{% endfor %}"
         "{% endmacro %}{{ f(DEPTH) }}",
-        "{% macro f(n) %}{% if n %}{% call f(n - 1) %}x{% endcall %}{% endif %}{{ caller is none }}{% endmacro %}{{ f(DEPTH) }}",
+        "{% macro f(n) %}{% if n %}{% call f(n - 1) %}x{% endcall %}{% endif %}{{ caller is none }}{% endmacro %}{{ "
+        "f(DEPTH) }}",
         "{% for i in [DEPTH] recursive %}{{ loop([i - 1]) if i else 'x' }}{% endfor %}",
         "{% macro f(n) %}{% set x %}{% filter trim %}{{ f(n - 1) if n else 'x' }}{% endfilter %}{% endset %}{{ x }}"
         "{% endmacro %}{{ f(DEPTH) }}"};
@@ -157,12 +159,26 @@ static void test_calls(void **state)
 static void test_values(void **state)
 {
     const strata_model *m = *state;
-    static const char *const uses[] = {
-        "{{ x }}",          "{{ x|tojson }}",        "{{ x|tojson(indent=2, sort_keys=true) }}", "{{ x == y }}",
-        "{{ x in [y] }}",   "{{ x < y }}",           "{{ [x, y]|sort }}",                        "{{ [x]|unique|list }}",
-        "{{ [x]|string }}", "{{ '%s' % [x] }}",      "{{ '{}'.format(x) }}",                     "{{ x|map('list')|list }}",
-        "{{ x.copy() }}",   "{{ [x, y]|groupby(0) }}", "{{ x|pprint }}",                         "{{ x|urlencode }}",
-        "{{ {x: 1} }}",     "{{ x.items() }}",       "{{ x|d|e }}",                              "{{ x ~ x }}"};
+    static const char *const uses[] = {"{{ x }}",
+                                       "{{ x|tojson }}",
+                                       "{{ x|tojson(indent=2, sort_keys=true) }}",
+                                       "{{ x == y }}",
+                                       "{{ x in [y] }}",
+                                       "{{ x < y }}",
+                                       "{{ [x, y]|sort }}",
+                                       "{{ [x]|unique|list }}",
+                                       "{{ [x]|string }}",
+                                       "{{ '%s' % [x] }}",
+                                       "{{ '{}'.format(x) }}",
+                                       "{{ x|map('list')|list }}",
+                                       "{{ x.copy() }}",
+                                       "{{ [x, y]|groupby(0) }}",
+                                       "{{ x|pprint }}",
+                                       "{{ x|urlencode }}",
+                                       "{{ {x: 1} }}",
+                                       "{{ x.items() }}",
+                                       "{{ x|d|e }}",
+                                       "{{ x ~ x }}"};
     char source[600];
     for (int kind = 0; kind < 2; kind++) {
         char *json = kind ? repeat("{\"x\":", "{\"a\":", "1", "}", 90, ",\"y\":1}")
@@ -194,7 +210,8 @@ static void test_values(void **state)
 static void test_leaves(void **state)
 {
     const strata_model *m = *state;
-    render(m, "{{ 1.7976931348623157e308 }}{{ 5e-324 }}{{ '%.400f' % 1e-300 }}{{ '{:,.300f}'.format(1e300) }}", NULL, 0, "");
+    render(m, "{{ 1.7976931348623157e308 }}{{ 5e-324 }}{{ '%.400f' % 1e-300 }}{{ '{:,.300f}'.format(1e300) }}", NULL, 0,
+           "");
     render(m, "{{ 1e308|round(5) }}{{ 10**4000 / 3**8000 }}{{ (10**4200)|string|length }}{{ 2**0.5 }}", NULL, 0, "");
     render(m, "{{ range(50000)|map('string')|sort|join|length }}{{ strftime_now('%c %x %X %U') }}", NULL, 0, "");
     render(m, "{{ [3]|map('map', 'map')|list }}", NULL, STRATA_BAD_TEMPLATE, "");
