@@ -20,7 +20,7 @@ enum { LIMIT = 60 << 10 };
 enum { LIMIT = 60 << 10 };
 #endif
 
-enum { STACK = 4 << 20, PAINT = 0xa5 };
+enum { STACK = 1 << 20, PAINT = 0xa5 };
 
 typedef struct call {
     const strata_model *m;
