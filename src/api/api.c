@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/opts.h"
 #include "base/thread.h"
 #include "run/engine.h"
 
@@ -77,6 +78,7 @@ int strata_model_open(const char *path, const strata_model_opts *opts, strata_mo
 {
     NEED(path);
     NEED(out);
+    ST_TRY(st_opts_check_model(opts, err));
     strata_model_opts o = opts ? *opts : (strata_model_opts){0};
     strata_model *m = NULL;
     ST_TRY(new_model(&o, &m, err));
@@ -94,6 +96,7 @@ int strata_model_open_buffer(const void *data, size_t size, const char *name, co
 {
     NEED(data);
     NEED(out);
+    ST_TRY(st_opts_check_model(opts, err));
     strata_model_opts o = opts ? *opts : (strata_model_opts){0};
     strata_model *m = NULL;
     ST_TRY(new_model(&o, &m, err));
@@ -117,6 +120,7 @@ void strata_model_close(strata_model *m)
 
 void strata_model_get_info(const strata_model *m, strata_model_info *info)
 {
+    if (!info) return;
     *info = (strata_model_info){.bos = -1, .eos = -1};
     if (!m) return;
     const st_token_info *t = st_tokenizer_info(m->tokenizer);
@@ -160,18 +164,18 @@ void strata_model_get_info(const strata_model *m, strata_model_info *info)
 int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, uint32_t *n_tensors, uint64_t *bytes)
 {
     if (!m || i >= m->n_types) return 0;
-    *name = m->types[i].name;
-    *n_tensors = m->types[i].n_tensors;
-    *bytes = m->types[i].bytes;
+    if (name) *name = m->types[i].name;
+    if (n_tensors) *n_tensors = m->types[i].n_tensors;
+    if (bytes) *bytes = m->types[i].bytes;
     return 1;
 }
 
 int strata_model_get_label(const strata_model *m, uint32_t i, const char **name, size_t *len)
 {
     st_str s;
-    if (!m || i >= m->plan.n_labels || !st_rank_label(m, i, &s)) return 0;
-    *name = s.ptr;
-    *len = s.len;
+    if (!m || m->vocab_only || i >= m->plan.n_labels || !st_rank_label(m, i, &s)) return 0;
+    if (name) *name = s.ptr;
+    if (len) *len = s.len;
     return 1;
 }
 
@@ -186,11 +190,15 @@ int strata_model_print_plan(const strata_model *m, strata_write_fn write, void *
     NEED(m);
     NEED(write);
     ST_TRY(need_weights(m, err));
+    uint64_t fp = st_fp_enter();
     st_plan_print(&m->plan, write, user);
+    st_fp_leave(fp);
     return STRATA_OK;
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
+
+#define ALL_FLAGS (STRATA_TOKENIZE_ADD_SPECIAL | STRATA_TOKENIZE_PARSE_SPECIAL | STRATA_TOKENIZE_LOSSY)
 
 /* Hands tokens over to the caller's memory and frees them. */
 static int take_tokens(st_tokens *t, int32_t *ids, strata_span *spans, size_t cap, size_t *n, strata_error *err)
@@ -211,8 +219,11 @@ int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigne
     NEED(n);
     ST_FAIL_IF(len && !text, err, STRATA_INVALID_ARG, "strata_tokenize: text is NULL but has %zu bytes", len);
     ST_FAIL_IF(cap && !ids, err, STRATA_INVALID_ARG, "strata_tokenize: ids is NULL but holds %zu", cap);
+    ST_TRY(st_opts_check_flags(flags, ALL_FLAGS, err));
     st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans != NULL};
+    uint64_t fp = st_fp_enter(); /* scores of a vocabulary are floats */
     int rc = st_tokenizer_encode(m->tokenizer, text ? text : "", len, flags, &t, err);
+    st_fp_leave(fp);
     if (!rc) return take_tokens(&t, ids, spans, cap, n, err);
     st_tokens_free(&t);
     return rc;
@@ -228,8 +239,11 @@ int strata_tokenize_parts(const strata_model *m, const strata_text_part *parts, 
         ST_FAIL_IF(parts[i].len && !parts[i].ptr, err, STRATA_INVALID_ARG,
                    "strata_tokenize_parts: part %zu is NULL but has %zu bytes", i, parts[i].len);
     ST_FAIL_IF(cap && !ids, err, STRATA_INVALID_ARG, "strata_tokenize_parts: ids is NULL but holds %zu", cap);
+    ST_TRY(st_opts_check_flags(flags, ALL_FLAGS, err));
     st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans != NULL};
+    uint64_t fp = st_fp_enter();
     int rc = st_tokenizer_encode_parts(m->tokenizer, parts, n_parts, flags, &t, err);
+    st_fp_leave(fp);
     if (!rc) return take_tokens(&t, ids, spans, cap, n, err);
     st_tokens_free(&t);
     return rc;
@@ -242,7 +256,10 @@ int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char 
     NEED(len);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_detokenize: ids is NULL but has %zu", n);
     ST_FAIL_IF(cap && !text, err, STRATA_INVALID_ARG, "strata_detokenize: text is NULL but holds %zu", cap);
-    ST_TRY(st_tokenizer_decode(m->tokenizer, ids, n, text, cap, len, err));
+    uint64_t fp = st_fp_enter();
+    int rc = st_tokenizer_decode(m->tokenizer, ids, n, text, cap, len, err);
+    st_fp_leave(fp);
+    ST_TRY(rc);
     ST_FAIL_IF(cap && cap < *len, err, STRATA_TOO_LONG, "room for %zu bytes, the text has %zu", cap, *len);
     return STRATA_OK;
 }
@@ -267,18 +284,14 @@ static void on_watch(void *user, uint32_t op, const st_peek *peek, double micros
     (void)peek;
     strata_ctx *c = user;
     const st_op *o = &c->model->plan.ops[op];
+    bool inside = st_fp_out();
     c->trace(c->trace_user, op, st_op_name(o->kind), o->layer, micros);
+    st_fp_back(inside);
 }
 
-int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err)
+static int open_ctx(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err)
 {
-    NEED(m);
-    NEED(out);
-    ST_TRY(need_weights(m, err));
     strata_ctx_opts o = opts ? *opts : (strata_ctx_opts){0};
-    ST_FAIL_IF(o.precision < 0 || o.precision > STRATA_PRECISION_BF16, err, STRATA_INVALID_ARG,
-               "precision: no such value as %d", o.precision);
-    ST_FAIL_IF(o.kv < 0 || o.kv > STRATA_KV_Q8, err, STRATA_INVALID_ARG, "kv: no such value as %d", o.kv);
     uint32_t most = m->config.n_ctx, n_ctx = o.n_ctx;
     if (!n_ctx) n_ctx = most < STRATA_DEFAULT_CTX ? most : STRATA_DEFAULT_CTX;
     ST_FAIL_IF(n_ctx > most, err, STRATA_INVALID_ARG, "n_ctx: %u, but the model's context is %u", n_ctx, most);
@@ -306,6 +319,18 @@ int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_c
         strata_ctx_close(c);
     else
         *out = c;
+    return rc;
+}
+
+int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err)
+{
+    NEED(m);
+    NEED(out);
+    ST_TRY(st_opts_check_ctx(opts, err));
+    ST_TRY(need_weights(m, err));
+    uint64_t fp = st_fp_enter();
+    int rc = open_ctx(m, opts, out, err);
+    st_fp_leave(fp);
     return rc;
 }
 
@@ -339,6 +364,7 @@ int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata
 {
     NEED(c);
     ST_FAIL_IF(n && (!texts || !out), err, STRATA_INVALID_ARG, "strata_embed: texts or out is NULL");
+    ST_TRY(st_opts_check_embed(opts, err));
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_embed(c, texts, n, opts, out, stride, items, err);
     st_ctx_leave(c);
@@ -351,6 +377,7 @@ int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strat
     NEED(c);
     NEED(n_rows);
     ST_FAIL_IF((len && !text) || (cap && !out), err, STRATA_INVALID_ARG, "strata_embed_tokens: text or out is NULL");
+    ST_TRY(st_opts_check_embed(opts, err));
     strata_text t = {text ? text : "", len};
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_embed_tokens(c, &t, opts, out, cap, n_rows, item, err);
@@ -366,7 +393,11 @@ uint32_t strata_embed_dims(const strata_model *m, const strata_embed_opts *opts,
         st_error_set(err, STRATA_INVALID_ARG, "strata_embed_dims: the model is NULL");
         return 0;
     }
-    return st_embed_check(m, &o, &dims, err) ? 0 : dims;
+    if (st_opts_check_embed(opts, err)) return 0;
+    uint64_t fp = st_fp_enter(); /* messages have numbers */
+    int rc = st_embed_check(m, &o, &dims, err);
+    st_fp_leave(fp);
+    return rc ? 0 : dims;
 }
 
 int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n, const strata_rank_opts *opts,
@@ -376,6 +407,7 @@ int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, s
     ST_FAIL_IF(query.len && !query.ptr, err, STRATA_INVALID_ARG, "strata_rank: the query is NULL but has %zu bytes",
                query.len);
     ST_FAIL_IF(n && (!passages || !scores), err, STRATA_INVALID_ARG, "strata_rank: passages or scores is NULL");
+    ST_TRY(st_opts_check_rank(opts, err));
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_rank(c, query, passages, n, opts, scores, items, err);
     st_ctx_leave(c);
@@ -420,6 +452,7 @@ int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, c
     strata_gen_result unused;
     NEED(c);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_generate: ids is NULL");
+    ST_TRY(st_opts_check_gen(opts, err));
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_generate(c, seq, ids, n, opts, result ? result : &unused, err);
     st_ctx_leave(c);
@@ -433,6 +466,8 @@ int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t 
     NEED(rows);
     NEED(cols);
     ST_FAIL_IF((n && !ids) || (cap && !out), err, STRATA_INVALID_ARG, "strata_eval: ids or out is NULL");
+    ST_TRY(st_opts_check_value("what", what, STRATA_EVAL_POOLED, err));
+    ST_TRY(st_opts_check_value("pooling", pooling, STRATA_POOLING_RANK, err));
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_eval(c, ids, types, n, what, pooling, out, cap, rows, cols, err);
     st_ctx_leave(c);
@@ -445,7 +480,10 @@ int strata_measure_peaks(const strata_model *m, uint32_t n_threads, strata_peaks
     NEED(out);
     ST_TRY(need_weights(m, err));
     strata_model *model = (strata_model *)(uintptr_t)m;
-    return m->backend->peaks(m->exec, n_threads ? n_threads : st_cpu_count(), &model->mem, out, err);
+    uint64_t fp = st_fp_enter();
+    int rc = m->backend->peaks(m->exec, n_threads ? n_threads : st_cpu_count(), &model->mem, out, err);
+    st_fp_leave(fp);
+    return rc;
 }
 
 int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n, int precision,
@@ -455,6 +493,10 @@ int strata_model_diff(const strata_model *m, const char *against, const int32_t 
     NEED(write);
     NEED(first);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_model_diff: ids is NULL");
+    ST_TRY(st_opts_check_value("precision", precision, STRATA_PRECISION_BF16, err));
     ST_TRY(need_weights(m, err));
-    return st_diff((strata_model *)(uintptr_t)m, against, ids, n, precision, write, user, first, err);
+    uint64_t fp = st_fp_enter();
+    int rc = st_diff((strata_model *)(uintptr_t)m, against, ids, n, precision, write, user, first, err);
+    st_fp_leave(fp);
+    return rc;
 }

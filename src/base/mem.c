@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/fp.h"
+
 #define ALIGN     ((size_t)64)
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -47,7 +49,9 @@ static void *alloc_aligned(st_mem *mem, size_t n, size_t size, size_t align)
         atomic_fetch_sub(&mem->used, total);
         return NULL;
     }
+    bool inside = mem->allocator.alloc != libc_alloc && st_fp_out();
     uint8_t *base = mem->allocator.alloc(mem->allocator.user, total, align);
+    st_fp_back(inside);
     if (!base) {
         atomic_fetch_sub(&mem->used, total);
         return NULL;
@@ -104,5 +108,7 @@ void st_free(st_mem *mem, void *ptr)
     header h;
     memcpy(&h, (uint8_t *)ptr - sizeof h, sizeof h);
     atomic_fetch_sub(&mem->used, h.total);
+    bool inside = mem->allocator.free != libc_free && st_fp_out();
     mem->allocator.free(mem->allocator.user, h.base);
+    st_fp_back(inside);
 }

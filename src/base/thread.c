@@ -3,7 +3,6 @@
 #endif
 #include "base/thread.h"
 
-#include <fenv.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +102,7 @@ struct st_pool {
     bool spin; /* there is a CPU for each thread: else one that spins keeps another from what it waits for */
     st_pool_fn fn;
     void *arg;
+    uint64_t fp; /* the caller's floating-point state, for its callbacks */
     _Atomic uint32_t next_id;
     bool gates;
 };
@@ -115,6 +115,7 @@ static void *worker(void *p)
     for (;;) {
         gate_wait(&pool->start, seen++, pool->spin);
         if (atomic_load(&pool->quit)) return NULL;
+        st_fp_serve(pool->fp);
         if (id < pool->nth) pool->fn(pool->arg, id, pool->nth);
         if (atomic_fetch_sub(&pool->running, 1) == 1) gate_open(&pool->done);
     }
@@ -183,6 +184,7 @@ void st_pool_run(st_pool *p, uint32_t nth, st_pool_fn fn, void *arg)
         p->nth = nth < p->size ? nth : p->size;
         p->fn = fn;
         p->arg = arg;
+        p->fp = st_fp_caller();
         uint32_t before = atomic_load(&p->done.value);
         atomic_store(&p->arrived, 0);
         atomic_store(&p->running, p->started);
@@ -303,35 +305,4 @@ uint32_t st_thread_limit(void)
 {
     uint32_t n = logical_cpus();
     return n > 8 ? n : 8;
-}
-
-/* ---- floating-point state ---------------------------------------------------------------------------------------- */
-
-uint64_t st_fp_enter(void)
-{
-#if defined(__x86_64__)
-    uint32_t was = _mm_getcsr();
-    _mm_setcsr(0x1f80); /* all exceptions masked, nearest, FTZ and DAZ off */
-    return was;
-#elif defined(__aarch64__)
-    uint64_t was;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(was));
-    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
-    return was;
-#else
-    int was = fegetround();
-    fesetround(FE_TONEAREST);
-    return (uint64_t)was;
-#endif
-}
-
-void st_fp_leave(uint64_t saved)
-{
-#if defined(__x86_64__)
-    _mm_setcsr((uint32_t)saved);
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0" : : "r"(saved));
-#else
-    fesetround((int)saved);
-#endif
 }

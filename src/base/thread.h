@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/fp.h"
 #include "base/mem.h"
 
 #define ST_MAX_THREADS 1024u
@@ -48,9 +49,5 @@ uint32_t st_thread_limit(void);
 
 /* Monotonic seconds. */
 double st_now(void);
-
-/* Floating-point state of this thread: set to round-to-nearest with denormals kept; returns what it was. */
-uint64_t st_fp_enter(void);
-void st_fp_leave(uint64_t saved);
 
 #endif

@@ -1,10 +1,10 @@
 /* embed.c: texts -> tokens -> ragged batch -> vectors, in the caller's order. */
 #include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "run/batcher.h"
 
 typedef struct job {
@@ -35,7 +35,7 @@ static void fail_item(strata_embed_item *item, int status, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(item->msg, sizeof item->msg, fmt, ap);
+    (void)st_vformat(item->msg, sizeof item->msg, fmt, ap);
     va_end(ap);
     item->status = status;
 }
@@ -43,7 +43,9 @@ static void fail_item(strata_embed_item *item, int status, const char *fmt, ...)
 static void on_progress(void *user, size_t done)
 {
     job *j = user;
+    bool inside = st_fp_out();
     j->opts.progress(j->opts.progress_user, j->failed + done, j->n);
+    st_fp_back(inside);
 }
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
@@ -60,12 +62,6 @@ static const char *prompt_of(const strata_model *m, const strata_embed_opts *o)
 int st_embed_check(const strata_model *m, const strata_embed_opts *o, uint32_t *dims, strata_error *err)
 {
     ST_FAIL_IF(m->vocab_only, err, STRATA_UNSUPPORTED_OP, "%s: opened for its vocabulary only", m->path);
-    ST_FAIL_IF(o->role < 0 || o->role > STRATA_ROLE_DOCUMENT, err, STRATA_INVALID_ARG, "role: no such value as %d",
-               o->role);
-    ST_FAIL_IF(o->normalize < 0 || o->normalize > STRATA_NORMALIZE_NONE, err, STRATA_INVALID_ARG,
-               "normalize: no such value as %d", o->normalize);
-    ST_FAIL_IF(o->truncate < 0 || o->truncate > STRATA_TRUNCATE_START, err, STRATA_INVALID_ARG,
-               "truncate: no such value as %d", o->truncate);
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
     bool tokens = o->pooling == STRATA_POOLING_NONE;
@@ -164,7 +160,7 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
     if (rc == STRATA_NO_MEMORY) ST_FAIL(err, rc, "%s", e.msg);
     if (rc == STRATA_INVALID_ARG && j->prompt_len) blame_text(j, j->texts[i], flags, &e);
     if (rc) {
-        fail_item(item, rc, "%.127s", e.msg);
+        fail_item(item, rc, "%s", e.msg);
         return STRATA_OK;
     }
     size_t n = j->tokens.n - at, ctx = j->m->config.n_ctx;

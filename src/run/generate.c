@@ -126,7 +126,10 @@ static bool has_text(const job *j, int32_t id)
 static bool tell(const job *j, const strata_gen_token *token)
 {
     if (!j->o->on_text) return true;
-    return j->o->on_text(j->o->user, j->hold.n_ready ? j->hold.ready : "", j->hold.n_ready, token) == 0;
+    bool inside = st_fp_out();
+    int over = j->o->on_text(j->o->user, j->hold.n_ready ? j->hold.ready : "", j->hold.n_ready, token);
+    st_fp_back(inside);
+    return over == 0;
 }
 
 /* The text of a token goes on its way. *finish: set if that ends the generation. */

@@ -357,7 +357,9 @@ static int put_tensor(job *j, size_t i, strata_error *err)
     (void)st_quant_geometry(t->t->type, &item.from, &block, &bytes);
     (void)st_quant_geometry(t->type, &item.to, &block, &bytes);
     item.requantized = t->type != t->t->type && from->group != 0;
+    bool inside = st_fp_out();
     j->opts.progress(j->opts.progress_user, &item);
+    st_fp_back(inside);
     return STRATA_OK;
 }
 

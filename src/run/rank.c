@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "base/math.h"
 #include "run/batcher.h"
 #include "token/utf8.h"
@@ -38,7 +39,7 @@ typedef struct job {
 static void fail_item(strata_embed_item *item, int status, const char *msg)
 {
     item->status = status;
-    snprintf(item->msg, sizeof item->msg, "%.127s", msg);
+    (void)st_format(item->msg, sizeof item->msg, "%s", msg);
 }
 
 static void nan_score(float *score)
@@ -259,8 +260,6 @@ static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_e
     strata_model *m = c->model;
     *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_rank_opts){0}, .tokens = {.mem = &m->mem}};
     const strata_rank_opts *o = &j->opts;
-    ST_FAIL_IF(o->truncate < 0 || o->truncate > STRATA_TRUNCATE_START, err, STRATA_INVALID_ARG,
-               "truncate: no such value as %d", o->truncate);
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
     ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP,
