@@ -29,7 +29,7 @@ typedef struct target {
 } target;
 
 typedef struct slab {
-    const st_quant *from, *to;
+    const st_quant *from, *to; /* to NULL: values are looked at, and copied */
     const uint8_t *src;
     uint8_t *dst;
     uint64_t n;    /* values */
@@ -251,12 +251,13 @@ static void convert_chunk(slab *s, uint32_t c, float *x)
 {
     uint64_t at = (uint64_t)c * CHUNK;
     size_t n = s->n - at < CHUNK ? (size_t)(s->n - at) : CHUNK;
-    uint8_t *dst = s->dst + at / s->to->block * s->to->bytes;
     float *y = x + CHUNK;
     double error = 0, square = 0;
     s->from->dequant(s->src + at / s->from->block * s->from->bytes, x, n);
     s->bad[c] = !all_finite(x, n);
-    if (s->bad[c]) return;
+    s->error[c] = s->square[c] = 0;
+    if (s->bad[c] || !s->to) return;
+    uint8_t *dst = s->dst + at / s->to->block * s->to->bytes;
     s->to->quantize(x, dst, n);
     s->to->dequant(dst, y, n);
     s->bad[c] = all_finite(y, n) ? 0 : 2;
@@ -298,13 +299,14 @@ static int stopped(const job *j, strata_error *err)
     return STRATA_OK;
 }
 
-/* In slabs; sets the relative error, root mean square. */
+/* In slabs; sets the relative error, root mean square. What keeps its type is looked at all the same: norms, biases and
+ * blocks that are copied would else carry NaN into a file that looks well. */
 static int convert_tensor(job *j, const target *t, double *relative, strata_error *err)
 {
     slab *s = &j->s;
     double error = 0, square = 0;
     s->from = st_quant_get(t->t->type);
-    s->to = st_quant_get(t->type);
+    s->to = t->type == t->t->type ? NULL : st_quant_get(t->type);
     for (uint64_t at = 0; at < t->n; at += s->n) {
         ST_TRY(stopped(j, err));
         s->n = t->n - at < (uint64_t)SLAB_CHUNKS * CHUNK ? t->n - at : (uint64_t)SLAB_CHUNKS * CHUNK;
@@ -312,19 +314,38 @@ static int convert_tensor(job *j, const target *t, double *relative, strata_erro
         atomic_store(&s->next, 0);
         st_pool_run(j->pool, st_pool_size(j->pool), convert_slab, s);
         ST_TRY(check_slab(j, t, &error, &square, err));
-        put(j, s->dst, (size_t)(s->n / s->to->block * s->to->bytes));
-        st_file_release(&j->file, s->src, (size_t)(s->n / s->from->block * s->from->bytes));
+        size_t bytes = (size_t)(s->n / s->from->block * s->from->bytes);
+        if (s->to)
+            put(j, s->dst, (size_t)(s->n / s->to->block * s->to->bytes));
+        else
+            put(j, s->src, bytes);
+        st_file_release(&j->file, s->src, bytes);
     }
     *relative = square > 0 ? sqrt(error / square) : 0;
     return STRATA_OK;
 }
 
+static int check_doubles(const job *j, const target *t, const uint8_t *p, size_t bytes, strata_error *err)
+{
+    enum { TYPE_F64 = 28 };
+    char name[ST_STR_PRINT];
+    for (size_t at = 0; t->type == TYPE_F64 && at + sizeof(double) <= bytes; at += sizeof(double)) {
+        double v;
+        memcpy(&v, p + at, sizeof v);
+        ST_FAIL_IF(!isfinite(v), err, STRATA_NONFINITE, "%s: tensor '%s' has NaN or infinity", j->in,
+                   st_str_print(t->t->name, name));
+    }
+    return STRATA_OK;
+}
+
+/* Of a type whose values this version cannot read, integers and float64: as it is. */
 static int copy_tensor(job *j, const target *t, strata_error *err)
 {
     const size_t most = (size_t)SLAB_CHUNKS * CHUNK * sizeof(float);
     for (size_t at = 0, n; at < t->bytes; at += n) {
         n = t->bytes - at < most ? t->bytes - at : most;
         ST_TRY(stopped(j, err));
+        ST_TRY(check_doubles(j, t, t->t->data + at, n, err));
         put(j, t->t->data + at, n);
         st_file_release(&j->file, t->t->data + at, n);
     }
@@ -335,10 +356,10 @@ static int put_tensor(job *j, size_t i, strata_error *err)
 {
     const target *t = &j->targets[i];
     double error = 0;
-    if (t->type == t->t->type)
-        ST_TRY(copy_tensor(j, t, err));
-    else
+    if (st_quant_get(t->t->type))
         ST_TRY(convert_tensor(j, t, &error, err));
+    else
+        ST_TRY(copy_tensor(j, t, err));
     put_padding(j, t->bytes);
     ST_TRY(stopped(j, err));
     if (!j->opts.progress) return STRATA_OK;
