@@ -13,6 +13,7 @@
 #include "line.h"
 #include "output.h"
 #include "sampling.h"
+#include "shown.h"
 
 static session s = {.n_seqs = 1, .kv = STRATA_KV_F16};
 static sampling sampler = SAMPLING_DEFAULT;
@@ -312,7 +313,9 @@ static int converse(chat *c)
     bool asked = false; /* Ctrl-C on an empty line, once */
     if (c->line.terminal) {
         keep_interrupts();
-        note("%s; /help lists the commands, Ctrl-D leaves", s.info.name ? s.info.name : s.path);
+        char name[256];
+        note("%s; /help lists the commands, Ctrl-D leaves",
+             shown_copy(name, sizeof name, s.info.name ? s.info.name : s.path));
     }
     while (!c->leave) {
         line_result r = line_read(&c->line, "> ", &line);

@@ -26,13 +26,13 @@ static ints new_ids;
 
 static void add_logprobs(const strata_gen_token *t)
 {
-    char number[64];
+    char number[80], p[32];
     if (tokens_json.len) buf_add(&tokens_json, ",", 1);
-    int n = snprintf(number, sizeof number, "{\"id\":%d,\"logprob\":%.9g,\"top\":[", t->id, t->logprob);
+    int n = snprintf(number, sizeof number, "{\"id\":%d,\"logprob\":%s,\"top\":[", t->id, json_number(t->logprob, p));
     buf_add(&tokens_json, number, (size_t)n);
     for (uint32_t i = 0; i < t->n_top; i++) {
-        n = snprintf(number, sizeof number, "%s{\"id\":%d,\"logprob\":%.9g}", i ? "," : "", t->top[i].id,
-                     t->top[i].logprob);
+        n = snprintf(number, sizeof number, "%s{\"id\":%d,\"logprob\":%s}", i ? "," : "", t->top[i].id,
+                     json_number(t->top[i].logprob, p));
         buf_add(&tokens_json, number, (size_t)n);
     }
     buf_add(&tokens_json, "]}", 2);

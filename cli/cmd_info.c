@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "json.h"
+#include "shown.h"
 
 static session s;
 static int as_json;
@@ -33,7 +34,7 @@ static void put_text(const char *name, const char *label, const char *v)
     if (!v && !as_json) return;
     key(name, label);
     if (!as_json)
-        puts(v);
+        shown_put(stdout, v, strlen(v)), putchar('\n');
     else if (v)
         json_put_string(stdout, v, strlen(v));
     else
@@ -103,7 +104,7 @@ static void put_labels(void)
         if (as_json)
             json_put_string(stdout, name, len);
         else
-            fwrite(name, 1, len, stdout);
+            shown_put(stdout, name, len);
     }
     fputs(as_json ? "]" : "\n", stdout);
 }

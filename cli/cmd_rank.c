@@ -55,8 +55,9 @@ static bool put(job *j, const result *r)
             fputs("\"error\":", j->f);
             json_put_string(j->f, r->error, strlen(r->error));
         } else {
-            fprintf(j->f, "\"score\":%.9g,\"n_tokens\":%u,\"truncated\":%s", (double)r->score, r->n_tokens,
-                    r->truncated ? "true" : "false");
+            char score[32];
+            fprintf(j->f, "\"score\":%s,\"n_tokens\":%u,\"truncated\":%s", json_number((double)r->score, score),
+                    r->n_tokens, r->truncated ? "true" : "false");
         }
         fputs(format == FORMAT_JSONL ? "}\n" : "}", j->f);
     }

@@ -1,5 +1,6 @@
 #include "json.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -371,13 +372,22 @@ void json_put_string(FILE *f, const char *s, size_t len)
     putc('"', f);
 }
 
+const char *json_number(double v, char out[32])
+{
+    if (isfinite(v))
+        snprintf(out, 32, "%.9g", v);
+    else
+        memcpy(out, "null", sizeof "null");
+    return out;
+}
+
 void json_put_floats(FILE *f, const float *v, size_t n)
 {
     putc('[', f);
     for (size_t i = 0; i < n; i++) {
         char s[32];
-        int k = snprintf(s, sizeof s, i ? ",%.9g" : "%.9g", (double)v[i]);
-        fwrite(s, 1, (size_t)k, f);
+        if (i) putc(',', f);
+        fputs(json_number((double)v[i], s), f);
     }
     putc(']', f);
 }

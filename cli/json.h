@@ -30,7 +30,9 @@ bool json_check(const char *text, size_t len, json_error *err);
 /* Writes a quoted string; bytes that are not UTF-8 become U+FFFD. */
 void json_put_string(FILE *f, const char *s, size_t len);
 
-/* [a,b,...] with the nine digits that give every float back. */
+/* A number with nine digits, which give every float back; "null" for NaN and infinities, which JSON has no name for. */
+const char *json_number(double v, char out[32]);
+/* [a,b,...] of such. */
 void json_put_floats(FILE *f, const float *v, size_t n);
 void json_put_ints(FILE *f, const int32_t *v, size_t n);
 

@@ -284,6 +284,9 @@ int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_emb
     ST_FAIL_IF(j.opts.pooling == STRATA_POOLING_NONE, err, STRATA_INVALID_ARG,
                "pooling none gives a vector a token: use strata_embed_tokens");
     ST_FAIL_IF(stride < j.dims, err, STRATA_INVALID_ARG, "stride: %zu, want at least the %u dims", stride, j.dims);
+    size_t floats, bytes;
+    ST_FAIL_IF(!st_mul(n, stride, &floats) || !st_mul(floats, sizeof *out, &bytes), err, STRATA_INVALID_ARG,
+               "stride: %zu values for each of %zu texts are more than memory has", stride, n);
     ST_TRY(st_engine_pooling(j.m, j.opts.pooling, &j.pooling, err));
     j.what = STRATA_EVAL_POOLED;
     j.width = j.m->plan.n_embd_out;

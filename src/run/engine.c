@@ -7,6 +7,7 @@
 
 #include "base/thread.h"
 #include "quant/quant.h"
+#include "token/utf8.h"
 
 /* A NUL-terminated copy; bytes that would end it early are cut there. */
 static int copy_str(strata_model *m, st_str s, char **out, strata_error *err)
@@ -27,11 +28,22 @@ static int copy_key(strata_model *m, const char *key, char **out, strata_error *
     return copy_str(m, s, out, err);
 }
 
+/* Goes before every text of its role: what it says must be all of it, and a text. */
+static int load_prompt(strata_model *m, const char *key, char **out, strata_error *err)
+{
+    st_str s;
+    if (!st_gguf_find(&m->gguf, key)) return STRATA_OK;
+    ST_TRY(st_gguf_str(&m->gguf, key, &s, err));
+    ST_FAIL_IF(s.len && (memchr(s.ptr, 0, s.len) || st_utf8_check(s.ptr, s.len) < s.len), err, STRATA_CORRUPT_MODEL,
+               "%s: key '%s' holds NUL or what is not UTF-8", m->path, key);
+    return copy_str(m, s, out, err);
+}
+
 static int load_prompts(strata_model *m, strata_error *err)
 {
     const st_arch *a = m->config.arch;
-    ST_TRY(copy_key(m, "strata.prompt.query", &m->prompt_query, err));
-    ST_TRY(copy_key(m, "strata.prompt.document", &m->prompt_document, err));
+    ST_TRY(load_prompt(m, "strata.prompt.query", &m->prompt_query, err));
+    ST_TRY(load_prompt(m, "strata.prompt.document", &m->prompt_document, err));
     if (!m->prompt_query && a->prompt_query)
         ST_TRY(copy_str(m, (st_str){a->prompt_query, strlen(a->prompt_query)}, &m->prompt_query, err));
     if (!m->prompt_document && a->prompt_document)

@@ -112,9 +112,9 @@ int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint
                  const volatile int *cancel, double deadline, float **logits, strata_error *err)
 {
     ST_TRY(check_head(c, err));
-    ST_TRY(check_ids(c, seq, ids, n, err));
     ST_FAIL_IF(n == 0, err, STRATA_EMPTY_PROMPT, "no ids to run");
     ST_FAIL_IF(n > c->n_ctx, err, STRATA_TOO_LONG, "%zu tokens, the context holds %u", n, c->n_ctx);
+    ST_TRY(check_ids(c, seq, ids, n, err));
     if (chunk == 0 || chunk > ST_LANE_BATCH) chunk = ST_LANE_BATCH;
     st_lane *l = &c->lanes[seq];
     uint32_t at = reusable(c, l, ids, n);

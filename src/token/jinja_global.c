@@ -63,7 +63,7 @@ typedef struct date {
 /* The civil date of a number of seconds since 1970: Howard Hinnant's days algorithm, in years from March. */
 static date civil(int64_t t)
 {
-    int64_t days = t / 86400 - (t % 86400 < 0), sec = t - days * 86400, z = days + 719468;
+    int64_t days = t / 86400 - (t % 86400 < 0), sec = t % 86400 + (t % 86400 < 0 ? 86400 : 0), z = days + 719468;
     int64_t era = (z >= 0 ? z : z - 146096) / 146097, doe = z - era * 146097;
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     int64_t mp = (5 * doy + 2) / 153;

@@ -24,11 +24,14 @@ static ramp yarn_ramp(const st_rope *r, uint32_t n_rot, uint32_t original)
         if (high > n_rot - 1) high = n_rot - 1;
         return (ramp){(float)low, (float)(low < high ? high : low + 0.001)};
     }
+    /* Cut first, so that the integers hold them: neither changes what floor and ceil give inside. */
+    if (low < 0) low = 0;
+    if (low > 1e9) low = 1e9;
+    if (high > n_rot - 1) high = n_rot - 1;
+    if (high < -1e9) high = -1e9;
     long lo = (long)low, hi = (long)high;
     lo -= (double)lo > low;  /* floor */
     hi += (double)hi < high; /* ceil */
-    if (lo < 0) lo = 0;
-    if (hi > (long)n_rot - 1) hi = (long)n_rot - 1;
     return (ramp){(float)lo, lo == hi ? (float)hi + 0.001f : (float)hi};
 }
 
