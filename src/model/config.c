@@ -134,8 +134,7 @@ static int read_norm(reader *r, st_config *c)
     const char *eps =
         c->arch->norm == ST_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
     ST_FAIL_IF(!has(r, eps), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is missing", r->g->name, r->key);
-    /* A row of zeros, which padding and unused tokens have, divides by the square root of it. */
-    return opt_f32(r, eps, 0, 1e-30f, 0.5f, &c->norm_eps);
+    return opt_f32(r, eps, 0, 0, 0x1.fffffep-1f, &c->norm_eps); /* below 1 */
 }
 
 static int positive_f32(reader *r, const char *suffix, float def, float *out)

@@ -257,10 +257,12 @@ static void test_extremes(void **state)
 
     static const strata_ctx_opts many[] = {
         {.n_seqs = UINT32_MAX}, {.n_seqs = UINT32_MAX, .n_ctx = 1, .kv = 2}, {.n_seqs = 1u << 31, .kv = 1}};
+    strata_model *capped = open_model("llama-q8_0", &(strata_model_opts){.memory_cap = 1u << 30});
     for (size_t i = 0; i < 3; i++) {
-        int rc = strata_ctx_open(model, &many[i], &c, NULL);
+        int rc = strata_ctx_open(capped, &many[i], &c, NULL);
         assert_int_equal(rc, STRATA_NO_MEMORY);
     }
+    strata_model_close(capped);
     FAILS(strata_ctx_open(model, &(strata_ctx_opts){.n_ctx = UINT32_MAX}, &c, err), STRATA_INVALID_ARG, "n_ctx");
     FAILS(strata_ctx_open(model, &(strata_ctx_opts){.n_threads = UINT32_MAX}, &c, err), STRATA_INVALID_ARG, "threads");
     FAILS(strata_model_open(tiny("bert"), &(strata_model_opts){.n_threads = UINT32_MAX}, &m, err), STRATA_INVALID_ARG,
