@@ -89,7 +89,8 @@ typedef enum strata_status {
     STRATA_INTERNAL = -90
 } strata_status;
 
-/* Filled on failure; owned by the caller. `msg` is one line, NUL-terminated, without a final newline. */
+/* Filled on failure; owned by the caller. `msg` is one line of UTF-8, NUL-terminated, without a final newline. Of long
+ * paths the middle is left out, the reason never; control characters of a file's strings are '?'. */
 typedef struct strata_error {
     int code;
     char msg[256];
@@ -208,7 +209,8 @@ typedef struct strata_model_info {
 /* Never fails. Thread-safe. */
 STRATA_API void strata_model_get_info(const strata_model *m, strata_model_info *info);
 
-/* The i-th tensor type of the file, by falling bytes: name, number of tensors, bytes. Returns 0 past the end. */
+/* The i-th tensor type of the file, by falling bytes: name, number of tensors, bytes, each of which may be NULL. Returns
+ * 0 past the end. */
 STRATA_API int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, uint32_t *n_tensors,
                                      uint64_t *bytes);
 

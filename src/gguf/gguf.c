@@ -33,13 +33,6 @@ typedef struct parser {
     strata_error *err;
 } parser;
 
-/* The end of a long path, which leaves room for the message. */
-static const char *short_path(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 100 ? name + n - 100 : name;
-}
-
 /* At most half of the slots are used, so a free one ends every probe. */
 static int new_index(parser *p, size_t n, uint32_t **table, size_t *slots)
 {
@@ -346,7 +339,7 @@ static int parse(parser *p, bool skip_tensors)
 int st_gguf_parse(st_gguf *g, const void *data, size_t size, const char *name, bool skip_tensors, st_mem *mem,
                   strata_error *err)
 {
-    *g = (st_gguf){.name = short_path(name ? name : "model"), .mem = mem};
+    *g = (st_gguf){.name = name ? name : "model", .mem = mem};
     parser p = {.g = g, .in = {data, size}, .start = data, .size = size, .file = g->name, .err = err};
     int rc = parse(&p, skip_tensors);
     if (rc) st_gguf_free(g);

@@ -31,6 +31,7 @@ static int release(st_hold *h, size_t n, strata_error *err)
         h->n_ready += 3;
         at += bad;
     }
+    if (n == 0) return STRATA_OK; /* nothing came yet: there are no bytes */
     memmove(h->bytes, h->bytes + n, h->n - n);
     h->n -= n;
     return STRATA_OK;

@@ -293,10 +293,45 @@ static void test_quantize(void **state)
     rmdir(dir);
 }
 
+/* Blocks of the smallest and the largest floats: scales become 0, and their reciprocals infinite. */
+static void test_quantise_extremes(void **state)
+{
+    (void)state;
+    static const float values[] = {0,     -0.0f, 1e-45f, -1e-45f, 1e-40f, -3e-39f, 1.2e-38f, 1e-30f, -1e-8f,
+                                   6e-8f, 1,     -1,     65504,   -7e4f,  1e9f,    -1e30f,   1e38f,  -3.4e38f};
+    enum { N = 256, KINDS = sizeof values / sizeof *values };
+    uint64_t seed = 11;
+    for (uint32_t type = 0; type < ST_TYPE_COUNT; type++) {
+        const st_quant *q = st_quant_get(type);
+        if (!q || !q->quantize) continue;
+        for (int round = 0; round < 3000; round++) {
+            float x[N], y[N];
+            uint8_t bytes[N * 4];
+            /* Few kinds in a block, often one alone. */
+            uint32_t a = rng_next(&seed) % KINDS, b = rng_next(&seed) % KINDS, every = 1 + rng_next(&seed) % 40;
+            float most = 0;
+            for (int i = 0; i < N; i++) {
+                x[i] = values[rng_next(&seed) % every ? a : b];
+                if (round % 3 == 2) x[i] = values[rng_next(&seed) % (a + 1)];
+                most = fmaxf(most, fabsf(x[i]));
+            }
+            q->quantize(x, bytes, N);
+            q->dequant(bytes, y, N);
+            for (int i = 0; i < N; i++)
+                if (isfinite(y[i]) && fabs((double)y[i] - (double)x[i]) > 2.1 * (double)most + 1e-6)
+                    fail_msg("%s, round %d: %g became %g, the largest is %g", q->name, round, (double)x[i],
+                             (double)y[i], (double)most);
+        }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routers), cmocka_unit_test(test_one_of_a_batch),
-                                       cmocka_unit_test(test_logprobs_of_huge_logits), cmocka_unit_test(test_options),
-                                       cmocka_unit_test(test_quantize)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routers),
+                                       cmocka_unit_test(test_one_of_a_batch),
+                                       cmocka_unit_test(test_logprobs_of_huge_logits),
+                                       cmocka_unit_test(test_options),
+                                       cmocka_unit_test(test_quantize),
+                                       cmocka_unit_test(test_quantise_extremes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
