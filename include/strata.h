@@ -209,8 +209,8 @@ typedef struct strata_model_info {
 /* Never fails. Thread-safe. */
 STRATA_API void strata_model_get_info(const strata_model *m, strata_model_info *info);
 
-/* The i-th tensor type of the file, by falling bytes: name, number of tensors, bytes, each of which may be NULL. Returns
- * 0 past the end. */
+/* The i-th tensor type of the file, by falling bytes: name, number of tensors, bytes, each of which may be NULL.
+ * Returns 0 past the end. */
 STRATA_API int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, uint32_t *n_tensors,
                                      uint64_t *bytes);
 
