@@ -93,7 +93,7 @@ cmake_is() {
   local version
   version=$(cmake --version) || return 1
   [[ $version =~ ([0-9]+)\.([0-9]+) ]] || return 1
-  [ "${BASH_REMATCH[1]}" -gt "$1" ] || [ "${BASH_REMATCH[1]}" -eq "$1" -a "${BASH_REMATCH[2]}" -ge "$2" ]
+  ((BASH_REMATCH[1] > $1 || (BASH_REMATCH[1] == $1 && BASH_REMATCH[2] >= $2)))
 }
 
 ninja_is() { command -v ninja || command -v ninja-build || command -v samu; }

@@ -19,10 +19,10 @@ fi
 "$cmake" -S "$here" -B "$tmp/build" "${options[@]}" >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
 sources() { sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$tmp/build/compile_commands.json" | sort -u; }
 mine=$(sources | grep -c "^$here/src/") all=$(sources | wc -l) want=$(find "$source/src" -name '*.c' | wc -l)
-[ "$mine" = 1 ] && [ "$all" = $((want + 1)) ] || {
+if [ "$mine" != 1 ] || [ "$all" != $((want + 1)) ]; then
   echo "the project compiles $all files, $mine of its own; want $((want + 1)) and 1"
   exit 1
-}
+fi
 if [ "${4:-}" != build ]; then
   echo "subproject by $how: ok, $all files"
   exit
