@@ -85,7 +85,7 @@ typedef enum strata_status {
     STRATA_NONFINITE = -70, /* the model produced NaN or infinity */
     STRATA_CANCELLED = -80,
     STRATA_DEADLINE = -81,
-    STRATA_BUSY = -82, /* another thread is inside this context */
+    STRATA_BUSY = -82, /* the context is in a call already: another thread's, or a callback's own */
     STRATA_INTERNAL = -90
 } strata_status;
 
@@ -368,8 +368,8 @@ typedef struct strata_embed_item {
 /* Text -> one vector a text. `out` is [n, stride] with stride >= the dims asked for; row i belongs to texts[i]. Any n
  * and any lengths: texts are sorted and grouped inside. A text that fails leaves a row of NaN and its status in
  * items[i] (`items` may be NULL) while the others go on; the call then returns OK, or, without items, the first
- * failure. CANCELLED, DEADLINE, NO_MEMORY and INVALID_ARG of the options end the whole call. BUSY if another thread is
- * inside the context. */
+ * failure. CANCELLED, DEADLINE, NO_MEMORY and INVALID_ARG of the options end the whole call. BUSY if the context is
+ * in a call already. */
 STRATA_API int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts,
                             float *out, size_t stride, strata_embed_item *items, strata_error *err);
 
@@ -391,7 +391,8 @@ typedef struct strata_rank_opts {
     const volatile int *cancel;
     double deadline_ms;
     int truncate_query; /* strata_truncate, of a query that leaves no room for its passage: at most half of the context
-                         * is then the query's. ERROR: such pairs fail with TOO_LONG */
+                         * is then the query's (shared by its places, where a template names it more than once), and
+                         * items say `truncated`. ERROR: such pairs fail with TOO_LONG */
     int reserved_int;
     uint64_t reserved[7];
 } strata_rank_opts;

@@ -191,7 +191,7 @@ int st_ctx_enter(strata_ctx *c, strata_error *err)
 {
     int expected = 0;
     ST_FAIL_IF(!atomic_compare_exchange_strong(&c->busy, &expected, 1), err, STRATA_BUSY,
-               "another thread is inside this context");
+               "this context is in a call already: another thread's, or the one that a callback came from");
     c->fp = st_fp_enter();
     return STRATA_OK;
 }

@@ -74,7 +74,7 @@ void st_engine_free(strata_model *m);
 /* The pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
 int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
 
-/* Enters and leaves a context, with floating-point state of our own in between. BUSY if another thread is inside. */
+/* Enters and leaves a context, with floating-point state of our own in between. BUSY if it is in a call already. */
 int st_ctx_enter(strata_ctx *c, strata_error *err);
 void st_ctx_leave(strata_ctx *c);
 

@@ -65,6 +65,10 @@ static int push(job *j, int32_t id, strata_error *err)
 
 /* Positions in the tokens of a pair. */
 typedef struct layout {
+    struct {
+        size_t at, end; /* tokens of the query alone, in order: a template may hold it more than once */
+    } query[MAX_TEMPLATE_PARTS];
+    size_t n_query;
     size_t passage, passage_end; /* tokens of the passage alone */
     size_t second;               /* first token of the second segment */
 } layout;
@@ -90,6 +94,10 @@ static int encode_pair(job *j, size_t i, layout *l, strata_error *err)
     ST_TRY(encode(j, j->query, j->flags | STRATA_TOKENIZE_ADD_SPECIAL, err));
     bool closed = info->add_eos && j->tokens.n > start;
     int32_t end = closed ? j->tokens.ids[j->tokens.n - 1] : -1;
+    size_t first = start + (info->add_bos && j->tokens.n > start), after = j->tokens.n - closed;
+    l->query[0].at = first < after ? first : after;
+    l->query[0].end = after;
+    l->n_query = 1;
     if (closed && doubled_separator(j->m, j->tokens.ids[start], end)) ST_TRY(push(j, end, err));
     l->second = l->passage = j->tokens.n;
     ST_TRY(encode(j, j->passages[i], j->flags, err));
@@ -111,32 +119,67 @@ static int encode_template(job *j, size_t i, layout *l, strata_error *err)
 {
     strata_text_part parts[MAX_TEMPLATE_PARTS];
     strata_text query = j->query, passage = j->passages[i];
-    size_t start = j->tokens.n, at = 0, begin = 0, end = 0;
+    size_t start = j->tokens.n, at = 0, begin = 0, end = 0, asked[MAX_TEMPLATE_PARTS];
     if (!j->opts.lossy) ST_TRY(check_utf8(passage, "passage", err));
     for (size_t k = 0; k < j->n_template; at += parts[k++].len) {
         const template_part *t = &j->template[k];
         strata_text user = t->what == QUERY ? query : passage;
         parts[k] = t->what == OWN ? (strata_text_part){t->text.ptr, t->text.len, 1}
                                   : (strata_text_part){user.ptr, user.len, 0};
-        if (t->what != DOCUMENT) continue;
-        begin = at;
-        end = at + passage.len;
+        if (t->what == QUERY) asked[l->n_query++] = at;
+        if (t->what == DOCUMENT) begin = at, end = at + passage.len;
     }
     unsigned flags = STRATA_TOKENIZE_ADD_SPECIAL | (j->opts.lossy ? STRATA_TOKENIZE_LOSSY : 0);
     ST_TRY(st_tokenizer_encode_parts(j->m->tokenizer, parts, j->n_template, flags, &j->tokens, err));
-    *l = (layout){.second = j->tokens.n};
-    for (size_t k = start; k < j->tokens.n; k++) {
+    l->second = j->tokens.n;
+    for (size_t k = start, q = 0; k < j->tokens.n; k++) {
         strata_span s = j->tokens.spans[k];
-        if (s.begin < begin || s.end > end || s.begin == s.end) continue;
-        if (!l->passage_end) l->passage = k;
-        l->passage_end = k + 1;
+        if (s.begin == s.end) continue;
+        if (s.begin >= begin && s.end <= end) {
+            if (!l->passage_end) l->passage = k;
+            l->passage_end = k + 1;
+        }
+        while (q < l->n_query && s.begin >= asked[q] + query.len) q++;
+        if (q == l->n_query || s.begin < asked[q] || s.end > asked[q] + query.len) continue;
+        if (!l->query[q].end) l->query[q].at = k;
+        l->query[q].end = k + 1;
     }
     return STRATA_OK;
 }
 
-/* Cuts the passage so that the pair fits. */
-static int fit(job *j, size_t start, const layout *l, strata_embed_item *item)
+/* Takes `over` tokens out of ids[from, end), at the end or the start of them. */
+static void cut(job *j, size_t from, size_t end, size_t over, int side)
 {
+    size_t to = side == STRATA_TRUNCATE_END ? end - over : from;
+    int32_t *ids = j->tokens.ids;
+    memmove(ids + to, ids + to + over, (j->tokens.n - to - over) * sizeof *ids);
+    j->tokens.n -= over;
+}
+
+/* A query that leaves its passage no room is cut, to half of the context at most, of which each place of it gets its
+ * share. From the last one on, since what is behind it moves. */
+static bool fit_query(job *j, size_t start, layout *l)
+{
+    size_t ctx = j->m->config.n_ctx, have = l->passage_end - l->passage, share = l->n_query ? ctx / 2 / l->n_query : 0;
+    bool done = false;
+    if (j->opts.truncate_query == STRATA_TRUNCATE_ERROR || j->tokens.n - start - have < ctx) return false;
+    for (size_t k = l->n_query; k-- > 0;) {
+        size_t at = l->query[k].at, end = l->query[k].end;
+        if (end - at <= share) continue;
+        size_t over = end - at - share;
+        cut(j, at, end, over, j->opts.truncate_query);
+        if (l->second > at) l->second -= over;
+        if (l->passage > at) l->passage -= over, l->passage_end -= over;
+        done = true;
+    }
+    return done;
+}
+
+/* Cuts the passage so that the pair fits. */
+static int fit(job *j, size_t start, layout *l, strata_embed_item *item)
+{
+    if (fit_query(j, start, l)) item->truncated = 1;
+    if (j->tokens.n - start <= j->m->config.n_ctx) return 0;
     size_t n = j->tokens.n - start, ctx = j->m->config.n_ctx, over = n - ctx, have = l->passage_end - l->passage;
     char msg[128];
     if (j->opts.truncate == STRATA_TRUNCATE_ERROR || over > have) {
@@ -148,10 +191,7 @@ static int fit(job *j, size_t start, const layout *l, strata_embed_item *item)
         fail_item(item, STRATA_TOO_LONG, msg);
         return -1;
     }
-    size_t to = j->opts.truncate == STRATA_TRUNCATE_END ? l->passage_end - over : l->passage;
-    int32_t *ids = j->tokens.ids;
-    memmove(ids + to, ids + to + over, (j->tokens.n - to - over) * sizeof *ids);
-    j->tokens.n -= over;
+    cut(j, l->passage, l->passage_end, over, j->opts.truncate);
     item->truncated = 1;
     return 0;
 }
@@ -261,6 +301,8 @@ static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_e
     const strata_rank_opts *o = &j->opts;
     ST_FAIL_IF(o->truncate < 0 || o->truncate > STRATA_TRUNCATE_START, err, STRATA_INVALID_ARG,
                "truncate: no such value as %d", o->truncate);
+    ST_FAIL_IF(o->truncate_query < 0 || o->truncate_query > STRATA_TRUNCATE_START, err, STRATA_INVALID_ARG,
+               "truncate_query: no such value as %d", o->truncate_query);
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
     ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP,
