@@ -59,7 +59,7 @@ static int evaluate(float **v, size_t *rows, size_t *cols)
     sigaction(SIGINT, &old[0], NULL);
     sigaction(SIGTERM, &old[1], NULL);
     /* A bad id is bad data, not a misuse of the command. */
-    return rc ? cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", e.msg) : CLI_OK;
+    return rc ? cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", cli_words(&e)) : CLI_OK;
 }
 
 /* N tokens by the largest logit, through the cache, never stopping at an end token -> ids. */
@@ -69,7 +69,7 @@ static int generate(void)
     for (uint32_t k = 0; k < n_new; k++) {
         const float *logits;
         int rc = strata_ctx_sync(s.ctx, 0, ids.p, ids.n, chunk, &cli_cancel, &logits, &e);
-        if (rc) return cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", e.msg);
+        if (rc) return cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", cli_words(&e));
         int32_t best = 0;
         for (uint32_t i = 1; i < s.info.n_vocab; i++)
             if (logits[i] > logits[best]) best = (int32_t)i;
@@ -113,7 +113,7 @@ static int write_npy(const command *c, const float *v, size_t rows, size_t cols)
 
 static int run(const command *c, int argc, char **argv)
 {
-    (void)argv;
+    if (session_find_path(c, &s, true, &argc, &argv)) return CLI_USAGE;
     if (argc) return cli_usage(c, "'%s': ids go with --ids", argv[0]);
     if (what < 0) return cli_usage(c, "--what is missing: logits, hidden, pooled or greedy");
     if (ids_given == (ids_file != NULL)) return cli_usage(c, "give --ids or --ids-file");

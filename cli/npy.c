@@ -6,7 +6,7 @@
 
 enum { HEADER = 128 }; /* of which 10 bytes are magic, version and length; room for any shape */
 
-static bool put_header(npy *a, FILE *f, bool flat)
+static bool put_header(const npy *a, FILE *f, bool flat)
 {
     char h[HEADER] = "\x93NUMPY\x01\x00";
     char shape[64];
@@ -31,8 +31,9 @@ bool npy_begin(npy *a, FILE *out, uint32_t cols)
 {
     *a = (npy){.out = out, .body = out, .cols = cols};
     if (can_seek(out)) {
+        static const char nothing[HEADER]; /* until the end it is no array: what is cut short must not load */
         a->header_at = ftell(out);
-        return put_header(a, out, false);
+        return fwrite(nothing, 1, HEADER, out) == HEADER;
     }
     a->body = tmpfile();
     return a->body != NULL;
