@@ -91,7 +91,7 @@ step_models_full() {
 
 step_format() {
   local sources
-  mapfile -t sources < <(find include src cli tests \( -name '*.[ch]' -o -name '*.inc' \) -not -name 'unicode_tables.*' -not -path '*/data/*')
+  mapfile -t sources < <(find include src cli tests examples \( -name '*.[ch]' -o -name '*.inc' \) -not -name 'unicode_tables.*' -not -path '*/data/*')
   clang-format --dry-run -Werror "${sources[@]}"
   shellcheck -x quickstart.sh test.sh .ci/run scripts/*.sh tests/*.sh tests/install/*.sh
   echo "format: ${#sources[@]} C files and all shell scripts are clean"

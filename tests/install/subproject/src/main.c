@@ -1,6 +1,6 @@
 #include <stdio.h>
-#include <string.h>
 #include <strata.h>
+#include <string.h>
 
 int main(void)
 {
