@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . scripts/setup.sh
 
-need_build
+need build
 build release
 model models all-minilm-l6-v2 q8_0
 drop_sources models

@@ -15,7 +15,7 @@ const char bench_llama_separator[] = "<#sep#>";
 
 static void child(char *const argv[], const char *bin, int out)
 {
-    int null = open("/dev/null", O_RDWR);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, STDIN_FILENO);
     dup2(out >= 0 ? out : null, STDOUT_FILENO);
     dup2(null, STDERR_FILENO);
@@ -33,6 +33,7 @@ bool bench_run_process(char *const argv[], const char *bin, buf *out, bench_proc
 {
     int fds[2] = {-1, -1}, status = 0;
     if (out && pipe(fds) != 0) return false;
+    for (int i = 0; out && i < 2; i++) (void)fcntl(fds[i], F_SETFD, FD_CLOEXEC); /* the child has a copy, its output */
     double t = bench_now();
     pid_t pid = fork();
     if (pid == 0) child(argv, bin, fds[1]);

@@ -1,5 +1,6 @@
 /* bench_print.c: the rows of a benchmark as a table, CSV, or one JSON object. */
 #define _POSIX_C_SOURCE 200809L
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 static void cpu_name(char *out, size_t size)
 {
     snprintf(out, size, "unknown CPU");
-    FILE *f = fopen("/proc/cpuinfo", "r");
+    FILE *f = fopen("/proc/cpuinfo", "re");
     if (!f) return;
     char line[512], name[128] = "";
     int family = -1, model = -1;
@@ -180,7 +181,7 @@ static void print_table(FILE *f, const bench_report *r)
 
 static void cell(FILE *f, double v)
 {
-    if (v > 0)
+    if (v > 0 && isfinite(v))
         fprintf(f, ",%.6g", v);
     else
         fputc(',', f);
@@ -216,7 +217,7 @@ static void put_text(FILE *f, const char *key, const char *value)
 
 static void put_number(FILE *f, const char *key, double v)
 {
-    if (v > 0) fprintf(f, ",\"%s\":%.6g", key, v);
+    if (v > 0 && isfinite(v)) fprintf(f, ",\"%s\":%.6g", key, v);
 }
 
 static void json_row(FILE *f, const bench_row *w)
@@ -249,7 +250,8 @@ static void print_json(FILE *f, const bench_report *r)
     char cpu[256];
     cpu_name(cpu, sizeof cpu);
     const strata_model_info *m = &r->s->info;
-    fprintf(f, "{\"tokens_per_s\":%.6g", headline(r->rows));
+    const double first = headline(r->rows);
+    fprintf(f, "{\"tokens_per_s\":%.6g", isfinite(first) ? first : 0.0);
     put_text(f, "strata", strata_version());
     put_text(f, "file", file_name(r->s->path));
     put_text(f, "name", m->name);

@@ -1,6 +1,7 @@
 /* bench_whole.c: whole processes from start to exit, strata embed and llama-embedding in turn. */
-#define _POSIX_C_SOURCE 200809L /* mkstemp */
+#define _GNU_SOURCE /* mkostemp */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@ static char *temporary(const void *bytes, size_t len)
     size_t size = (dir ? strlen(dir) : 4) + 32;
     char *path = must_calloc(size, 1);
     snprintf(path, size, "%s/strata-bench-XXXXXX", dir ? dir : "/tmp");
-    int fd = mkstemp(path);
+    int fd = mkostemp(path, O_CLOEXEC);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
     bool ok = f && fwrite(bytes, 1, len, f) == len;
     if (f && fclose(f) != 0) ok = false;

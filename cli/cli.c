@@ -3,8 +3,13 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "output.h"
 
 volatile int cli_cancel;
 
@@ -67,6 +72,22 @@ void cli_warn(const char *fmt, ...)
     va_end(ap);
 }
 
+void cli_note(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    cli_progress_end();
+    fputs("strata: note: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+}
+
+int cli_fail_by(int status, strata_error *e)
+{
+    return cli_fail(cli_exit_code(status), "%s", cli_words(e));
+}
+
 int cli_usage(const command *c, const char *fmt, ...)
 {
     va_list ap;
@@ -104,16 +125,36 @@ int cli_exit_code(int status)
     }
 }
 
+static int path_of_environment(const command *c, session *s)
+{
+    const char *path = getenv("STRATA_MODEL");
+    if (!s->path && path && *path) s->path = path;
+    return s->path ? CLI_OK : cli_usage(c, "no model given (-m FILE, or in the environment STRATA_MODEL)");
+}
+
 int session_path_argument(const command *c, session *s, int argc, char **argv)
 {
     if (argc + (s->path != NULL) > 1) return cli_usage(c, "expected one model file");
     if (argc) s->path = argv[0];
-    return CLI_OK;
+    return path_of_environment(c, s);
+}
+
+int session_find_path(const command *c, session *s, bool any, int *argc, char ***argv)
+{
+    if (!s->path && *argc && opt_before_dashes) {
+        const char *first = (*argv)[0];
+        size_t n = strlen(first);
+        if (any || (n > 5 && strcasecmp(first + n - 5, ".gguf") == 0)) {
+            s->path = first;
+            --*argc, ++*argv, --opt_before_dashes;
+        }
+    }
+    return path_of_environment(c, s);
 }
 
 int session_open(const command *c, session *s, session_parts parts)
 {
-    if (!s->path) return cli_usage(c, "no model given%s", c->usage[0] == '-' ? " (-m FILE)" : "");
+    if (!s->path) return path_of_environment(c, s);
     strata_error e = {0};
     strata_model_opts mo = {
         .vocab_only = parts == SESSION_VOCAB,
@@ -127,14 +168,15 @@ int session_open(const command *c, session *s, session_parts parts)
     if (rc) {
         /* Here a file that cannot be read or an op that it would need are the model's fault, not the call's. */
         int code = rc == STRATA_IO || rc == STRATA_UNSUPPORTED_OP ? CLI_MODEL : cli_exit_code(rc);
-        return cli_fail(code, "%s", e.msg);
+        return cli_fail(code, "%s", cli_words(&e));
     }
+    output_reads(s->path);
     strata_model_get_info(s->model, &s->info);
     if (parts != SESSION_CONTEXT) return CLI_OK;
     strata_ctx_opts co = {
         .n_threads = s->threads, .precision = s->precision, .n_seqs = s->n_seqs, .n_ctx = s->n_ctx, .kv = s->kv};
     rc = strata_ctx_open(s->model, &co, &s->ctx, &e);
-    return rc ? cli_fail(cli_exit_code(rc), "%s", e.msg) : CLI_OK;
+    return rc ? cli_fail_by(rc, &e) : CLI_OK;
 }
 
 void session_close(session *s)

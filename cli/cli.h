@@ -19,6 +19,12 @@ extern volatile int cli_cancel;
 /* "strata: ..." on stderr, after clearing a progress line. Returns code. */
 __attribute__((format(printf, 2, 3))) int cli_fail(int code, const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) void cli_warn(const char *fmt, ...);
+/* What may be worth knowing where nothing is wrong: "strata: note: ...". */
+__attribute__((format(printf, 1, 2))) void cli_note(const char *fmt, ...);
+/* The library's message in the program's words: options by the names they have here. Changes and returns e->msg. */
+const char *cli_words(strata_error *e);
+/* Fails with the library's message and the exit code for its status. */
+int cli_fail_by(int status, strata_error *e);
 /* A usage error of command c. Returns CLI_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const command *c, const char *fmt, ...);
 
@@ -46,9 +52,9 @@ typedef struct session {
     strata_model_info info;
 } session;
 
-#define OPT_OF_MODEL(s)                                                                    \
-    {                                                                                      \
-        OPT_STRING, 'm', "model", "FILE", "GGUF model file (required)", &(s).path, 0, NULL \
+#define OPT_OF_MODEL(s)                                                                           \
+    {                                                                                             \
+        OPT_STRING, 'm', "model", "FILE", "GGUF model file (or STRATA_MODEL)", &(s).path, 0, NULL \
     }
 #define OPT_OF_THREADS(s)                                                                       \
     {                                                                                           \
@@ -83,7 +89,11 @@ typedef enum session_parts { SESSION_VOCAB, SESSION_MODEL, SESSION_CONTEXT } ses
 int session_open(const command *c, session *s, session_parts parts);
 void session_close(session *s);
 
-/* The model of commands that take it as an argument (or with -m). Returns an exit code. */
+/* The model of commands that take it as their one argument (or with -m). Returns an exit code. */
 int session_path_argument(const command *c, session *s, int argc, char **argv);
+
+/* The model of other commands, without -m: the first argument, taken out of argv, if it ends in .gguf or `any`; else
+ * STRATA_MODEL. An argument after "--" is none. Returns an exit code: nothing names a model. */
+int session_find_path(const command *c, session *s, bool any, int *argc, char ***argv);
 
 #endif

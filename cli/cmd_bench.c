@@ -35,7 +35,7 @@ static int run_parts(const command *c, bench_rows *rows, strata_peaks *peaks, do
     *mb = bench_peak_mb(); /* before the peaks, which take memory of their own */
     strata_error e = {0};
     if (!rc && want_ops && !cli_cancel && (rc = strata_measure_peaks(job.s.model, job.s.threads, peaks, &e)))
-        rc = cli_fail(cli_exit_code(rc), "%s", e.msg);
+        rc = cli_fail_by(rc, &e);
     return rc;
 }
 
@@ -44,7 +44,8 @@ static int run(const command *c, int argc, char **argv)
     bench_rows rows = {0};
     strata_peaks peaks;
     double mb = 0;
-    int rc = check_options(c, argc, argv);
+    int rc = session_find_path(c, &job.s, true, &argc, &argv);
+    if (!rc) rc = check_options(c, argc, argv);
     if (!job.runs) job.runs = DEFAULT_RUNS;
     if (!rc) rc = session_open(c, &job.s, SESSION_CONTEXT);
     if (!rc) rc = run_parts(c, &rows, &peaks, &mb);

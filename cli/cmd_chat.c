@@ -1,5 +1,5 @@
 /* strata chat: a conversation with a model, at a terminal or over plain lines. */
-#define _POSIX_C_SOURCE 200809L /* sigaction */
+#define _POSIX_C_SOURCE 200809L /* isatty */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -9,14 +9,19 @@
 #include <unistd.h>
 
 #include "conversation.h"
+#include "encoding.h"
 #include "json.h"
 #include "line.h"
+#include "lines.h"
 #include "output.h"
 #include "sampling.h"
+#include "shown.h"
+#include "signals.h"
 
 static session s = {.n_seqs = 1, .kv = STRATA_KV_F16};
 static sampling sampler = SAMPLING_DEFAULT;
 static conversation_opts talk_opts;
+static const char *out_path;
 static uint32_t n_predict;
 static int format;
 
@@ -25,6 +30,8 @@ enum { TEXT, JSON };
 typedef struct chat {
     const command *c;
     line_editor line;
+    output o;
+    lines out; /* of JSON */
     conversation talk;
     ints ids;
     buf answer;
@@ -35,29 +42,6 @@ typedef struct chat {
     int code;
     bool leave;
 } chat;
-
-/* ---- Ctrl-C ------------------------------------------------------------------------------------------------------ */
-
-/* A signal that ends the process stays. */
-static void on_interrupt(int sig)
-{
-    int none = 0;
-    __atomic_compare_exchange_n(&cli_cancel, &none, sig, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-}
-
-static void forget_interrupt(void)
-{
-    int sig = SIGINT;
-    __atomic_compare_exchange_n(&cli_cancel, &sig, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-}
-
-/* At a terminal Ctrl-C stops an answer, however often; elsewhere main's rule holds: the second ends the process. */
-static void keep_interrupts(void)
-{
-    struct sigaction a = {.sa_handler = on_interrupt};
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL);
-}
 
 __attribute__((format(printf, 1, 2))) static void note(const char *fmt, ...)
 {
@@ -72,14 +56,14 @@ __attribute__((format(printf, 1, 2))) static void note(const char *fmt, ...)
 /* ---- an answer --------------------------------------------------------------------------------------------------- */
 
 /* A model's bytes do not command the terminal: control characters but newline and tab are shown as "?". */
-static void show(const char *p, size_t len)
+static void show(FILE *f, const char *p, size_t len)
 {
     for (size_t i = 0, run = 0; i <= len; i++) {
         unsigned char c = i < len ? (unsigned char)p[i] : 0;
         bool c1 = c == 0xc2 && i + 1 < len && ((unsigned char)p[i + 1] & 0xe0) == 0x80;
         if (i < len && !c1 && c != 0x7f && (c >= 0x20 || c == '\n' || c == '\t')) continue;
-        fwrite(p + run, 1, i - run, stdout);
-        if (i < len) putchar('?');
+        fwrite(p + run, 1, i - run, f);
+        if (i < len) putc('?', f);
         i += c1;
         run = i + 1;
     }
@@ -92,18 +76,18 @@ static int on_text(void *user, const char *p, size_t len, const strata_gen_token
     buf_add(&c->answer, p, len);
     if (format == JSON) return 0;
     if (c->terminal_out)
-        show(p, len);
+        show(c->o.f, p, len);
     else
-        fwrite(p, 1, len, stdout);
-    return fflush(stdout) != 0;
+        fwrite(p, 1, len, c->o.f);
+    return fflush(c->o.f) != 0;
 }
 
 static void put_json(const chat *c)
 {
-    fputs("{\"content\":", stdout);
-    json_put_string(stdout, c->answer.len ? c->answer.p : "", c->answer.len);
-    printf(",\"finish\":\"%s\",\"usage\":{\"prompt_tokens\":%u,\"cached_tokens\":%u,\"new_tokens\":%u}}\n",
-           strata_finish_name(c->last.finish), c->last.n_prompt, c->last.n_cached, c->last.n_new);
+    fputs("{\"content\":", c->out.f);
+    json_put_string(c->out.f, c->answer.len ? c->answer.p : "", c->answer.len);
+    fprintf(c->out.f, ",\"finish\":\"%s\",\"usage\":{\"prompt_tokens\":%u,\"cached_tokens\":%u,\"new_tokens\":%u}}\n",
+            strata_finish_name(c->last.finish), c->last.n_prompt, c->last.n_cached, c->last.n_new);
 }
 
 /* What a person may want to know of an answer that ended early. */
@@ -123,6 +107,12 @@ static void tell_end(const chat *c, int rc)
              r->n_prompt - r->n_cached, r->n_new, r->decode_ms > 0 ? 1e3 * r->n_new / r->decode_ms : 0.0);
 }
 
+static int write_failed(chat *c)
+{
+    c->leave = true;
+    return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
+}
+
 /* The conversation cannot go on as it is: says so. The caller takes back what it did, so that the next message starts
  * clean. */
 static int refuse(chat *c, const char *why)
@@ -137,9 +127,10 @@ static int refuse(chat *c, const char *why)
         why = full;
     }
     if (format == JSON) {
-        fputs("{\"error\":", stdout);
-        json_put_string(stdout, why, strlen(why));
-        puts("}");
+        fputs("{\"error\":", c->out.f);
+        json_put_string(c->out.f, why, strlen(why));
+        fputs("}\n", c->out.f);
+        if (!lines_flush(&c->out)) return write_failed(c);
     }
     return cli_fail(CLI_FAILED, "%s", why);
 }
@@ -150,7 +141,7 @@ static int answer(chat *c)
     strata_error e = {0};
     c->answer.len = c->ids.n = 0;
     c->last = (strata_gen_result){0};
-    if (conversation_encode(&c->talk, s.model, &c->ids, &e)) return refuse(c, e.msg);
+    if (conversation_encode(&c->talk, s.model, &c->ids, &e)) return refuse(c, cli_words(&e));
     if (c->ids.n >= c->room) return refuse(c, "the context is full");
     strata_gen_opts *g = &sampler.g;
     g->max_tokens = n_predict;
@@ -158,16 +149,13 @@ static int answer(chat *c)
     g->on_text = on_text;
     g->user = c;
     int rc = strata_generate(s.ctx, 0, c->ids.p, c->ids.n, g, &c->last, &e);
-    if (rc && rc != STRATA_CANCELLED) return refuse(c, e.msg);
-    if (rc && (!c->line.terminal || cli_cancel == SIGTERM)) return CLI_INTERRUPTED;
+    if (rc && rc != STRATA_CANCELLED) return refuse(c, cli_words(&e));
+    if (rc && (!c->line.terminal || (cli_cancel && cli_cancel != SIGINT))) return CLI_INTERRUPTED;
     if (format == JSON)
         put_json(c);
     else
-        putchar('\n');
-    if (fflush(stdout) != 0) {
-        c->leave = true;
-        return cli_fail(CLI_FAILED, "cannot write the standard output: %s", strerror(errno));
-    }
+        putc('\n', c->o.f);
+    if (format == JSON ? !lines_flush(&c->out) : fflush(c->o.f) != 0) return write_failed(c);
     tell_end(c, rc);
     conversation_add(&c->talk, "assistant", c->answer.len ? c->answer.p : "", c->answer.len);
     return CLI_OK;
@@ -284,6 +272,16 @@ static int run_command(chat *c, const char *line)
 
 /* ---- the conversation -------------------------------------------------------------------------------------------- */
 
+/* The first line of a pipe or file may say what it is. */
+static int check_first(chat *c, buf *line)
+{
+    const char *foreign = encoding_foreign(line->p ? line->p : "", line->len);
+    if (foreign) return c->leave = true, cli_fail(CLI_FAILED, "stdin: this is %s, want UTF-8", foreign);
+    size_t mark = encoding_mark(line->p ? line->p : "", line->len);
+    if (mark) memmove(line->p, line->p + mark, line->len -= mark);
+    return CLI_OK;
+}
+
 /* Returns an exit code of what went wrong, 0 else; c->leave ends it. */
 static int turn(chat *c, buf *line)
 {
@@ -310,9 +308,12 @@ static int converse(chat *c)
 {
     buf line = {0};
     bool asked = false; /* Ctrl-C on an empty line, once */
+    bool first = !c->line.terminal;
     if (c->line.terminal) {
-        keep_interrupts();
-        note("%s; /help lists the commands, Ctrl-D leaves", s.info.name ? s.info.name : s.path);
+        signals_keep_interrupt(); /* stops an answer, however often */
+        char name[256];
+        note("%s; /help lists the commands, Ctrl-D leaves",
+             shown_copy(name, sizeof name, s.info.name ? s.info.name : s.path));
     }
     while (!c->leave) {
         line_result r = line_read(&c->line, "> ", &line);
@@ -322,8 +323,10 @@ static int converse(chat *c)
             note("Ctrl-C again leaves");
             continue;
         }
-        int rc = turn(c, &line);
-        if (c->line.terminal) forget_interrupt();
+        int rc = first ? check_first(c, &line) : CLI_OK;
+        first = false;
+        if (!rc) rc = turn(c, &line);
+        if (c->line.terminal) signals_forget_interrupt();
         if (rc) c->code = rc;
         if (rc == CLI_INTERRUPTED) break;
     }
@@ -334,20 +337,30 @@ static int converse(chat *c)
 static int run(const command *cmd, int argc, char **argv)
 {
     static chat c;
+    int rc = session_find_path(cmd, &s, true, &argc, &argv);
+    if (rc) return rc;
     if (argc) return cli_usage(cmd, "messages come from stdin: '%s' is an argument", argv[0]);
     c.c = cmd;
-    int rc = sampling_read(cmd, &sampler);
+    rc = sampling_read(cmd, &sampler);
     if (!rc) rc = conversation_open(&c.talk, &talk_opts);
+    if (!rc && talk_opts.messages) output_may_replace(talk_opts.messages); /* /save writes it anew, longer */
     if (!rc) rc = session_open(cmd, &s, SESSION_CONTEXT);
     if (!rc && !s.info.has_logits) rc = cli_fail(CLI_USAGE, "%s is no model that generates text", s.path);
+    if (!rc) rc = output_open(&c.o, cmd, out_path, false);
+    if (!rc && format == JSON && !lines_open(&c.out, c.o.f)) rc = write_failed(&c);
     if (!rc) {
+        conversation_warn(&c.talk, s.model, s.path);
         c.room = strata_ctx_tokens(s.ctx);
         c.seed = sampler.g.seed;
-        c.terminal_out = isatty(STDOUT_FILENO);
+        c.terminal_out = c.o.f == stdout && isatty(STDOUT_FILENO);
         line_open(&c.line);
         rc = converse(&c);
         line_close(&c.line);
     }
+    /* Messages that failed alone are in the file too. */
+    int closed = c.o.f ? output_close(&c.o, rc == CLI_OK || (rc == CLI_FAILED && !c.leave)) : CLI_OK;
+    if (!rc) rc = closed;
+    lines_close(&c.out);
     session_close(&s);
     sampling_free(&sampler);
     conversation_close(&c.talk);
@@ -363,6 +376,7 @@ static const opt opts[] = {
     OPT_OF_CONTEXT(s, "tokens of the conversation"),
     OPTS_OF_SAMPLING(sampler),
     {OPT_CHOICE, 0, "format", "text|json", "json: an object an answer (default: text)", &format, TEXT, NULL},
+    {OPT_STRING, 'o', "output", "FILE", "answers to a file (default: stdout)", &out_path, 0, NULL},
     {OPT_CHOICE, 0, "kv", "f16|f32|q8", "type of the cache (default: f16)", &s.kv, STRATA_KV_F16, NULL},
     OPT_OF_PRECISION(s),
     OPT_OF_THREADS(s),

@@ -20,6 +20,7 @@ static strata_embed_opts eo = {.truncate = STRATA_TRUNCATE_END};
 
 /* One run of the command. */
 typedef struct job {
+    input *in;
     input_block block;
     strata_text *texts;        /* of the items that are texts */
     strata_embed_item *status; /* beside them */
@@ -37,8 +38,8 @@ static bool by_token(void)
 
 static void progress(void *user, size_t done, size_t n)
 {
-    (void)n;
-    cli_progress("%zu texts", ((job *)user)->done + done);
+    const job *j = user;
+    input_progress(j->in, "texts", j->done + done, done, n);
 }
 
 /* ---- results ---- */
@@ -55,7 +56,8 @@ static int put_error(job *j, const input_item *item, const char *msg)
     snprintf(full, sizeof full, "%s: %s", place, msg);
     cli_fail(CLI_FAILED, "%s", full);
     j->failed++;
-    if (!with_similarity) return vec_put(&j->writer, &(vec_item){.error = full}) ? CLI_OK : write_failed();
+    vec_item out = {.error = full, .id = j->block.bytes.p + item->id_at, .id_len = item->id_len};
+    if (!with_similarity) return vec_put(&j->writer, &out) ? CLI_OK : write_failed();
     similarity_add(&j->sim, NULL, full, strlen(full));
     return CLI_OK;
 }
@@ -67,8 +69,13 @@ static int put_vector(job *j, const input_item *item, const strata_embed_item *s
         similarity_add(&j->sim, v, j->block.bytes.p + item->at, item->len);
         return CLI_OK;
     }
-    vec_item out = {
-        .v = v, .rows = rows, .by_token = by_token(), .n_tokens = st->n_tokens, .truncated = st->truncated != 0};
+    vec_item out = {.v = v,
+                    .rows = rows,
+                    .by_token = by_token(),
+                    .n_tokens = st->n_tokens,
+                    .truncated = st->truncated != 0,
+                    .id = j->block.bytes.p + item->id_at,
+                    .id_len = item->id_len};
     return vec_put(&j->writer, &out) ? CLI_OK : write_failed();
 }
 
@@ -83,7 +90,7 @@ static int embed_pooled(job *j)
     for (size_t i = 0; i < j->block.n; i++)
         if (!j->block.items[i].bad) j->texts[n++] = (strata_text){bytes + j->block.items[i].at, j->block.items[i].len};
     int rc = n ? strata_embed(s.ctx, j->texts, n, &eo, j->vectors, j->cols, j->status, &e) : STRATA_OK;
-    if (rc) return cli_fail(cli_exit_code(rc), "%s", e.msg);
+    if (rc) return cli_fail_by(rc, &e);
     for (size_t i = 0; i < j->block.n && !rc; i++) {
         const input_item *item = &j->block.items[i];
         char why[200];
@@ -115,21 +122,24 @@ static int embed_by_token(job *j)
             continue;
         }
         int got = strata_embed_tokens(s.ctx, text, item->len, &eo, j->vectors, s.info.n_ctx, &rows, &st, &e);
-        if (got == STRATA_CANCELLED || got == STRATA_NO_MEMORY) return cli_fail(cli_exit_code(got), "%s", e.msg);
+        if (got == STRATA_CANCELLED || got == STRATA_NO_MEMORY) return cli_fail_by(got, &e);
         rc = got ? put_error(j, item, e.msg) : put_vector(j, item, &st, j->vectors, rows);
     }
     return rc;
 }
 
-static int run_blocks(job *j, input *in)
+/* The first block is read already. Its answers are out before the next is waited for. */
+static int run_blocks(job *j)
 {
-    int rc;
-    while (!(rc = input_next(in, &j->block, BLOCK_TEXTS, BLOCK_BYTES)) && j->block.n) {
+    int rc = CLI_OK;
+    while (!rc && j->block.n) {
         rc = by_token() ? embed_by_token(j) : embed_pooled(j);
+        if (!rc && !with_similarity && !vec_flush(&j->writer)) rc = write_failed();
         if (rc) break;
         j->done += j->block.n;
-        cli_progress("%zu texts", j->done);
+        input_progress(j->in, "texts", j->done, 0, 0);
         if (cli_cancel) return CLI_INTERRUPTED;
+        rc = input_next(j->in, &j->block, BLOCK_TEXTS, BLOCK_BYTES);
     }
     cli_progress_end();
     return rc;
@@ -139,9 +149,10 @@ static int run_blocks(job *j, input *in)
 
 static int check_options(const command *c)
 {
-    if (!s.path) return cli_usage(c, "no model given (-m FILE)");
     if (with_similarity && (format_given || by_token()))
         return cli_usage(c, "--similarity prints a table of cosines: it goes with neither --format nor --pooling none");
+    if (in_opts.id && (with_similarity || format > VEC_JSONL))
+        return cli_usage(c, "--id %s: only --format json and jsonl have room for it", in_opts.id);
     if (by_token() && dims_given) return cli_usage(c, "--dims cuts pooled vectors, not those of --pooling none");
     return CLI_OK;
 }
@@ -154,11 +165,11 @@ static void warn_truncated(const job *j)
              j->done, s.info.n_ctx, side);
 }
 
-static int run_job(const command *c, job *j, input *in)
+static int run_job(const command *c, job *j)
 {
     strata_error e = {0};
     j->cols = by_token() ? s.info.n_embd : strata_embed_dims(s.model, &eo, &e);
-    if (!j->cols) return cli_fail(CLI_USAGE, "%s", e.msg);
+    if (!j->cols) return cli_fail(CLI_USAGE, "%s", cli_words(&e));
     const char *prompt = eo.role == STRATA_ROLE_QUERY ? s.info.prompt_query : s.info.prompt_document;
     if (eo.role == STRATA_ROLE_NONE) prompt = NULL;
     j->texts = must_calloc(BLOCK_TEXTS, sizeof *j->texts);
@@ -169,11 +180,12 @@ static int run_job(const command *c, job *j, input *in)
     eo.progress = progress;
     eo.progress_user = j;
 
-    output o;
+    output o = {0};
     int rc = output_open(&o, c, out_path, format == VEC_NPY || format == VEC_F32);
+    if (!rc) rc = input_next(j->in, &j->block, BLOCK_TEXTS, BLOCK_BYTES); /* before anything is written */
     if (!rc && !with_similarity && !vec_begin(&j->writer, (vec_format)format, o.f, j->cols, prompt))
         rc = write_failed();
-    if (!rc) rc = run_blocks(j, in);
+    if (!rc) rc = run_blocks(j);
     if (!rc && with_similarity) similarity_print(&j->sim, o.f);
     if (!rc && !with_similarity && !vec_end(&j->writer)) rc = write_failed();
     int closed = output_close(&o, rc == CLI_OK);
@@ -184,18 +196,18 @@ static int run_job(const command *c, job *j, input *in)
 
 static int run(const command *c, int argc, char **argv)
 {
-    input *in = NULL;
     job j = {0};
     eo.lossy = in_opts.lossy;
-    int rc = check_options(c);
-    if (!rc) rc = input_open(&in, c, &in_opts, argc, argv);
+    int rc = session_find_path(c, &s, false, &argc, &argv);
+    if (!rc) rc = check_options(c);
+    if (!rc) rc = input_open(&j.in, c, &in_opts, argc, argv);
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
-    if (!rc) rc = run_job(c, &j, in);
+    if (!rc) rc = run_job(c, &j);
     free(j.texts), free(j.status), free(j.vectors);
     vec_free(&j.writer);
     similarity_free(&j.sim);
     input_block_free(&j.block);
-    input_close(in);
+    input_close(j.in);
     session_close(&s);
     return rc;
 }
@@ -204,6 +216,7 @@ static const opt opts[] = {
     OPT_OF_MODEL(s),
     OPT_OF_JSONL(in_opts),
     OPT_OF_FIELD(in_opts),
+    OPT_OF_ID(in_opts),
     OPT_OF_LINES(in_opts),
     {OPT_CHOICE, 0, "format", "json|jsonl|npy|f32", "default: json", &format, VEC_JSON, &format_given},
     {OPT_STRING, 'o', "output", "FILE", "output file (default: stdout)", &out_path, 0, NULL},
@@ -230,8 +243,7 @@ const command cmd_embed = {
     .name = "embed",
     .usage = "-m MODEL [TEXT...] [options]",
     .summary = "texts to vectors",
-    .examples = "With no text and no file, reads lines of stdin.\n"
-                "  strata embed -m model.gguf --jsonl texts.jsonl --format npy -o out.npy\n",
+    .examples = "  strata embed -m model.gguf --format npy -o out.npy   (no text, or -: lines of stdin)\n",
     .opts = opts,
     .run = run,
 };

@@ -1,7 +1,5 @@
 /* strata eval: raw token ids through the model, no tokenizer involved; a NumPy array comes out. */
-#define _POSIX_C_SOURCE 200809L /* sigaction */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +8,7 @@
 #include "json.h"
 #include "npy.h"
 #include "output.h"
+#include "signals.h"
 
 static session s = {.kv = STRATA_KV_F32};
 static ints ids, types;
@@ -37,16 +36,12 @@ static int read_ids(void)
     return rc;
 }
 
-/* One pass cannot be asked to stop, and nothing is open for writing yet: here a first Ctrl-C ends the process. */
+/* One pass cannot be asked to stop, and nothing is open for writing yet: here the first signal
+ * ends the process. */
 static int evaluate(float **v, size_t *rows, size_t *cols)
 {
     strata_error e = {0};
-    struct sigaction end = {0}, old[2];
-    sigemptyset(&end.sa_mask);
-    end.sa_handler = SIG_DFL;
-    sigaction(SIGINT, &end, &old[0]);
-    sigaction(SIGTERM, &end, &old[1]);
-    if (cli_cancel) return CLI_INTERRUPTED; /* while the model was opened */
+    signals_at_once(true);
     const int32_t *t = types.n ? types.p : NULL;
     *rows = *cols = 0;
     /* Without room the call only says how much it needs. */
@@ -56,10 +51,9 @@ static int evaluate(float **v, size_t *rows, size_t *cols)
         *v = must_calloc(n, sizeof **v);
         rc = strata_eval(s.ctx, ids.p, t, ids.n, what, pooling, *v, n, rows, cols, &e);
     }
-    sigaction(SIGINT, &old[0], NULL);
-    sigaction(SIGTERM, &old[1], NULL);
+    signals_at_once(false);
     /* A bad id is bad data, not a misuse of the command. */
-    return rc ? cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", e.msg) : CLI_OK;
+    return rc ? cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", cli_words(&e)) : CLI_OK;
 }
 
 /* N tokens by the largest logit, through the cache, never stopping at an end token -> ids. */
@@ -69,7 +63,7 @@ static int generate(void)
     for (uint32_t k = 0; k < n_new; k++) {
         const float *logits;
         int rc = strata_ctx_sync(s.ctx, 0, ids.p, ids.n, chunk, &cli_cancel, &logits, &e);
-        if (rc) return cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", e.msg);
+        if (rc) return cli_fail(rc == STRATA_INVALID_ARG ? CLI_FAILED : cli_exit_code(rc), "%s", cli_words(&e));
         int32_t best = 0;
         for (uint32_t i = 1; i < s.info.n_vocab; i++)
             if (logits[i] > logits[best]) best = (int32_t)i;
@@ -113,7 +107,7 @@ static int write_npy(const command *c, const float *v, size_t rows, size_t cols)
 
 static int run(const command *c, int argc, char **argv)
 {
-    (void)argv;
+    if (session_find_path(c, &s, true, &argc, &argv)) return CLI_USAGE;
     if (argc) return cli_usage(c, "'%s': ids go with --ids", argv[0]);
     if (what < 0) return cli_usage(c, "--what is missing: logits, hidden, pooled or greedy");
     if (ids_given == (ids_file != NULL)) return cli_usage(c, "give --ids or --ids-file");

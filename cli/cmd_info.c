@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "json.h"
+#include "shown.h"
 
 static session s;
 static int as_json;
@@ -33,7 +34,7 @@ static void put_text(const char *name, const char *label, const char *v)
     if (!v && !as_json) return;
     key(name, label);
     if (!as_json)
-        puts(v);
+        shown_put(stdout, v, strlen(v)), putchar('\n');
     else if (v)
         json_put_string(stdout, v, strlen(v));
     else
@@ -103,9 +104,29 @@ static void put_labels(void)
         if (as_json)
             json_put_string(stdout, name, len);
         else
-            fwrite(name, 1, len, stdout);
+            shown_put(stdout, name, len);
     }
     fputs(as_json ? "]" : "\n", stdout);
+}
+
+/* What the commands can do with it. */
+static void put_uses(void)
+{
+    const struct {
+        int can;
+        const char *key, *word;
+    } uses[] = {{s.info.can_embed, "can_embed", "embed"},
+                {s.info.can_rank, "can_rank", "rank"},
+                {s.info.can_generate, "can_generate", s.info.has_chat_template ? "generate, chat" : "generate"}};
+    const char *comma = "";
+    if (!as_json) key("", "good for");
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        if (as_json) put_bool(uses[i].key, "", uses[i].can);
+        if (as_json || !uses[i].can) continue;
+        printf("%s%s", comma, uses[i].word);
+        comma = ", ";
+    }
+    if (!as_json) puts(*comma ? "" : "eval alone");
 }
 
 static void put_all(void)
@@ -117,6 +138,8 @@ static void put_all(void)
     put_text("tokenizer", "tokenizer", m->tokenizer);
     put_number("parameters", "parameters", (int64_t)m->n_params);
     put_bytes("file_bytes", "size", m->file_bytes);
+    if (m->n_parts > 1 || as_json) put_number("parts", "parts", m->n_parts);
+    put_uses();
     put_number("layers", "layers", m->n_layer);
     put_number("width", "width", m->n_embd);
     put_number("heads", "heads", m->n_head);
@@ -132,6 +155,7 @@ static void put_all(void)
     put_text("dense_heads", "dense heads", dense_name(m->dense));
     put_bool("causal", "causal", m->causal);
     put_bool("logits", "logits", m->has_logits);
+    put_bool("chat_template", "chat template", m->has_chat_template);
     put_text("prompt_query", "query prompt", m->prompt_query);
     put_text("prompt_document", "doc. prompt", m->prompt_document);
     if (as_json) put_number("bos", "", m->bos), put_number("eos", "", m->eos);

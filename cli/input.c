@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "encoding.h"
 #include "json.h"
+#include "output.h"
 
 enum { READ_SIZE = 1 << 17 };
 
@@ -20,6 +24,7 @@ typedef struct source {
     buf b; /* bytes read and not yet used: [at, b.len) */
     size_t at;
     bool eof;
+    uint64_t size, taken; /* bytes: of a regular file, else 0; read so far */
 } source;
 
 struct input {
@@ -28,20 +33,42 @@ struct input {
     char **argv;
     source sources[2];
     int n_sources, current;
+    source typed; /* the lines of an argument "-" */
+    bool typed_open;
+    double before, after; /* shares of all files, before and after the last block; below 0: not known */
 };
 
 static int open_path(const char *path)
 {
-    return strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) output_reads_fd(fd, is_stdin ? "the standard input" : path);
+    return fd;
+}
+
+static int refill(source *s);
+static int check_encoding(const source *s);
+
+/* A regular file is looked into at once, so that one of another encoding is refused before anything is done. */
+static int open_source(source *s, const char *path, bool json)
+{
+    struct stat st;
+    *s = (source){.fd = open_path(path), .json = json, .name = strcmp(path, "-") == 0 ? "stdin" : path};
+    if (s->fd < 0) return cli_fail(CLI_FAILED, "cannot read %s: %s", path, strerror(errno));
+    if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode)) return CLI_OK;
+    s->size = (uint64_t)st.st_size;
+    int rc = refill(s);
+    return rc ? rc : check_encoding(s);
 }
 
 static int add_source(input *in, const char *path, bool json)
 {
-    source *s = &in->sources[in->n_sources];
-    *s = (source){.fd = open_path(path), .json = json, .name = strcmp(path, "-") == 0 ? "stdin" : path};
-    if (s->fd < 0) return cli_fail(CLI_FAILED, "cannot read %s: %s", path, strerror(errno));
-    in->n_sources++;
-    return CLI_OK;
+    return open_source(&in->sources[in->n_sources++], path, json);
+}
+
+static bool is_stdin(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
 }
 
 int input_open(input **out, const command *c, const input_opts *o, int argc, char **argv)
@@ -50,14 +77,16 @@ int input_open(input **out, const command *c, const input_opts *o, int argc, cha
     *out = in;
     in->opts = *o;
     in->argc = argc, in->argv = argv;
-    if (o->jsonl && o->lines && strcmp(o->jsonl, "-") == 0 && strcmp(o->lines, "-") == 0)
-        return cli_usage(c, "--jsonl and --lines cannot both read stdin");
+    in->typed.fd = -1;
+    int readers = is_stdin(o->jsonl) + is_stdin(o->lines);
+    if (readers > 1) return cli_usage(c, "--jsonl and --lines cannot both read stdin");
+    for (int i = 0; i < argc; i++) readers += argv[i] == opt_stdin;
+    if (readers > 1) return cli_usage(c, "stdin can be read once: one '-'");
+    if (o->id && (argc || o->lines || !o->jsonl)) return cli_usage(c, "--id %s: only --jsonl has fields", o->id);
     int rc = o->jsonl ? add_source(in, o->jsonl, true) : CLI_OK;
     if (!rc && o->lines) rc = add_source(in, o->lines, false);
-    if (!rc && !in->n_sources && !argc) {
-        if (isatty(STDIN_FILENO)) fprintf(stderr, "Reading a text a line; end with Ctrl-D.\n");
-        rc = add_source(in, "-", false);
-    }
+    if (!rc && !in->n_sources && !argc) rc = add_source(in, "-", false), readers = 1;
+    if (!rc && readers && isatty(STDIN_FILENO)) fprintf(stderr, "Reading a text a line; end with Ctrl-D.\n");
     return rc;
 }
 
@@ -67,6 +96,7 @@ void input_close(input *in)
         if (in->sources[i].fd > STDIN_FILENO) close(in->sources[i].fd);
         buf_free(&in->sources[i].b);
     }
+    if (in) buf_free(&in->typed.b);
     free(in);
 }
 
@@ -85,16 +115,33 @@ static int refill(source *s)
     if (cli_cancel) return CLI_INTERRUPTED;
     if (n < 0) return cli_fail(CLI_FAILED, "cannot read %s: %s", s->name, strerror(errno));
     s->b.len += (size_t)n;
+    s->taken += (uint64_t)n;
     s->eof = n == 0;
     return CLI_OK;
 }
 
-/* The next line without its end; *line NULL at the end of the source. A final line needs no newline. */
-static int next_line(source *s, const char **line, size_t *len)
+static int check_encoding(const source *s)
+{
+    const char *foreign = s->b.len > s->at ? encoding_foreign(s->b.p + s->at, s->b.len - s->at) : NULL;
+    if (!foreign) return CLI_OK;
+    return cli_fail(CLI_FAILED, "%s: this is %s, want UTF-8 (iconv -f UTF-16 -t UTF-8 converts it)", s->name, foreign);
+}
+
+/* Whether reading would not wait; a file that cannot be asked never does. */
+static bool comes_at_once(const source *s)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLIN};
+    return poll(&p, 1, 0) != 0;
+}
+
+/* The next line without its end; *line NULL at the end of the source, or if !wait and there is none yet. A final line
+ * needs no newline. */
+static int next_line(source *s, bool wait, const char **line, size_t *len)
 {
     size_t seen = 0;
     char *nl;
     *line = NULL;
+    if (!s->b.p && !wait && !comes_at_once(s)) return CLI_OK;
     int rc = s->b.p ? CLI_OK : refill(s);
     if (rc) return rc;
     for (;;) {
@@ -102,13 +149,15 @@ static int next_line(source *s, const char **line, size_t *len)
         size_t have = s->b.len - s->at;
         nl = have > seen ? memchr(from + seen, '\n', have - seen) : NULL;
         if (nl || s->eof) break;
+        if (!wait && !comes_at_once(s)) return CLI_OK;
         seen = have;
         if ((rc = refill(s)) != CLI_OK) return rc;
     }
+    if (s->line == 0 && (rc = check_encoding(s)) != CLI_OK) return rc;
     char *begin = s->b.p + s->at, *end = nl ? nl : s->b.p + s->b.len;
     if (!nl && begin == end) return CLI_OK;
     s->at += (size_t)(end - begin) + (nl != NULL);
-    if (s->line++ == 0 && end - begin >= 3 && memcmp(begin, "\xef\xbb\xbf", 3) == 0) begin += 3; /* byte order mark */
+    if (s->line++ == 0) begin += encoding_mark(begin, (size_t)(end - begin));
     if (end > begin && end[-1] == '\r') end--;
     *line = begin;
     *len = (size_t)(end - begin);
@@ -140,33 +189,86 @@ static void add_line(const input *in, const source *s, input_block *b, const cha
         buf_add(&b->bytes, e.msg, strlen(e.msg));
     }
     item->len = b->bytes.len - item->at;
+    if (!s->json || !in->opts.id) return;
+    item->id_at = b->bytes.len;
+    int got = json_get_raw(line, len, in->opts.id, in->opts.lossy, &b->bytes, &e);
+    item->id_len = b->bytes.len - item->id_at;
+    if (got || item->bad) return;
+    item->bad = true;
+    item->at = b->bytes.len;
+    buf_add(&b->bytes, "no field \"", 10);
+    buf_add(&b->bytes, in->opts.id, strlen(in->opts.id));
+    buf_add(&b->bytes, "\" in the object (--id)", 22);
+    item->len = b->bytes.len - item->at;
+}
+
+/* Lines of one source, until the block is full, the source ends (*ended), or, if there are some, it pauses. */
+static int take_lines(input *in, source *s, input_block *b, size_t max_items, size_t max_bytes, bool *ended)
+{
+    *ended = false;
+    while (b->n < max_items && b->bytes.len < max_bytes) {
+        const char *line;
+        size_t len;
+        int rc = next_line(s, b->n == 0, &line, &len);
+        if (rc) return rc;
+        *ended = !line && s->eof;
+        if (!line) return CLI_OK;
+        add_line(in, s, b, line, len);
+    }
+    return CLI_OK;
+}
+
+/* The share of all files that has been used; below 0 where it is not known. */
+static double share(const input *in)
+{
+    uint64_t all = 0, used = 0;
+    for (int i = 0; i < in->n_sources; i++) {
+        const source *s = &in->sources[i];
+        if (!s->size) return -1;
+        all += s->size > s->taken ? s->size : s->taken;
+        used += s->taken - (s->b.len - s->at);
+    }
+    return all ? (double)used / (double)all : -1;
 }
 
 int input_next(input *in, input_block *b, size_t max_items, size_t max_bytes)
 {
+    int rc = CLI_OK;
+    bool ended = true;
     b->n = 0;
     b->bytes.len = 0;
-    while (b->n < max_items && b->bytes.len < max_bytes) {
-        if (in->next_arg < in->argc) {
+    in->before = share(in);
+    while (!rc && ended && b->n < max_items && b->bytes.len < max_bytes) {
+        if (in->typed_open || (in->next_arg < in->argc && in->argv[in->next_arg] == opt_stdin)) {
+            if (!in->typed_open) rc = open_source(&in->typed, "-", false);
+            in->typed_open = true;
+            if (!rc) rc = take_lines(in, &in->typed, b, max_items, max_bytes, &ended);
+            if (!rc && ended) in->typed_open = false, in->next_arg++;
+        } else if (in->next_arg < in->argc) {
             const char *text = in->argv[in->next_arg++];
             input_item *item = add_item(b, NULL, (uint64_t)in->next_arg);
             item->len = strlen(text);
             buf_add(&b->bytes, text, item->len);
-            continue;
+        } else if (in->current < in->n_sources) {
+            rc = take_lines(in, &in->sources[in->current], b, max_items, max_bytes, &ended);
+            in->current += !rc && ended;
+        } else {
+            break;
         }
-        if (in->current == in->n_sources) break;
-        source *s = &in->sources[in->current];
-        const char *line;
-        size_t len;
-        int rc = next_line(s, &line, &len);
-        if (rc) return rc;
-        if (line)
-            add_line(in, s, b, line, len);
-        else
-            in->current++;
-        if (b->n && isatty(s->fd)) break;
     }
-    return CLI_OK;
+    in->after = share(in);
+    return rc;
+}
+
+void input_progress(const input *in, const char *what, size_t done, size_t of_block, size_t n_block)
+{
+    double part = n_block ? (double)of_block / (double)n_block : 1;
+    if (!in->n_sources && in->typed.fd < 0)
+        cli_progress("%zu of %d %s", done, in->argc, what);
+    else if (in->after >= 0)
+        cli_progress("%zu %s, %.0f %%", done, what, 100 * (in->before + part * (in->after - in->before)));
+    else
+        cli_progress("%zu %s", done, what);
 }
 
 void input_block_free(input_block *b)
@@ -186,21 +288,35 @@ void input_place(const input_item *item, char *out, size_t size)
 
 int input_read_file(const char *path, buf *out)
 {
-    source s = {.fd = open_path(path), .name = path};
+    source s = {.fd = open_path(path), .name = strcmp(path, "-") == 0 ? "stdin" : path};
     if (s.fd < 0) return cli_fail(CLI_FAILED, "cannot read %s: %s", path, strerror(errno));
     int rc = CLI_OK;
     while (!rc && !s.eof) rc = refill(&s);
     if (s.fd > STDIN_FILENO) close(s.fd);
-    if (!rc) buf_add(out, s.b.p, s.b.len);
+    if (!rc) rc = check_encoding(&s);
+    size_t mark = rc ? 0 : encoding_mark(s.b.p, s.b.len);
+    if (!rc) buf_add(out, s.b.p + mark, s.b.len - mark);
     buf_free(&s.b);
     return rc;
+}
+
+static int end_string(const char *what, buf *out)
+{
+    const char *nul = out->len ? memchr(out->p, 0, out->len) : NULL;
+    if (nul) return cli_fail(CLI_FAILED, "%s: a NUL byte at offset %zu", what, (size_t)(nul - out->p));
+    buf_add(out, "", 1);
+    return CLI_OK;
 }
 
 int input_read_string(const char *path, buf *out)
 {
     int rc = input_read_file(path, out);
-    const char *nul = !rc && out->len ? memchr(out->p, 0, out->len) : NULL;
-    if (nul) return cli_fail(CLI_FAILED, "%s: a NUL byte at offset %zu", path, (size_t)(nul - out->p));
-    if (!rc) buf_add(out, "", 1);
-    return rc;
+    return rc ? rc : end_string(path, out);
+}
+
+int input_copy_string(const char *what, const char *text, buf *out)
+{
+    size_t n = strlen(text), mark = encoding_mark(text, n);
+    buf_add(out, text + mark, n - mark);
+    return end_string(what, out);
 }

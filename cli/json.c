@@ -1,5 +1,6 @@
 #include "json.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -280,7 +281,21 @@ typedef struct wanted {
     bool seen;
     buf *text;
     ints *list;
+    buf *raw;
 } wanted;
+
+/* Text [p, end) with U+FFFD for what is not UTF-8. */
+static void add_replaced(buf *out, const char *p, const char *end)
+{
+    while (p < end) {
+        size_t n = utf8_len(p, end);
+        if (n)
+            buf_add(out, p, n);
+        else
+            buf_add(out, "\xef\xbf\xbd", 3);
+        p += n ? n : 1;
+    }
+}
 
 static bool integer(reader *r, void *user)
 {
@@ -304,6 +319,12 @@ static bool take_member(reader *r, const buf *key, void *user)
     if (w->seen) return fail(r, "\"%s\" stands twice", w->field);
     w->seen = true;
     if (w->list) return array(r, integer, w->list);
+    if (w->raw) {
+        const char *from = r->p;
+        if (!skip(r)) return false;
+        add_replaced(w->raw, from, r->p);
+        return true;
+    }
     if (r->p == r->end || *r->p != '"') return fail(r, "\"%s\" is %s, not a string", w->field, kind(r));
     return string(r, w->text);
 }
@@ -322,6 +343,51 @@ bool json_get_string(const char *line, size_t len, const char *field, bool lossy
     size_t before = text->len;
     bool ok = get(&r, &(wanted){.field = field, .text = text});
     if (!ok) text->len = before;
+    return ok;
+}
+
+int json_get_raw(const char *line, size_t len, const char *field, bool lossy, buf *out, json_error *err)
+{
+    reader r = {.start = line, .p = line, .end = line + len, .lossy = lossy, .err = err};
+    size_t before = out->len;
+    wanted w = {.field = field, .raw = out};
+    if (object(&r, take_member, &w) && nothing_follows(&r)) return w.seen;
+    out->len = before;
+    return -1;
+}
+
+bool json_decode(const char *text, size_t len, bool lossy, buf *out, json_error *err)
+{
+    reader r = {.start = text, .p = text, .end = text + len, .lossy = lossy, .err = err};
+    size_t before = out->len;
+    bool ok = string(&r, out) && nothing_follows(&r);
+    if (!ok) out->len = before;
+    return ok;
+}
+
+typedef struct elements {
+    json_part *p;
+    size_t n, cap;
+} elements;
+
+static bool add_element(reader *r, void *user)
+{
+    elements *e = user;
+    const char *from = r->p;
+    if (!skip(r)) return false;
+    e->p = must_grow(e->p, &e->cap, e->n + 1, sizeof *e->p);
+    e->p[e->n++] = (json_part){from, (size_t)(r->p - from)};
+    return true;
+}
+
+bool json_elements(const char *text, size_t len, bool lossy, json_part **parts, size_t *cap, size_t *n, json_error *err)
+{
+    reader r = {.start = text, .p = text, .end = text + len, .lossy = lossy, .err = err};
+    elements e = {.p = *parts, .cap = *cap};
+    bool ok = array(&r, add_element, &e) && nothing_follows(&r);
+    *parts = e.p;
+    *cap = e.cap;
+    *n = ok ? e.n : 0;
     return ok;
 }
 
@@ -371,13 +437,22 @@ void json_put_string(FILE *f, const char *s, size_t len)
     putc('"', f);
 }
 
+const char *json_number(double v, char out[32])
+{
+    if (isfinite(v))
+        snprintf(out, 32, "%.9g", v);
+    else
+        memcpy(out, "null", sizeof "null");
+    return out;
+}
+
 void json_put_floats(FILE *f, const float *v, size_t n)
 {
     putc('[', f);
     for (size_t i = 0; i < n; i++) {
         char s[32];
-        int k = snprintf(s, sizeof s, i ? ",%.9g" : "%.9g", (double)v[i]);
-        fwrite(s, 1, (size_t)k, f);
+        if (i) putc(',', f);
+        fputs(json_number((double)v[i], s), f);
     }
     putc(']', f);
 }

@@ -21,6 +21,23 @@ typedef struct json_error {
  * kept as they are, for the library to replace. On failure *text is what it was. */
 bool json_get_string(const char *line, size_t len, const char *field, bool lossy, buf *text, json_error *err);
 
+/* The member `field` as it is written, any value, appended to *out (when lossy, invalid UTF-8 as U+FFFD). Returns 1, 0
+ * if there is none, -1 on failure. */
+int json_get_raw(const char *line, size_t len, const char *field, bool lossy, buf *out, json_error *err);
+
+/* What the string in text [len] means, appended to *out. */
+bool json_decode(const char *text, size_t len, bool lossy, buf *out, json_error *err);
+
+/* Part of a document. */
+typedef struct json_part {
+    const char *p;
+    size_t len;
+} json_part;
+
+/* The elements of the array in text [len], as they are written, in place of *parts [*cap]. */
+bool json_elements(const char *text, size_t len, bool lossy, json_part **parts, size_t *cap, size_t *n,
+                   json_error *err);
+
 /* An array of 32-bit integers, alone or as the member `field` of an object, appended to *out. */
 bool json_get_ints(const char *line, size_t len, const char *field, ints *out, json_error *err);
 
@@ -30,7 +47,9 @@ bool json_check(const char *text, size_t len, json_error *err);
 /* Writes a quoted string; bytes that are not UTF-8 become U+FFFD. */
 void json_put_string(FILE *f, const char *s, size_t len);
 
-/* [a,b,...] with the nine digits that give every float back. */
+/* A number with nine digits, which give every float back; "null" for NaN and infinities, which JSON has no name for. */
+const char *json_number(double v, char out[32]);
+/* [a,b,...] of such. */
 void json_put_floats(FILE *f, const float *v, size_t n);
 void json_put_ints(FILE *f, const int32_t *v, size_t n);
 

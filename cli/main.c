@@ -1,36 +1,15 @@
 /* main.c: the program's table of commands. */
-#define _POSIX_C_SOURCE 200809L /* sigaction */
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
+#include "signals.h"
 
 static const command *const commands[] = {&cmd_embed,      &cmd_rank,   &cmd_generate, &cmd_chat,   &cmd_tokenize,
                                           &cmd_detokenize, &cmd_eval,   &cmd_info,     &cmd_plan,   &cmd_diff,
                                           &cmd_quantize,   &cmd_verify, &cmd_bench,    &cmd_version};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void interrupt(int sig)
-{
-    cli_cancel = sig;
-}
-
-/* Ctrl-C asks once, then ends the process. No SA_RESTART: a read that waits for input must come back. A reader that
- * goes away ends the process silently, whatever the parent set. */
-static void set_signals(void)
-{
-    struct sigaction a = {0};
-    sigemptyset(&a.sa_mask);
-    a.sa_handler = interrupt;
-    a.sa_flags = (int)SA_RESETHAND;
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-    a.sa_handler = SIG_DFL;
-    a.sa_flags = 0;
-    sigaction(SIGPIPE, &a, NULL);
-}
 
 static void help(FILE *f)
 {
@@ -64,7 +43,7 @@ static int unknown(const char *name)
 
 int main(int argc, char **argv)
 {
-    set_signals();
+    signals_begin();
     if (argc < 2) {
         help(stderr);
         return CLI_USAGE;
@@ -88,5 +67,6 @@ int main(int argc, char **argv)
     /* A flush says nothing of a write that failed earlier. */
     bool bad = fflush(stdout) != 0 || ferror(stdout);
     if (bad && code == CLI_OK) code = cli_fail(CLI_FAILED, "cannot write to the standard output");
-    return cli_cancel ? 128 + cli_cancel : code;
+    signals_end();
+    return code;
 }

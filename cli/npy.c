@@ -1,12 +1,15 @@
-#define _POSIX_C_SOURCE 200809L /* fileno */
+#define _POSIX_C_SOURCE 200809L /* fileno, fdopen */
 #include "npy.h"
 
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/outfile.h"
 
 enum { HEADER = 128 }; /* of which 10 bytes are magic, version and length; room for any shape */
 
-static bool put_header(npy *a, FILE *f, bool flat)
+static bool put_header(const npy *a, FILE *f, bool flat)
 {
     char h[HEADER] = "\x93NUMPY\x01\x00";
     char shape[64];
@@ -31,10 +34,13 @@ bool npy_begin(npy *a, FILE *out, uint32_t cols)
 {
     *a = (npy){.out = out, .body = out, .cols = cols};
     if (can_seek(out)) {
+        static const char nothing[HEADER]; /* until the end it is no array: what is cut short must not load */
         a->header_at = ftell(out);
-        return put_header(a, out, false);
+        return fwrite(nothing, 1, HEADER, out) == HEADER;
     }
-    a->body = tmpfile();
+    int fd = st_outfile_scratch();
+    a->body = fd < 0 ? NULL : fdopen(fd, "w+b");
+    if (!a->body && fd >= 0) close(fd);
     return a->body != NULL;
 }
 

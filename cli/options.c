@@ -8,6 +8,15 @@
 
 #include "cli.h"
 
+char opt_stdin[] = "-";
+int opt_before_dashes;
+
+/* Other names of options, by which people know them from elsewhere. */
+static const struct {
+    const char *alias, *name;
+} aliases[] = {{"temperature", "temp"}, {"max-tokens", "predict"}};
+enum { N_ALIASES = sizeof aliases / sizeof aliases[0] };
+
 /* Edits (insert, delete, replace) between two words of at most 64 letters. */
 static size_t distance(const char *a, const char *b)
 {
@@ -135,10 +144,24 @@ static const opt *by_letter(const command *c, char letter)
     return NULL;
 }
 
+static bool is_word(const char *word, const char *p, size_t len)
+{
+    return strlen(word) == len && memcmp(word, p, len) == 0;
+}
+
 static const opt *by_name(const command *c, const char *name, size_t len)
 {
     for (const opt *o = c->opts; o->kind; o++)
-        if (strlen(o->name) == len && memcmp(o->name, name, len) == 0) return o;
+        if (is_word(o->name, name, len)) return o;
+    for (int i = 0; i < N_ALIASES; i++)
+        if (is_word(aliases[i].alias, name, len)) return by_name(c, aliases[i].name, strlen(aliases[i].name));
+    return NULL;
+}
+
+static const char *alias_of(const opt *o)
+{
+    for (int i = 0; i < N_ALIASES; i++)
+        if (strcmp(aliases[i].name, o->name) == 0) return aliases[i].alias;
     return NULL;
 }
 
@@ -148,7 +171,10 @@ static bool unknown_name(const command *c, const char *name, size_t len)
     const char *names[64];
     size_t n = 0;
     snprintf(word, sizeof word, "%.*s", (int)(len < 60 ? len : 60), name);
-    for (const opt *o = c->opts; o->kind && n < 63; o++) names[n++] = o->name;
+    for (const opt *o = c->opts; o->kind && n < 60; o++) {
+        names[n++] = o->name;
+        if (alias_of(o)) names[n++] = alias_of(o);
+    }
     names[n] = NULL;
     const char *near = opt_nearest(word, names);
     return near ? wrong(c, "unknown option --%s, did you mean --%s?", word, near)
@@ -192,17 +218,19 @@ opt_result opt_parse(const command *c, int *argc, char **argv)
     int n = 0;
     for (int i = 0; i < *argc; i++) {
         if (strcmp(argv[i], "--") == 0) {
+            opt_before_dashes = n;
             while (++i < *argc) argv[n++] = argv[i];
-            break;
+            *argc = n;
+            return OPT_GO;
         }
         if (argv[i][0] != '-' || !argv[i][1]) {
-            argv[n++] = argv[i];
+            argv[n++] = argv[i][0] == '-' ? opt_stdin : argv[i];
             continue;
         }
         opt_result r = parse_one(c, *argc, argv, &i);
         if (r != OPT_GO) return r;
     }
-    *argc = n;
+    *argc = opt_before_dashes = n;
     return OPT_GO;
 }
 
@@ -213,6 +241,7 @@ void opt_help(const command *c)
         char left[80];
         int n = o->letter ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
                           : snprintf(left, sizeof left, "      --%s", o->name);
+        if (alias_of(o)) n += snprintf(left + n, sizeof left - (size_t)n, ", --%s", alias_of(o));
         if (o->kind != OPT_FLAG) snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
         printf(strlen(left) <= 38 ? "%-38s  %s\n" : "%s  %s\n", left, o->help);
     }

@@ -46,6 +46,11 @@ typedef enum opt_result { OPT_GO, OPT_HELP, OPT_WRONG } opt_result;
  * been written. */
 opt_result opt_parse(const command *c, int *argc, char **argv);
 
+/* An argument "-" that stands before "--" is this very pointer: the standard input. After "--" it is a text. */
+extern char opt_stdin[];
+/* How many of the positional arguments stood before "--". */
+extern int opt_before_dashes;
+
 void opt_help(const command *c);
 
 /* Integers separated by commas, spaces or newlines, appended to *out; false if something else stands there. */

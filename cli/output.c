@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* realpath, open flags */
+#define _GNU_SOURCE /* F_DUPFD_CLOEXEC, fdopen */
 #include "output.h"
 
 #include <errno.h>
@@ -9,67 +9,153 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "signals.h"
 
-static int open_beside(output *o, mode_t mode)
+/* ---- files that are read ---- */
+
+static struct {
+    struct input_id {
+        dev_t dev;
+        ino_t ino;
+        char *name;
+    } * p;
+    size_t n, cap;
+} inputs;
+
+static void add_input(const struct stat *st, const char *path)
 {
-    size_t n = strlen(o->path) + 32;
-    o->tmp = must_calloc(n, 1);
-    snprintf(o->tmp, n, "%s.%ld.tmp", o->path, (long)getpid());
-    int fd = open(o->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, mode ? mode : 0666);
-    if (fd < 0) {
-        int code = cli_fail(CLI_FAILED, "cannot write %s: %s", o->path, strerror(errno));
-        free(o->tmp);
-        o->tmp = NULL;
-        return code;
-    }
-    if (mode) (void)!fchmod(fd, mode); /* a file that is replaced keeps its rights */
-    o->f = fdopen(fd, "w+b");
-    return o->f ? CLI_OK : cli_fail(CLI_FAILED, "out of memory");
+    if (!S_ISREG(st->st_mode)) return;
+    inputs.p = must_grow(inputs.p, &inputs.cap, inputs.n + 1, sizeof *inputs.p);
+    size_t n = strlen(path) + 1;
+    char *name = must_calloc(n, 1);
+    memcpy(name, path, n);
+    inputs.p[inputs.n++] = (struct input_id){st->st_dev, st->st_ino, name};
 }
+
+/* "...-00001-of-00003.gguf": the number of the parts and where that of this one stands; 0: no such name. */
+static unsigned split_name(const char *path, size_t *at)
+{
+    size_t len = strlen(path), tail = strlen("-00001-of-00003.gguf");
+    unsigned i, n;
+    int end = 0;
+    if (len < tail) return 0;
+    *at = len - tail + 1;
+    if (sscanf(path + len - tail, "-%5u-of-%5u.gguf%n", &i, &n, &end) != 2 || (size_t)end != tail) return 0;
+    return n;
+}
+
+void output_reads(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return; /* whoever opens it says why */
+    add_input(&st, path);
+    size_t at, size = strlen(path) + 1;
+    unsigned n = split_name(path, &at);
+    char *part = n ? must_calloc(size, 1) : NULL;
+    for (unsigned i = 1; i <= n; i++) {
+        char number[16];
+        memcpy(part, path, size);
+        snprintf(number, sizeof number, "%05u", i);
+        memcpy(part + at, number, 5);
+        if (stat(part, &st) != 0) break;
+        add_input(&st, part);
+    }
+    free(part);
+}
+
+void output_reads_fd(int fd, const char *path)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0) add_input(&st, path);
+}
+
+static const char *find_input(const struct stat *st)
+{
+    for (size_t i = 0; i < inputs.n; i++)
+        if (S_ISREG(st->st_mode) && inputs.p[i].dev == st->st_dev && inputs.p[i].ino == st->st_ino)
+            return inputs.p[i].name;
+    return NULL;
+}
+
+void output_may_replace(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return;
+    for (size_t i = 0; i < inputs.n; i++) {
+        if (inputs.p[i].dev != st.st_dev || inputs.p[i].ino != st.st_ino) continue;
+        free(inputs.p[i].name);
+        inputs.p[i--] = inputs.p[--inputs.n];
+    }
+}
+
+static int refuse(const char *out, const char *in)
+{
+    if (strcmp(out, in) == 0)
+        return cli_fail(CLI_USAGE, "%s is read by this command: the output needs another name", out);
+    return cli_fail(CLI_USAGE, "%s is %s, which this command reads: the output needs another name", out, in);
+}
+
+/* ---- the output ---- */
 
 const char *output_name(const char *path)
 {
     return path && strcmp(path, "-") != 0 ? path : "the standard output";
 }
 
+static int cannot_write(const char *path, int why)
+{
+    char text[ST_OUTFILE_REASON];
+    return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(path), st_outfile_reason(why, text));
+}
+
+static int open_stdout(output *o, const command *c, bool binary)
+{
+    struct stat st;
+    if (binary && isatty(STDOUT_FILENO)) return cli_usage(c, "binary output does not go to a terminal: use -o FILE");
+    const char *in = fstat(STDOUT_FILENO, &st) == 0 ? find_input(&st) : NULL;
+    if (in) return refuse("the standard output", in);
+    o->f = stdout;
+    return CLI_OK;
+}
+
 int output_open(output *o, const command *c, const char *path, bool binary)
 {
-    *o = (output){0};
-    if (!path || strcmp(path, "-") == 0) {
-        if (binary && isatty(STDOUT_FILENO))
-            return cli_usage(c, "binary output does not go to a terminal: use -o FILE");
-        o->f = stdout;
-        return CLI_OK;
-    }
-    /* Through a link to the file itself, which the rename would otherwise replace. */
-    o->path = realpath(path, NULL);
-    if (!o->path) o->path = strdup(path);
-    if (!o->path) return cli_fail(CLI_FAILED, "out of memory");
     struct stat st;
-    bool exists = stat(o->path, &st) == 0;
-    if (!exists || S_ISREG(st.st_mode)) return open_beside(o, exists ? st.st_mode & 07777 : 0);
-    o->f = fopen(o->path, "wb");
-    return o->f ? CLI_OK : cli_fail(CLI_FAILED, "cannot write %s: %s", path, strerror(errno));
+    *o = (output){.file = {.fd = -1, .dir = -1}};
+    if (!path || strcmp(path, "-") == 0) return open_stdout(o, c, binary);
+    const char *in = stat(path, &st) == 0 ? find_input(&st) : NULL;
+    if (in) return refuse(path, in);
+    o->path = strdup(path);
+    if (!o->path) return cli_fail(CLI_FAILED, "out of memory");
+    signals_watch(&o->file);
+    int why = st_outfile_open(&o->file, path, 0, &cli_cancel);
+    if (why == EINTR && cli_cancel) return CLI_INTERRUPTED;
+    if (why) return cannot_write(path, why);
+    /* A descriptor of its own, since closing the stream closes it. */
+    int fd = fcntl(o->file.fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0) o->f = fdopen(fd, o->file.dir >= 0 ? "w+b" : "wb");
+    if (o->f) return CLI_OK;
+    why = errno;
+    if (fd >= 0) close(fd);
+    return cannot_write(path, why);
 }
 
 int output_close(output *o, bool keep)
 {
-    int code = CLI_OK;
-    const char *name = o->path ? o->path : "the standard output";
+    int why = 0, code = CLI_OK;
     if (o->f) {
-        bool bad = fflush(o->f) != 0 || ferror(o->f);
-        int why = errno;
-        if (o->f != stdout) bad |= fclose(o->f) != 0;
-        if (bad && keep) code = cli_fail(CLI_FAILED, "cannot write %s: %s", name, strerror(why));
-        keep &= !bad;
+        bool earlier = ferror(o->f) != 0;
+        if (fflush(o->f) != 0) why = errno;
+        if (!why && earlier) why = EIO; /* whoever wrote has said more */
+        if (o->f != stdout && fclose(o->f) != 0 && !why) why = errno;
     }
-    if (o->tmp && keep && rename(o->tmp, o->path) != 0) {
-        code = cli_fail(CLI_FAILED, "cannot write %s: %s", name, strerror(errno));
-        keep = false;
+    if (o->path) {
+        if (!why && keep && o->f) why = st_outfile_commit(&o->file);
+        st_outfile_abort(&o->file);
+        signals_unwatch(&o->file);
     }
-    if (o->tmp && !keep) unlink(o->tmp);
+    if (why && keep) code = cannot_write(o->path, why);
     free(o->path);
-    free(o->tmp);
-    *o = (output){0};
+    *o = (output){.file = {.fd = -1, .dir = -1}};
     return code;
 }

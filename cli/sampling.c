@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encoding.h"
 #include "input.h"
 
 /* ID=X, X a number or -inf. */
@@ -30,12 +31,32 @@ static int read_biases(const command *c, sampling *x)
     return CLI_OK;
 }
 
+/* Whether the value is a schema itself: an object, or one of the two words that are schemas. */
+static bool is_schema(const char *v)
+{
+    v += encoding_mark(v, strlen(v));
+    v += strspn(v, " \t\r\n");
+    return *v == '{' || strcmp(v, "true") == 0 || strcmp(v, "false") == 0;
+}
+
+/* No file has "::=" in its name. */
+static bool is_grammar(const char *v)
+{
+    return strstr(v, "::=") != NULL;
+}
+
+static int read_text(const char *option, const char *value, bool inline_text, buf *out)
+{
+    return inline_text ? input_copy_string(option, value, out) : input_read_string(value, out);
+}
+
 int sampling_read(const command *c, sampling *x)
 {
     strata_gen_opts *g = &x->g;
     if (x->grammar_file && x->schema_file) return cli_usage(c, "give --grammar or --json-schema, not both");
-    int rc = x->grammar_file ? input_read_string(x->grammar_file, &x->grammar) : CLI_OK;
-    if (!rc && x->schema_file) rc = input_read_string(x->schema_file, &x->schema);
+    const char *grammar = x->grammar_file, *schema = x->schema_file;
+    int rc = grammar ? read_text("--grammar", grammar, is_grammar(grammar), &x->grammar) : CLI_OK;
+    if (!rc && schema) rc = read_text("--json-schema", schema, is_schema(schema), &x->schema);
     if (!rc) rc = read_biases(c, x);
     if (rc) return rc;
     g->top_k = (uint32_t)(x->top_k < UINT32_MAX ? x->top_k : UINT32_MAX);

@@ -46,8 +46,10 @@ typedef struct sampling {
     {OPT_NUMBER, 0, "mirostat-eta", "X", "how fast it learns (default: 0.1)", &(x).g.mirostat_eta, 0, NULL},         \
     {OPT_LIST, 0, "logit-bias", "ID=X", "added to a token's logit, -inf bans it; may stand several times", &(x).bias, 0, NULL}, \
     {OPT_WHOLE, 's', "seed", "S", "same seed, same text (default: 0)", &(x).g.seed, 0, NULL},                      \
-    {OPT_STRING, 0, "grammar", "FILE", "GBNF that the answer must follow", &(x).grammar_file, 0, NULL},            \
-    {OPT_STRING, 0, "json-schema", "FILE", "JSON Schema that the answer must follow", &(x).schema_file, 0, NULL},  \
+    {OPT_STRING, 0, "grammar", "FILE|GBNF", "what the answer must follow", &(x).grammar_file, 0, NULL},            \
+    {OPT_STRING, 0, "json-schema", "FILE|JSON", "which schema the answer must follow", &(x).schema_file, 0, NULL},  \
+    {OPT_CHOICE, 0, "think", "auto|none|free", "what a grammar or schema does while the model thinks (default: auto)", &(x).g.think, STRATA_THINK_AUTO, NULL}, \
+    {OPT_STRING, 0, "think-end", "TEXT", "ends thinking (default: as the prompt began it, \"</think>\")", &(x).g.think_end, 0, NULL}, \
     {OPT_LIST, 0, "stop", "TEXT", "ends the answer; may stand several times", &(x).stop, 0, NULL}
 /* clang-format on */
 

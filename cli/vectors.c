@@ -13,14 +13,22 @@ bool vec_begin(vec_writer *w, vec_format format, FILE *f, uint32_t cols, const c
     *w = (vec_writer){.format = format, .f = f, .cols = cols, .prompt = prompt};
     w->nan_row = must_calloc(cols, sizeof *w->nan_row);
     for (uint32_t i = 0; i < cols; i++) w->nan_row[i] = NAN;
-    if (format == VEC_JSON) fputs("[", f);
-    return format == VEC_NPY ? npy_begin(&w->array, f, cols) : !ferror(f);
+    if (format == VEC_NPY) return npy_begin(&w->array, f, cols);
+    if (format == VEC_F32) return !ferror(f);
+    bool ok = lines_open(&w->text, f);
+    if (format == VEC_JSON) fputs("[", w->text.f);
+    return ok;
 }
 
 static void put_object(vec_writer *w, const vec_item *item)
 {
-    FILE *f = w->f;
+    FILE *f = w->text.f;
     fprintf(f, "{\"index\":%zu,", w->index);
+    if (item->id_len) {
+        fputs("\"id\":", f);
+        fwrite(item->id, 1, item->id_len, f);
+        putc(',', f);
+    }
     if (item->error) {
         fputs("\"error\":", f);
         json_put_string(f, item->error, strlen(item->error));
@@ -49,12 +57,14 @@ bool vec_put(vec_writer *w, const vec_item *item)
     bool ok = true;
     switch (w->format) {
     case VEC_JSON:
-        fputs(w->index ? ",\n" : "\n", w->f);
+        fputs(w->index ? ",\n" : "\n", w->text.f);
         put_object(w, item);
+        ok = lines_end(&w->text);
         break;
     case VEC_JSONL:
         put_object(w, item);
-        putc('\n', w->f);
+        putc('\n', w->text.f);
+        ok = lines_end(&w->text);
         break;
     case VEC_NPY: ok = npy_rows(&w->array, v, rows); break;
     case VEC_F32: ok = fwrite(v, sizeof *v, rows * w->cols, w->f) == rows * w->cols; break;
@@ -63,15 +73,22 @@ bool vec_put(vec_writer *w, const vec_item *item)
     return ok && !ferror(w->f);
 }
 
+bool vec_flush(vec_writer *w)
+{
+    if (w->text.f) return lines_flush(&w->text);
+    return fflush(w->f) == 0 && !ferror(w->f);
+}
+
 bool vec_end(vec_writer *w)
 {
-    if (w->format == VEC_JSON) fputs("\n]\n", w->f);
+    if (w->format == VEC_JSON) fputs("\n]\n", w->text.f);
     if (w->format == VEC_NPY && !npy_end(&w->array, false)) return false;
-    return fflush(w->f) == 0 && !ferror(w->f);
+    return vec_flush(w);
 }
 
 void vec_free(vec_writer *w)
 {
+    lines_close(&w->text);
     free(w->nan_row);
     npy_free(&w->array);
     *w = (vec_writer){0};

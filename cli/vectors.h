@@ -6,13 +6,15 @@
 #include <stdint.h>
 
 #include "buf.h"
+#include "lines.h"
 #include "npy.h"
 
 typedef enum vec_format { VEC_JSON, VEC_JSONL, VEC_NPY, VEC_F32 } vec_format;
 
 typedef struct vec_writer {
     vec_format format;
-    FILE *f;
+    FILE *f;    /* of npy and f32 */
+    lines text; /* of json and jsonl */
     npy array;
     uint32_t cols;
     size_t index;       /* of the next text */
@@ -28,11 +30,15 @@ typedef struct vec_item {
     uint32_t n_tokens;
     bool truncated;
     const char *error; /* NULL: none; else a row of NaN in the arrays */
+    const char *id;    /* [id_len] the caller's, JSON; id_len 0: none */
+    size_t id_len;
 } vec_item;
 
 /* These write in order and return false on failure, with errno set. */
 bool vec_begin(vec_writer *w, vec_format format, FILE *f, uint32_t cols, const char *prompt);
 bool vec_put(vec_writer *w, const vec_item *item);
+/* What was put is out: somebody may wait for it. */
+bool vec_flush(vec_writer *w);
 bool vec_end(vec_writer *w);
 void vec_free(vec_writer *w); /* always, also of a zeroed one */
 

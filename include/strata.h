@@ -33,10 +33,17 @@
  *    also around every callback.
  *  - Callbacks may call anything of the library but what works on the context, or the call, that they come from (BUSY,
  *    and never a close of it). They must return: no longjmp, no C++ exception may pass through the library.
- *  - Signals: threads of the library block all of them; no call installs a handler or raises one, SIGPIPE neither.
+ *  - Signals: threads of the library block all of them; no call installs a handler or raises one, SIGPIPE and SIGXFSZ
+ *    neither: a reader that left and a file beyond its limit are IO errors.
  *  - fork(): in the child, models that were open work. A context that was open works too, once no other thread of the
  *    parent was inside it at the fork (else its calls are INVALID_ARG there); it starts threads of its own with its
- *    first call, and closing it in the child never waits.
+ *    first call, and closing it in the child never waits. In a callback too a process may fork: a child that returns
+ *    from the callback gets the call's result where it needs no other thread (strata_generate) and INVALID_ARG where it
+ *    does (strata_embed, strata_rank, strata_model_open, and strata_quantize, whose file is the parent's); where the
+ *    callback ran on a thread of the library (progress, log), the child ends with it. So end a child inside the
+ *    callback, with exec or _exit.
+ *  - Environment: strata_model_open reads STRATA_CPU where opts->cpu is NULL, as strata_verify does; nothing else is
+ *    read. Like all who read it, these calls must not meet a setenv of another thread.
  */
 #ifndef STRATA_H
 #define STRATA_H
@@ -85,11 +92,12 @@ typedef enum strata_status {
     STRATA_NONFINITE = -70, /* the model produced NaN or infinity */
     STRATA_CANCELLED = -80,
     STRATA_DEADLINE = -81,
-    STRATA_BUSY = -82, /* another thread is inside this context */
+    STRATA_BUSY = -82, /* the context is in a call already: another thread's, or a callback's own */
     STRATA_INTERNAL = -90
 } strata_status;
 
-/* Filled on failure; owned by the caller. `msg` is one line, NUL-terminated, without a final newline. */
+/* Filled on failure; owned by the caller. `msg` is one line of UTF-8, NUL-terminated, without a final newline. Of long
+ * paths the middle is left out, the reason never; control characters of a file's strings are '?'. */
 typedef struct strata_error {
     int code;
     char msg[256];
@@ -112,9 +120,10 @@ typedef enum strata_log_level {
 /* One line without a newline. May be called from any thread that is inside the library. */
 typedef void (*strata_log_fn)(void *user, int level, const char *msg);
 
-/* Where all memory of a model and its contexts comes from, except mapped files and thread stacks. `align` is a power
- * of two. Must be callable from any thread; alloc returns NULL when there is none, and the call that wanted it then
- * fails with NO_MEMORY. */
+/* Where all memory of a model and its contexts comes from, except mapped files, thread stacks (1 MiB of address
+ * space each, and what the system adds) and two pages a context that fork() is seen by. `align` is a power of two. Must
+ * be callable from any thread; alloc returns NULL when there is none, and the call that wanted it then fails with
+ * NO_MEMORY. */
 typedef struct strata_allocator {
     void *(*alloc)(void *user, size_t size, size_t align);
     void (*free)(void *user, void *ptr);
@@ -143,14 +152,16 @@ typedef struct strata_model_opts {
 } strata_model_opts;
 
 /* Opens a GGUF file and prepares it to run. Of a split model (NAME-00001-of-00003.gguf) the path is that of the first
- * part; the others are found beside it by their names, and all are checked to be of one model. `*out` is owned by the
- * caller; strata_model_close frees it, after its contexts. Thread-safe. Errors: IO, NOT_GGUF, CORRUPT_MODEL,
- * UNSUPPORTED_*, NO_MEMORY, INTERNAL. */
+ * part; the others are found beside it by their names, and all are checked to be of one model. With vocab_only the
+ * first is enough, under any name. `*out` is owned by the caller; strata_model_close frees it, after its contexts.
+ * Thread-safe. Errors: IO, NOT_GGUF (says what the file is instead), CORRUPT_MODEL, UNSUPPORTED_ARCH (also of what goes
+ * with a model but is none: adapters, projectors, ...), UNSUPPORTED_TYPE, UNSUPPORTED_TOKENIZER, UNSUPPORTED_OP (also
+ * of a part that does not lead to the others, and of a vocabulary alone), NO_MEMORY, INTERNAL. */
 STRATA_API int strata_model_open(const char *path, const strata_model_opts *opts, strata_model **out,
                                  strata_error *err);
 
-/* The same from memory that stays valid and unchanged until the model is closed. `name` stands for the path in
- * messages. */
+/* The same from memory that stays valid and unchanged until the model is closed: the whole model, no part of one.
+ * `name` stands for the path in messages. */
 STRATA_API int strata_model_open_buffer(const void *data, size_t size, const char *name, const strata_model_opts *opts,
                                         strata_model **out, strata_error *err);
 
@@ -182,7 +193,8 @@ typedef struct strata_model_info {
     const char *tokenizer;                      /* tokenizer.ggml.model */
     const char *cpu;                            /* kernel level in use */
     const char *prompt_query, *prompt_document; /* put before a text of that role */
-    uint64_t file_bytes, n_params, packed_bytes;
+    uint64_t file_bytes;                        /* of all parts */
+    uint64_t n_params, packed_bytes;
     uint32_t n_tensors, n_layer, n_head, n_head_kv, n_embd, n_ff, n_vocab;
     uint32_t n_ctx;      /* tokens in one text at most, special tokens included */
     uint32_t n_embd_out; /* dims of a pooled vector */
@@ -192,7 +204,7 @@ typedef struct strata_model_info {
     int pooling;         /* strata_pooling of the file or the architecture */
     int dense;           /* strata_dense_state */
     int has_logits;      /* 1: STRATA_EVAL_LOGITS works */
-    uint32_t n_labels;   /* outputs of the classification head, 0: none; strata_rank works with 1 or 2 */
+    uint32_t n_labels;   /* outputs of the classification head, 0: none that is whole; strata_rank works with 1 or 2 */
     int vocab_only;
     uint32_t min_dims; /* smallest Matryoshka cut the model is trained for; 0: not known to support cuts */
     const char *bf16;  /* what precision bf16 would run on by what the CPU lists: "amx", "avx512bf16"; NULL: nothing */
@@ -208,7 +220,8 @@ typedef struct strata_model_info {
 /* Never fails. Thread-safe. */
 STRATA_API void strata_model_get_info(const strata_model *m, strata_model_info *info);
 
-/* The i-th tensor type of the file, by falling bytes: name, number of tensors, bytes. Returns 0 past the end. */
+/* The i-th tensor type of the file, by falling bytes: name, number of tensors, bytes, each of which may be NULL.
+ * Returns 0 past the end. */
 STRATA_API int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, uint32_t *n_tensors,
                                      uint64_t *bytes);
 
@@ -229,7 +242,8 @@ enum {
     STRATA_TOKENIZE_LOSSY = 4          /* invalid UTF-8 becomes U+FFFD, one for each maximal invalid part */
 };
 
-/* Bytes [begin, end) of the text that a token stands for; begin == end for tokens that were added. */
+/* Bytes [begin, end) of the text that a token stands for; begin == end for tokens that were added. Some tokens take the
+ * white space beside them, as HuggingFace's lstrip and rstrip say (Phi-3's roles, <mask>): it is part of theirs. */
 typedef struct strata_span {
     size_t begin, end;
 } strata_span;
@@ -265,9 +279,43 @@ STRATA_API int strata_tokenize_parts(const strata_model *m, const strata_text_pa
 STRATA_API int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap,
                                  size_t *len, strata_error *err);
 
+enum {
+    STRATA_DETOKENIZE_SKIP_SPECIAL = 1 /* leave out control tokens, and those that stand for unknown or unused ones
+                                          (GGUF types 3, 2 and 5) */
+};
+
+/* The same with flags: with SKIP_SPECIAL as HuggingFace's decode(skip_special_tokens=True), where what the file calls
+ * user-defined (type 4) is text. INVALID_ARG for a flag that is not known. */
+STRATA_API int strata_detokenize_flags(const strata_model *m, const int32_t *ids, size_t n, unsigned flags, char *text,
+                                       size_t cap, size_t *len, strata_error *err);
+
 /* The vocabulary's own spelling of a token; points into the model. INVALID_ARG if there is no such id. Thread-safe. */
 STRATA_API int strata_token_piece(const strata_model *m, int32_t id, const char **piece, size_t *len,
                                   strata_error *err);
+
+/* What a token is; the numbers are GGUF's. */
+typedef enum strata_token_kind {
+    STRATA_TOKEN_NORMAL = 1,
+    STRATA_TOKEN_UNKNOWN = 2,
+    STRATA_TOKEN_CONTROL = 3,      /* never made from a user's text: <s>, <|im_end|> */
+    STRATA_TOKEN_USER_DEFINED = 4, /* plain text that has an id of its own */
+    STRATA_TOKEN_UNUSED = 5,
+    STRATA_TOKEN_BYTE = 6 /* one byte of a character that has no token */
+} strata_token_kind;
+
+typedef struct strata_token {
+    int kind;       /* strata_token_kind */
+    int ends;       /* 1: ends a generation (end of text, of a turn), unless ignore_end */
+    size_t n_bytes; /* bytes that it stands for inside a text, as strata_generate streams them: with the space that some
+                       vocabularies drop at the start of a text. Control tokens: their spelling */
+    uint64_t reserved[4];
+} strata_token;
+
+/* What token `id` is, and its bytes: at most `cap` are written to `bytes` (NULL with cap 0), which need not be whole
+ * characters; token->n_bytes is their number, set on success and TOO_LONG. Errors: INVALID_ARG (no such id), TOO_LONG
+ * (0 < cap < n_bytes). Thread-safe. */
+STRATA_API int strata_token_get(const strata_model *m, int32_t id, strata_token *token, char *bytes, size_t cap,
+                                strata_error *err);
 
 /* ---- context: what one caller needs to run a model --------------------------------------------------------------- */
 
@@ -281,11 +329,14 @@ typedef enum strata_precision {
                                  number of threads, but the two units differ: strata_ctx_kernels tells which it is.
                                  Linux is asked for AMX once in a process, by way of a child process that tries it;
                                  where none can be started (RLIMIT_NPROC, a sandbox) the process goes on without AMX,
-                                 so that its bits may be those of the other unit */
+                                 so that its bits may be those of the other unit. Attention is bf16 where a call keeps
+                                 no cache (embed, rank, eval) and float in sync, step and generate, so that the logits
+                                 of the latter differ from strata_eval's by up to 2 % of the largest, 4 % with a Q8
+                                 cache; in I8 and F32 with an F32 cache they are the same bits */
 } strata_precision;
 
 /* How keys and values of earlier tokens are kept. They are used as they are stored, also inside the chunk that wrote
- * them. */
+ * them. One that is not finite is NONFINITE in all of them, and so is, in F16, one of 65520 or more. */
 typedef enum strata_kv { STRATA_KV_F16 = 0, STRATA_KV_F32 = 1, STRATA_KV_Q8 = 2 } strata_kv;
 
 /* After each op of the plan: its index, kind and layer (-1: outside the layers), and the microseconds it took. Called
@@ -309,9 +360,10 @@ typedef struct strata_ctx_opts {
 } strata_ctx_opts;
 
 /* `*out` is owned by the caller and must be closed before its model. The cache of the sequences is address space at
- * first: it takes memory as tokens come, and gives it back when a sequence is emptied. What it comes to when all are
- * full must fit: NO_MEMORY says both figures. With an allocator of the caller's the cache comes from it, in pieces, as
- * it is needed. Errors: INVALID_ARG, UNSUPPORTED_OP (precision bf16 without such a unit; sequences of a model that does
+ * first: it takes memory as tokens come, in blocks of 128 of them, and gives it back when a sequence is emptied or
+ * becomes shorter. What it comes to when all are full must fit: NO_MEMORY says both figures. With an allocator of the
+ * caller's the cache comes from it, in these pieces, as it is needed; the model's memory_cap counts what is taken.
+ * Errors: INVALID_ARG, UNSUPPORTED_OP (precision bf16 without such a unit; sequences of a model that does
  * not generate), NO_MEMORY. */
 STRATA_API int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err);
 STRATA_API void strata_ctx_close(strata_ctx *c);
@@ -368,13 +420,17 @@ typedef struct strata_embed_item {
 /* Text -> one vector a text. `out` is [n, stride] with stride >= the dims asked for; row i belongs to texts[i]. Any n
  * and any lengths: texts are sorted and grouped inside. A text that fails leaves a row of NaN and its status in
  * items[i] (`items` may be NULL) while the others go on; the call then returns OK, or, without items, the first
- * failure. CANCELLED, DEADLINE, NO_MEMORY and INVALID_ARG of the options end the whole call. BUSY if another thread is
- * inside the context. */
+ * failure. CANCELLED, DEADLINE and NO_MEMORY end the whole call: rows of texts that were done are whole vectors and
+ * their items say OK, all other rows are NaN and their items have the call's status. An option that is refused
+ * (INVALID_ARG, UNSUPPORTED_OP) leaves rows and items alone. BUSY if the context is in a call
+ * already. */
 STRATA_API int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts,
                             float *out, size_t stride, strata_embed_item *items, strata_error *err);
 
 /* Text -> one vector a token: `out` is [cap, n_embd], `*n_rows` the rows needed, by strata_tokenize's ids. Dense heads
- * and `dims` do not apply; normalised rows unless told otherwise. Errors as strata_embed, TOO_LONG if cap < *n_rows. */
+ * and `dims` do not apply; normalised rows unless told otherwise. Errors as strata_embed, TOO_LONG if cap < *n_rows:
+ * `out` is untouched then. Other failures set *n_rows to 0, and leave NaN in the rows that the text would have had, if
+ * it came so far. */
 STRATA_API int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts,
                                    float *out, size_t cap, size_t *n_rows, strata_embed_item *item, strata_error *err);
 
@@ -391,7 +447,8 @@ typedef struct strata_rank_opts {
     const volatile int *cancel;
     double deadline_ms;
     int truncate_query; /* strata_truncate, of a query that leaves no room for its passage: at most half of the context
-                         * is then the query's. ERROR: such pairs fail with TOO_LONG */
+                         * is then the query's (shared by its places, where a template names it more than once), and
+                         * items say `truncated`. ERROR: such pairs fail with TOO_LONG */
     int reserved_int;
     uint64_t reserved[7];
 } strata_rank_opts;
@@ -399,25 +456,32 @@ typedef struct strata_rank_opts {
 /* How well each passage answers the query, by a model with a classification head (a cross-encoder): scores[i] belongs
  * to passages[i], higher is better. A head with one output gives it raw; one with two, "yes" and "no", gives yes - no.
  * A pair that fails leaves NaN and its status in items[i] (`items` may be NULL: then the first failure is returned); a
- * query that is not UTF-8 fails the call (INVALID_ARG). Errors as strata_embed; UNSUPPORTED_OP if the model has no
- * classification head. */
+ * query that is not UTF-8 fails the call (INVALID_ARG) and leaves all outputs alone. Errors, and what they leave in
+ * scores and items, as strata_embed; UNSUPPORTED_OP if the model has no classification head. */
 STRATA_API int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n,
                            const strata_rank_opts *opts, float *scores, strata_embed_item *items, strata_error *err);
 
 /* ---- generation, token by token ---------------------------------------------------------------------------------- *
  * A context opened with n_seqs > 0 holds that many sequences. The caller always names a sequence's whole tokens; the
- * context keeps what it has in common with before and runs the rest, so there is no cache to manage. */
+ * context keeps what it has in common with before and runs the rest, so there is no cache to manage. Whatever a
+ * sequence held, and whichever calls failed, a call that succeeds gives the bits of a fresh context. */
 
 /* Makes sequence `seq` hold exactly ids[0..n) and gives the logits after its last token: `*logits` points to [n_vocab]
  * floats of the context, valid until its next call. `chunk` tokens of the prompt run at a time, 0: a good number; it
- * changes no bit. Errors: INVALID_ARG, EMPTY_PROMPT, TOO_LONG (more than the context's n_ctx: nothing is dropped
- * silently), UNSUPPORTED_OP (no head, or no sequences), CANCELLED (through *cancel, which may be NULL), NONFINITE,
- * NO_MEMORY. */
+ * changes no bit. What stays is the common beginning with what it held, short of the last token, which runs again for
+ * its logits; of a model with sliding windows or LongRoPE, nothing where what that needs is gone. CANCELLED, NONFINITE
+ * and NO_MEMORY leave a part of it, which the next sync goes on from: until then it cannot be stepped; other sequences
+ * are not touched, and after any other error this one neither. No ids (n = 0) empty the sequence, give its memory back,
+ * and return EMPTY_PROMPT, since there are no logits. Errors: INVALID_ARG, EMPTY_PROMPT, TOO_LONG (more than the
+ * context's n_ctx: nothing is dropped silently), UNSUPPORTED_OP (no head, or no sequences), CANCELLED (through *cancel,
+ * which may be NULL), NONFINITE, NO_MEMORY. */
 STRATA_API int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk,
                                const volatile int *cancel, const float **logits, strata_error *err);
 
 /* Adds ids[i] to sequence seqs[i] for all i < n in one pass over the weights; logits[i] as above. The sequences differ
- * and were synchronised before. */
+ * and were synchronised before. A step that fails, also in one sequence alone (NONFINITE names it), adds to none: each
+ * holds what it held and can be stepped again. Errors: as strata_ctx_sync, INVALID_ARG for a sequence that is not
+ * synchronised, TOO_LONG for one that is full or would cross the length where LongRoPE changes its angles. */
 STRATA_API int strata_ctx_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n,
                                const volatile int *cancel, const float **logits, strata_error *err);
 
@@ -442,15 +506,18 @@ typedef struct strata_gen_token {
     uint32_t n_top;
 } strata_gen_token;
 
-/* Text as it becomes certain: whole characters, never part of a stop string. `token` is the token that was just
+/* Text as it becomes certain: whole characters, never part of a stop string; of a character that the end cut, nothing.
+ * `token` is the token that was just
  * generated, or NULL for what was held back at the end; text may be empty. Not 0 ends the generation; no call follows.
  */
 typedef int (*strata_gen_fn)(void *user, const char *text, size_t len, const strata_gen_token *token);
 
-/* Where the grammar or schema of a model that thinks begins to hold. */
+/* Where the grammar or schema of a model that thinks begins to hold. White space behind the end of thinking is free
+ * too, and on_text gets the thinking as it gets all text. */
 typedef enum strata_think {
     STRATA_THINK_AUTO = 0, /* FREE where the prompt ends inside a think block that it opened (<think>, [THINK], ...), as
-                              the generation prompts of such models do; else NONE */
+                              the generation prompts of such models do, and where gpt-oss chooses its channel; else
+                              NONE */
     STRATA_THINK_NONE = 1, /* from the first token */
     STRATA_THINK_FREE = 2  /* text runs free up to the end of thinking, then it holds. Who never ends thinking finishes
                               with what ended it, and `unfinished` */
@@ -508,7 +575,8 @@ STRATA_API const char *strata_finish_name(int finish);
 
 typedef struct strata_gen_result {
     int finish;
-    uint32_t n_prompt, n_cached, n_new; /* tokens; n_cached of the prompt were there already */
+    uint32_t n_prompt, n_cached, n_new; /* tokens; n_cached of the prompt were there and did not run again, see
+                                         * strata_ctx_sync: at most n_prompt - 1 */
     double prompt_ms, decode_ms;
     int unfinished;   /* 1: it ended inside what the grammar or schema describes, or before it began to hold:
                        * max_tokens, a full context, a stop */
@@ -518,16 +586,20 @@ typedef struct strata_gen_result {
 } strata_gen_result;
 
 /* Continues ids[0..n) in sequence `seq` of a context opened with n_seqs > seq. Errors: as strata_ctx_sync, and
- * BAD_GRAMMAR, INVALID_ARG (names the option), CANCELLED, DEADLINE; what on_text got until then stays valid. */
+ * BAD_GRAMMAR, INVALID_ARG (names the option), CANCELLED, DEADLINE; what on_text got until then stays valid, *result is
+ * untouched, and the sequence is as after a sync that failed so. */
 STRATA_API int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
                                strata_gen_result *result, strata_error *err);
 
 /* ---- chat: messages to a prompt ---------------------------------------------------------------------------------- *
  * A model's file carries a Jinja template that turns messages into its prompt format; strata runs it as HuggingFace's
- * apply_chat_template does. Text that the template wrote may hold control tokens (GGUF type 3), text of messages never
- * does: a user who writes "<|im_end|>" ends no message, unless the file calls that token user-defined (type 4; see
- * strata_tokenize_parts). A template is a stranger's program: it reaches nothing but the values below, and its steps,
- * memory and output are bounded. */
+ * apply_chat_template of transformers 5 does: Jinja2 3.1.6 in its sandbox, a message's reasoning under each of the
+ * names reasoning_content, thinking and reasoning. What strata's Jinja leaves out is refused by its name when it is
+ * reached, never rendered otherwise: the filters wordwrap, urlize, pprint, random; lipsum; printing what has an address
+ * for a text (iterators, functions); escaping as a mode; integers beyond 4,300 digits. Text that the template wrote may
+ * hold control tokens (GGUF type 3), text of messages never does: a user who writes "<|im_end|>" ends no message,
+ * unless the file calls that token user-defined (type 4; see strata_tokenize_parts). A template is a stranger's
+ * program: it reaches nothing but the values below, and its steps, memory and output are bounded. */
 
 /* A message, as the template sees it: a dict of role, content, tool_calls and the keys of `extra`, in this order; a
  * NULL ptr leaves a key out. */
@@ -549,7 +621,8 @@ typedef struct strata_chat_opts {
     strata_text variables;    /* JSON object of further variables of the template, {"enable_thinking": false} */
     int no_generation_prompt; /* 1: add_generation_prompt is false: do not begin the answer */
     int64_t now;              /* local time in seconds since 1970 as if it were UTC, for templates that write the date;
-                                 0: they do not know it, and the same messages make the same prompt on every day */
+                                 0: they do not know it (strftime_now is undefined), and the same messages make the same
+                                 prompt on every day. strftime_now writes the C locale's names, glibc's flags (%-d) */
     uint64_t max_steps;       /* of the template: nodes evaluated and items visited; 0: 2^25 */
     uint64_t reserved[8];
 } strata_chat_opts;
@@ -559,8 +632,9 @@ typedef struct strata_chat_opts {
  * on success and TOO_LONG; with cap = 0 it only counts. Without a template in the file or in opts it is ChatML, after
  * the model's start token if it has one. Works with vocab_only models. Errors: BAD_TEMPLATE ("line:column: what":
  * a template that is no Jinja, that raises an exception for these messages, or that runs beyond its limits),
- * INVALID_ARG (JSON or text that is not valid, no template of that name), TOO_LONG (cap < *len), NO_MEMORY.
- * Thread-safe. */
+ * INVALID_ARG (JSON or text that is not valid, no template of that name), TOO_LONG (cap < *len), NO_MEMORY. A UTF-8
+ * byte order mark before a template or JSON is skipped. Brackets and blocks of a template, and values, may nest 100
+ * deep; calls, loops and blocks at work 1,000. Thread-safe. */
 STRATA_API int strata_chat_render(const strata_model *m, const strata_message *messages, size_t n,
                                   const strata_chat_opts *opts, char *text, size_t cap, size_t *len, strata_error *err);
 
@@ -587,13 +661,15 @@ typedef enum strata_eval_what {
 
 /* One sequence of raw ids through the model, no tokenizer involved. `types` (token types) may be NULL: all 0. `out` has
  * room for `cap` floats; the shape is returned in *rows and *cols also when TOO_LONG says that cap is too small (it is
- * 0, 0 when the sequence is longer than the context). pooling: strata_pooling, for POOLED. Errors: INVALID_ARG (id or
- * type out of range), EMPTY_PROMPT, TOO_LONG, UNSUPPORTED_OP, NONFINITE. */
+ * 0, 0 when the sequence is longer than the context, or ids or options are refused). pooling: strata_pooling, for
+ * POOLED. Errors: INVALID_ARG (id or type out of range), EMPTY_PROMPT, TOO_LONG, UNSUPPORTED_OP, NO_MEMORY; NONFINITE
+ * leaves rows x cols of NaN, the others leave `out` alone. */
 STRATA_API int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling,
                            float *out, size_t cap, size_t *rows, size_t *cols, strata_error *err);
 
 /* Runs the reference kernels and the kernels of level `against` (NULL: the model's) in step over `ids`, compares every
- * slot that an op wrote bit for bit, and writes a report. `*first` is the first op that diverges, -1 for none. */
+ * slot that an op wrote bit for bit, and writes a report. `*first` is the first op that diverges, -1 for none. Of a
+ * call that fails, the lines that were written stay. */
 STRATA_API int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n,
                                  int precision, strata_write_fn write, void *user, int *first, strata_error *err);
 
@@ -636,13 +712,15 @@ typedef struct strata_quantize_opts {
     uint64_t reserved[7];
 } strata_quantize_opts;
 
-/* Writes the GGUF file `in` to `out` with its matrices in another type; `out` appears whole or not at all and may be
- * `in`; a device or a pipe is written into as it stands, a link to a file keeps being one. `type` names a type or a mix
+/* Writes the GGUF file `in` to `out` with its matrices in another type; `out` appears whole or not at all (on the disk
+ * too) and may be `in`; what it replaces gives it mode and owner, as far as this process may give them; a device or a
+ * pipe is written into as it stands, a link to a file keeps being one. `type` names a type or a mix
  * of types, as strata_quantize_type lists them; which tensor gets which follows llama.cpp's rules for that name, and so
  * do the bytes. Vectors, norms, positions and routers keep their type; a matrix whose rows are not whole blocks gets a
- * type of smaller blocks. The source may have any runnable type. Memory does not grow with the file. Errors:
- * INVALID_ARG (no such type), IO, NOT_GGUF, CORRUPT_MODEL, UNSUPPORTED_TYPE, UNSUPPORTED_OP (one part of a split
- * model), NONFINITE (names the tensor), CANCELLED, NO_MEMORY. Thread-safe. */
+ * type of smaller blocks. The source may have any runnable type; of a split model `in` is the first part, and `out` one
+ * whole file. Memory does not grow with the file. Errors: INVALID_ARG (no such type), IO, NOT_GGUF, CORRUPT_MODEL,
+ * UNSUPPORTED_ARCH (adapters and the like), UNSUPPORTED_TYPE, UNSUPPORTED_OP (a part that does not lead to the others),
+ * NONFINITE (names the tensor), CANCELLED, NO_MEMORY. Thread-safe. */
 STRATA_API int strata_quantize(const char *in, const char *out, const char *type, const strata_quantize_opts *opts,
                                strata_error *err);
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by quickstart.sh, test.sh and .ci/run: installs what is missing on a bare Debian 12, builds, fetches test models.
+# Shared by quickstart.sh, test.sh and .ci/run: finds what is needed, or installs it on Debian, builds, fetches test models.
 # Sourced from the project's root. Everything that is finished is kept, so that a second run is fast.
 set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -20,29 +20,100 @@ try() {
   return 1
 }
 
-# need PACKAGE... : Debian packages, installed if they are not.
+# What a step needs is looked for by what it does (a command that answers, a program that compiles), never by a package:
+# any system that has the tools will do. Where some are missing and there is apt-get, Debian's packages bring them.
+
+# want NAME PACKAGES COMMAND... : the thing called NAME is missing if COMMAND fails; PACKAGES bring it on Debian.
+want() {
+  local name=$1 packages=$2
+  shift 2
+  "$@" >/dev/null 2>&1 && return 0
+  MISSING+=("$name")
+  read -ra packages <<<"$packages"
+  PACKAGES+=("${packages[@]}")
+}
+
+# need GROUP... : all that the functions want_GROUP ask for, installed if it is not there.
 need() {
-  local missing=() p sudo=()
-  for p in "$@"; do
-    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
-  done
-  [ ${#missing[@]} -gt 0 ] || return 0
+  local group sudo=()
+  MISSING=() PACKAGES=()
+  for group in "$@"; do "want_$group"; done
+  [ ${#MISSING[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || missing
   if [ "$(id -u)" != 0 ]; then
     # A sudo that this user may not use is none; on a terminal it may ask for the password.
     if command -v sudo >/dev/null && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }; }; then
       sudo=(sudo "--preserve-env=DEBIAN_FRONTEND,LC_ALL")
     else
-      echo "These Debian packages are missing, and there is neither root nor sudo to install them. Please run as root:" >&2
-      die "apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+      echo "There is neither root nor sudo to install what is missing: $(join "${MISSING[@]}"). Please run as root:" >&2
+      die "apt-get update && apt-get install -y --no-install-recommends ${PACKAGES[*]}"
     fi
   fi
-  command -v apt-get >/dev/null || die "Please install, by the names that your system gives them: ${missing[*]}"
-  say "installing ${missing[*]}"
-  try "${sudo[@]}" apt-get update -qq || die "apt-get update failed"
-  try "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || die "apt-get install failed"
+  say "installing ${PACKAGES[*]}"
+  try "${sudo[@]}" apt-get update -qq || die "apt-get update failed; missing: $(join "${MISSING[@]}")"
+  try "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${PACKAGES[@]}" >/dev/null || die "apt-get install failed"
+  MISSING=() PACKAGES=()
+  for group in "$@"; do "want_$group"; done
+  [ ${#MISSING[@]} = 0 ] || missing
 }
 
-need_build() { need gcc libc6-dev cmake ninja-build; }
+join() {
+  local out=$1
+  shift
+  for name in "$@"; do out+=", $name"; done
+  printf '%s' "$out"
+}
+
+missing() {
+  die "Missing: $(join "${MISSING[@]}"). Please install it, by the names that your system gives it, and run this again."
+}
+
+# The C compiler that CMake would take.
+compiler() {
+  local name
+  for name in ${CC:+"$CC"} cc gcc clang; do
+    command -v "$name" >/dev/null && { echo "$name"; return 0; }
+  done
+  return 1
+}
+
+# compiles CODE [FLAG...] : whether a C program does, with its headers and libraries.
+compiles() {
+  local cc code=$1 out rc=0
+  shift
+  cc=$(compiler) || return 1
+  out=$(mktemp) || return 1
+  printf '%b' "$code" | "$cc" -std=c11 -x c - -o "$out" "$@" || rc=$?
+  rm -f "$out"
+  return "$rc"
+}
+
+# cmake_is MAJOR MINOR : that or newer.
+cmake_is() {
+  local version
+  version=$(cmake --version) || return 1
+  [[ $version =~ ([0-9]+)\.([0-9]+) ]] || return 1
+  ((BASH_REMATCH[1] > $1 || (BASH_REMATCH[1] == $1 && BASH_REMATCH[2] >= $2)))
+}
+
+ninja_is() { command -v ninja || command -v ninja-build || command -v samu; }
+
+want_build() {
+  want "a C compiler with the C library's headers (gcc or clang)" "gcc libc6-dev" \
+    compiles '#include <pthread.h>\n#include <stdio.h>\n#include <math.h>\nint main(void) { return puts("x") < 0; }\n' -lm -pthread
+  want "CMake 3.25 or newer" cmake cmake_is 3 25
+  want "Ninja" ninja-build ninja_is
+}
+
+want_venv() { want "Python 3.9 or newer with venv and ensurepip" "python3 python3-venv" \
+  python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))'; }
+
+want_tests() {
+  want "Python 3.9 or newer" python3 python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'
+  want "cmocka (header and library)" libcmocka-dev \
+    compiles '#include <setjmp.h>\n#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <cmocka.h>\nint main(void) { return 0; }\n' -lcmocka
+  want "pkg-config" pkg-config pkg-config --version
+}
 
 # build PRESET [cmake options...]
 build() {
@@ -59,7 +130,7 @@ build() {
 need_venv() {
   local folder=.venv/$1 pins=$2
   cmp -s "$pins" "$folder/installed" && return 0
-  need python3 python3-venv
+  need venv
   say "installing the packages of $pins into $folder"
   rm -rf "$folder"
   python3 -m venv "$folder"

@@ -3,11 +3,12 @@
 # shellcheck disable=SC2034 # the lists are test.sh's
 
 QUICK=(tools models release)
-FULL=(tools_full models_full format release token clang asan tsan fuzz coverage aarch64)
+FULL=(tools_full models_full format release consumers token clang asan tsan fuzz mutate coverage aarch64)
 
 export STRATA_TEST_MODELS=${STRATA_TEST_MODELS:-$HOME/.cache/strata-test-models}
 STRATA_SHARED=${STRATA_SHARED:-$PWD/../shared}
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}     # for each target
+MUTANTS=${MUTANTS:-2000} POISONED=${POISONED:-400} # 20000 and 4000 before a release
 COVERAGE_PERCENT=${COVERAGE_PERCENT:-90}
 TOKEN_STRINGS=${TOKEN_STRINGS:-50000} # for each vocabulary and way of pre-tokenizing
 
@@ -48,14 +49,30 @@ suite() {
 }
 
 step_tools() {
-  need_build
-  need libcmocka-dev pkg-config python3
+  need build tests
 }
 
 step_tools_full() {
   step_tools
-  need clang clang-format libclang-rt-14-dev llvm gcovr shellcheck gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+  need full
 }
+
+want_full() {
+  want "clang with its sanitizers and libFuzzer" "clang libclang-rt-14-dev" clang_fuzzes
+  want "clang-format" clang-format clang-format --version
+  want "llvm-symbolizer" llvm llvm-symbolizer --version
+  want "gcovr" gcovr gcovr --version
+  want "shellcheck" shellcheck shellcheck --version
+  want "a C++ compiler" g++ c++ --version
+  want "make" make make --version
+  want "gcc for aarch64 with its C library" "gcc-aarch64-linux-gnu libc6-dev-arm64-cross" arm64_compiles
+  want "qemu-aarch64-static" qemu-user-static qemu-aarch64-static --version
+}
+
+clang_fuzzes() {
+  CC=clang compiles '#include <stddef.h>\n#include <stdint.h>\nint LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) { return p && n > 9; }\n' -fsanitize=fuzzer,address,undefined
+}
+arm64_compiles() { CC=aarch64-linux-gnu-gcc compiles '#include <stdio.h>\nint main(void) { return puts("x") < 0; }\n'; }
 
 step_models() {
   model "$STRATA_TEST_MODELS" all-minilm-l6-v2 q8_0
@@ -75,15 +92,24 @@ step_models_full() {
 
 step_format() {
   local sources
-  mapfile -t sources < <(find include src cli tests \( -name '*.[ch]' -o -name '*.inc' \) -not -name 'unicode_tables.*' -not -path '*/data/*')
+  mapfile -t sources < <(find include src cli tests examples \( -name '*.[ch]' -o -name '*.inc' \) -not -name 'unicode_tables.*' -not -path '*/data/*')
   clang-format --dry-run -Werror "${sources[@]}"
-  shellcheck -x quickstart.sh test.sh .ci/run scripts/*.sh tests/*.sh tests/install/run.sh
+  shellcheck -x quickstart.sh test.sh .ci/run scripts/*.sh tests/*.sh tests/install/*.sh
   echo "format: ${#sources[@]} C files and all shell scripts are clean"
 }
 
 step_release() {
   build release -DSTRATA_WERROR=ON
   suite release
+}
+
+# The library in strangers' projects by every way there is, also those that a quick test leaves out: CMake's default
+# generator, which wants make, and FetchContent of an archive.
+step_consumers() {
+  build release -DSTRATA_WERROR=ON
+  env -u CMAKE_GENERATOR tests/install/install.sh build/release "$(compiler)"
+  tests/install/subproject.sh "$PWD" "$(compiler)" add_subdirectory build
+  CMAKE_GENERATOR="Unix Makefiles" tests/install/subproject.sh "$PWD" "$(compiler)" fetch build
 }
 
 # Random strings through our tokenizers and HuggingFace's and sentencepiece's: ids and decoded texts, equal in all.
@@ -126,6 +152,13 @@ step_fuzz() {
   done
 }
 
+# Mutants of every tiny model through every call, and poisoned weights, under the sanitizers of the fuzz build.
+step_mutate() {
+  build fuzz
+  say "mutants: $MUTANTS, poisoned: $POISONED (MUTANTS=N, POISONED=N, MUTATE_SEED=N: others)"
+  build/fuzz/mutate --mutants "$MUTANTS" --poisoned "$POISONED" --seed "${MUTATE_SEED:-1}" --jobs "$(nproc)"
+}
+
 step_coverage() {
   local folder
   build cov
@@ -165,7 +198,7 @@ step_aarch64() {
   need_arm64_cmocka
   build aarch64 -DSTRATA_WERROR=ON
   # qemu-user makes no process with the raw system call of base/trial.c; the others are slow under emulation.
-  suite aarch64 -L 'unit|fuzz|house' -E '^(trial|api_bits|type_bits|cache|growth|api_alloc|template|token_golden|token_hashes|sampler|schema|model_mutate)$'
+  suite aarch64 -L 'unit|fuzz|house' -E '^(trial|api_bits|type_bits|cache|growth|api_alloc|template|token_golden|token_hashes|sampler|schema|model_mutate|mutate)$'
   say "building: aarch64 with clang"
   cmake --preset aarch64 -B build/aarch64-clang -DCMAKE_C_COMPILER=clang -DSTRATA_WERROR=ON >/dev/null
   cmake --build build/aarch64-clang

@@ -10,6 +10,12 @@ needed=$("$readelf" -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\].*/\1/p')
 other=$(grep -vE '^(libc|libm|libpthread|libdl)\.so\.[0-9]+$|^ld-linux[^/]*$' <<<"$needed" || true)
 [ -z "$other" ] || { echo "needs more than libc and libm: $other"; failed=1; }
 
+# The ABI holds for a minor version while the major one is 0, as the CMake package says.
+version() { sed -n "s/^#define STRATA_VERSION_$1 \\+//p" "$header"; }
+want="libstrata.so.$(version MAJOR).$(version MINOR)"
+soname=$("$readelf" -d "$library" | sed -n 's/.*(SONAME).*\[\(.*\)\].*/\1/p')
+[ "$soname" = "$want" ] || { echo "SONAME is $soname, want $want"; failed=1; }
+
 shown=$("$nm" -D --defined-only "$library" | awk '{ print $NF }' | sort)
 other=$(grep -v '^strata_' <<<"$shown" || true)
 [ -z "$other" ] || { echo "symbols that are not strata_: $other"; failed=1; }

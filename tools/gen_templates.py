@@ -195,6 +195,26 @@ end
 {% for i in range(2) %}{% set k = i %}{% if i %}{% set k = 9 %}{% endif %}{{ k }}{% endfor %}{{ k is defined }}
 {% for i in [1,2,3] %}{% if loop.first %}{% continue %}{% endif %}{% if not loop.last %}{{ i }}{% else %}L{{ i }}{% endif %}{% endfor %}
 {{ (messages | default([])) | length }}{{ [[1, 2], [3]] | map("first") | list }}{{ [[1, 2], [3]] | map("join", "-") | list }}{{ [{"a": [5]}] | map(attribute="a.0") | list }}
+{{ 2**64 }}{{ 9223372036854775807 + 1 }}{{ -2**63 - 1 }}{{ 10**30 // 7 }}{{ -10**30 // 7 }}{{ 10**30 % -7 }}{{ 2**70 - 2**70 + 1 }}{{ 2**64 == 2.0**64 }}{{ 2**64 > 1e30 }}{{ (2**53 + 1) / 1 }}{{ 10**30 / 3 }}{{ 99999999999999999999 | tojson }}{{ "123456789012345678901" | int }}{{ 1e20 | int }}{{ 2**64 is integer }}{{ 2**64 | abs }}{{ 10**20 | round(-19) }}{{ 2**100 in [2**100] }}
+{% for a in [[1,[2,[3]]], 4] recursive %}{{ loop.depth }}{{ loop.depth0 }}{{ loop.index }}[{{ a if a is number else loop(a) }}]{% else %}none{% endfor %}{% for a in [1, 2] if a > 1 recursive %}{{ a }}{% if a == 2 %}{{ loop([3, 1]) }}{% endif %}{% endfor %}
+{{ [1,2,3]|batch(2)|list }}{{ [1,2,3]|batch(2, 'x')|list }}{{ [1,2,3,4]|slice(3)|list }}{{ [1,2,3,4]|slice(3, 0)|list }}{% for row in l|batch(2) %}{{ row|join('-') }};{% endfor %}
+{{ m|groupby('role') }}{% for g in m|groupby('role') %}{{ g.grouper }}{{ g.list|length }}{% endfor %}{% for k, v in w|groupby(0) %}{{ k }}{{ v }}{% endfor %}{{ m|groupby('k.v', default=0)|map('first')|list }}
+{{ '{0}-{1}-{0}'.format('a', 5) }}{{ '{} {}'.format(1, [2]) }}{{ '{name!r:>8}|'.format(name='x') }}{{ '{:>10}|{:<5}|{:^7}|{:*^9}'.format('a', 'b', 'c', 'd') }}{{ '{:,.2f} {:08.3f} {:+d} {:x} {:#X} {:b} {:e} {:g} {:.1%}'.format(1234567.891, 3.14159, 5, 255, 255, 5, 12345.678, 0.0001, 0.256) }}{{ '{0[a]} {0.b} {{}}'.format({'a': 1, 'b': 2}) }}{{ '{:{}}'.format(1, 5) }}{{ '{:_}'.format(10**9) }}{{ '{:.3}'.format('abcdef') }}
+{{ '%05.2f %x %X %o %e %g %c %i %u %+d %-5d| %5s %.2s %%' % (2.5, 255, 255, 8, 12345.678, 0.00001, 'a', 3.9, 4, 5, 6, 'ab', 'abc') }}{{ '%(a)s-%(b)03d' % {'a': 1, 'b': 2} }}{{ '%(k)s'|format(k=5) }}{{ '%*d' % (5, 3) }}{{ '%r %s' % ('a', (1,)) }}
+{{ '5'.zfill(3) }}{{ '-5'.zfill(4) }}{{ 'a'.ljust(3) }}|{{ 'a'.rjust(3, '*') }}{{ 'ab'.center(5, '-') }}{{ 'abc'.center(6, '-') }}{{ 'abc'.startswith('b', 1) }}{{ 'abc'.endswith('b', 0, 2) }}{{ 'abc'.startswith(('x', 'a')) }}{{ 'abc'.find('c', -1) }}{{ 'aXbX'.rindex('X') }}{{ 'banana'.count('a', 2) }}{{ 'a\tb'.expandtabs(4) }}{{ 'aB'.swapcase() }}{{ 'ß'.casefold() }}
+{{ '0x1f'|int(base=16) }}{{ '0b11'|int(base=2) }}{{ '0o17'|int(base=0) }}{{ 'z'|int(base=36) }}{{ '1_000'|int }}{{ '1__0'|int(7) }}{{ '١٢'|int }}{{ '1e3'|int }}{{ 'inf'|int(3) }}{{ 'nan'|float }}{{ ' 1_0.5 '|float }}{{ '-Infinity'|float }}
+{{ 'a b/c?é'|urlencode }}{{ {'a b': 1, 'c': 'x/y'}|urlencode }}{{ [('q', 'é')]|urlencode }}{{ 'hello world foo'|truncate(8) }}{{ 'hello world foo'|truncate(8, true) }}{{ 'hello world foo'|truncate(8, false, '!', 0) }}{{ 'abc'|truncate(3) }}{{ 'ab'|center(6) }}|{{ '<p>a &amp; <b>b</b></p>'|striptags }}{{ 123456|filesizeformat }}{{ 123456|filesizeformat(true) }}{{ {'id': 'a"b', 'x': none}|xmlattr }}
+{% set j = joiner(', ') %}{{ j() }}a{{ j() }}b{% set c = cycler('x', 'y') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}{% set k = c.reset() %}{{ c.current }}
+{{ 'ﬁ'.upper() }}{{ 'ΑΣ'.lower() }}{{ 'ΑΣΑ ΑΣ.'.lower() }}{{ 'ß'.upper() }}{{ 'ǆ'.title() }}{{ 'ǆ'|upper }}{{ 'ŉ'|capitalize }}{{ 'İ'.lower() }}{{ 'ΌΣΟΣ'|title }}{{ 'é'|title }}{{ '²'.isdigit() }}{{ '²'.isdecimal() }}{{ '½'.isnumeric() }}
+{% block x %}a{{ n }}{% endblock %}{% block y scoped %}b{% endblock y %}{% print n, s %}{% autoescape false %}<{% endautoescape %}{{ 'a: '|safe + '<b>' }}{{ '<b>' + '&'|safe }}{{ '<i>'|safe ~ '<b>' }}{{ ('<'|safe) * 2 }}{{ '%s'|safe % '<b>' }}{{ ('a'|safe).join(['<', '>'|safe]) }}{{ '{}'|safe }}{{ ('{}'|safe).format('<') }}{{ '<'|e|e }}{{ '<'|e|forceescape }}{{ ['<'|safe] }}{{ ('<'|safe).replace('<', '>') }}{{ '<'|safe is escaped }}{{ ('<'|safe)|upper + '<' }}
+{{ {'a':1}.items() is sequence }}{{ {'a':1}.items() }}{{ {'a':1}.keys() }}{{ {'a':1}.values() }}{{ d.items()|list|length }}{{ d.keys()[0] is defined }}{{ 'a' in d.keys() }}{{ d.items() == d.copy().items() }}{{ range(3) }}{{ range(1, 9, 2) }}{{ range(9)[2:5] }}{{ range(9)[-1] }}{{ 4 in range(0, 9, 2) }}{{ range(3)|list }}{{ range(3) == range(0, 3, 1) }}{{ range(3)|length }}
+{{ [].append is callable }}{{ [].append is defined }}{{ missing is callable }}{{ l|map('string') is iterable }}{{ (l|map('string')) is sequence }}{% set g = l|map('string') %}{{ g|first }}{{ g|list }}{{ g|list }}{{ true if l|select('gt', 9) else false }}
+{{ none|select|list }}{{ 0|reject|list }}{{ ''|selectattr('x')|list }}{{ false|rejectattr('x')|list }}{{ none|map('upper')|list }}{{ missing|selectattr('a', 'b')|list }}{{ missing|map(attribute='x')|join }}{{ {}|select('nothing')|list }}
+{% if z %}{{ z|nofilter }}{{ z is notest }}{% for i in z|nofilter %}{% endfor %}{% elif n %}a{% else %}{{ 1|nofilter(2) }}{% endif %}{{ 1 if n else n|nofilter }}{{ n|nofilter if z }}
+{{ m|sort(attribute='role,k.v')|map(attribute='role')|list if false }}{{ [{'a': 2, 'b': 1}, {'a': 1, 'b': 2}]|sort(attribute='a,b') }}{{ [{'a': 1}]|max(attribute='a') }}{{ w|max(case_sensitive=true) }}{{ [1, 2]|sum(start=10) }}{{ [none, none]|sort }}{{ 12.5|round(-1) }}{{ 15|round(-1) }}{{ 25|round(-1) }}{{ 12|round(1, 'floor') }}{{ 0.125|round(2) }}
+{% for a, (b, c) in [(1, (2, 3))] %}{{ a }}{{ b }}{{ c }}{% endfor %}{% set a, (b, c) = 1, [2, 3] %}{{ a }}{{ b }}{{ c }}{{ 1 is divisibleby(num=1) }}{{ 1 is in(seq=[1]) }}
+{{ l[10**30:] }}{{ l[-10**30:10**30] }}{{ s[::3] }}{{ s[-1:-5:-2] }}{{ l[::-2] }}{{ 'ab' * -1 }}{{ [1] * 2**0 }}{{ 7.5 // -2 }}{{ -7.5 % -2 }}{{ 2.0 ** 0.5 }}{{ 5 // 2.0 }}{{ 1e16 }}{{ 1.5e-7 }}{{ 123456789.123456789 }}
+{{ strftime_now('%a %A %b %B %c %C %d %D %e %F %g %G %h %H %I %j %k %l %m %M %n %p %P %r %R %S %t %T %u %U %V %w %W %x %X %y %Y %% %-d %-m %-H %_d %^a %03d') }}
 """.strip("\n")
 
 ERRORS = r"""
@@ -247,6 +267,33 @@ ERRORS = r"""
 {{ namespace(_x=1) }}
 {{ s.join([1]) }}
 {{ 3 $ 4 }}
+{{ n|nofilter }}
+{{ n is notest }}
+{% for i in l %}{% if n %}{% for k in l %}{{ k|nofilter }}{% endfor %}{% endif %}{% endfor %}
+{% if n %}{{ n|nofilter }}{% endif %}
+{% if z %}{% set x %}{{ n|nofilter }}{% endset %}{% endif %}
+{{ l|map('string')|length }}
+{{ l|map('nofilter')|list }}
+{{ missing|indent }}
+{{ missing|int }}
+{{ n[1:] }}
+{{ 012 }}
+{{ 'abc'.rindex('x') }}
+{{ '{}'.format() }}
+{{ '{0} {}'.format(1, 2) }}
+{{ '%d' % 'a' }}
+{{ '%s %s' % 1 }}
+{{ '{:d}'.format(1.5) }}
+{{ [[]]|unique|list }}
+{{ 5|select|list }}
+{{ 1|slice(2)|list }}
+{{ [1]|slice(0)|list }}
+{% for i in [1] %}{{ loop([1]) }}{% endfor %}
+{% block x %}{% endblock %}{% block x %}{% endblock %}
+{{ inf }}{{ 1e999|int }}
+{{ ['a']|sum }}
+{{ 'abc'|truncate(2) }}
+{% from "x" import y %}
 {% include "x" %}
 {% extends "x" %}
 {% import "x" as y %}

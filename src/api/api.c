@@ -2,8 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/opts.h"
+#include "base/cpus.h"
 #include "base/thread.h"
 #include "run/engine.h"
+#include "run/prompt.h"
 
 #define NEED(arg) ST_FAIL_IF(!(arg), err, STRATA_INVALID_ARG, "%s: " #arg " is NULL", __func__)
 
@@ -77,11 +80,11 @@ int strata_model_open(const char *path, const strata_model_opts *opts, strata_mo
 {
     NEED(path);
     NEED(out);
+    ST_TRY(st_opts_check_model(opts, err));
     strata_model_opts o = opts ? *opts : (strata_model_opts){0};
     strata_model *m = NULL;
     ST_TRY(new_model(&o, &m, err));
-    int rc = st_file_open(&m->file, path, o.no_mmap != 0, &m->mem, err);
-    if (!rc) rc = st_engine_load(m, path, &o, err);
+    int rc = st_engine_load(m, path, NULL, 0, &o, err);
     if (rc)
         strata_model_close(m);
     else
@@ -94,11 +97,11 @@ int strata_model_open_buffer(const void *data, size_t size, const char *name, co
 {
     NEED(data);
     NEED(out);
+    ST_TRY(st_opts_check_model(opts, err));
     strata_model_opts o = opts ? *opts : (strata_model_opts){0};
     strata_model *m = NULL;
     ST_TRY(new_model(&o, &m, err));
-    st_file_borrow(&m->file, data, size);
-    int rc = st_engine_load(m, name ? name : "(memory)", &o, err);
+    int rc = st_engine_load(m, name ? name : "(memory)", data, size, &o, err);
     if (rc)
         strata_model_close(m);
     else
@@ -117,6 +120,7 @@ void strata_model_close(strata_model *m)
 
 void strata_model_get_info(const strata_model *m, strata_model_info *info)
 {
+    if (!info) return;
     *info = (strata_model_info){.bos = -1, .eos = -1};
     if (!m) return;
     const st_token_info *t = st_tokenizer_info(m->tokenizer);
@@ -124,11 +128,14 @@ void strata_model_get_info(const strata_model *m, strata_model_info *info)
     info->arch = m->arch;
     info->name = m->name;
     info->tokenizer = m->tokenizer_name;
-    info->file_bytes = m->file.size;
+    info->file_bytes = m->parts.bytes;
+    info->n_parts = (uint32_t)m->parts.n;
     info->n_vocab = t->n_vocab;
     info->bos = t->bos;
     info->eos = t->eos;
     info->vocab_only = m->vocab_only;
+    st_str template;
+    info->has_chat_template = st_chat_source(m, NULL, &template, NULL) == STRATA_OK && template.len > 0;
     if (m->vocab_only) return;
     const st_config *c = &m->config;
     info->cpu = m->backend->level(m->exec);
@@ -154,24 +161,28 @@ void strata_model_get_info(const strata_model *m, strata_model_info *info)
                                          : STRATA_DENSE_NONE;
     info->has_logits = m->plan.logits < m->plan.n_ops;
     info->n_labels = m->plan.n_labels;
+    uint32_t dims;
+    info->can_embed = st_embed_check(m, &(strata_embed_opts){0}, &dims, NULL) == STRATA_OK;
+    info->can_rank = st_rank_works(m);
+    info->can_generate = info->causal && info->has_logits;
     info->min_dims = c->arch->min_dims;
 }
 
 int strata_model_get_type(const strata_model *m, uint32_t i, const char **name, uint32_t *n_tensors, uint64_t *bytes)
 {
     if (!m || i >= m->n_types) return 0;
-    *name = m->types[i].name;
-    *n_tensors = m->types[i].n_tensors;
-    *bytes = m->types[i].bytes;
+    if (name) *name = m->types[i].name;
+    if (n_tensors) *n_tensors = m->types[i].n_tensors;
+    if (bytes) *bytes = m->types[i].bytes;
     return 1;
 }
 
 int strata_model_get_label(const strata_model *m, uint32_t i, const char **name, size_t *len)
 {
     st_str s;
-    if (!m || i >= m->plan.n_labels || !st_rank_label(m, i, &s)) return 0;
-    *name = s.ptr;
-    *len = s.len;
+    if (!m || m->vocab_only || i >= m->plan.n_labels || !st_rank_label(m, i, &s)) return 0;
+    if (name) *name = s.ptr;
+    if (len) *len = s.len;
     return 1;
 }
 
@@ -186,11 +197,15 @@ int strata_model_print_plan(const strata_model *m, strata_write_fn write, void *
     NEED(m);
     NEED(write);
     ST_TRY(need_weights(m, err));
+    uint64_t fp = st_fp_enter();
     st_plan_print(&m->plan, write, user);
+    st_fp_leave(fp);
     return STRATA_OK;
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
+
+#define ALL_FLAGS (STRATA_TOKENIZE_ADD_SPECIAL | STRATA_TOKENIZE_PARSE_SPECIAL | STRATA_TOKENIZE_LOSSY)
 
 /* Hands tokens over to the caller's memory and frees them. */
 static int take_tokens(st_tokens *t, int32_t *ids, strata_span *spans, size_t cap, size_t *n, strata_error *err)
@@ -211,8 +226,11 @@ int strata_tokenize(const strata_model *m, const char *text, size_t len, unsigne
     NEED(n);
     ST_FAIL_IF(len && !text, err, STRATA_INVALID_ARG, "strata_tokenize: text is NULL but has %zu bytes", len);
     ST_FAIL_IF(cap && !ids, err, STRATA_INVALID_ARG, "strata_tokenize: ids is NULL but holds %zu", cap);
-    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans != NULL};
+    ST_TRY(st_opts_check_flags(flags, ALL_FLAGS, err));
+    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans && cap, .count = !cap};
+    uint64_t fp = st_fp_enter(); /* scores of a vocabulary are floats */
     int rc = st_tokenizer_encode(m->tokenizer, text ? text : "", len, flags, &t, err);
+    st_fp_leave(fp);
     if (!rc) return take_tokens(&t, ids, spans, cap, n, err);
     st_tokens_free(&t);
     return rc;
@@ -228,22 +246,45 @@ int strata_tokenize_parts(const strata_model *m, const strata_text_part *parts, 
         ST_FAIL_IF(parts[i].len && !parts[i].ptr, err, STRATA_INVALID_ARG,
                    "strata_tokenize_parts: part %zu is NULL but has %zu bytes", i, parts[i].len);
     ST_FAIL_IF(cap && !ids, err, STRATA_INVALID_ARG, "strata_tokenize_parts: ids is NULL but holds %zu", cap);
-    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans != NULL};
+    ST_TRY(st_opts_check_flags(flags, ALL_FLAGS, err));
+    st_tokens t = {.mem = (st_mem *)(uintptr_t)&m->mem, .want_spans = spans && cap, .count = !cap};
+    uint64_t fp = st_fp_enter();
     int rc = st_tokenizer_encode_parts(m->tokenizer, parts, n_parts, flags, &t, err);
+    st_fp_leave(fp);
     if (!rc) return take_tokens(&t, ids, spans, cap, n, err);
     st_tokens_free(&t);
     return rc;
 }
 
-int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap, size_t *len,
-                      strata_error *err)
+int strata_detokenize_flags(const strata_model *m, const int32_t *ids, size_t n, unsigned flags, char *text, size_t cap,
+                            size_t *len, strata_error *err)
 {
     NEED(m);
     NEED(len);
+    ST_FAIL_IF(flags & ~(unsigned)STRATA_DETOKENIZE_SKIP_SPECIAL, err, STRATA_INVALID_ARG,
+               "flags: 0x%x, want 0 or STRATA_DETOKENIZE_SKIP_SPECIAL", flags);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_detokenize: ids is NULL but has %zu", n);
     ST_FAIL_IF(cap && !text, err, STRATA_INVALID_ARG, "strata_detokenize: text is NULL but holds %zu", cap);
-    ST_TRY(st_tokenizer_decode(m->tokenizer, ids, n, text, cap, len, err));
+    uint64_t fp = st_fp_enter();
+    int rc = flags & STRATA_DETOKENIZE_SKIP_SPECIAL
+                 ? st_tokenizer_decode_text(m->tokenizer, ids, n, text, cap, len, err)
+                 : st_tokenizer_decode(m->tokenizer, ids, n, text, cap, len, err);
+    st_fp_leave(fp);
+    ST_TRY(rc);
     ST_FAIL_IF(cap && cap < *len, err, STRATA_TOO_LONG, "room for %zu bytes, the text has %zu", cap, *len);
+    return STRATA_OK;
+}
+
+int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char *text, size_t cap, size_t *len,
+                      strata_error *err)
+{
+    return strata_detokenize_flags(m, ids, n, 0, text, cap, len, err);
+}
+
+static int check_id(const strata_model *m, int32_t id, strata_error *err)
+{
+    uint32_t n = st_tokenizer_info(m->tokenizer)->n_vocab;
+    ST_FAIL_IF(id < 0 || (uint32_t)id >= n, err, STRATA_INVALID_ARG, "id %d: the vocabulary has 0..%u", id, n - 1);
     return STRATA_OK;
 }
 
@@ -252,69 +293,40 @@ int strata_token_piece(const strata_model *m, int32_t id, const char **piece, si
     NEED(m);
     NEED(piece);
     NEED(len);
-    uint32_t n = st_tokenizer_info(m->tokenizer)->n_vocab;
-    ST_FAIL_IF(id < 0 || (uint32_t)id >= n, err, STRATA_INVALID_ARG, "id %d: the vocabulary has 0..%u", id, n - 1);
+    ST_TRY(check_id(m, id, err));
     st_str s = st_tokenizer_piece(m->tokenizer, id);
     *piece = s.ptr;
     *len = s.len;
     return STRATA_OK;
 }
 
-/* ---- context ----------------------------------------------------------------------------------------------------- */
-
-static void on_watch(void *user, uint32_t op, const st_peek *peek, double micros)
+int strata_token_get(const strata_model *m, int32_t id, strata_token *token, char *bytes, size_t cap, strata_error *err)
 {
-    (void)peek;
-    strata_ctx *c = user;
-    const st_op *o = &c->model->plan.ops[op];
-    c->trace(c->trace_user, op, st_op_name(o->kind), o->layer, micros);
+    NEED(m);
+    NEED(token);
+    ST_FAIL_IF(cap && !bytes, err, STRATA_INVALID_ARG, "strata_token_get: bytes is NULL but holds %zu", cap);
+    ST_TRY(check_id(m, id, err));
+    *token = (strata_token){.kind = st_tokenizer_type(m->tokenizer, id),
+                            .ends = st_tokenizer_is_end(m->tokenizer, id),
+                            .n_bytes = st_tokenizer_raw(m->tokenizer, id, bytes, cap)};
+    ST_FAIL_IF(cap && cap < token->n_bytes, err, STRATA_TOO_LONG, "room for %zu bytes, token %d has %zu", cap, id,
+               token->n_bytes);
+    return STRATA_OK;
 }
+
+/* ---- context ----------------------------------------------------------------------------------------------------- */
 
 int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err)
 {
     NEED(m);
     NEED(out);
+    ST_TRY(st_opts_check_ctx(opts, err));
     ST_TRY(need_weights(m, err));
     strata_ctx_opts o = opts ? *opts : (strata_ctx_opts){0};
-    ST_FAIL_IF(o.precision < 0 || o.precision > STRATA_PRECISION_BF16, err, STRATA_INVALID_ARG,
-               "precision: no such value as %d", o.precision);
-    ST_FAIL_IF(o.kv < 0 || o.kv > STRATA_KV_Q8, err, STRATA_INVALID_ARG, "kv: no such value as %d", o.kv);
-    uint32_t most = m->config.n_ctx, n_ctx = o.n_ctx;
-    if (!n_ctx) n_ctx = most < STRATA_DEFAULT_CTX ? most : STRATA_DEFAULT_CTX;
-    ST_FAIL_IF(n_ctx > most, err, STRATA_INVALID_ARG, "n_ctx: %u, but the model's context is %u", n_ctx, most);
-    ST_FAIL_IF(o.n_threads > ST_MAX_THREADS, err, STRATA_INVALID_ARG, "n_threads: %u, want at most %u", o.n_threads,
-               ST_MAX_THREADS);
-    strata_model *model = (strata_model *)(uintptr_t)m;
-    strata_ctx *c = st_calloc(&model->mem, 1, sizeof *c);
-    ST_FAIL_IF(!c, err, STRATA_NO_MEMORY, "no memory for a context");
-    c->model = model;
-    c->n_threads = o.n_threads ? o.n_threads : st_cpu_count();
-    if (c->n_threads > st_thread_limit()) c->n_threads = st_thread_limit();
-    c->trace = o.trace;
-    c->trace_user = o.trace_user;
-    st_state_opts s = {.n_threads = c->n_threads,
-                       .kv = {.type = o.kv, .n_lanes = o.n_seqs, .n_ctx = n_ctx, .n_batch = ST_LANE_BATCH},
-                       .precision = o.precision,
-                       .watch = o.trace ? on_watch : NULL,
-                       .watch_user = c};
-    int rc = m->backend->open(m->exec, &s, &c->state, err);
-    if (!rc && o.n_seqs) rc = st_lanes_open(c, o.n_seqs, n_ctx, err);
-    if (!rc && o.n_seqs)
-        st_log_write(&m->log, STRATA_LOG_INFO, "%s: a cache of %u x %u tokens takes %.1f MB", m->path, o.n_seqs, n_ctx,
-                     (double)m->backend->kv_bytes(&m->plan, &s.kv) / 1e6);
-    if (rc)
-        strata_ctx_close(c);
-    else
-        *out = c;
+    uint64_t fp = st_fp_enter();
+    int rc = st_ctx_open((strata_model *)(uintptr_t)m, &o, ST_LANE_BATCH, out, err);
+    st_fp_leave(fp);
     return rc;
-}
-
-void strata_ctx_close(strata_ctx *c)
-{
-    if (!c) return;
-    c->model->backend->close(c->state);
-    st_lanes_close(c);
-    st_free(&c->model->mem, c);
 }
 
 uint32_t strata_ctx_threads(const strata_ctx *c)
@@ -339,6 +351,7 @@ int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata
 {
     NEED(c);
     ST_FAIL_IF(n && (!texts || !out), err, STRATA_INVALID_ARG, "strata_embed: texts or out is NULL");
+    ST_TRY(st_opts_check_embed(opts, err));
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_embed(c, texts, n, opts, out, stride, items, err);
     st_ctx_leave(c);
@@ -351,6 +364,7 @@ int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strat
     NEED(c);
     NEED(n_rows);
     ST_FAIL_IF((len && !text) || (cap && !out), err, STRATA_INVALID_ARG, "strata_embed_tokens: text or out is NULL");
+    ST_TRY(st_opts_check_embed(opts, err));
     strata_text t = {text ? text : "", len};
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_embed_tokens(c, &t, opts, out, cap, n_rows, item, err);
@@ -366,7 +380,11 @@ uint32_t strata_embed_dims(const strata_model *m, const strata_embed_opts *opts,
         st_error_set(err, STRATA_INVALID_ARG, "strata_embed_dims: the model is NULL");
         return 0;
     }
-    return st_embed_check(m, &o, &dims, err) ? 0 : dims;
+    if (st_opts_check_embed(opts, err)) return 0;
+    uint64_t fp = st_fp_enter(); /* messages have numbers */
+    int rc = st_embed_check(m, &o, &dims, err);
+    st_fp_leave(fp);
+    return rc ? 0 : dims;
 }
 
 int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_t n, const strata_rank_opts *opts,
@@ -376,6 +394,7 @@ int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, s
     ST_FAIL_IF(query.len && !query.ptr, err, STRATA_INVALID_ARG, "strata_rank: the query is NULL but has %zu bytes",
                query.len);
     ST_FAIL_IF(n && (!passages || !scores), err, STRATA_INVALID_ARG, "strata_rank: passages or scores is NULL");
+    ST_TRY(st_opts_check_rank(opts, err));
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_rank(c, query, passages, n, opts, scores, items, err);
     st_ctx_leave(c);
@@ -390,7 +409,8 @@ int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, u
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_ctx_sync: ids is NULL");
     ST_TRY(st_ctx_enter(c, err));
     float *row = NULL;
-    int rc = st_lane_sync(c, seq, ids, n, chunk, NULL, cancel, 0, &row, err);
+    uint32_t reused;
+    int rc = st_lane_sync(c, seq, ids, n, chunk, NULL, cancel, 0, &row, &reused, err);
     if (!rc) *logits = row;
     st_ctx_leave(c);
     return rc;
@@ -417,11 +437,13 @@ const char *strata_finish_name(int finish)
 int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
                     strata_gen_result *result, strata_error *err)
 {
-    strata_gen_result unused;
+    strata_gen_result r;
     NEED(c);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_generate: ids is NULL");
+    ST_TRY(st_opts_check_gen(opts, err));
     ST_TRY(st_ctx_enter(c, err));
-    int rc = st_generate(c, seq, ids, n, opts, result ? result : &unused, err);
+    int rc = st_generate(c, seq, ids, n, opts, &r, err);
+    if (!rc && result) *result = r;
     st_ctx_leave(c);
     return rc;
 }
@@ -433,6 +455,8 @@ int strata_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t 
     NEED(rows);
     NEED(cols);
     ST_FAIL_IF((n && !ids) || (cap && !out), err, STRATA_INVALID_ARG, "strata_eval: ids or out is NULL");
+    ST_TRY(st_opts_check_value("what", what, STRATA_EVAL_POOLED, err));
+    ST_TRY(st_opts_check_value("pooling", pooling, STRATA_POOLING_RANK, err));
     ST_TRY(st_ctx_enter(c, err));
     int rc = st_eval(c, ids, types, n, what, pooling, out, cap, rows, cols, err);
     st_ctx_leave(c);
@@ -445,7 +469,10 @@ int strata_measure_peaks(const strata_model *m, uint32_t n_threads, strata_peaks
     NEED(out);
     ST_TRY(need_weights(m, err));
     strata_model *model = (strata_model *)(uintptr_t)m;
-    return m->backend->peaks(m->exec, n_threads ? n_threads : st_cpu_count(), &model->mem, out, err);
+    uint64_t fp = st_fp_enter();
+    int rc = m->backend->peaks(m->exec, n_threads ? n_threads : st_cpu_count(), &model->mem, out, err);
+    st_fp_leave(fp);
+    return rc;
 }
 
 int strata_model_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n, int precision,
@@ -455,6 +482,10 @@ int strata_model_diff(const strata_model *m, const char *against, const int32_t 
     NEED(write);
     NEED(first);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_model_diff: ids is NULL");
+    ST_TRY(st_opts_check_value("precision", precision, STRATA_PRECISION_BF16, err));
     ST_TRY(need_weights(m, err));
-    return st_diff((strata_model *)(uintptr_t)m, against, ids, n, precision, write, user, first, err);
+    uint64_t fp = st_fp_enter();
+    int rc = st_diff((strata_model *)(uintptr_t)m, against, ids, n, precision, write, user, first, err);
+    st_fp_leave(fp);
+    return rc;
 }

@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/opts.h"
 #include "base/error.h"
+#include "base/format.h"
+#include "base/fp.h"
 #include "base/mem.h"
 #include "quant/mix.h"
 #include "run/quantize.h"
@@ -16,7 +19,11 @@ int strata_quantize(const char *in, const char *out, const char *type, const str
     ST_FAIL_IF(!in || !out || !type, err, STRATA_INVALID_ARG, "strata_quantize: in, out or type is NULL");
     const strata_allocator *a = opts ? opts->allocator : NULL;
     ST_FAIL_IF(a && (!a->alloc || !a->free), err, STRATA_INVALID_ARG, "the allocator lacks alloc or free");
-    return st_quantize_file(in, out, type, opts, err);
+    ST_TRY(st_opts_check_quantize(opts, err));
+    uint64_t fp = st_fp_enter();
+    int rc = st_quantize_file(in, out, type, opts, err);
+    st_fp_leave(fp);
+    return rc;
 }
 
 const char *strata_quantize_type(uint32_t i)
@@ -56,10 +63,13 @@ __attribute__((format(printf, 4, 5))) static void tell(verifier *v, const char *
     char found[256];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(found, sizeof found, fmt, ap);
+    (void)st_vformat(found, sizeof found, fmt, ap);
     va_end(ap);
     if (!passed) v->passed = 0;
-    v->report(v->user, &(strata_verify_check){.name = name, .passed = passed, .found = found});
+    const strata_verify_check check = {.name = name, .passed = passed, .found = found};
+    bool inside = st_fp_out();
+    v->report(v->user, &check);
+    st_fp_back(inside);
 }
 
 static int stop(const verifier *v, strata_error *err)
@@ -298,13 +308,16 @@ int strata_verify(const char *path, const strata_verify_opts *opts, strata_verif
         .path = path, .opts = opts ? *opts : (strata_verify_opts){0}, .report = report, .user = user, .passed = 1};
     const strata_allocator *a = v.opts.allocator;
     ST_FAIL_IF(a && (!a->alloc || !a->free), err, STRATA_INVALID_ARG, "the allocator lacks alloc or free");
+    ST_TRY(st_opts_check_verify(opts, err));
     st_mem_init(&v.mem, a, 0);
+    uint64_t fp = st_fp_enter();
     strata_model *m = NULL;
     int rc = open_model(&v, v.opts.cpu, &m, err);
     if (!rc) rc = verify_model(&v, m, err);
     strata_model_close(m);
     st_free(&v.mem, v.vectors);
     st_free(&v.mem, v.again);
+    st_fp_leave(fp);
     if (!rc) *passed = v.passed;
     return rc;
 }

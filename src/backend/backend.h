@@ -6,10 +6,10 @@
  *  - An `st_exec` is a loaded plan: immutable, shared by threads. It may keep pointers into the plan, the config, the
  *    weights and the file, which outlive it.
  *  - An `st_state` is what one caller needs to run it: scratch and threads. One run at a time.
- *  - `run` checks nothing about ids, types or lengths: run/ has. It allocates only to grow the scratch to the batch
- *    before the first op. It stops between ops when the batch is cancelled or late, and then returns CANCELLED or
- *    DEADLINE with the outputs unspecified. A sequence whose numbers become NaN or infinite gets status NONFINITE and
- *    does not disturb the others.
+ *  - `run` checks nothing about ids, types or lengths: run/ has. It allocates only to grow the scratch and the lanes of
+ *    the cache to the batch before the first op. It stops between ops when the batch is cancelled or late, and then
+ * returns CANCELLED or DEADLINE with the outputs unspecified. A sequence whose numbers become NaN or infinite gets
+ * status NONFINITE and does not disturb the others.
  *  - The same sequence gives the same bits, whatever else is in the batch and however many threads there are.
  *
  * A backend is a folder beside this file and a line in registry.c. */
@@ -77,8 +77,14 @@ typedef struct st_backend {
     void (*close)(st_state *s);
     const char *(*unit)(const st_state *s); /* what its products run on: the level, or the unit of precision bf16 */
     int (*run)(st_state *s, const st_batch *batch, strata_error *err);
-    uint64_t (*kv_bytes)(const st_plan *plan,
-                         const st_kv_opts *kv); /* memory that a cache takes; 0: too large to count */
+    /* How many of a lane's first `keep` tokens, whose runs succeeded, may stay when it goes on to hold n: keep, or
+     * fewer where what a run from there needs is no longer there, was overwritten by any later run, also one that
+     * failed, or was made for a sequence of another length. */
+    uint32_t (*kv_keep)(const st_state *s, uint32_t lane, uint32_t keep, uint32_t n);
+    /* The lane keeps `keep` tokens (0: it begins anew) and will hold n: gives back memory that this does not need. */
+    void (*kv_trim)(st_state *s, uint32_t lane, uint32_t keep, uint32_t n);
+    /* Memory that a cache takes when every lane is full; 0: too large to count. */
+    uint64_t (*kv_bytes)(const st_plan *plan, const st_kv_opts *kv);
     /* What the hardware reaches at most at its level, for benchmarks; its memory is held during the call only. */
     int (*peaks)(const st_exec *e, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err);
 } st_backend;

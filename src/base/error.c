@@ -1,7 +1,8 @@
 #include "base/error.h"
 
 #include <stdarg.h>
-#include <stdio.h>
+
+#include "base/format.h"
 
 int st_error_set(strata_error *err, int code, const char *fmt, ...)
 {
@@ -9,7 +10,7 @@ int st_error_set(strata_error *err, int code, const char *fmt, ...)
     err->code = code;
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    (void)st_vformat(err->msg, sizeof err->msg, fmt, ap);
     va_end(ap);
     return code;
 }

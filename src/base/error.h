@@ -2,7 +2,7 @@
  *
  * Internal functions return a strata_status and take the caller's strata_error, which may be NULL. ST_FAIL writes the
  * message and returns; ST_TRY passes a failure up unchanged. Messages name the thing, what was found and what was
- * wanted. */
+ * wanted; format.h says what becomes of those that are too long. */
 #ifndef ST_BASE_ERROR_H
 #define ST_BASE_ERROR_H
 

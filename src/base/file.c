@@ -5,19 +5,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/outfile.h"
+
 static int read_all(int fd, uint8_t *dst, size_t size, const char *path, strata_error *err)
 {
+    char why[ST_OUTFILE_REASON];
     for (size_t at = 0; at < size;) {
         ssize_t n = read(fd, dst + at, size - at);
         if (n < 0 && errno == EINTR) continue;
-        ST_FAIL_IF(n < 0, err, STRATA_IO, "%s: cannot read: %s", path, strerror(errno));
+        ST_FAIL_IF(n < 0, err, STRATA_IO, "%s: cannot read: %s", path, st_outfile_reason(errno, why));
         ST_FAIL_IF(n == 0, err, STRATA_IO, "%s: became shorter while it was read", path);
         at += (size_t)n;
     }
@@ -27,7 +28,8 @@ static int read_all(int fd, uint8_t *dst, size_t size, const char *path, strata_
 static int fill(st_file *f, int fd, const char *path, bool copy, st_mem *mem, strata_error *err)
 {
     struct stat st;
-    ST_FAIL_IF(fstat(fd, &st) != 0, err, STRATA_IO, "%s: cannot stat: %s", path, strerror(errno));
+    char why[ST_OUTFILE_REASON];
+    ST_FAIL_IF(fstat(fd, &st) != 0, err, STRATA_IO, "%s: cannot stat: %s", path, st_outfile_reason(errno, why));
     ST_FAIL_IF(S_ISDIR(st.st_mode), err, STRATA_IO, "%s: is a directory, not a model file", path);
     ST_FAIL_IF(!S_ISREG(st.st_mode), err, STRATA_IO, "%s: is not a regular file", path);
     f->size = (size_t)st.st_size;
@@ -40,7 +42,7 @@ static int fill(st_file *f, int fd, const char *path, bool copy, st_mem *mem, st
         return read_all(fd, p, f->size, path, err);
     }
     void *p = mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, fd, 0);
-    ST_FAIL_IF(p == MAP_FAILED, err, STRATA_IO, "%s: cannot map: %s", path, strerror(errno));
+    ST_FAIL_IF(p == MAP_FAILED, err, STRATA_IO, "%s: cannot map: %s", path, st_outfile_reason(errno, why));
     f->data = p;
     f->mapped = true;
     return STRATA_OK;
@@ -49,8 +51,9 @@ static int fill(st_file *f, int fd, const char *path, bool copy, st_mem *mem, st
 int st_file_open(st_file *f, const char *path, bool copy, st_mem *mem, strata_error *err)
 {
     *f = (st_file){.mem = mem};
+    char why[ST_OUTFILE_REASON];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* O_NONBLOCK: a fifo must not hang us */
-    ST_FAIL_IF(fd < 0, err, STRATA_IO, "%s: cannot open: %s", path, strerror(errno));
+    ST_FAIL_IF(fd < 0, err, STRATA_IO, "%s: cannot open: %s", path, st_outfile_reason(errno, why));
     int rc = fill(f, fd, path, copy, mem, err);
     close(fd);
     if (rc) st_file_close(f);
@@ -75,22 +78,4 @@ void st_file_release(const st_file *f, const void *p, size_t n)
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), lo = (uintptr_t)p & ~(page - 1);
     /* Only ever a hint; the length is rounded up to whole pages. */
     (void)madvise((void *)lo, (uintptr_t)p + n - lo, MADV_DONTNEED);
-}
-
-int st_file_target(const char *path, st_mem *mem, char **target, strata_error *err)
-{
-    struct stat st;
-    *target = NULL;
-    bool exists = stat(path, &st) == 0;
-    if (exists && !S_ISREG(st.st_mode)) return STRATA_OK;
-    size_t len = strlen(path) + 1;
-    char *p = st_alloc(mem, exists ? PATH_MAX : len, 1);
-    ST_FAIL_IF(!p, err, STRATA_NO_MEMORY, "%s: no memory to write it", path);
-    if (!exists) memcpy(p, path, len);
-    if (exists && !realpath(path, p)) {
-        st_free(mem, p);
-        ST_FAIL(err, STRATA_IO, "%s: cannot write: %s", path, strerror(errno));
-    }
-    *target = p;
-    return STRATA_OK;
 }

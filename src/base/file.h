@@ -26,13 +26,9 @@ void st_file_borrow(st_file *f, const void *data, size_t size);
 
 void st_file_close(st_file *f);
 
-/* The name that a new file should take, from mem, to be freed by the caller: `path`, or what it is a link to, so that
- * the link stays. NULL where a rename would replace a device or a pipe, which is to be opened and written into instead.
- * Errors: IO, NO_MEMORY. */
-int st_file_target(const char *path, st_mem *mem, char **target, strata_error *err);
-
 /* Lets the system take back the pages that hold [p, p+n): they, and neighbours on the first and the last of them, are
- * read again from the file if touched. No effect on memory that is not mapped. */
+ * read again from the file if touched. No effect on memory that is not mapped. `f` may be any of several files that
+ * were opened alike. */
 void st_file_release(const st_file *f, const void *p, size_t n);
 
 #endif

@@ -1,7 +1,10 @@
 #include "base/log.h"
 
 #include <stdarg.h>
-#include <stdio.h>
+#include <stdbool.h>
+
+#include "base/format.h"
+#include "base/fp.h"
 
 void st_log_write(const st_log *log, int level, const char *fmt, ...)
 {
@@ -9,7 +12,9 @@ void st_log_write(const st_log *log, int level, const char *fmt, ...)
     char line[512];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
+    (void)st_vformat(line, sizeof line, fmt, ap);
     va_end(ap);
+    bool inside = st_fp_out();
     log->fn(log->user, level, line);
+    st_fp_back(inside);
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/fp.h"
+
 #define ALIGN     ((size_t)64)
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -47,7 +49,9 @@ static void *alloc_aligned(st_mem *mem, size_t n, size_t size, size_t align)
         atomic_fetch_sub(&mem->used, total);
         return NULL;
     }
+    bool inside = mem->allocator.alloc != libc_alloc && st_fp_out();
     uint8_t *base = mem->allocator.alloc(mem->allocator.user, total, align);
+    st_fp_back(inside);
     if (!base) {
         atomic_fetch_sub(&mem->used, total);
         return NULL;
@@ -81,6 +85,37 @@ void *st_alloc_huge(st_mem *mem, size_t n, size_t size)
     return p;
 }
 
+/* Smaller pieces would waste the rest of their last page, and a call of the system on each. */
+#define MIN_PAGES ((size_t)64 << 10)
+
+static bool has_pages(const st_mem *mem, size_t bytes)
+{
+    return mem->allocator.alloc == libc_alloc && bytes >= MIN_PAGES;
+}
+
+void *st_alloc_pages(st_mem *mem, size_t bytes)
+{
+    if (!has_pages(mem, bytes)) return st_alloc(mem, bytes, 1);
+    uint64_t used = atomic_fetch_add(&mem->used, bytes) + bytes;
+    void *p = MAP_FAILED;
+    if (!mem->cap || used <= mem->cap)
+        p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED) return p;
+    atomic_fetch_sub(&mem->used, bytes);
+    return NULL;
+}
+
+void st_free_pages(st_mem *mem, void *p, size_t bytes)
+{
+    if (!p) return;
+    if (!has_pages(mem, bytes)) {
+        st_free(mem, p);
+        return;
+    }
+    atomic_fetch_sub(&mem->used, bytes);
+    (void)munmap(p, bytes);
+}
+
 bool st_grow(st_mem *mem, void *ptr, size_t *cap, size_t need, size_t keep, size_t size)
 {
     if (need <= *cap) return true;
@@ -104,5 +139,7 @@ void st_free(st_mem *mem, void *ptr)
     header h;
     memcpy(&h, (uint8_t *)ptr - sizeof h, sizeof h);
     atomic_fetch_sub(&mem->used, h.total);
+    bool inside = mem->allocator.free != libc_free && st_fp_out();
     mem->allocator.free(mem->allocator.user, h.base);
+    st_fp_back(inside);
 }

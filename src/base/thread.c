@@ -1,18 +1,18 @@
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* sched_getaffinity, CPU_COUNT */
+#define _GNU_SOURCE /* _SC_THREAD_STACK_MIN, clock_gettime under -std=c11 */
 #endif
 #include "base/thread.h"
 
-#include <fenv.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <limits.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
+
+#include "base/cpus.h"
+#include "base/fork.h"
 
 /* Longest spin before sleeping. A futex wake costs 17-33 us on a 2-core VM, a spin barrier 0.2 us (performance notes).
  */
@@ -90,8 +90,6 @@ static void gate_wait(gate *g, uint32_t old, bool spin)
     }
 }
 
-static uint32_t logical_cpus(void);
-
 struct st_pool {
     st_mem *mem;
     pthread_t *threads; /* size - 1 of them */
@@ -103,9 +101,28 @@ struct st_pool {
     bool spin; /* there is a CPU for each thread: else one that spins keeps another from what it waits for */
     st_pool_fn fn;
     void *arg;
+    uint64_t fp; /* the caller's floating-point state, for its callbacks */
     _Atomic uint32_t next_id;
     bool gates;
+    st_fork mark;
+    uint32_t born; /* number of the process that started the threads, */
+    uint32_t last; /* and of that which began the last run */
 };
+
+bool st_pool_forked(st_pool *p)
+{
+    return st_fork_number(&p->mark) != p->last;
+}
+
+bool st_pool_lost(st_pool *p)
+{
+    return p->nth > 1 && st_pool_forked(p);
+}
+
+int st_forked_error(strata_error *err)
+{
+    ST_FAIL(err, STRATA_INVALID_ARG, "this process was forked inside the call: only the parent can go on with it");
+}
 
 static void *worker(void *p)
 {
@@ -115,45 +132,59 @@ static void *worker(void *p)
     for (;;) {
         gate_wait(&pool->start, seen++, pool->spin);
         if (atomic_load(&pool->quit)) return NULL;
+        st_fp_serve(pool->fp);
         if (id < pool->nth) pool->fn(pool->arg, id, pool->nth);
+        if (st_pool_lost(pool)) return NULL; /* a child of this thread: nobody else is there */
         if (atomic_fetch_sub(&pool->running, 1) == 1) gate_open(&pool->done);
     }
 }
 
-int st_pool_open(uint32_t n_threads, st_mem *mem, st_pool **out, strata_error *err)
+/* A thread of our own: no signal of the host's, a stack of our size. */
+static int start_thread(pthread_t *t, void *(*fn)(void *), void *arg)
 {
-    ST_FAIL_IF(n_threads == 0 || n_threads > ST_MAX_THREADS, err, STRATA_INVALID_ARG, "threads: %u, want 1..%u",
-               n_threads, ST_MAX_THREADS);
-    st_pool *p = st_calloc(mem, 1, sizeof *p);
-    ST_FAIL_IF(!p, err, STRATA_NO_MEMORY, "no memory for a thread pool");
-    p->mem = mem;
-    p->size = n_threads;
-    p->spin = n_threads <= logical_cpus();
-    p->threads = st_calloc(mem, n_threads, sizeof *p->threads);
-    if (!p->threads) goto fail;
-    if (gate_init(&p->start)) goto fail;
+    sigset_t all, before;
+    pthread_attr_t attr;
+    if (pthread_attr_init(&attr)) return -1;
+    /* What the system itself wants of a stack grows with the registers that it saves for signals. */
+    long least = -1;
+#if defined(_SC_THREAD_STACK_MIN)
+    least = sysconf(_SC_THREAD_STACK_MIN);
+#endif
+    (void)pthread_attr_setstacksize(&attr, ST_THREAD_STACK + (least > 0 ? st_round_up((size_t)least, 1u << 16) : 0));
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(t, &attr, fn, arg);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return rc;
+}
+
+/* Gates and threads; in a child over what was copied of the parent's, whose locks may have been taken. */
+static bool start_all(st_pool *p)
+{
+    p->born = p->last = st_fork_number(&p->mark);
+    p->started = 0;
+    p->gates = false;
+    atomic_store(&p->quit, 0);
+    atomic_store(&p->next_id, 0);
+    if (gate_init(&p->start)) return false;
     if (gate_init(&p->done)) {
         gate_free(&p->start);
-        goto fail;
+        return false;
     }
     if (gate_init(&p->step)) {
         gate_free(&p->start);
         gate_free(&p->done);
-        goto fail;
+        return false;
     }
     p->gates = true;
-    for (; p->started + 1 < n_threads; p->started++)
-        if (pthread_create(&p->threads[p->started], NULL, worker, p)) goto fail;
-    *out = p;
-    return STRATA_OK;
-fail:
-    st_pool_close(p);
-    ST_FAIL(err, STRATA_NO_MEMORY, "cannot start a pool of %u threads", n_threads);
+    for (; p->started + 1 < p->size; p->started++)
+        if (start_thread(&p->threads[p->started], worker, p)) return false;
+    return true;
 }
 
-void st_pool_close(st_pool *p)
+static void stop_all(st_pool *p)
 {
-    if (!p) return;
     if (p->started) {
         atomic_store(&p->quit, 1);
         gate_open(&p->start);
@@ -164,6 +195,35 @@ void st_pool_close(st_pool *p)
         gate_free(&p->done);
         gate_free(&p->step);
     }
+    p->started = 0;
+    p->gates = false;
+}
+
+int st_pool_open(uint32_t n_threads, st_mem *mem, st_pool **out, strata_error *err)
+{
+    ST_FAIL_IF(n_threads == 0 || n_threads > ST_MAX_THREADS, err, STRATA_INVALID_ARG, "threads: %u, want 1..%u",
+               n_threads, ST_MAX_THREADS);
+    st_pool *p = st_calloc(mem, 1, sizeof *p);
+    ST_FAIL_IF(!p, err, STRATA_NO_MEMORY, "no memory for a thread pool");
+    p->mem = mem;
+    p->size = n_threads;
+    p->spin = n_threads <= st_logical_cpus();
+    st_fork_open(&p->mark);
+    p->threads = st_calloc(mem, n_threads, sizeof *p->threads);
+    if (!p->threads || !start_all(p)) {
+        st_pool_close(p);
+        ST_FAIL(err, STRATA_NO_MEMORY, "cannot start a pool of %u threads", n_threads);
+    }
+    *out = p;
+    return STRATA_OK;
+}
+
+void st_pool_close(st_pool *p)
+{
+    if (!p) return;
+    /* In a child there are no threads to join, and a gate that one slept at must not be waited for. */
+    if (p->threads && st_fork_number(&p->mark) == p->born) stop_all(p);
+    st_fork_close(&p->mark);
     st_free(p->mem, p->threads);
     st_free(p->mem, p);
 }
@@ -173,24 +233,40 @@ uint32_t st_pool_size(const st_pool *p)
     return p->size;
 }
 
-void st_pool_run(st_pool *p, uint32_t nth, st_pool_fn fn, void *arg)
+static int run_all(st_pool *p, uint32_t nth, st_pool_fn fn, void *arg, strata_error *err)
+{
+    if (p->last != p->born && !start_all(p)) {
+        stop_all(p);
+        p->born = 0; /* no process's number: the next run tries again */
+        ST_FAIL(err, STRATA_NO_MEMORY, "cannot start a pool of %u threads in this forked process", p->size);
+    }
+    p->nth = nth < p->size ? nth : p->size;
+    p->fn = fn;
+    p->arg = arg;
+    p->fp = st_fp_caller();
+    uint32_t before = atomic_load(&p->done.value);
+    atomic_store(&p->arrived, 0);
+    atomic_store(&p->running, p->started);
+    gate_open(&p->start);
+    fn(arg, 0, p->nth);
+    if (st_pool_lost(p)) return st_forked_error(err);
+    gate_wait(&p->done, before, p->spin);
+    return STRATA_OK;
+}
+
+int st_pool_run(st_pool *p, uint32_t nth, st_pool_fn fn, void *arg, strata_error *err)
 {
     uint64_t fp = st_fp_enter();
+    int rc = STRATA_OK;
+    p->last = st_fork_number(&p->mark);
     if (nth <= 1 || p->size == 1) {
         p->nth = 1;
         fn(arg, 0, 1);
     } else {
-        p->nth = nth < p->size ? nth : p->size;
-        p->fn = fn;
-        p->arg = arg;
-        uint32_t before = atomic_load(&p->done.value);
-        atomic_store(&p->arrived, 0);
-        atomic_store(&p->running, p->started);
-        gate_open(&p->start);
-        fn(arg, 0, p->nth);
-        gate_wait(&p->done, before, p->spin);
+        rc = run_all(p, nth, fn, arg, err);
     }
     st_fp_leave(fp);
+    return rc;
 }
 
 void st_pool_barrier(st_pool *p)
@@ -224,114 +300,4 @@ void st_lock_take(st_lock *l)
 void st_lock_give(st_lock *l)
 {
     pthread_mutex_unlock(&l->mutex);
-}
-
-/* ---- cores ------------------------------------------------------------------------------------------------------- */
-
-#if defined(__linux__)
-static bool read_text(const char *path, char *buf, size_t cap)
-{
-    FILE *f = fopen(path, "re");
-    if (!f) return false;
-    size_t n = fread(buf, 1, cap - 1, f);
-    fclose(f);
-    buf[n] = 0;
-    return n > 0;
-}
-
-/* The first CPU of the core that `cpu` belongs to, or cpu itself when the system does not say. */
-static int first_sibling(int cpu)
-{
-    char path[96], text[64];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-    return read_text(path, text, sizeof text) ? atoi(text) : cpu;
-}
-
-/* CPUs that the cgroup's quota allows, rounded up; 0: no quota. v2 first, then v1. */
-static uint32_t cgroup_cpus(void)
-{
-    char text[128];
-    long long quota = 0, period = 0;
-    if (read_text("/sys/fs/cgroup/cpu.max", text, sizeof text)) {
-        if (sscanf(text, "%lld %lld", &quota, &period) != 2) return 0;
-    } else if (read_text("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text)) {
-        quota = atoll(text);
-        if (read_text("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text, sizeof text)) period = atoll(text);
-    }
-    if (quota <= 0 || period <= 0) return 0;
-    return (uint32_t)((quota + period - 1) / period);
-}
-
-/* That may run at once: hyperthreads count. */
-static uint32_t logical_cpus(void)
-{
-    cpu_set_t set;
-    uint32_t n = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1, quota = cgroup_cpus();
-    return quota && quota < n ? quota : n;
-}
-
-uint32_t st_cpu_count(void)
-{
-    cpu_set_t set;
-    uint32_t n = 0;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        for (int i = 0; i < CPU_SETSIZE; i++) {
-            if (!CPU_ISSET(i, &set)) continue;
-            int first = first_sibling(i);
-            bool mine = first == i || first < 0 || first >= CPU_SETSIZE || !CPU_ISSET(first, &set);
-            n += mine;
-        }
-    }
-    if (n == 0) n = 1;
-    uint32_t quota = cgroup_cpus();
-    return quota && quota < n ? quota : n;
-}
-#else
-static uint32_t logical_cpus(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (uint32_t)n : 1;
-}
-
-uint32_t st_cpu_count(void)
-{
-    return logical_cpus();
-}
-#endif
-
-uint32_t st_thread_limit(void)
-{
-    uint32_t n = logical_cpus();
-    return n > 8 ? n : 8;
-}
-
-/* ---- floating-point state ---------------------------------------------------------------------------------------- */
-
-uint64_t st_fp_enter(void)
-{
-#if defined(__x86_64__)
-    uint32_t was = _mm_getcsr();
-    _mm_setcsr(0x1f80); /* all exceptions masked, nearest, FTZ and DAZ off */
-    return was;
-#elif defined(__aarch64__)
-    uint64_t was;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(was));
-    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
-    return was;
-#else
-    int was = fegetround();
-    fesetround(FE_TONEAREST);
-    return (uint64_t)was;
-#endif
-}
-
-void st_fp_leave(uint64_t saved)
-{
-#if defined(__x86_64__)
-    _mm_setcsr((uint32_t)saved);
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0" : : "r"(saved));
-#else
-    fesetround((int)saved);
-#endif
 }

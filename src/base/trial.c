@@ -5,6 +5,7 @@
 
 #if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
@@ -16,7 +17,7 @@ bool st_trial(bool (*fn)(void))
 {
     sigset_t all, before;
     sigfillset(&all); /* a signal to the whole process group would run the host's handler in the child too */
-    sigprocmask(SIG_BLOCK, &all, &before);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     /* As fork(), but without a signal when the child ends (flags 0), so that only a wait which asks for such children
      * finds it; and past the C library, whose fork handlers belong to the host. */
     long pid = syscall(SYS_clone, 0L, 0L, 0L, 0L, 0L);
@@ -28,11 +29,11 @@ bool st_trial(bool (*fn)(void))
             signal(faults[i], SIG_DFL); /* the host's handlers came along */
             sigaddset(&set, faults[i]);
         }
-        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
         prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L);
         _exit(fn() ? 0 : 1);
     }
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) return false;
     int status = 0;
     pid_t got;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gguf/cursor.h"
+#include "gguf/foreign.h"
 #include "quant/quant.h"
 
 /* The format allows 65,535 bytes to a key and 64 to a tensor name; forks of ggml write names up to 127. */
@@ -33,21 +34,36 @@ typedef struct parser {
     strata_error *err;
 } parser;
 
-/* The end of a long path, which leaves room for the message. */
-static const char *short_path(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 100 ? name + n - 100 : name;
-}
-
 /* At most half of the slots are used, so a free one ends every probe. */
-static int new_index(parser *p, size_t n, uint32_t **table, size_t *slots)
+static int new_index(const st_gguf *g, size_t n, uint32_t **table, size_t *slots, strata_error *err)
 {
     size_t want = 8;
     while (want < n * 2) want *= 2; /* n is at most size / MIN_KV_BYTES: no wrap */
-    *table = st_calloc(p->g->mem, want, sizeof **table);
-    ST_FAIL_IF(!*table, p->err, STRATA_NO_MEMORY, "%s: no memory for an index of %zu names", p->file, n);
+    *table = st_calloc(g->mem, want, sizeof **table);
+    ST_FAIL_IF(!*table, err, STRATA_NO_MEMORY, "%s: no memory for an index of %zu names", g->name, n);
     *slots = want;
+    return STRATA_OK;
+}
+
+static int index_tensor(st_gguf *g, size_t i, strata_error *err)
+{
+    char name[ST_STR_PRINT];
+    const st_gguf_tensor *t = &g->tensors[i];
+    uint32_t *slot = st_gguf_probe(g->tensor_index, g->tensor_slots, g->tensors, sizeof *t, t->name);
+    ST_FAIL_IF(*slot, err, STRATA_CORRUPT_MODEL, "%s: tensor '%s' is there twice", g->name,
+               st_str_print(t->name, name));
+    *slot = (uint32_t)i + 1;
+    return STRATA_OK;
+}
+
+int st_gguf_index_tensors(st_gguf *g, strata_error *err)
+{
+    st_free(g->mem, g->tensor_index);
+    g->tensor_index = NULL;
+    g->tensor_slots = 0;
+    ST_FAIL_IF(g->n_tensors >= UINT32_MAX, err, STRATA_CORRUPT_MODEL, "%s: has %zu tensors", g->name, g->n_tensors);
+    ST_TRY(new_index(g, g->n_tensors, &g->tensor_index, &g->tensor_slots, err));
+    for (size_t i = 0; i < g->n_tensors; i++) ST_TRY(index_tensor(g, i, err));
     return STRATA_OK;
 }
 
@@ -264,17 +280,13 @@ static int check_overlap(parser *p)
 static int parse_tensors(parser *p)
 {
     st_gguf *g = p->g;
-    char name[ST_STR_PRINT];
     for (size_t i = 0; i < g->n_tensors; i++) {
         st_gguf_tensor *t = &g->tensors[i];
         uint64_t offset = 0;
         ST_TRY(parse_tensor(p, i, t, true, &offset));
         if (offset > p->size) return beyond(p, t, offset);
         t->data = (const uint8_t *)(uintptr_t)offset; /* until the data section is known, below */
-        uint32_t *slot = st_gguf_probe(g->tensor_index, g->tensor_slots, g->tensors, sizeof *t, t->name);
-        ST_FAIL_IF(*slot, p->err, STRATA_CORRUPT_MODEL, "%s: tensor '%s' is there twice", p->file,
-                   st_str_print(t->name, name));
-        *slot = (uint32_t)i + 1;
+        ST_TRY(index_tensor(g, i, p->err));
     }
     if (g->n_tensors == 0) return STRATA_OK;
     size_t data_at = p->size - p->in.left;
@@ -293,10 +305,11 @@ static int parse_header(parser *p, uint64_t *n_tensors, uint64_t *n_kv)
 {
     const uint8_t *magic;
     ST_FAIL_IF(p->size == 0, p->err, STRATA_NOT_GGUF, "%s: is empty", p->file);
-    ST_FAIL_IF(p->size >= 8 && memcmp(p->start, "version ", 8) == 0, p->err, STRATA_NOT_GGUF,
-               "%s: is a Git LFS pointer, not the model: fetch it with `git lfs pull`", p->file);
-    ST_FAIL_IF(!st_take(&p->in, 4, &magic) || memcmp(magic, "GGUF", 4) != 0, p->err, STRATA_NOT_GGUF,
-               "%s: is not a GGUF file: it does not begin with GGUF", p->file);
+    if (!st_take(&p->in, 4, &magic) || memcmp(magic, "GGUF", 4) != 0) {
+        const char *what = st_foreign_bytes(p->start, p->size);
+        ST_FAIL_IF(*what, p->err, STRATA_NOT_GGUF, "%s: is %s", p->file, what);
+        ST_FAIL(p->err, STRATA_NOT_GGUF, "%s: is not a GGUF file: it does not begin with GGUF", p->file);
+    }
     ST_FAIL_IF(!st_take_u32(&p->in, &p->g->version), p->err, STRATA_CORRUPT_MODEL,
                "%s: the file ends inside its header", p->file);
     uint32_t v = p->g->version;
@@ -324,7 +337,7 @@ static int parse(parser *p, bool skip_tensors)
     ST_FAIL_IF(!g->kv, p->err, STRATA_NO_MEMORY, "%s: no memory for %llu metadata keys", p->file,
                (unsigned long long)n_kv);
     g->n_kv = (size_t)n_kv;
-    ST_TRY(new_index(p, g->n_kv, &g->kv_index, &g->kv_slots));
+    ST_TRY(new_index(g, g->n_kv, &g->kv_index, &g->kv_slots, p->err));
     for (size_t i = 0; i < g->n_kv; i++) ST_TRY(parse_kv(p, i));
     ST_TRY(parse_alignment(p));
     ST_FAIL_IF(n_tensors > p->in.left / MIN_TENSOR_BYTES, p->err, STRATA_CORRUPT_MODEL,
@@ -339,14 +352,14 @@ static int parse(parser *p, bool skip_tensors)
     ST_FAIL_IF(!g->tensors, p->err, STRATA_NO_MEMORY, "%s: no memory for %llu tensors", p->file,
                (unsigned long long)n_tensors);
     g->n_tensors = (size_t)n_tensors;
-    ST_TRY(new_index(p, g->n_tensors, &g->tensor_index, &g->tensor_slots));
+    ST_TRY(new_index(g, g->n_tensors, &g->tensor_index, &g->tensor_slots, p->err));
     return parse_tensors(p);
 }
 
 int st_gguf_parse(st_gguf *g, const void *data, size_t size, const char *name, bool skip_tensors, st_mem *mem,
                   strata_error *err)
 {
-    *g = (st_gguf){.name = short_path(name ? name : "model"), .mem = mem};
+    *g = (st_gguf){.name = name ? name : "model", .mem = mem};
     parser p = {.g = g, .in = {data, size}, .start = data, .size = size, .file = g->name, .err = err};
     int rc = parse(&p, skip_tensors);
     if (rc) st_gguf_free(g);

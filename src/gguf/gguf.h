@@ -75,6 +75,10 @@ int st_gguf_parse(st_gguf *g, const void *data, size_t size, const char *name, b
                   strata_error *err);
 void st_gguf_free(st_gguf *g);
 
+/* Makes the names of g->tensors, which the caller has added to, findable. Errors: CORRUPT_MODEL (a name that is there
+ * twice), NO_MEMORY. */
+int st_gguf_index_tensors(st_gguf *g, strata_error *err);
+
 /* NULL if absent. */
 const st_gguf_kv *st_gguf_find(const st_gguf *g, const char *key);
 const st_gguf_tensor *st_gguf_tensor_find(const st_gguf *g, const char *name);

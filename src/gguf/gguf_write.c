@@ -2,11 +2,11 @@
  * tensor data stays with the caller until the file is written. It refuses what the reader would refuse. */
 #include "gguf/gguf_write.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/half.h"
+#include "base/outfile.h"
 #include "gguf/cursor.h"
 #include "quant/quant.h"
 
@@ -273,16 +273,15 @@ int st_gguf_put_tensor(st_gguf_writer *w, st_str name, uint32_t type, uint32_t n
 
 /* A file, or memory that is large enough. */
 typedef struct sink {
-    FILE *file;
+    st_outfile *file;
     uint8_t *at;
-    bool failed;
 } sink;
 
 static void emit(sink *s, const void *p, size_t n)
 {
-    if (n == 0 || s->failed) return;
+    if (n == 0) return;
     if (s->file) {
-        s->failed = fwrite(p, 1, n, s->file) != n;
+        (void)st_outfile_write(s->file, p, n); /* the file remembers what failed */
     } else {
         memcpy(s->at, p, n);
         s->at += n;
@@ -331,36 +330,22 @@ int st_gguf_writer_finish(st_gguf_writer *w, uint8_t **data, size_t *size, strat
     return STRATA_OK;
 }
 
-/* A new file "PATH.N.tmp"; exclusive, so that two writers never share one. */
-static FILE *open_beside(const char *path, char *tmp, size_t cap)
-{
-    FILE *f = NULL;
-    for (int i = 0; i < 100 && !f; i++) {
-        snprintf(tmp, cap, "%s.%d.tmp", path, i);
-        f = fopen(tmp, "wbx");
-        if (!f && errno != EEXIST) break;
-    }
-    return f;
-}
-
 int st_gguf_writer_save(st_gguf_writer *w, const char *path, strata_error *err)
 {
-    size_t cap = strlen(path) + sizeof ".99.tmp";
-    char *tmp = st_alloc(w->mem, cap, 1);
-    ST_FAIL_IF(!tmp, err, STRATA_NO_MEMORY, "%s: no memory to write it", path);
-    int rc = STRATA_OK;
-    sink s = {.file = open_beside(path, tmp, cap)};
-    if (!s.file) {
-        rc = st_error_set(err, STRATA_IO, "%s: cannot create: %s", path, strerror(errno));
-    } else {
-        errno = 0;
-        emit_all(w, &s);
-        if (fclose(s.file) != 0) s.failed = true; /* a full disk may show only here */
-        if (s.failed || rename(tmp, path) != 0) {
-            rc = st_error_set(err, STRATA_IO, "%s: cannot write: %s", path, strerror(errno));
-            (void)remove(tmp);
-        }
+    char why[ST_OUTFILE_REASON];
+    st_outfile f;
+    int code = st_outfile_open(&f, path, 0, NULL);
+    ST_FAIL_IF(code, err, STRATA_IO, "%s: cannot %s: %s", path, f.replaces ? "write" : "create",
+               st_outfile_reason(code, why));
+    f.buffer = st_alloc(w->mem, ST_OUTFILE_BUFFER, 1);
+    if (!f.buffer) {
+        st_outfile_abort(&f);
+        ST_FAIL(err, STRATA_NO_MEMORY, "%s: no memory to write it", path);
     }
-    st_free(w->mem, tmp);
-    return rc;
+    f.cap = ST_OUTFILE_BUFFER;
+    emit_all(w, &(sink){.file = &f});
+    code = st_outfile_commit(&f);
+    st_free(w->mem, f.buffer);
+    ST_FAIL_IF(code, err, STRATA_IO, "%s: cannot write: %s", path, st_outfile_reason(code, why));
+    return STRATA_OK;
 }

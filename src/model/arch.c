@@ -22,7 +22,8 @@ static const st_arch rows[] = {
      .act = ST_ACT_GELU_ERF,
      .pooling = STRATA_POOLING_MEAN,
      .rank_pooling = STRATA_POOLING_CLS,
-     .cls_act = ST_ACT_TANH},
+     .cls_act = ST_ACT_TANH,
+     .cls_dense = true}, /* BERT's pooler, RoBERTa's classifier.dense */
 
     {.name = "nomic-bert",
      .models = "nomic-embed-text v1, v1.5",
@@ -57,7 +58,8 @@ static const st_arch rows[] = {
      .alibi = true,
      .pooling = STRATA_POOLING_MEAN,
      .rank_pooling = STRATA_POOLING_CLS,
-     .cls_act = ST_ACT_TANH},
+     .cls_act = ST_ACT_TANH,
+     .cls_dense = true},
 
     /* Pre-norm, gate first in ffn_up, every third layer global beginning with the first (HF modeling_modernbert.py). */
     {.name = "modern-bert",
@@ -68,6 +70,8 @@ static const st_arch rows[] = {
      .pooling = STRATA_POOLING_CLS,
      .rank_pooling = STRATA_POOLING_MEAN,
      .cls_act = ST_ACT_GELU_ERF,
+     .cls_dense = true,
+     .cls_norm = true, /* ModernBertPredictionHead */
      .window = ST_WINDOW_SYMMETRIC,
      .window_pattern = 3,
      .window_full_first = true,

@@ -51,6 +51,8 @@ typedef struct st_arch {
     strata_pooling pooling;          /* unless the file has pooling_type; NONE: a decoder without one */
     strata_pooling rank_pooling;     /* what a classification head reads */
     st_act cls_act;                  /* between the two matrices of a classification head */
+    bool cls_dense;                  /* a head has both, in HF, and without the first gives other scores */
+    bool cls_norm;                   /* ... and a norm between them */
     st_window_kind window;
     uint32_t window_pattern; /* every Nth layer sees everything, the others the window; 0: all have the window */
     uint32_t window_default; /* when attention.sliding_window is absent */

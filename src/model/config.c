@@ -1,5 +1,6 @@
 #include "model/config.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,11 +65,15 @@ static int same_u32(reader *r, const char *suffix, uint32_t n_layer, uint32_t lo
     return check(r, *out, lo, hi);
 }
 
-static int opt_f32(reader *r, const char *suffix, float def, float *out)
+/* A float of the file in [lo, hi]; what stands in for it is right as it is. Ranges are far beyond any real model, and
+ * so narrow that what is computed of them together stays finite. */
+static int opt_f32(reader *r, const char *suffix, float def, float lo, float hi, float *out)
 {
-    ST_TRY(st_gguf_f32_or(r->g, key_of(r, suffix), def, out, r->err));
-    ST_FAIL_IF(!isfinite(*out), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is not a finite number", r->g->name,
-               r->key);
+    *out = def;
+    if (!has(r, suffix)) return STRATA_OK;
+    ST_TRY(st_gguf_f32(r->g, r->key, out, r->err));
+    ST_FAIL_IF(!(*out >= lo && *out <= hi), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %g, want %g..%g", r->g->name,
+               r->key, (double)*out, (double)lo, (double)hi);
     return STRATA_OK;
 }
 
@@ -128,17 +133,21 @@ static int read_norm(reader *r, st_config *c)
 {
     const char *eps =
         c->arch->norm == ST_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
-    ST_TRY(st_gguf_f32(r->g, key_of(r, eps), &c->norm_eps, r->err));
-    ST_FAIL_IF(!(c->norm_eps >= 0.0f && c->norm_eps < 1.0f), r->err, STRATA_CORRUPT_MODEL,
-               "%s: key '%s' is %g, want 0..1", r->g->name, r->key, (double)c->norm_eps);
-    return STRATA_OK;
+    ST_FAIL_IF(!has(r, eps), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is missing", r->g->name, r->key);
+    return opt_f32(r, eps, 0, 0, 0x1.fffffep-1f, &c->norm_eps); /* below 1 */
 }
 
 static int positive_f32(reader *r, const char *suffix, float def, float *out)
 {
-    ST_TRY(opt_f32(r, suffix, def, out));
-    ST_FAIL_IF(!(*out > 0), r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %g, want > 0", r->g->name, r->key,
-               (double)*out);
+    return opt_f32(r, suffix, def, 1e-12f, 1e12f, out);
+}
+
+/* 0: none. What it divides must not overflow. */
+static int read_softcap(reader *r, const char *suffix, float *out)
+{
+    ST_TRY(opt_f32(r, suffix, 0.0f, 0, 1e6f, out));
+    ST_FAIL_IF(*out > 0 && *out < 1e-3f, r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %g, want 0 or 0.001..1e6",
+               r->g->name, r->key, (double)*out);
     return STRATA_OK;
 }
 
@@ -151,19 +160,14 @@ static int read_scales(reader *r, st_config *c)
     uint32_t d = c->n_latent ? c->d_nope + c->n_rot : c->d_head_k;
     bool by_width = a->attn_scale_width_layers && c->n_layer == a->attn_scale_width_layers;
     float usual = a->attn_scale_one ? 1.0f : 1.0f / sqrtf(by_width ? (float)c->n_embd / (float)c->n_head : (float)d);
-    ST_TRY(opt_f32(r, "attention.scale", usual, &c->attn_scale));
+    ST_TRY(opt_f32(r, "attention.scale", usual, 0, 1e6f, &c->attn_scale));
     if (c->attn_scale == 0) c->attn_scale = usual;
     ST_TRY(positive_f32(r, "residual_scale", 1.0f, &c->residual_scale));
     ST_TRY(positive_f32(r, "logit_scale", 1.0f, &logit_scale));
     c->logit_scale = a->logit_scale_divides ? 1.0f / logit_scale : logit_scale;
-    ST_TRY(opt_f32(r, "attn_logit_softcapping", 0.0f, &c->attn_softcap));
-    ST_TRY(opt_f32(r, "final_logit_softcapping", 0.0f, &c->logit_softcap));
-    ST_FAIL_IF(c->attn_softcap < 0 || c->logit_softcap < 0, r->err, STRATA_CORRUPT_MODEL, "%s: a softcap below 0",
-               r->g->name);
-    ST_TRY(opt_f32(r, "attention.max_alibi_bias", a->alibi ? 8.0f : 0.0f, &c->alibi_max));
-    ST_FAIL_IF(c->alibi_max < 0, r->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %g, want 0 or more", r->g->name, r->key,
-               (double)c->alibi_max);
-    return STRATA_OK;
+    ST_TRY(read_softcap(r, "attn_logit_softcapping", &c->attn_softcap));
+    ST_TRY(read_softcap(r, "final_logit_softcapping", &c->logit_softcap));
+    return opt_f32(r, "attention.max_alibi_bias", a->alibi ? 8.0f : 0.0f, 0, 1024, &c->alibi_max);
 }
 
 static void set_windowed(st_config *c, uint32_t il, bool windowed)
@@ -191,6 +195,7 @@ static int read_window_flags(reader *r, const st_gguf_kv *kv, st_config *c)
 static int read_window(reader *r, st_config *c)
 {
     ST_TRY(opt_u32(r, "attention.sliding_window", c->arch->window_default, 0, UINT32_MAX, &c->window));
+    if (c->window > 2 * MAX_CTX) c->window = 2 * MAX_CTX; /* all that there can be, to both sides */
     uint32_t period = c->arch->window_pattern;
     const st_gguf_kv *kv = st_gguf_find(r->g, key_of(r, "attention.sliding_window_pattern"));
     if (kv && kv->type == ST_GGUF_ARRAY) return read_window_flags(r, kv, c);
@@ -205,7 +210,7 @@ static int read_attention(reader *r, st_config *c)
     ST_TRY(st_gguf_bool_or(r->g, key_of(r, "attention.causal"), c->arch->causal, &c->causal, r->err));
     ST_TRY(st_gguf_bool_or(r->g, key_of(r, "use_parallel_residual"), false, &c->parallel, r->err));
     float clamp;
-    ST_TRY(opt_f32(r, "attention.clamp_kqv", 0.0f, &clamp));
+    ST_TRY(opt_f32(r, "attention.clamp_kqv", 0.0f, -FLT_MAX, FLT_MAX, &clamp));
     ST_FAIL_IF(clamp != 0, r->err, STRATA_UNSUPPORTED_OP,
                "%s: key '%s' is %g; clamped queries, keys and values are not supported", r->g->name, r->key,
                (double)clamp);
@@ -262,7 +267,7 @@ static int read_experts(reader *r, st_config *c)
         opt_u32(r, "expert_shared_feed_forward_length", rows_of(r, c, "ffn_up_shexp"), 0, MAX_WIDTH, &c->n_ff_shared));
     ST_TRY(
         st_gguf_bool_or(r->g, key_of(r, "expert_weights_norm"), c->arch->moe_normalize, &c->expert_normalize, r->err));
-    ST_TRY(opt_f32(r, "expert_weights_scale", 1.0f, &c->expert_scale));
+    ST_TRY(opt_f32(r, "expert_weights_scale", 1.0f, 0, 1e6f, &c->expert_scale));
     if (c->expert_scale == 0) c->expert_scale = 1.0f;
     ST_TRY(read_gating(r, c));
     return read_groups(r, c);
@@ -289,7 +294,7 @@ static int read_pooling(reader *r, st_config *c)
 static int read_log_multiplier(reader *r, st_config *c, const st_rope *rope, float *of_angles)
 {
     float m;
-    ST_TRY(opt_f32(r, "rope.scaling.yarn_log_multiplier", 0.0f, &m));
+    ST_TRY(opt_f32(r, "rope.scaling.yarn_log_multiplier", 0.0f, 0, 100, &m));
     if (m == 0) return STRATA_OK;
     *of_angles = 1.0f;
     if (!c->n_latent || rope->factor <= 1 || has(r, "attention.scale")) return STRATA_OK;
@@ -301,7 +306,7 @@ static int read_log_multiplier(reader *r, st_config *c, const st_rope *rope, flo
 /* HF modeling_ministral3.py, get_llama_4_attn_scale. */
 static int read_temperature(reader *r, st_config *c)
 {
-    ST_TRY(opt_f32(r, "attention.temperature_scale", 0.0f, &c->temperature));
+    ST_TRY(opt_f32(r, "attention.temperature_scale", 0.0f, 0, 1e6f, &c->temperature));
     if (c->temperature == 0) return STRATA_OK;
     ST_FAIL_IF(c->n_latent, r->err, STRATA_UNSUPPORTED_OP, "%s: key '%s' is not supported with latent attention",
                r->g->name, r->key);
@@ -320,14 +325,14 @@ static int read_scaling(reader *r, st_config *c, st_rope *rope)
                st_str_print(type, seen));
     if (linear || yarn) {
         rope->scaling = linear ? ST_ROPE_SCALING_LINEAR : ST_ROPE_SCALING_YARN;
-        ST_TRY(positive_f32(r, "rope.scaling.factor", 1.0f, &rope->factor));
+        ST_TRY(opt_f32(r, "rope.scaling.factor", 1.0f, 1e-4f, 1e6f, &rope->factor));
     }
     ST_TRY(opt_u32(r, "rope.scaling.original_context_length", c->n_ctx, 1, MAX_CTX, &c->rope_original));
-    ST_TRY(positive_f32(r, "rope.scaling.yarn_beta_fast", 32.0f, &rope->beta_fast));
-    ST_TRY(positive_f32(r, "rope.scaling.yarn_beta_slow", 1.0f, &rope->beta_slow));
+    ST_TRY(opt_f32(r, "rope.scaling.yarn_beta_fast", 32.0f, 1e-4f, 1e6f, &rope->beta_fast));
+    ST_TRY(opt_f32(r, "rope.scaling.yarn_beta_slow", 1.0f, 1e-4f, rope->beta_fast, &rope->beta_slow));
     /* Files of the oldest llama converters: positions times this. */
     float legacy;
-    ST_TRY(positive_f32(r, "rope.scale_linear", 1.0f, &legacy));
+    ST_TRY(opt_f32(r, "rope.scale_linear", 1.0f, 1e-4f, 1e6f, &legacy));
     if (legacy != 1.0f && rope->scaling == ST_ROPE_SCALING_NONE) {
         rope->scaling = ST_ROPE_SCALING_LINEAR;
         rope->factor = legacy;
@@ -335,9 +340,9 @@ static int read_scaling(reader *r, st_config *c, st_rope *rope)
     /* YaRN's temperature, 0.1 ln(factor) + 1 (paper, eq. 22), unless the file has its own. */
     float usual = yarn && rope->factor > 1 ? (float)(0.1 * st_ln((double)rope->factor) + 1.0) : 1.0f;
     /* Both names hold HF's attention_factor, which stands for the temperature and is not multiplied with it. */
-    if (yarn) ST_TRY(positive_f32(r, "rope.scaling.yarn_attn_factor", usual, &usual));
+    if (yarn) ST_TRY(opt_f32(r, "rope.scaling.yarn_attn_factor", usual, 1e-4f, 1e4f, &usual));
     if (yarn) ST_TRY(read_log_multiplier(r, c, rope, &usual));
-    return positive_f32(r, "rope.scaling.attn_factor", usual, &rope->attn_factor);
+    return opt_f32(r, "rope.scaling.attn_factor", usual, 1e-4f, 1e4f, &rope->attn_factor);
 }
 
 static int read_rope(reader *r, st_config *c)
@@ -347,10 +352,9 @@ static int read_rope(reader *r, st_config *c)
     ST_TRY(opt_u32(r, "rope.dimension_count", c->d_head_k, 2, c->d_head_k, &c->n_rot));
     ST_FAIL_IF(c->n_rot % 2 != 0, r->err, STRATA_CORRUPT_MODEL, "%s: %u rotary dims are odd", r->g->name, c->n_rot);
     float base, swa;
-    ST_TRY(opt_f32(r, "rope.freq_base", a->rope_base, &base));
-    ST_TRY(opt_f32(r, "rope.freq_base_swa", a->rope_base_swa > 0 ? a->rope_base_swa : base, &swa));
-    ST_FAIL_IF(!(base > 0 && swa > 0), r->err, STRATA_CORRUPT_MODEL, "%s: rope bases are %g and %g, want > 0",
-               r->g->name, (double)base, (double)swa);
+    /* Angles fall with the dimension: the base is above 1, and YaRN divides by its logarithm. */
+    ST_TRY(opt_f32(r, "rope.freq_base", a->rope_base, 1.0001f, 1e30f, &base));
+    ST_TRY(opt_f32(r, "rope.freq_base_swa", a->rope_base_swa > 0 ? a->rope_base_swa : base, 1.0001f, 1e30f, &swa));
     st_rope full = {.base = base, .factor = 1.0f, .attn_factor = 1.0f, .fractional = a->yarn_fractional};
     ST_TRY(read_scaling(r, c, &full));
     c->rope[0] = c->rope[1] = full;

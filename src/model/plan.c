@@ -279,7 +279,7 @@ static int emit_attn(emitter *e, const st_layer *l, uint32_t index, bool windowe
                      .window_kind = c->arch->window,
                      .softcap = c->attn_softcap,
                      .alibi_max = c->alibi_max,
-                     .rel_bias = e->w->layers[0].attn_rel_b,
+                     .rel_bias = l->attn_rel_b ? l->attn_rel_b : e->w->layers[0].attn_rel_b,
                      .sinks = l->attn_sinks.v};
     ST_TRY(emit(e, (st_op){.kind = ST_OP_ATTN, .layer = (int)index, .in = ST_SLOT_QKV, .out = ST_SLOT_A, .attn = op}));
     st_slot from = ST_SLOT_A;
@@ -338,11 +338,23 @@ static int emit_pooled(emitter *e)
     return STRATA_OK;
 }
 
+/* Other outputs are of no use: they were trained on what the rest of the head makes of the pooled vector. */
+static const char *head_lacks(const emitter *e)
+{
+    const st_arch *a = e->c->arch;
+    if (a->cls_dense && !e->w->cls) return "tensor 'cls.weight', its dense layer";
+    if (a->cls_norm && !e->w->cls_norm.v) return "tensor 'cls.norm.weight', its norm";
+    bool known = e->c->causal || a->rank_pooling != STRATA_POOLING_DEFAULT;
+    return known ? NULL : "form that is known for this architecture";
+}
+
 static int emit_ranked(emitter *e)
 {
     const st_weights *w = e->w;
     const st_arch *a = e->c->arch;
     if (!w->cls_output) return STRATA_OK;
+    e->p->head_lacks = head_lacks(e);
+    if (e->p->head_lacks) return STRATA_OK;
     strata_pooling kind = a->rank_pooling;
     /* Of a decoder only the last token has seen the whole text. */
     if (kind == STRATA_POOLING_DEFAULT) kind = e->c->causal ? STRATA_POOLING_LAST : STRATA_POOLING_CLS;

@@ -220,20 +220,24 @@ typedef struct st_plan {
     uint32_t width[ST_SLOT_COUNT]; /* columns of each slot, 0: not used */
     st_op *ops;
     uint32_t n_ops, cap_ops;
-    uint32_t n_body;     /* the body ends here */
-    uint32_t pool;       /* first op of the pooled tail */
-    uint32_t rank;       /* first op of the ranking tail; logits if there is no classification head */
-    uint32_t logits;     /* first op of the logits tail; n_ops if the model has no head */
-    uint32_t n_embd_out; /* columns of a pooled vector */
-    st_slot pooled;      /* where the pooled tail leaves it */
-    uint32_t n_labels;   /* outputs of the classification head */
-    st_slot ranked;      /* where the ranking tail leaves them */
+    uint32_t n_body;        /* the body ends here */
+    uint32_t pool;          /* first op of the pooled tail */
+    uint32_t rank;          /* first op of the ranking tail; logits if there is no classification head */
+    uint32_t logits;        /* first op of the logits tail; n_ops if the model has no head */
+    uint32_t n_embd_out;    /* columns of a pooled vector */
+    st_slot pooled;         /* where the pooled tail leaves it */
+    uint32_t n_labels;      /* outputs of the classification head, 0: none, or none that is whole */
+    const char *head_lacks; /* what the file's head needs to give the model's scores; NULL: nothing */
+    st_slot ranked;         /* where the ranking tail leaves them */
     st_mem *mem;
 } st_plan;
 
 /* Compiles config and weights, both of which the plan points into. Errors: NO_MEMORY. */
 int st_plan_build(const st_config *c, const st_weights *w, st_mem *mem, st_plan *p, strata_error *err);
 void st_plan_free(st_plan *p);
+
+/* Every tensor of the weights is read by an op. Errors: UNSUPPORTED_OP names one that is not. */
+int st_plan_check_reads(const st_plan *p, const char *file, strata_error *err);
 
 /* The i-th matrix that an op multiplies with and the columns of its input; NULL past the last. Parts with m = NULL are
  * not there. */

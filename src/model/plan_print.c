@@ -1,6 +1,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/fp.h"
 #include "model/plan.h"
 #include "quant/quant.h"
 
@@ -149,6 +150,8 @@ void st_plan_print(const st_plan *p, strata_write_fn write, void *user)
         put(&l, " %-6s %3s -> %-3s", st_op_name(op->kind), st_slot_name(op->in), st_slot_name(op->out));
         put_op(&l, op, p->config);
         put(&l, "\n");
+        bool inside = st_fp_out();
         write(user, l.text, l.len);
+        st_fp_back(inside);
     }
 }

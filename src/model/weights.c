@@ -250,9 +250,9 @@ static int bind_vector(st_binder *b, const st_gguf_tensor *t, st_vec *out)
 }
 
 /* The file's name of an entry, in out [NAME_LEN]. */
-static const char *spell(const st_binder *b, const entry *e, uint32_t layer, char *out)
+static const char *spell(const st_config *c, const entry *e, uint32_t layer, char *out)
 {
-    const char *mark = strchr(e->name, '%'), *prefix = b->c->arch->tensor_prefix;
+    const char *mark = strchr(e->name, '%'), *prefix = c->arch->tensor_prefix;
     bool prefixed = prefix && (mark || strncmp(e->name, "output_norm", 11) == 0);
     if (mark)
         snprintf(out, NAME_LEN, "%s%.*s%u%s", prefixed ? prefix : "", (int)(mark - e->name), e->name, layer, mark + 2);
@@ -271,14 +271,22 @@ static void log_tensor(const st_log *log, const char *name, const st_gguf_tensor
         st_log_write(log, STRATA_LOG_DEBUG, "tensor %s %s [%llu, %llu]", name, type, n, k);
 }
 
+static bool present(const void *base, const entry *e)
+{
+    const uint8_t *p = (const uint8_t *)base + e->offset;
+    return e->form == VECTOR ? ((const st_vec *)(const void *)p)->v != NULL : *(const st_mat *)(const void *)p != NULL;
+}
+
 static int bind(st_binder *b, const entry *table, size_t n, uint32_t layer, void *base)
 {
     for (size_t i = 0; i < n; i++) {
         const entry *e = &table[i];
         char name[NAME_LEN];
-        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, spell(b, e, layer, name));
+        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, spell(b->c, e, layer, name));
         if (!t) continue;
         b->used[t - b->g->tensors] = 1;
+        ST_FAIL_IF(present(base, e), b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%s' is there by another name too",
+                   b->g->name, name);
         ST_TRY(check_shape(b, t, e));
         ST_TRY(check_type(b, t));
         if (e->form == VECTOR)
@@ -288,12 +296,6 @@ static int bind(st_binder *b, const entry *table, size_t n, uint32_t layer, void
         log_tensor(b->log, name, t, e->form == VECTOR);
     }
     return STRATA_OK;
-}
-
-static bool present(const void *base, const entry *e)
-{
-    const uint8_t *p = (const uint8_t *)base + e->offset;
-    return e->form == VECTOR ? ((const st_vec *)(const void *)p)->v != NULL : *(const st_mat *)(const void *)p != NULL;
 }
 
 /* The last layer with, or without, experts like layer il: some models have them in every second layer, or not in the
@@ -312,11 +314,11 @@ static int check_alike(const st_binder *b, uint32_t il)
     for (size_t i = 0; i < COUNT(per_layer); i++) {
         const entry *e = &per_layer[i];
         if (st_first_normed(b, il) && e->offset == offsetof(st_layer, attn_norm_w)) continue;
-        if (e->offset == offsetof(st_layer, attn_rel_b)) continue; /* T5's table stands in the first layer only */
+        if (il == 0 && e->offset == offsetof(st_layer, attn_rel_b)) continue; /* T5's stands in the first layer only */
         bool here = present(&b->w->layers[il], e), there = present(&b->w->layers[last], e);
         char name[NAME_LEN];
         ST_FAIL_IF(here != there, b->err, STRATA_CORRUPT_MODEL, "%s: no tensor '%s', which layer %u has", b->g->name,
-                   spell(b, e, here ? last : il, name), here ? il : last);
+                   spell(b->c, e, here ? last : il, name), here ? il : last);
     }
     return STRATA_OK;
 }
@@ -349,6 +351,29 @@ int st_weights_bind(const st_gguf *g, const st_config *c, const st_log *log, st_
     st_free(mem, b.used);
     if (rc) st_weights_free(w);
     return rc;
+}
+
+static int each(const st_config *c, const entry *table, size_t n, int layer, const void *base, st_weights_fn fn,
+                void *user)
+{
+    for (size_t i = 0; i < n; i++) {
+        const entry *e = &table[i];
+        const uint8_t *p = (const uint8_t *)base + e->offset;
+        char name[NAME_LEN];
+        if (!present(base, e)) continue;
+        const void *data = e->form == VECTOR ? (const void *)((const st_vec *)(const void *)p)->v
+                                             : (const void *)*(const st_mat *)(const void *)p;
+        ST_TRY(fn(user, spell(c, e, layer < 0 ? 0 : (uint32_t)layer, name), layer, data));
+    }
+    return STRATA_OK;
+}
+
+int st_weights_each(const st_weights *w, const st_config *c, st_weights_fn fn, void *user)
+{
+    ST_TRY(each(c, globals, COUNT(globals), -1, w, fn, user));
+    for (uint32_t il = 0; il < c->n_layer; il++)
+        ST_TRY(each(c, per_layer, COUNT(per_layer), (int)il, &w->layers[il], fn, user));
+    return STRATA_OK;
 }
 
 void st_weights_free(st_weights *w)

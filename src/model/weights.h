@@ -36,7 +36,7 @@ typedef struct st_layer {
     st_mat kv_up;        /* [n_head*(d_nope+d_value), n_latent], attn_kv_b: a head's key above its value */
     st_mat k_up, v_up;   /* instead [n_head][n_latent, d_nope], turned, and [n_head][d_value, n_latent] */
     bool qk_norm_row;    /* the norm is over the whole row, not over a head */
-    st_mat attn_rel_b;   /* [n_buckets, n_head] bias by distance, for all layers (T5) */
+    st_mat attn_rel_b;   /* [n_buckets, n_head] bias by distance, the first layer's for all without (T5; UMT5) */
     st_vec attn_sinks;   /* [n_head] a score beside those of the keys, which takes weight and gives nothing */
     st_mat attn_output;  /* [n_embd, n_head*d_head_v] */
     st_vec attn_output_b;
@@ -89,5 +89,10 @@ typedef struct st_weights {
 int st_weights_bind(const st_gguf *g, const st_config *c, const st_log *log, st_mem *mem, st_weights *w,
                     strata_error *err);
 void st_weights_free(st_weights *w);
+
+/* Calls fn for every tensor that is there, with its name in the file, its layer (-1: outside of them), and the pointer
+ * that the weights hold, until one returns an error, which is returned. */
+typedef int (*st_weights_fn)(void *user, const char *name, int layer, const void *data);
+int st_weights_each(const st_weights *w, const st_config *c, st_weights_fn fn, void *user);
 
 #endif

@@ -108,6 +108,14 @@ static int check_special(const st_binder *b)
     ST_FAIL_IF(c->arch->relative_bias && !w->layers[0].attn_rel_b, b->err, STRATA_CORRUPT_MODEL,
                "%s: no tensor '%sblk.0.attn_rel_b.weight'", b->g->name,
                c->arch->tensor_prefix ? c->arch->tensor_prefix : "");
+    if (w->layers[0].attn_rel_b) {
+        /* Half of them are for keys before a query, half for those after it. */
+        unsigned long long n = w->layers[0].attn_rel_b->dims[1];
+        ST_FAIL_IF(
+            n < 2 || n > 65536 || n % 2, b->err, STRATA_CORRUPT_MODEL,
+            "%s: tensor 'blk.0.attn_rel_b.weight' has %llu buckets of distances, want an even number of 2..65536",
+            b->g->name, n);
+    }
     ST_FAIL_IF((w->rope_factors_short.v == NULL) != (w->rope_factors_long.v == NULL), b->err, STRATA_CORRUPT_MODEL,
                "%s: only one of rope_factors_short and rope_factors_long is there", b->g->name);
     /* After attention_output_norm: a norm of the layer's input plus that (jina-embeddings-v2-base-code). */

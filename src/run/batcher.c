@@ -1,5 +1,6 @@
 #include "run/batcher.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,21 @@ int st_stopped(const volatile int *cancel, double deadline, strata_error *err)
     ST_FAIL_IF(deadline > 0 && st_now() > deadline, err, STRATA_DEADLINE,
                "the deadline passed before the run was done");
     return STRATA_OK;
+}
+
+bool st_item_abandon(strata_embed_item *item, int status, const char *msg)
+{
+    if (item->status == ST_ITEM_PENDING) {
+        item->status = status;
+        snprintf(item->msg, sizeof item->msg, "%.127s", msg);
+    }
+    return item->status != STRATA_OK;
+}
+
+void st_nan_row(float *row, size_t n)
+{
+    static const uint32_t quiet_nan = 0x7fc00000u; /* the one NaN that is ever written out */
+    for (size_t i = 0; i < n; i++) memcpy(row + i, &quiet_nan, sizeof *row);
 }
 
 static int longest_first(const void *a, const void *b)

@@ -5,6 +5,8 @@
 #ifndef ST_RUN_BATCHER_H
 #define ST_RUN_BATCHER_H
 
+#include <limits.h>
+
 #include "base/thread.h"
 #include "run/engine.h"
 
@@ -40,6 +42,16 @@ typedef struct st_batcher {
 
 /* Errors: NO_MEMORY, CANCELLED, DEADLINE. */
 int st_batcher_run(st_batcher *b, strata_error *err);
+
+/* The status of an item whose rows are not whole yet: never seen by a caller. */
+#define ST_ITEM_PENDING INT_MAX
+
+/* What a call leaves that fails as a whole: the items that were not done get its status and message. Returns whether
+ * the item was one of them, or had failed before: its rows are to be NaN. */
+bool st_item_abandon(strata_embed_item *item, int status, const char *msg);
+
+/* Rows that are no result. */
+void st_nan_row(float *row, size_t n);
 
 /* CANCELLED or DEADLINE if it is time to stop. */
 int st_stopped(const volatile int *cancel, double deadline, strata_error *err);

@@ -32,7 +32,9 @@ static void print(const diff *d, uint32_t i, const char *verdict, double worst, 
                              i, op->layer, st_op_name(op->kind), st_slot_name(op->out), verdict, n_bad, n, worst)
                   : snprintf(line, sizeof line, "%3u L%-3d %-6s -> %-3s %s\n", i, op->layer, st_op_name(op->kind),
                              st_slot_name(op->out), verdict);
+    bool inside = st_fp_out();
     d->write(d->user, line, (size_t)len);
+    st_fp_back(inside);
 }
 
 static void store(diff *d, record *r, const st_peek *p)
@@ -83,7 +85,6 @@ static void on_op(void *user, uint32_t op, const st_peek *peek, double micros)
 static int run_level(diff *d, const char *level, const int32_t *ids, size_t n, int precision, strata_error *err)
 {
     strata_model *m = d->m;
-    uint64_t fp = st_fp_enter();
     st_exec *exec = NULL;
     st_state *state = NULL;
     st_load_opts load = {.n_threads = 1, .level = level, .log = &m->log, .mem = &m->mem};
@@ -99,14 +100,13 @@ static int run_level(diff *d, const char *level, const int32_t *ids, size_t n, i
                   .out = &out,
                   .status = &status};
     int rc = out ? STRATA_OK : st_error_set(err, STRATA_NO_MEMORY, "no memory for %zu rows", n);
-    if (!rc) rc = m->backend->load(&m->plan, &m->file, &load, &exec, err);
+    if (!rc) rc = m->backend->load(&m->plan, m->parts.files, &load, &exec, err);
     if (!rc) rc = m->backend->open(exec, &opts, &state, err);
     if (!rc) rc = m->backend->run(state, &b, err);
     if (!rc && d->no_memory) rc = st_error_set(err, STRATA_NO_MEMORY, "no memory for the reference's slots");
     m->backend->close(state);
     m->backend->unload(exec);
     st_free(&m->mem, out);
-    st_fp_leave(fp);
     return rc;
 }
 

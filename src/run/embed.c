@@ -1,10 +1,10 @@
 /* embed.c: texts -> tokens -> ragged batch -> vectors, in the caller's order. */
 #include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "run/batcher.h"
 
 typedef struct job {
@@ -21,7 +21,8 @@ typedef struct job {
     strata_embed_item *items; /* [n] */
     float *out;
     size_t stride;
-    st_tokens tokens;  /* of all texts */
+    st_tokens tokens; /* of all texts */
+    st_stop stop;
     st_sequence *seqs; /* texts that are run */
     size_t n_seqs;
     char *joined; /* prompt + text */
@@ -35,7 +36,7 @@ static void fail_item(strata_embed_item *item, int status, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(item->msg, sizeof item->msg, fmt, ap);
+    (void)st_vformat(item->msg, sizeof item->msg, fmt, ap);
     va_end(ap);
     item->status = status;
 }
@@ -43,7 +44,9 @@ static void fail_item(strata_embed_item *item, int status, const char *fmt, ...)
 static void on_progress(void *user, size_t done)
 {
     job *j = user;
+    bool inside = st_fp_out();
     j->opts.progress(j->opts.progress_user, j->failed + done, j->n);
+    st_fp_back(inside);
 }
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
@@ -60,12 +63,6 @@ static const char *prompt_of(const strata_model *m, const strata_embed_opts *o)
 int st_embed_check(const strata_model *m, const strata_embed_opts *o, uint32_t *dims, strata_error *err)
 {
     ST_FAIL_IF(m->vocab_only, err, STRATA_UNSUPPORTED_OP, "%s: opened for its vocabulary only", m->path);
-    ST_FAIL_IF(o->role < 0 || o->role > STRATA_ROLE_DOCUMENT, err, STRATA_INVALID_ARG, "role: no such value as %d",
-               o->role);
-    ST_FAIL_IF(o->normalize < 0 || o->normalize > STRATA_NORMALIZE_NONE, err, STRATA_INVALID_ARG,
-               "normalize: no such value as %d", o->normalize);
-    ST_FAIL_IF(o->truncate < 0 || o->truncate > STRATA_TRUNCATE_START, err, STRATA_INVALID_ARG,
-               "truncate: no such value as %d", o->truncate);
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
     bool tokens = o->pooling == STRATA_POOLING_NONE;
@@ -107,7 +104,7 @@ static int join_prompt(job *j, strata_text *text, strata_error *err)
 static int prompt_tokens(const job *j, strata_text text, unsigned flags, size_t front, size_t back, size_t *n,
                          strata_error *err)
 {
-    st_tokens t = {.mem = j->tokens.mem, .want_spans = true};
+    st_tokens t = {.mem = j->tokens.mem, .want_spans = true, .stop = &j->stop};
     int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &t, err);
     *n = 0;
     if (!rc)
@@ -149,7 +146,6 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
 {
     strata_embed_item *item = &j->items[i];
     strata_text text = j->texts[i];
-    *item = (strata_embed_item){0};
     if (text.len && !text.ptr) {
         fail_item(item, STRATA_INVALID_ARG, "the text is NULL but has %zu bytes", text.len);
         return STRATA_OK;
@@ -161,10 +157,10 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
     if (j->opts.lossy) flags |= STRATA_TOKENIZE_LOSSY;
     strata_error e = {0};
     int rc = st_tokenizer_encode(j->m->tokenizer, text.ptr, text.len, flags, &j->tokens, &e);
-    if (rc == STRATA_NO_MEMORY) ST_FAIL(err, rc, "%s", e.msg);
+    if (rc && rc != STRATA_INVALID_ARG) ST_FAIL(err, rc, "%s", e.msg); /* no fault of the text */
     if (rc == STRATA_INVALID_ARG && j->prompt_len) blame_text(j, j->texts[i], flags, &e);
     if (rc) {
-        fail_item(item, rc, "%.127s", e.msg);
+        fail_item(item, rc, "%s", e.msg);
         return STRATA_OK;
     }
     size_t n = j->tokens.n - at, ctx = j->m->config.n_ctx;
@@ -194,12 +190,6 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
 
 /* ---- vectors ----------------------------------------------------------------------------------------------------- */
 
-static void nan_row(float *row, size_t n)
-{
-    static const uint32_t quiet_nan = 0x7fc00000u; /* the one NaN that is ever written out */
-    for (size_t i = 0; i < n; i++) memcpy(row + i, &quiet_nan, sizeof *row);
-}
-
 static float *target(void *user, const st_sequence *s)
 {
     job *j = user;
@@ -212,10 +202,11 @@ static void deliver(void *user, const st_sequence *s, int status, const float *v
     job *j = user;
     float *row = j->out + s->index * j->stride;
     size_t n_rows = j->what == STRATA_EVAL_HIDDEN ? s->n_tokens : 1;
+    j->items[s->index].status = STRATA_OK;
     if (status) fail_item(&j->items[s->index], status, "the model gave NaN or infinity for this text");
     for (size_t r = 0; r < n_rows; r++, row += j->dims, v += j->width) {
         if (status) {
-            nan_row(row, j->dims);
+            st_nan_row(row, j->dims);
             continue;
         }
         if (row != v) memcpy(row, v, j->dims * sizeof *row);
@@ -256,6 +247,8 @@ static int prepare(job *j, strata_ctx *c, const strata_embed_opts *opts, strata_
     j->prompt = prompt_of(m, &j->opts);
     j->prompt_len = strlen(j->prompt);
     if (j->opts.deadline_ms > 0) j->deadline = now + j->opts.deadline_ms * 1e-3;
+    j->stop = (st_stop){j->opts.cancel, j->deadline};
+    j->tokens.stop = &j->stop;
     return STRATA_OK;
 }
 
@@ -268,9 +261,19 @@ static void release(job *j)
 
 static int embed_all(job *j, strata_error *err)
 {
+    for (size_t i = 0; i < j->n; i++) j->items[i] = (strata_embed_item){.status = ST_ITEM_PENDING};
     j->seqs = st_alloc(j->tokens.mem, j->n, sizeof *j->seqs);
     ST_FAIL_IF(!j->seqs, err, STRATA_NO_MEMORY, "no memory for %zu texts", j->n);
     return run_all(j, err);
+}
+
+/* Rows that are not whole vectors become NaN, whether or not something was written there: of texts that failed, and, if
+ * the whole call did, of those that were not done. */
+static void abandon(const job *j, size_t n_rows, int status, const strata_error *why)
+{
+    for (size_t i = 0; i < j->n; i++)
+        if (!j->items || st_item_abandon(&j->items[i], status, why->msg))
+            for (size_t r = 0; r < n_rows; r++) st_nan_row(j->out + i * j->stride + r * j->dims, j->dims);
 }
 
 static int first_failure(const job *j, strata_error *err)
@@ -288,6 +291,9 @@ int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_emb
     ST_FAIL_IF(j.opts.pooling == STRATA_POOLING_NONE, err, STRATA_INVALID_ARG,
                "pooling none gives a vector a token: use strata_embed_tokens");
     ST_FAIL_IF(stride < j.dims, err, STRATA_INVALID_ARG, "stride: %zu, want at least the %u dims", stride, j.dims);
+    size_t floats, bytes;
+    ST_FAIL_IF(!st_mul(n, stride, &floats) || !st_mul(floats, sizeof *out, &bytes), err, STRATA_INVALID_ARG,
+               "stride: %zu values for each of %zu texts are more than memory has", stride, n);
     ST_TRY(st_engine_pooling(j.m, j.opts.pooling, &j.pooling, err));
     j.what = STRATA_EVAL_POOLED;
     j.width = j.m->plan.n_embd_out;
@@ -296,17 +302,13 @@ int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_emb
     j.out = out;
     j.stride = stride;
     j.items = items;
-    strata_embed_item *own = NULL;
-    if (!items) {
-        own = j.items = st_alloc(j.tokens.mem, n, sizeof *own);
-        ST_FAIL_IF(!own, err, STRATA_NO_MEMORY, "no memory for %zu texts", n);
-    }
-    int rc = embed_all(&j, err);
-    if (!rc) {
-        for (size_t i = 0; i < n; i++)
-            if (j.items[i].status && j.items[i].status != STRATA_NONFINITE) nan_row(out + i * stride, j.dims);
-        if (!items) rc = first_failure(&j, err);
-    }
+    strata_embed_item *own = items ? NULL : st_alloc(j.tokens.mem, n, sizeof *own);
+    if (!items) j.items = own;
+    strata_error why = {0};
+    int rc = j.items ? embed_all(&j, &why) : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu texts", n);
+    abandon(&j, 1, rc, &why);
+    if (rc && err) *err = why;
+    if (!rc && !items) rc = first_failure(&j, err);
     st_free(j.tokens.mem, own);
     release(&j);
     return rc;
@@ -320,6 +322,7 @@ int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_o
     job j;
     ST_TRY(prepare(&j, c, &o, err));
     strata_embed_item own;
+    strata_error why = {0};
     j.what = STRATA_EVAL_HIDDEN;
     j.width = j.m->config.n_embd;
     j.texts = text;
@@ -327,9 +330,11 @@ int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_o
     j.items = item ? item : &own;
     j.out = out;
     j.room = cap;
-    int rc = embed_all(&j, err);
-    *n_rows = j.items->status && j.items->status != STRATA_TOO_LONG ? 0 : j.n_rows;
+    int rc = embed_all(&j, &why);
+    if (rc && err) *err = why;
     if (!rc && j.items->status) rc = st_error_set(err, j.items->status, "%s", j.items->msg);
+    if (rc && rc != STRATA_TOO_LONG && j.n_rows <= cap) abandon(&j, j.n_rows, rc, &why);
+    *n_rows = rc && rc != STRATA_TOO_LONG ? 0 : j.n_rows;
     release(&j);
     return rc;
 }

@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpus.h"
 #include "base/thread.h"
+#include "gguf/foreign.h"
 #include "quant/quant.h"
+#include "token/utf8.h"
 
 /* A NUL-terminated copy; bytes that would end it early are cut there. */
 static int copy_str(strata_model *m, st_str s, char **out, strata_error *err)
@@ -27,11 +30,22 @@ static int copy_key(strata_model *m, const char *key, char **out, strata_error *
     return copy_str(m, s, out, err);
 }
 
+/* Goes before every text of its role: what it says must be all of it, and a text. */
+static int load_prompt(strata_model *m, const char *key, char **out, strata_error *err)
+{
+    st_str s;
+    if (!st_gguf_find(&m->gguf, key)) return STRATA_OK;
+    ST_TRY(st_gguf_str(&m->gguf, key, &s, err));
+    ST_FAIL_IF(s.len && (memchr(s.ptr, 0, s.len) || st_utf8_check(s.ptr, s.len) < s.len), err, STRATA_CORRUPT_MODEL,
+               "%s: key '%s' holds NUL or what is not UTF-8", m->path, key);
+    return copy_str(m, s, out, err);
+}
+
 static int load_prompts(strata_model *m, strata_error *err)
 {
     const st_arch *a = m->config.arch;
-    ST_TRY(copy_key(m, "strata.prompt.query", &m->prompt_query, err));
-    ST_TRY(copy_key(m, "strata.prompt.document", &m->prompt_document, err));
+    ST_TRY(load_prompt(m, "strata.prompt.query", &m->prompt_query, err));
+    ST_TRY(load_prompt(m, "strata.prompt.document", &m->prompt_document, err));
     if (!m->prompt_query && a->prompt_query)
         ST_TRY(copy_str(m, (st_str){a->prompt_query, strlen(a->prompt_query)}, &m->prompt_query, err));
     if (!m->prompt_document && a->prompt_document)
@@ -79,6 +93,12 @@ static void warn(const strata_model *m)
                      "%s: no dense_2/dense_3 tensors: vectors of this file live in another space than those of the "
                      "complete model",
                      m->path);
+    if (m->plan.head_lacks)
+        st_log_write(&m->log, STRATA_LOG_WARN, "%s: does not rank: its classification head has no %s", m->path,
+                     m->plan.head_lacks);
+    else if (m->weights.cls && !m->weights.cls_output)
+        st_log_write(&m->log, STRATA_LOG_WARN, "%s: tensor 'cls.weight' is not used: there is no 'cls.output.weight'",
+                     m->path);
 }
 
 /* The tokenizer, which is opened beside the packing of the weights. */
@@ -110,6 +130,7 @@ static int load_model(strata_model *m, const strata_model_opts *opts, vocabulary
                  m->config.d_head_k, m->config.n_ctx);
     ST_TRY(st_weights_bind(&m->gguf, &m->config, &m->log, &m->mem, &m->weights, err));
     ST_TRY(st_plan_build(&m->config, &m->weights, &m->mem, &m->plan, err));
+    ST_TRY(st_plan_check_reads(&m->plan, m->gguf.name, err));
     ST_TRY(load_prompts(m, err));
     warn(m);
     m->backend = st_backend_default();
@@ -120,20 +141,34 @@ static int load_model(strata_model *m, const strata_model_opts *opts, vocabulary
                          .mem = &m->mem,
                          .beside = open_vocabulary,
                          .beside_user = vocab};
-    return m->backend->load(&m->plan, &m->file, &load, &m->exec, err);
+    return m->backend->load(&m->plan, m->parts.files, &load, &m->exec, err);
 }
 
-static int load_all(strata_model *m, const char *name, const strata_model_opts *opts, strata_error *err)
+/* A vocabulary may come from a file of any kind; what is to run is a text model. */
+static int check_kind(const strata_model *m, strata_error *err)
+{
+    if (m->vocab_only) return m->tokenizer_name ? STRATA_OK : st_foreign_check(&m->gguf, err);
+    ST_TRY(st_foreign_check(&m->gguf, err));
+    ST_FAIL_IF(m->gguf.n_tensors == 0, err, STRATA_UNSUPPORTED_OP, "%s: has no tensors%s", m->path,
+               m->tokenizer_name ? ", only a vocabulary: good for tokenizing (vocab_only), not to run" : "");
+    return STRATA_OK;
+}
+
+static int load_all(strata_model *m, const char *name, const void *buffer, size_t size, const strata_model_opts *opts,
+                    strata_error *err)
 {
     double start = st_now();
     m->vocab_only = opts->vocab_only != 0;
     ST_TRY(copy_str(m, (st_str){name, strlen(name)}, &m->path, err));
-    ST_TRY(st_gguf_parse(&m->gguf, m->file.data, m->file.size, m->path, m->vocab_only, &m->mem, err));
-    st_log_write(&m->log, STRATA_LOG_INFO, "%s: GGUF v%u, %zu keys, %zu tensors, %.1f MB", m->path, m->gguf.version,
-                 m->gguf.n_kv, m->gguf.n_tensors, (double)m->file.size / 1e6);
+    st_parts_opts parts = {
+        .copy = opts->no_mmap != 0, .vocab_only = m->vocab_only, .buffer = buffer, .size = size, .log = &m->log};
+    ST_TRY(st_parts_open(&m->parts, &m->gguf, m->path, &parts, &m->mem, err));
+    st_log_write(&m->log, STRATA_LOG_INFO, "%s: GGUF v%u, %zu keys, %zu tensors, %.1f MB, parts: %zu", m->path,
+                 m->gguf.version, m->gguf.n_kv, m->gguf.n_tensors, (double)m->parts.bytes / 1e6, m->parts.n);
     ST_TRY(copy_key(m, "general.architecture", &m->arch, err));
     ST_TRY(copy_key(m, "general.name", &m->name, err));
     ST_TRY(copy_key(m, "tokenizer.ggml.model", &m->tokenizer_name, err));
+    ST_TRY(check_kind(m, err));
     vocabulary vocab = {.m = m, .pre = opts->pre_tokenizer};
     int rc = STRATA_OK;
     if (!m->vocab_only) {
@@ -149,10 +184,11 @@ static int load_all(strata_model *m, const char *name, const strata_model_opts *
     return STRATA_OK;
 }
 
-int st_engine_load(strata_model *m, const char *name, const strata_model_opts *opts, strata_error *err)
+int st_engine_load(strata_model *m, const char *name, const void *buffer, size_t size, const strata_model_opts *opts,
+                   strata_error *err)
 {
     uint64_t fp = st_fp_enter(); /* scales, angles and packed weights must not depend on the caller's rounding */
-    int rc = load_all(m, name, opts, err);
+    int rc = load_all(m, name, buffer, size, opts, err);
     st_fp_leave(fp);
     return rc;
 }
@@ -164,7 +200,7 @@ void st_engine_free(strata_model *m)
     st_weights_free(&m->weights);
     st_tokenizer_close(m->tokenizer);
     st_gguf_free(&m->gguf);
-    st_file_close(&m->file);
+    st_parts_close(&m->parts);
     char *strings[] = {m->path, m->arch, m->name, m->tokenizer_name, m->prompt_query, m->prompt_document};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) st_free(&m->mem, strings[i]);
 }
@@ -180,6 +216,8 @@ int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_err
         ST_FAIL(err, STRATA_UNSUPPORTED_OP, "%s: the model has no pooling of its own; ask for mean, cls or last",
                 m->path);
     case STRATA_POOLING_RANK:
+        ST_FAIL_IF(m->plan.head_lacks, err, STRATA_UNSUPPORTED_OP, "%s: its classification head has no %s", m->path,
+                   m->plan.head_lacks);
         ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP, "%s: the model has no classification head",
                    m->path);
         return STRATA_OK;
@@ -189,9 +227,13 @@ int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_err
 
 int st_ctx_enter(strata_ctx *c, strata_error *err)
 {
-    int expected = 0;
-    ST_FAIL_IF(!atomic_compare_exchange_strong(&c->busy, &expected, 1), err, STRATA_BUSY,
-               "another thread is inside this context");
+    uint32_t inside = 0, me = st_fork_number(&c->mark);
+    if (!atomic_compare_exchange_strong(&c->busy, &inside, me)) {
+        ST_FAIL_IF(inside != me, err, STRATA_INVALID_ARG,
+                   "a call was inside this context when the process was forked: open another one in the child");
+        ST_FAIL(err, STRATA_BUSY,
+                "this context is in a call already: another thread's, or the one that a callback came from");
+    }
     c->fp = st_fp_enter();
     return STRATA_OK;
 }

@@ -1,4 +1,5 @@
 /* eval.c: raw ids -> logits, hidden states or a pooled vector. */
+#include "run/batcher.h"
 #include "run/engine.h"
 
 static int check_ids(const strata_model *m, const int32_t *ids, const int32_t *types, size_t n, strata_error *err)
@@ -53,6 +54,7 @@ int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, i
                   .out = &out,
                   .status = &status};
     ST_TRY(m->backend->run(c->state, &b, err));
+    if (status) st_nan_row(out, *rows * *cols);
     ST_FAIL_IF(status, err, status, "%s: the model gave NaN or infinity for these ids", m->path);
     return STRATA_OK;
 }

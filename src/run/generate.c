@@ -9,6 +9,7 @@
 #include "run/hold.h"
 #include "run/sampler.h"
 #include "run/schema.h"
+#include "run/think.h"
 #include "token/utf8.h"
 
 #define MAX_PIECE 4096u /* bytes of one token that are streamed */
@@ -23,8 +24,10 @@ typedef struct job {
     uint32_t n;
     st_sampler *sampler;
     st_grammar *grammar;
-    st_grammar_state *state;
+    st_grammar_state *state, *probe; /* probe: for what follows the end of thinking in one token */
+    st_think *think;                 /* NULL: there is none, or it has ended */
     uint32_t *mask;
+    const uint32_t *allowed; /* mask, or NULL: all tokens */
     st_hold hold;
     double deadline;
 } job;
@@ -85,19 +88,38 @@ static int schema_error(strata_error *err)
     ST_FAIL(err, STRATA_BAD_GRAMMAR, "the schema's grammar%s", msg);
 }
 
+/* Whether the grammar waits for the end of thinking, and which text that is. */
+static int open_think(job *j, strata_error *err)
+{
+    const strata_gen_opts *o = j->o;
+    const st_tokenizer *t = j->m->tokenizer;
+    const char *end[2] = {NULL, NULL};
+    if (o->think == STRATA_THINK_NONE) return STRATA_OK;
+    if (!st_think_opened(t, j->ids, j->n, end)) {
+        if (o->think == STRATA_THINK_AUTO) return STRATA_OK;
+        if (!o->think_end) st_think_end_of(t, end);
+    }
+    if (o->think_end) end[0] = o->think_end, end[1] = NULL;
+    return st_think_open(t, end, &j->m->mem, &j->think, err);
+}
+
 static int open_grammar(job *j, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
     if (!o->grammar && !o->json_schema) return STRATA_OK;
+    ST_TRY(open_think(j, err));
     char *made = NULL;
     size_t len = o->grammar ? strlen(o->grammar) : 0;
     if (o->json_schema) ST_TRY(st_schema_to_gbnf(o->json_schema, strlen(o->json_schema), &j->m->mem, &made, &len, err));
     int rc = open_gvocab(j->ctx, err);
-    if (!rc) rc = st_grammar_open(made ? made : o->grammar, len, j->ctx->gvocab, &j->m->mem, &j->grammar, err);
+    if (!rc) /* models leave an empty line after their thoughts */
+        rc = (j->think ? st_grammar_open_spaced : st_grammar_open)(made ? made : o->grammar, len, j->ctx->gvocab,
+                                                                   &j->m->mem, &j->grammar, err);
     st_free(&j->m->mem, made);
     if (rc == STRATA_BAD_GRAMMAR && o->json_schema) return schema_error(err);
     ST_TRY(rc);
     ST_TRY(st_grammar_state_open(j->grammar, &j->state, err));
+    if (j->think) ST_TRY(st_grammar_state_open(j->grammar, &j->probe, err));
     /* Rows of the output matrix past the vocabulary are never allowed: their bits stay 0. */
     size_t words = ((size_t)j->m->weights.n_vocab + 31) / 32;
     j->mask = st_calloc(&j->m->mem, words, sizeof *j->mask);
@@ -126,7 +148,10 @@ static bool has_text(const job *j, int32_t id)
 static bool tell(const job *j, const strata_gen_token *token)
 {
     if (!j->o->on_text) return true;
-    return j->o->on_text(j->o->user, j->hold.n_ready ? j->hold.ready : "", j->hold.n_ready, token) == 0;
+    bool inside = st_fp_out();
+    int over = j->o->on_text(j->o->user, j->hold.n_ready ? j->hold.ready : "", j->hold.n_ready, token);
+    st_fp_back(inside);
+    return over == 0;
 }
 
 /* The text of a token goes on its way. *finish: set if that ends the generation. */
@@ -146,39 +171,81 @@ static int stream(job *j, const st_sampled *s, int *finish, strata_error *err)
     return STRATA_OK;
 }
 
+/* Which tokens may come next. */
+static int allow(job *j, strata_error *err)
+{
+    j->allowed = NULL;
+    if (!j->state) return STRATA_OK;
+    j->allowed = j->mask;
+    if (!j->think) return st_grammar_mask(j->state, j->mask, err);
+    size_t words = ((size_t)j->m->weights.n_vocab + 31) / 32;
+    bool any = false;
+    memset(j->mask, 0xff, words * sizeof *j->mask);
+    ST_TRY(st_think_mask(j->think, j->state, j->probe, j->mask, &any, err));
+    if (!any) j->allowed = NULL;
+    return STRATA_OK;
+}
+
 /* The logits of the next token, as far as the sampler looks at them. */
 static int run(job *j, float **logits, strata_error *err)
 {
     int32_t ids[ST_WANTED_MAX];
-    st_wanted w = {.mask = j->mask, .ids = ids};
-    if (j->state) ST_TRY(st_grammar_mask(j->state, j->mask, err));
+    ST_TRY(allow(j, err));
+    st_wanted w = {.mask = j->allowed, .ids = ids};
     bool some = st_sampler_wants(j->sampler, ST_WANTED_MAX, &w.k, ids, ST_WANTED_MAX, &w.n_ids);
-    return st_lane_sync(j->ctx, j->seq, j->ids, j->n, j->o->chunk, some ? &w : NULL, j->o->cancel, j->deadline, logits,
-                        err);
+    uint32_t reused;
+    ST_TRY(st_lane_sync(j->ctx, j->seq, j->ids, j->n, j->o->chunk, some ? &w : NULL, j->o->cancel, j->deadline, logits,
+                        &reused, err));
+    if (j->result->n_new == 0) j->result->n_cached = reused;
+    return STRATA_OK;
+}
+
+/* The grammar, or the thinking before it, goes on by a token. */
+static int follow(job *j, int32_t id, strata_error *err)
+{
+    const uint8_t *rest;
+    size_t n = 0;
+    if (!j->state) return STRATA_OK;
+    if (!j->think) return st_grammar_accept(j->state, (uint32_t)id, err);
+    j->result->n_think++;
+    st_think_accept(j->think, id, &rest, &n);
+    if (st_think_is_on(j->think)) return STRATA_OK;
+    if (n) ST_TRY(st_grammar_accept_bytes(j->state, rest, n, err));
+    st_think_close(j->think);
+    j->think = NULL;
+    memset(j->mask, 0, ((size_t)j->m->weights.n_vocab + 31) / 32 * sizeof *j->mask);
+    return STRATA_OK;
+}
+
+/* An end token that ends this generation. Where a grammar holds it is one of its tokens. */
+static bool is_end(const job *j, int32_t id)
+{
+    if ((uint32_t)id >= st_tokenizer_info(j->m->tokenizer)->n_vocab || !st_tokenizer_is_end(j->m->tokenizer, id))
+        return false;
+    if (j->think && st_think_passes(j->think, id)) return false;
+    return (j->state && !j->think) || !j->o->ignore_end;
 }
 
 static int step(job *j, float *logits, int *finish, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
     st_sampled s;
-    ST_TRY(st_sampler_sample(j->sampler, logits, j->mask, &s, err));
-    bool end =
-        (uint32_t)s.id < st_tokenizer_info(j->m->tokenizer)->n_vocab && st_tokenizer_is_end(j->m->tokenizer, s.id);
+    ST_TRY(st_sampler_sample(j->sampler, logits, j->allowed, &s, err));
     if (ends(j, s.id)) {
         *finish = STRATA_FINISH_STOP;
         return STRATA_OK;
     }
-    if (end && (j->state || !o->ignore_end)) {
+    if (is_end(j, s.id)) {
         *finish = STRATA_FINISH_END;
         return STRATA_OK;
     }
     st_sampler_accept(j->sampler, s.id);
-    if (j->state) ST_TRY(st_grammar_accept(j->state, (uint32_t)s.id, err));
+    ST_TRY(follow(j, s.id, err));
     j->ids[j->n++] = s.id;
     j->result->n_new++;
     ST_TRY(stream(j, &s, finish, err));
     if (*finish) return STRATA_OK;
-    if (j->state && st_grammar_is_complete(j->state))
+    if (j->state && !j->think && st_grammar_is_complete(j->state))
         *finish = STRATA_FINISH_GRAMMAR;
     else if (o->max_tokens && j->result->n_new >= o->max_tokens)
         *finish = STRATA_FINISH_LENGTH;
@@ -206,7 +273,7 @@ static int loop(job *j, strata_error *err)
         ST_TRY(step(j, logits, &finish, err));
     }
     r->finish = finish;
-    r->unfinished = j->state && !st_grammar_is_done(j->state);
+    r->unfinished = j->state && (j->think || !st_grammar_is_done(j->state));
     r->decode_ms = (st_now() - start) * 1e3;
     /* Behind a stop text nothing is left; a caller that said it is over is not called again. */
     if (finish == STRATA_FINISH_CALLER || (finish == STRATA_FINISH_STOP && j->hold.n == 0)) return STRATA_OK;
@@ -246,6 +313,12 @@ static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_o
     ST_FAIL_IF(seq >= c->n_lanes, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_lanes - 1);
     ST_FAIL_IF(n > c->n_ctx, err, STRATA_TOO_LONG, "%zu tokens, the context holds %u", n, c->n_ctx);
     ST_FAIL_IF(o->grammar && o->json_schema, err, STRATA_INVALID_ARG, "a grammar and a JSON schema: only one can hold");
+    ST_FAIL_IF(o->think < STRATA_THINK_AUTO || o->think > STRATA_THINK_FREE, err, STRATA_INVALID_ARG,
+               "think: %d, want a strata_think", o->think);
+    size_t end = o->think_end ? strlen(o->think_end) : 1;
+    ST_FAIL_IF(end == 0, err, STRATA_INVALID_ARG, "think_end is empty, want the text that ends thinking");
+    ST_FAIL_IF(o->think_end && st_utf8_check(o->think_end, end) < end, err, STRATA_INVALID_ARG,
+               "think_end: byte %zu is not UTF-8", st_utf8_check(o->think_end, end));
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
     ST_FAIL_IF((o->n_stop && !o->stop) || (o->n_stop_tokens && !o->stop_tokens), err, STRATA_INVALID_ARG,
@@ -267,10 +340,6 @@ static int prepare(job *j, const int32_t *ids, size_t n, strata_error *err)
     j->n = (uint32_t)n;
     ST_TRY(open_sampler(j, err));
     for (size_t i = 0; i < n; i++) st_sampler_accept(j->sampler, ids[i]);
-    const st_lane *l = &j->ctx->lanes[j->seq];
-    uint32_t same = 0;
-    while (same < l->n && same + 1 < n && l->ids[same] == ids[same]) same++;
-    j->result->n_cached = same;
     return open_grammar(j, err);
 }
 
@@ -290,6 +359,9 @@ int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const
     if (o.deadline_ms > 0) j.deadline = st_now() + o.deadline_ms * 1e-3;
     int rc = prepare(&j, ids, n, err);
     if (!rc) rc = loop(&j, err);
+    st_think_close(j.think);
+    st_grammar_state_close(j.probe);
+    if (rc == STRATA_CANCELLED || rc == STRATA_DEADLINE || rc == STRATA_NO_MEMORY) c->lanes[seq].ready = false;
     st_grammar_state_close(j.state);
     st_grammar_close(j.grammar);
     st_sampler_close(j.sampler);

@@ -18,8 +18,11 @@
  * A mask costs a copy where a state was seen before. Otherwise trie and automaton are walked together; tokens that stay
  * inside a run of one character class, such as the inside of a JSON string, come from a bitset made once for the class.
  *
- * Every grammar has budgets: text, rules, nesting, size after expansion of {m,n} at compile time; places in a state and
- * steps in a call at run time. What exceeds them is BAD_GRAMMAR, well within a second. */
+ * {m,n} costs nothing to compile whatever m and n are (at most 4294967294): repetitions are counted, and where the
+ * bounds are far they all have one mask. A byte order mark before the text is skipped.
+ *
+ * Every grammar has budgets: text, rules, nesting, places at compile time; places in a state and steps in a call at run
+ * time. What exceeds them is BAD_GRAMMAR, well within a second. */
 #ifndef ST_RUN_GRAMMAR_H
 #define ST_RUN_GRAMMAR_H
 
@@ -43,6 +46,10 @@ typedef struct st_vocab_view {
     int (*kind)(void *user, uint32_t id); /* ST_PIECE_* */
 } st_vocab_view;
 
+/* Skips a byte order mark at the beginning of a text for people: a grammar, a schema. Returns NULL, or why it is none:
+ * UTF-16. */
+const char *st_text_begin(const char **text, size_t *len);
+
 typedef struct st_gvocab st_gvocab;
 typedef struct st_grammar st_grammar;
 typedef struct st_grammar_state st_grammar_state;
@@ -58,6 +65,9 @@ uint32_t st_gvocab_words(const st_gvocab *v);
  * with line and column, what was found and what was wanted), NO_MEMORY. */
 int st_grammar_open(const char *text, size_t len, const st_gvocab *vocab, st_mem *mem, st_grammar **out,
                     strata_error *err);
+/* The same language with any white space (blanks, tabs, ends of lines) before it. */
+int st_grammar_open_spaced(const char *text, size_t len, const st_gvocab *vocab, st_mem *mem, st_grammar **out,
+                           strata_error *err);
 void st_grammar_close(st_grammar *g); /* after its states */
 
 /* A text that is still empty. */

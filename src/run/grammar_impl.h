@@ -4,6 +4,7 @@
  *   grammar_class.c    sets of code points, and their byte automata
  *   grammar_compile.c  tree -> program, and what makes it refused
  *   grammar_match.c    program -> automaton over bytes, state by state
+ *   grammar_state.c    where a text stands
  *   grammar_vocab.c    the vocabulary as a trie
  *   grammar_mask.c     trie x automaton -> mask */
 #ifndef ST_RUN_GRAMMAR_IMPL_H
@@ -16,9 +17,10 @@
 #define ST_G_MAX_TEXT    ((size_t)4 << 20)
 #define ST_G_MAX_RULES   (1u << 16)
 #define ST_G_MAX_DEPTH   200u               /* of groups */
-#define ST_G_MAX_REPEAT  65535u             /* bounds of {m,n} */
-#define ST_G_MAX_PROGRAM (1u << 18)         /* places after expansion */
-#define ST_G_MAX_GEN     (1u << 21)         /* visits of tree nodes while expanding */
+#define ST_G_MAX_REPEAT  (UINT32_MAX - 1)   /* bounds of {m,n} */
+#define ST_G_MAX_PROGRAM (1u << 20)         /* places */
+#define ST_G_MAX_GEN     (1u << 23)         /* visits of tree nodes */
+#define ST_G_WRITE_OUT   16u                /* repetitions of a class that are places of their own, not a counter */
 #define ST_G_MAX_ITEMS   8192u              /* places in one state */
 #define ST_G_MAX_STEPS   3000000u           /* of work in one call; about 0.1 us each */
 #define ST_G_CACHE       ((size_t)48 << 20) /* bytes of states and stacks before unreachable ones are dropped */
@@ -119,6 +121,7 @@ typedef struct st_gparse {
     size_t n_tree, n_rules, tree_cap, rules_cap;
     uint32_t hash[1024];
     uint32_t root;
+    bool spaced; /* white space may come first */
 } st_gparse;
 
 int st_grammar_parse(st_gparse *p);
@@ -131,6 +134,7 @@ int st_grammar_error(const st_gparse *p, size_t at, const char *fmt, ...) __attr
 enum {
     ST_GP_CHAR,  /* a character of class arg, then next */
     ST_GP_SPLIT, /* next or arg */
+    ST_GP_REP,   /* repetition arg, then next */
     ST_GP_CALL,  /* rule whose start is arg, then next */
     ST_GP_TAIL,  /* the same where only the end of the rule follows: no need to come back */
     ST_GP_END
@@ -140,9 +144,17 @@ typedef struct st_gplace {
     uint32_t kind, arg, next;
 } st_gplace;
 
+/* A body that is read min..max times (ST_G_NONE: no limit), as a rule of its own: it is there once, and how often it
+ * was read is in the stack. */
+typedef struct st_grep {
+    uint32_t start, min, max;
+    bool nullable; /* the body can be empty; min is then 0 */
+} st_grep;
+
 typedef struct st_gprogram {
     st_gplace *places;
-    size_t n, cap;
+    st_grep *reps;
+    size_t n, cap, n_reps, reps_cap;
     uint32_t start;
 } st_gprogram;
 
@@ -170,9 +182,11 @@ struct st_gvocab {
 
 /* ---- automaton --------------------------------------------------------------------------------------------------- */
 
-/* Where to go on after a rule; stack 0 is the bottom. A parent is older than its child. */
+/* Where to go on after a rule; stack 0 is the bottom. A parent is older than its child. With a count it is the body of
+ * the repetition at `place` that is read, for the count-th time. */
 typedef struct st_gstack {
-    uint32_t place, parent, hash_next;
+    uint32_t place, parent, count, hash_next;
+    uint32_t canon; /* the stack that a mask cannot tell from it; ST_G_NONE: not known */
 } st_gstack;
 
 /* In the middle of a place: `node` of the byte automaton of its class. */
@@ -183,7 +197,8 @@ typedef struct st_gitem {
 typedef struct st_gconfig {
     uint32_t at, n; /* of items, sorted */
     uint32_t hash, hash_next;
-    uint32_t mask; /* slot + 1, 0: none */
+    uint32_t mask;  /* slot + 1, 0: none */
+    uint32_t canon; /* the config with the same mask that has it; ST_G_NONE: not known */
     bool done;
 } st_gconfig;
 
@@ -266,6 +281,10 @@ static inline int st_grammar_delta(st_grammar *g, uint32_t config, uint8_t byte,
 
 /* What can come after (stack, place) without a byte, into g->set (not sorted) and g->set_done. */
 int st_grammar_closure(st_grammar *g, uint32_t stack, uint32_t place, strata_error *err);
+
+/* The config whose mask is that of `config` too: counters that a single token cannot bring to a bound are all alike, so
+ * a long string has one mask, not one for each length. */
+int st_grammar_canon(st_grammar *g, uint32_t config, uint32_t *out, strata_error *err);
 
 void st_grammar_masks_free(st_grammar *g);
 

@@ -241,7 +241,9 @@ int st_grammar_mask(st_grammar_state *s, uint32_t *mask, strata_error *err)
         return STRATA_OK;
     }
     ST_TRY(st_grammar_begin(g, err));
-    uint32_t slot = g->configs[s->config].mask;
+    uint32_t config;
+    ST_TRY(st_grammar_canon(g, s->config, &config, err));
+    uint32_t slot = g->configs[config].mask;
     if (!slot) {
         slot = g->mask_at + 1;
         g->mask_at = slot % ST_G_MASKS;
@@ -250,9 +252,9 @@ int st_grammar_mask(st_grammar_state *s, uint32_t *mask, strata_error *err)
         *owner = ST_G_NONE;
         if (!*m) *m = st_alloc(g->mem, v->n_words, sizeof **m);
         if (!*m) return no_memory(err);
-        ST_TRY(make(g, s->config, *m, err));
-        *owner = s->config;
-        g->configs[s->config].mask = slot;
+        ST_TRY(make(g, config, *m, err));
+        *owner = config;
+        g->configs[config].mask = slot;
     }
     memcpy(mask, g->masks[slot - 1], v->n_words * sizeof *mask);
     return STRATA_OK;

@@ -33,9 +33,9 @@ static uint32_t mix(uint32_t h, uint32_t v)
 
 /* ---- stacks ------------------------------------------------------------------------------------------------------ */
 
-static uint32_t stack_slot(const st_grammar *g, uint32_t place, uint32_t parent)
+static uint32_t stack_slot(const st_grammar *g, uint32_t place, uint32_t parent, uint32_t count)
 {
-    return mix(mix(0x51ed270bu, place), parent) & (uint32_t)(g->stack_hash_cap - 1);
+    return mix(mix(mix(0x51ed270bu, place), parent), count) & (uint32_t)(g->stack_hash_cap - 1);
 }
 
 /* Links everything anew: after growth, and after a purge. */
@@ -43,7 +43,7 @@ static void stacks_rehash(st_grammar *g)
 {
     memset(g->stack_hash, 0, g->stack_hash_cap * sizeof *g->stack_hash);
     for (uint32_t i = 1; i < g->n_stacks; i++) {
-        uint32_t s = stack_slot(g, g->stacks[i].place, g->stacks[i].parent);
+        uint32_t s = stack_slot(g, g->stacks[i].place, g->stacks[i].parent, g->stacks[i].count);
         g->stacks[i].hash_next = g->stack_hash[s];
         g->stack_hash[s] = i + 1;
     }
@@ -71,19 +71,21 @@ static bool heads_grow(st_mem *mem, uint32_t **heads, size_t *cap)
     return true;
 }
 
-static int push_stack(st_grammar *g, uint32_t place, uint32_t parent, uint32_t *id, strata_error *err)
+static int push_stack(st_grammar *g, uint32_t place, uint32_t parent, uint32_t count, uint32_t *id, strata_error *err)
 {
-    for (uint32_t k = g->stack_hash[stack_slot(g, place, parent)]; k; k = g->stacks[k - 1].hash_next)
-        if (g->stacks[k - 1].place == place && g->stacks[k - 1].parent == parent) return *id = k - 1, STRATA_OK;
+    for (uint32_t k = g->stack_hash[stack_slot(g, place, parent, count)]; k; k = g->stacks[k - 1].hash_next) {
+        const st_gstack *have = &g->stacks[k - 1];
+        if (have->place == place && have->parent == parent && have->count == count) return *id = k - 1, STRATA_OK;
+    }
     if (!st_grow(g->mem, &g->stacks, &g->stacks_cap, g->n_stacks + 1, g->n_stacks, sizeof *g->stacks))
         return no_memory(err);
     if (g->n_stacks >= g->stack_hash_cap) {
         if (!heads_grow(g->mem, &g->stack_hash, &g->stack_hash_cap)) return no_memory(err);
         stacks_rehash(g);
     }
-    uint32_t s = stack_slot(g, place, parent);
+    uint32_t s = stack_slot(g, place, parent, count);
     *id = (uint32_t)g->n_stacks++;
-    g->stacks[*id] = (st_gstack){place, parent, g->stack_hash[s]};
+    g->stacks[*id] = (st_gstack){place, parent, count, g->stack_hash[s], ST_G_NONE};
     g->stack_hash[s] = *id + 1;
     return STRATA_OK;
 }
@@ -144,12 +146,48 @@ static int visit(st_grammar *g, uint32_t stack, uint32_t place, strata_error *er
     return STRATA_OK;
 }
 
+static bool is_seen(const st_grammar *g, uint32_t stack, uint32_t place)
+{
+    uint64_t key = (uint64_t)stack << 32 | place;
+    size_t i = mix((uint32_t)key, (uint32_t)(key >> 32)) & (g->seen_cap - 1);
+    for (; g->seen_epoch[i] == g->epoch; i = (i + 1) & (g->seen_cap - 1))
+        if (g->seen[i] == key) return true;
+    return false;
+}
+
 static int add_item(st_grammar *g, st_gitem item, strata_error *err)
 {
     if (g->n_set == ST_G_MAX_ITEMS) return too_ambiguous(err);
     if (!st_grow(g->mem, &g->set, &g->set_cap, g->n_set + 1, g->n_set, sizeof *g->set)) return no_memory(err);
     g->set[g->n_set++] = item;
     return STRATA_OK;
+}
+
+/* The repetition at a place after its body was read `done` times: on, and once more. */
+static int repeat(st_grammar *g, uint32_t stack, uint32_t place, uint32_t done, strata_error *err)
+{
+    const st_gplace x = g->prog.places[place];
+    const st_grep r = g->prog.reps[x.arg];
+    uint32_t inner = 0, enough = r.min ? r.min : 1;
+    if (done >= r.min) ST_TRY(visit(g, stack, x.next, err));
+    if (done >= r.max) return STRATA_OK;
+    /* Without a limit nothing is counted beyond the minimum. */
+    done += r.max != ST_G_NONE || done < enough;
+    ST_TRY(push_stack(g, place, stack, done, &inner, err));
+    return visit(g, inner, r.start, err);
+}
+
+/* The end of a rule, or of a repetition's body. */
+static int pop_stack(st_grammar *g, uint32_t stack, strata_error *err)
+{
+    const st_gstack f = g->stacks[stack];
+    if (!stack) return g->set_done = true, STRATA_OK;
+    if (!f.count) return visit(g, f.parent, f.place, err);
+    const st_grep *r = &g->prog.reps[g->prog.places[f.place].arg];
+    /* A body that began here and read nothing leads nowhere new, and one that did read something to no more than the
+     * beginning, which has a repetition more left. */
+    if (r->nullable && is_seen(g, stack, r->start)) return STRATA_OK;
+    return repeat(g, f.parent, f.place, f.count, err);
 }
 
 /* Follows everything on the list that needs no character. */
@@ -171,16 +209,13 @@ static int follow(st_grammar *g, strata_error *err)
             break;
         case ST_GP_CALL: {
             uint32_t inner = 0;
-            ST_TRY(push_stack(g, x.next, stack, &inner, err));
+            ST_TRY(push_stack(g, x.next, stack, 0, &inner, err));
             ST_TRY(visit(g, inner, x.arg, err));
             break;
         }
         case ST_GP_TAIL: ST_TRY(visit(g, stack, x.arg, err)); break;
-        default: /* the end of a rule */
-            if (stack == 0)
-                g->set_done = true;
-            else
-                ST_TRY(visit(g, g->stacks[stack].parent, g->stacks[stack].place, err));
+        case ST_GP_REP: ST_TRY(repeat(g, stack, (uint32_t)key, 0, err)); break;
+        default: ST_TRY(pop_stack(g, stack, err));
         }
     }
     return STRATA_OK;
@@ -262,7 +297,7 @@ static int intern(st_grammar *g, uint32_t *id, strata_error *err)
     }
     uint32_t *head = &g->config_hash[h & (g->config_hash_cap - 1)];
     *id = (uint32_t)g->n_configs++;
-    g->configs[*id] = (st_gconfig){(uint32_t)g->n_items, (uint32_t)n, h, *head, 0, g->set_done};
+    g->configs[*id] = (st_gconfig){(uint32_t)g->n_items, (uint32_t)n, h, *head, 0, ST_G_NONE, g->set_done};
     *head = *id + 1;
     if (n) memcpy(g->items + g->n_items, g->set, n * sizeof *g->set);
     g->n_items += n;
@@ -289,6 +324,59 @@ int st_grammar_step(st_grammar *g, uint32_t config, uint8_t byte, uint32_t *to, 
     }
     ST_TRY(intern(g, to, err));
     g->trans[(size_t)config * g->n_byte_class + g->byte_class[byte]] = *to;
+    return STRATA_OK;
+}
+
+/* ---- masks that are alike -----------------------------------------------------------------------------------------
+ */
+
+/* A count that no token tells from `count`: a token reads a body of characters at most max_chars + 1 times, the first
+ * of which may have begun before it. */
+static uint32_t canon_count(const st_grammar *g, const st_gstack *f)
+{
+    if (!f->count) return 0;
+    const st_grep *r = &g->prog.reps[g->prog.places[f->place].arg];
+    uint64_t reach = (uint64_t)f->count + g->vocab->max_chars + 1;
+    if (reach < r->min) return 1;
+    if (f->count >= r->min && (r->max == ST_G_NONE || reach < r->max)) return r->min ? r->min : 1;
+    return f->count;
+}
+
+static int canon_stack(st_grammar *g, uint32_t stack, uint32_t *out, strata_error *err)
+{
+    g->n_todo = 0;
+    uint32_t at = stack, to;
+    for (; at && g->stacks[at].canon == ST_G_NONE; at = g->stacks[at].parent) {
+        if (!st_grow(g->mem, &g->todo, &g->todo_cap, g->n_todo + 1, g->n_todo, sizeof *g->todo)) return no_memory(err);
+        g->todo[g->n_todo++] = at;
+    }
+    to = at ? g->stacks[at].canon : 0;
+    while (g->n_todo > 0) {
+        at = (uint32_t)g->todo[--g->n_todo];
+        const st_gstack f = g->stacks[at];
+        if (g->steps == 0) return too_long(err);
+        g->steps--;
+        ST_TRY(push_stack(g, f.place, to, canon_count(g, &f), &to, err));
+        g->stacks[to].canon = g->stacks[at].canon = to;
+    }
+    *out = to;
+    return STRATA_OK;
+}
+
+int st_grammar_canon(st_grammar *g, uint32_t config, uint32_t *out, strata_error *err)
+{
+    const st_gconfig c = g->configs[config];
+    *out = c.canon;
+    if (c.canon != ST_G_NONE) return STRATA_OK;
+    set_clear(g);
+    g->set_done = c.done;
+    for (uint32_t i = 0; i < c.n; i++) {
+        st_gitem item = g->items[c.at + i];
+        ST_TRY(canon_stack(g, item.stack, &item.stack, err));
+        ST_TRY(add_item(g, item, err));
+    }
+    ST_TRY(intern(g, out, err));
+    g->configs[*out].canon = g->configs[config].canon = *out;
     return STRATA_OK;
 }
 
@@ -324,6 +412,7 @@ static int purge(st_grammar *g, strata_error *err)
         if (!stack_to[i]) continue;
         st_gstack s = g->stacks[i];
         s.parent = i ? stack_to[s.parent] : 0;
+        s.canon = ST_G_NONE;
         g->stacks[n] = s;
         stack_to[i] = n++;
     }
@@ -342,6 +431,7 @@ static int purge(st_grammar *g, strata_error *err)
         c.at = items;
         c.hash = h;
         c.mask = 0;
+        c.canon = ST_G_NONE;
         items += c.n;
         g->configs[m] = c;
         config_to[i] = m++;
@@ -390,7 +480,7 @@ static int start(st_grammar *g, strata_error *err)
         !heads_grow(g->mem, &g->stack_hash, &g->stack_hash_cap) ||
         !heads_grow(g->mem, &g->config_hash, &g->config_hash_cap))
         return no_memory(err);
-    g->stacks[0] = (st_gstack){0, 0, 0};
+    g->stacks[0] = (st_gstack){0, 0, 0, 0, 0};
     g->n_stacks = 1;
     stacks_rehash(g);
     configs_rehash(g);
@@ -402,15 +492,15 @@ static int start(st_grammar *g, strata_error *err)
     return intern(g, &g->initial, err);
 }
 
-int st_grammar_open(const char *text, size_t len, const st_gvocab *vocab, st_mem *mem, st_grammar **out,
-                    strata_error *err)
+static int open_grammar(const char *text, size_t len, bool spaced, const st_gvocab *vocab, st_mem *mem,
+                        st_grammar **out, strata_error *err)
 {
     st_grammar *g = st_calloc(mem, 1, sizeof *g);
     if (!g) return no_memory(err);
     g->mem = mem;
     g->vocab = vocab;
     g->classes.mem = mem;
-    st_gparse p = {.text = text, .len = len, .mem = mem, .err = err, .classes = &g->classes};
+    st_gparse p = {.text = text, .len = len, .mem = mem, .err = err, .classes = &g->classes, .spaced = spaced};
     int rc = st_grammar_parse(&p);
     if (!rc) rc = st_grammar_compile(&p, &g->prog);
     st_gparse_free(&p);
@@ -427,88 +517,25 @@ int st_grammar_open(const char *text, size_t len, const st_gvocab *vocab, st_mem
     return STRATA_OK;
 }
 
+int st_grammar_open(const char *text, size_t len, const st_gvocab *vocab, st_mem *mem, st_grammar **out,
+                    strata_error *err)
+{
+    return open_grammar(text, len, false, vocab, mem, out, err);
+}
+
+int st_grammar_open_spaced(const char *text, size_t len, const st_gvocab *vocab, st_mem *mem, st_grammar **out,
+                           strata_error *err)
+{
+    return open_grammar(text, len, true, vocab, mem, out, err);
+}
+
 void st_grammar_close(st_grammar *g)
 {
     if (!g) return;
     st_mem *mem = g->mem;
     st_gclasses_free(&g->classes);
     st_grammar_masks_free(g);
-    void *all[] = {g->prog.places, g->stacks, g->stack_hash, g->configs, g->trans, g->config_hash, g->items, g->set,
-                   g->todo,        g->seen,   g->seen_epoch, g->walk,    g};
+    void *all[] = {g->prog.places, g->prog.reps, g->stacks, g->stack_hash, g->configs,    g->trans, g->config_hash,
+                   g->items,       g->set,       g->todo,   g->seen,       g->seen_epoch, g->walk,  g};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) st_free(mem, all[i]);
-}
-
-/* ---- states ------------------------------------------------------------------------------------------------------ */
-
-int st_grammar_state_open(st_grammar *g, st_grammar_state **out, strata_error *err)
-{
-    st_grammar_state *s = st_calloc(g->mem, 1, sizeof *s);
-    if (!s) return no_memory(err);
-    s->g = g;
-    s->config = g->initial;
-    s->next = g->states;
-    if (s->next) s->next->prev = s;
-    g->states = s;
-    *out = s;
-    return STRATA_OK;
-}
-
-int st_grammar_state_clone(const st_grammar_state *from, st_grammar_state **out, strata_error *err)
-{
-    ST_TRY(st_grammar_state_open(from->g, out, err));
-    st_grammar_state_copy(*out, from);
-    return STRATA_OK;
-}
-
-void st_grammar_state_copy(st_grammar_state *to, const st_grammar_state *from)
-{
-    to->config = from->config;
-    to->ended = from->ended;
-}
-
-void st_grammar_state_reset(st_grammar_state *s)
-{
-    s->config = s->g->initial;
-    s->ended = false;
-}
-
-void st_grammar_state_close(st_grammar_state *s)
-{
-    if (!s) return;
-    if (s->prev)
-        s->prev->next = s->next;
-    else
-        s->g->states = s->next;
-    if (s->next) s->next->prev = s->prev;
-    st_free(s->g->mem, s);
-}
-
-bool st_grammar_is_done(const st_grammar_state *s)
-{
-    return s->g->configs[s->config].done;
-}
-
-bool st_grammar_is_complete(const st_grammar_state *s)
-{
-    const st_gconfig *c = &s->g->configs[s->config];
-    return s->ended || (c->done && c->n == 0);
-}
-
-int st_grammar_accept_bytes(st_grammar_state *s, const uint8_t *p, size_t n, strata_error *err)
-{
-    st_grammar *g = s->g;
-    ST_FAIL_IF(s->ended && n, err, STRATA_INVALID_ARG, "the text has ended, want no more of it");
-    uint32_t at = s->config;
-    for (size_t i = 0; i < n; i++) {
-        if (i % 1024 == 0) { /* a budget for each stretch; a purge in it renumbers */
-            g->pin = at;
-            ST_TRY(st_grammar_begin(g, err));
-            at = g->pin;
-        }
-        ST_TRY(st_grammar_delta(g, at, p[i], &at, err));
-        ST_FAIL_IF(at == ST_G_DEAD, err, STRATA_INVALID_ARG,
-                   "byte %zu (0x%02x) of the text is not what the grammar wants", i, p[i]);
-    }
-    s->config = at;
-    return STRATA_OK;
 }

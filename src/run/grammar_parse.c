@@ -11,10 +11,17 @@
 typedef struct cursor {
     st_gparse *p;
     size_t i;
-    unsigned depth;
     st_grange *ranges; /* of the class being read */
     size_t n_ranges, ranges_cap;
+    struct level *levels; /* groups that are open, the rule first: in memory, whatever the nesting */
+    size_t n_levels, levels_cap;
 } cursor;
+
+/* A list of alternatives that is being read. */
+typedef struct level {
+    uint32_t list, last_list;          /* the alternatives */
+    uint32_t items, last, before_last; /* the sequence */
+} level;
 
 /* Line and column in characters, from 1. */
 static void position(const st_gparse *p, size_t at, size_t *line, size_t *column)
@@ -257,8 +264,9 @@ static int read_count(cursor *c, uint32_t *n)
     if (peek(c) < '0' || peek(c) > '9') return want(c, "a number of repetitions");
     *n = 0;
     for (; peek(c) >= '0' && peek(c) <= '9'; c->i++) {
-        *n = *n * 10 + (uint32_t)(peek(c) - '0');
-        if (*n > ST_G_MAX_REPEAT) return st_grammar_error(c->p, at, "more than %u repetitions", ST_G_MAX_REPEAT);
+        uint64_t v = (uint64_t)*n * 10 + (uint32_t)(peek(c) - '0');
+        *n = (uint32_t)v;
+        if (v > ST_G_MAX_REPEAT) return st_grammar_error(c->p, at, "more than %u repetitions", ST_G_MAX_REPEAT);
     }
     return STRATA_OK;
 }
@@ -295,8 +303,7 @@ static int read_repeat(cursor *c, bool nested, uint32_t *min, uint32_t *max, boo
     return STRATA_OK;
 }
 
-static int read_alternatives(cursor *c, bool nested, uint32_t *id);
-
+/* A name, a literal, a class, any character. */
 static int read_item(cursor *c, uint32_t *id)
 {
     st_gparse *p = c->p;
@@ -309,16 +316,6 @@ static int read_item(cursor *c, uint32_t *id)
         c->n_ranges = 0;
         return class_node(c, 0, true, at, id);
     }
-    if (b == '(') {
-        if (++c->depth > ST_G_MAX_DEPTH) return st_grammar_error(p, at, "groups nested deeper than %u", ST_G_MAX_DEPTH);
-        c->i++;
-        skip_space(c, true);
-        ST_TRY(read_alternatives(c, true, id));
-        if (peek(c) != ')') return want(c, "')'");
-        c->i++;
-        c->depth--;
-        return STRATA_OK;
-    }
     uint32_t rule = 0;
     size_t end = name_end(c);
     ST_TRY(rule_id(c, c->i, end - c->i, &rule));
@@ -326,45 +323,82 @@ static int read_item(cursor *c, uint32_t *id)
     return new_node(p, (st_gtree){.kind = ST_GN_REF, .arg = rule, .at = (uint32_t)at}, id);
 }
 
-static int read_sequence(cursor *c, bool nested, uint32_t *id)
+static int open_level(cursor *c)
+{
+    level l = {.last_list = ST_G_NONE, .last = ST_G_NONE, .before_last = ST_G_NONE};
+    if (c->n_levels > ST_G_MAX_DEPTH)
+        return st_grammar_error(c->p, c->i, "groups nested deeper than %u", ST_G_MAX_DEPTH);
+    if (!st_grow(c->p->mem, &c->levels, &c->levels_cap, c->n_levels + 1, c->n_levels, sizeof *c->levels))
+        return no_memory(c->p);
+    ST_TRY(new_node(c->p, (st_gtree){.kind = ST_GN_ALT, .at = (uint32_t)c->i}, &l.list));
+    ST_TRY(new_node(c->p, (st_gtree){.kind = ST_GN_SEQ, .at = (uint32_t)c->i}, &l.items));
+    c->levels[c->n_levels++] = l;
+    return STRATA_OK;
+}
+
+static void add_item(cursor *c, uint32_t item)
+{
+    level *l = &c->levels[c->n_levels - 1];
+    l->before_last = l->last;
+    append(c->p, l->items, &l->last, item);
+}
+
+/* What stands behind an item repeats it: the new node takes its place. */
+static int repeat_item(cursor *c, size_t at, uint32_t min, uint32_t max)
+{
+    level *l = &c->levels[c->n_levels - 1];
+    uint32_t node = 0;
+    if (l->last == ST_G_NONE)
+        return st_grammar_error(c->p, at, "found '%c' with nothing before it to repeat", c->p->text[at]);
+    ST_TRY(new_node(c->p, (st_gtree){.kind = ST_GN_REP, .min = min, .max = max, .first = l->last, .at = (uint32_t)at},
+                    &node));
+    l->last = l->before_last;
+    append(c->p, l->items, &l->last, node);
+    return STRATA_OK;
+}
+
+static int read_alternatives(cursor *c, uint32_t *id)
 {
     st_gparse *p = c->p;
-    uint32_t last = ST_G_NONE, before_last = ST_G_NONE;
-    ST_TRY(new_node(p, (st_gtree){.kind = ST_GN_SEQ, .at = (uint32_t)c->i}, id));
+    c->n_levels = 0;
+    ST_TRY(open_level(c));
     for (;;) {
+        level *l = &c->levels[c->n_levels - 1];
+        bool nested = c->n_levels > 1, repeat = false;
         char b = peek(c);
         size_t at = c->i;
         uint32_t min = 0, max = 0, item = 0;
-        bool repeat;
         if (b == '<' || b == '!') return st_grammar_error(p, at, "token terminals such as <[1000]> are not supported");
-        if (b == '"' || b == '[' || b == '.' || b == '(' || is_word(b)) {
+        if (b == '(') {
+            c->i++;
+            ST_TRY(open_level(c));
+            skip_space(c, true);
+        } else if (b == '"' || b == '[' || b == '.' || is_word(b)) {
             ST_TRY(read_item(c, &item));
-            before_last = last;
-            append(p, *id, &last, item);
+            add_item(c, item);
             skip_space(c, nested);
-            continue;
+        } else if (b == '|') {
+            append(p, l->list, &l->last_list, l->items);
+            l->last = l->before_last = ST_G_NONE;
+            c->i++;
+            skip_space(c, true);
+            ST_TRY(new_node(p, (st_gtree){.kind = ST_GN_SEQ, .at = (uint32_t)c->i}, &l->items));
+        } else {
+            ST_TRY(read_repeat(c, nested, &min, &max, &repeat));
+            if (repeat) {
+                ST_TRY(repeat_item(c, at, min, max));
+                skip_space(c, nested);
+                continue;
+            }
+            if (nested && b != ')') return want(c, "')'");
+            append(p, l->list, &l->last_list, l->items);
+            item = l->list;
+            c->n_levels--;
+            if (!nested) return *id = item, STRATA_OK;
+            c->i++;
+            add_item(c, item);
+            skip_space(c, c->n_levels > 1);
         }
-        ST_TRY(read_repeat(c, nested, &min, &max, &repeat));
-        if (!repeat) return STRATA_OK;
-        if (last == ST_G_NONE) return st_grammar_error(p, at, "found '%c' with nothing before it to repeat", b);
-        ST_TRY(new_node(p, (st_gtree){.kind = ST_GN_REP, .min = min, .max = max, .first = last, .at = (uint32_t)at},
-                        &item));
-        last = before_last; /* the new node stands for it */
-        append(p, *id, &last, item);
-        skip_space(c, nested);
-    }
-}
-
-static int read_alternatives(cursor *c, bool nested, uint32_t *id)
-{
-    uint32_t last = ST_G_NONE, child = 0;
-    ST_TRY(new_node(c->p, (st_gtree){.kind = ST_GN_ALT, .at = (uint32_t)c->i}, id));
-    for (;;) {
-        ST_TRY(read_sequence(c, nested, &child));
-        append(c->p, *id, &last, child);
-        if (peek(c) != '|') return STRATA_OK;
-        c->i++;
-        skip_space(c, true);
     }
 }
 
@@ -383,7 +417,7 @@ static int read_rule(cursor *c)
     if (p->len - c->i < 3 || memcmp(p->text + c->i, "::=", 3) != 0) return want(c, "'::='");
     c->i += 3;
     skip_space(c, true);
-    ST_TRY(read_alternatives(c, false, &body));
+    ST_TRY(read_alternatives(c, &body));
     p->rules[rule].body = body;
     p->rules[rule].used = (uint32_t)at;
     if (c->i < p->len && peek(c) != '\n' && peek(c) != '\r') return want(c, "an item, '|' or the end of the line");
@@ -391,10 +425,24 @@ static int read_rule(cursor *c)
     return STRATA_OK;
 }
 
+const char *st_text_begin(const char **text, size_t *len)
+{
+    const uint8_t *p = (const uint8_t *)*text;
+    size_t n = *len;
+    if (n >= 2 && ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff)))
+        return "the text is UTF-16 (a byte order mark), want UTF-8";
+    /* Without a mark: no grammar and no schema has a NUL in its first two characters, and ASCII in UTF-16 has. */
+    if (n >= 2 && (!p[0] != !p[1])) return "the text looks like UTF-16 (a NUL at its beginning), want UTF-8";
+    if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) *text += 3, *len -= 3;
+    return NULL;
+}
+
 int st_grammar_parse(st_gparse *p)
 {
     if (p->len > ST_G_MAX_TEXT)
         ST_FAIL(p->err, STRATA_BAD_GRAMMAR, "a grammar of %zu bytes, want at most %zu", p->len, ST_G_MAX_TEXT);
+    const char *wrong = st_text_begin(&p->text, &p->len);
+    if (wrong) ST_FAIL(p->err, STRATA_BAD_GRAMMAR, "grammar: %s", wrong);
     size_t bad = st_utf8_check(p->text, p->len);
     if (bad < p->len) return st_grammar_error(p, bad, "byte 0x%02x is not UTF-8", (uint8_t)p->text[bad]);
     cursor c = {.p = p};
@@ -403,6 +451,7 @@ int st_grammar_parse(st_gparse *p)
     skip_space(&c, true);
     while (!rc && c.i < p->len) rc = read_rule(&c);
     st_free(p->mem, c.ranges);
+    st_free(p->mem, c.levels);
     if (rc) return rc;
     p->root = ST_G_NONE;
     for (size_t i = 0; i < p->n_rules; i++) {

@@ -31,19 +31,24 @@ static int release(st_hold *h, size_t n, strata_error *err)
         h->n_ready += 3;
         at += bad;
     }
+    if (n == 0) return STRATA_OK; /* nothing came yet: there are no bytes */
     memmove(h->bytes, h->bytes + n, h->n - n);
     h->n -= n;
     return STRATA_OK;
 }
 
-/* Bytes at the end that are the beginning of a character. */
+/* Bytes at the end that are the beginning of a character, and of no more than one that UTF-8 has (RFC 3629). */
 static size_t open_character(const char *p, size_t n)
 {
     for (size_t k = 1; k <= 3 && k <= n; k++) {
-        uint8_t c = (uint8_t)p[n - k];
+        uint8_t c = (uint8_t)p[n - k], second = k > 1 ? (uint8_t)p[n - k + 1] : 0;
         if ((c & 0xc0) == 0x80) continue;
-        size_t need = c >= 0xf0 && c <= 0xf4 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 1;
-        return c >= 0xc2 && c <= 0xf4 && need > k ? k : 0;
+        size_t need = c >= 0xf0 && c <= 0xf4 ? 4 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xc2 && c <= 0xdf ? 2 : 1;
+        if (need <= k) return 0;
+        if (k > 1 && ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) || (c == 0xf0 && second < 0x90) ||
+                      (c == 0xf4 && second > 0x8f)))
+            return 0;
+        return k;
     }
     return 0;
 }
@@ -91,5 +96,7 @@ int st_hold_add(st_hold *h, const char *p, size_t n, bool *stopped, strata_error
 
 int st_hold_end(st_hold *h, strata_error *err)
 {
-    return release(h, h->n, err);
+    ST_TRY(release(h, h->n - open_character(h->bytes, h->n), err));
+    h->n = 0;
+    return STRATA_OK;
 }

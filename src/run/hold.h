@@ -26,7 +26,8 @@ void st_hold_free(st_hold *h);
  * NO_MEMORY. */
 int st_hold_add(st_hold *h, const char *p, size_t n, bool *stopped, strata_error *err);
 
-/* Nothing more comes: what is held is certain. */
+/* Nothing more comes: what is held is certain, but for the first part of a character that stays without its end: that
+ * is dropped, since a U+FFFD there would be one that the model did not write. */
 int st_hold_end(st_hold *h, strata_error *err);
 
 #endif

@@ -1,13 +1,20 @@
-/* lane.c: which tokens the cache holds for each sequence, and what must run to make it hold others. */
+/* lane.c: which tokens the cache holds for each sequence, and what must run to make it hold others.
+ *
+ * How much of what a sequence held may stay is the backend's answer: it knows what its runs, also those that failed,
+ * have written over. */
 #include <string.h>
 
 #include "run/engine.h"
 #include "run/grammar.h"
 
-int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, strata_error *err)
+/* Tokens that a sequence makes room for at first. */
+#define MIN_IDS 1024u
+
+int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err)
 {
     st_mem *mem = &c->model->mem;
     c->n_ctx = n_ctx;
+    c->n_batch = n_batch;
     c->lanes = st_calloc(mem, n_seqs, sizeof *c->lanes);
     ST_FAIL_IF(!c->lanes, err, STRATA_NO_MEMORY, "no memory for %u sequences", n_seqs);
     c->n_lanes = n_seqs;
@@ -19,10 +26,6 @@ int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, strata_error *
     s->status = st_alloc(mem, n_seqs, sizeof *s->status);
     ST_FAIL_IF(!s->starts || !s->past || !s->whole || !s->out || !s->status, err, STRATA_NO_MEMORY,
                "no memory for %u sequences", n_seqs);
-    for (uint32_t i = 0; i < n_seqs; i++) {
-        c->lanes[i].ids = st_alloc(mem, n_ctx, sizeof *c->lanes[i].ids);
-        ST_FAIL_IF(!c->lanes[i].ids, err, STRATA_NO_MEMORY, "no memory for %u tokens", n_ctx);
-    }
     return STRATA_OK;
 }
 
@@ -37,19 +40,42 @@ void st_lanes_close(strata_ctx *c)
     st_gvocab_close(c->gvocab);
 }
 
-static int check_head(strata_ctx *c, strata_error *err)
+static int lane_check(const strata_ctx *c, strata_error *err)
 {
-    strata_model *m = c->model;
     ST_FAIL_IF(c->n_lanes == 0, err, STRATA_UNSUPPORTED_OP, "the context was opened without sequences (n_seqs)");
-    ST_FAIL_IF(m->plan.logits == m->plan.n_ops, err, STRATA_UNSUPPORTED_OP, "%s: the model has no output head",
-               m->path);
-    ST_FAIL_IF(!m->config.causal, err, STRATA_UNSUPPORTED_OP, "%s: an encoder does not generate", m->path);
-    if (!c->logits) c->logits = st_alloc(&m->mem, c->n_lanes, m->weights.n_vocab * sizeof *c->logits);
-    ST_FAIL_IF(!c->logits, err, STRATA_NO_MEMORY, "no memory for %u rows of logits", c->n_lanes);
     return STRATA_OK;
 }
 
-static int check_ids(const strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, strata_error *err)
+/* Rows of logits for n sequences, which need nothing of those of the call before. */
+static int lane_logits(strata_ctx *c, uint32_t n, strata_error *err)
+{
+    st_mem *mem = &c->model->mem;
+    if (n <= c->n_rows) return STRATA_OK;
+    st_free(mem, c->logits);
+    c->logits = st_alloc(mem, n, c->model->weights.n_vocab * sizeof *c->logits);
+    c->n_rows = c->logits ? n : 0;
+    ST_FAIL_IF(!c->logits, err, STRATA_NO_MEMORY, "no memory for %u rows of logits", n);
+    return STRATA_OK;
+}
+
+/* Room for n tokens, at most the context's. */
+static int lane_grow(strata_ctx *c, st_lane *l, uint32_t n, strata_error *err)
+{
+    st_mem *mem = &c->model->mem;
+    if (n <= l->cap) return STRATA_OK;
+    uint32_t cap = l->cap < MIN_IDS / 2 ? MIN_IDS : l->cap > c->n_ctx / 2 ? c->n_ctx : l->cap * 2;
+    if (cap < n) cap = n;
+    if (cap > c->n_ctx) cap = c->n_ctx;
+    int32_t *ids = st_alloc(mem, cap, sizeof *ids);
+    ST_FAIL_IF(!ids, err, STRATA_NO_MEMORY, "no memory for %u tokens", cap);
+    if (l->n) memcpy(ids, l->ids, l->n * sizeof *ids);
+    st_free(mem, l->ids);
+    l->ids = ids;
+    l->cap = cap;
+    return STRATA_OK;
+}
+
+static int lane_check_ids(const strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, strata_error *err)
 {
     ST_FAIL_IF(seq >= c->n_lanes, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_lanes - 1);
     for (size_t i = 0; i < n; i++)
@@ -58,37 +84,26 @@ static int check_ids(const strata_ctx *c, uint32_t seq, const int32_t *ids, size
     return STRATA_OK;
 }
 
-/* LongRoPE: the whole sequence takes the short or the long factors, by its length. */
-static bool uses_long_factors(const strata_model *m, size_t n)
+/* Tokens of ids that the cache goes on from: the common prefix, short of the last token, whose logits are wanted, or
+ * nothing. What is beyond them is forgotten. */
+static uint32_t lane_reuse(strata_ctx *c, uint32_t seq, const int32_t *ids, uint32_t n)
 {
-    return m->weights.rope_factors_long.v && n > m->config.rope_original;
-}
-
-/* Tokens of ids that the cache can go on from: the common prefix, short of the last token, whose logits are wanted. */
-static uint32_t reusable(const strata_ctx *c, const st_lane *l, const int32_t *ids, size_t n)
-{
-    const strata_model *m = c->model;
-    uint32_t keep = 0;
-    while (keep < l->n && keep + 1 < n && l->ids[keep] == ids[keep]) keep++;
-    /* The angles of what is kept would be those of the other table: HF empties its cache there too. */
-    if (uses_long_factors(m, l->n) != uses_long_factors(m, n)) return 0;
-    /* A ring has overwritten what lies more than its size before the newest token. */
-    if (keep < l->n && m->config.window) {
-        uint32_t newest = l->n, oldest = keep >= m->config.window ? keep - m->config.window + 1 : 0;
-        uint32_t room = (uint32_t)st_round_up((size_t)m->config.window + ST_LANE_BATCH, 16);
-        if (newest > oldest && newest - (oldest & ~15u) > room) return 0;
-    }
-    return keep;
+    const st_backend *b = c->model->backend;
+    st_lane *l = &c->lanes[seq];
+    uint32_t same = 0;
+    while (same < l->n && same + 1 < n && l->ids[same] == ids[same]) same++;
+    l->n = b->kv_keep(c->state, seq, same, n);
+    b->kv_trim(c->state, seq, l->n, n);
+    return l->n;
 }
 
 /* Runs n tokens of one sequence from `past` on; logits only of the last. */
-static int run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *ids, uint32_t n, uint32_t whole,
-               const st_wanted *wanted, const volatile int *cancel, double deadline, strata_error *err)
+static int lane_run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *ids, uint32_t n, uint32_t whole,
+                    const st_wanted *wanted, const volatile int *cancel, double deadline, strata_error *err)
 {
     const strata_model *m = c->model;
     uint32_t starts[2] = {0, n};
     int status = STRATA_OK;
-    float *out = c->logits + (size_t)seq * m->weights.n_vocab;
     st_batch b = {.n_seqs = 1,
                   .n_tokens = n,
                   .ids = ids,
@@ -99,38 +114,49 @@ static int run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *ids, u
                   .last_only = 1,
                   .wanted = wanted,
                   .what = STRATA_EVAL_LOGITS,
-                  .out = &out,
+                  .out = &c->logits,
                   .status = &status,
                   .cancel = cancel,
                   .deadline = deadline};
     ST_TRY(m->backend->run(c->state, &b, err));
-    ST_FAIL_IF(status, err, status, "%s: the model gave NaN or infinity", m->path);
+    ST_FAIL_IF(status, err, status, "%s: the model gave NaN or infinity in tokens %u to %u of sequence %u", m->path,
+               past, past + n, seq);
     return STRATA_OK;
 }
 
 int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const st_wanted *wanted,
-                 const volatile int *cancel, double deadline, float **logits, strata_error *err)
+                 const volatile int *cancel, double deadline, float **logits, uint32_t *reused, strata_error *err)
 {
-    ST_TRY(check_head(c, err));
-    ST_TRY(check_ids(c, seq, ids, n, err));
-    ST_FAIL_IF(n == 0, err, STRATA_EMPTY_PROMPT, "no ids to run");
+    ST_TRY(lane_check(c, err));
+    ST_TRY(lane_check_ids(c, seq, NULL, 0, err));
     ST_FAIL_IF(n > c->n_ctx, err, STRATA_TOO_LONG, "%zu tokens, the context holds %u", n, c->n_ctx);
-    if (chunk == 0 || chunk > ST_LANE_BATCH) chunk = ST_LANE_BATCH;
+    ST_TRY(lane_check_ids(c, seq, ids, n, err));
     st_lane *l = &c->lanes[seq];
-    uint32_t at = reusable(c, l, ids, n);
-    l->n = at; /* what a failed run leaves behind is not to be trusted */
+    if (n == 0) {
+        l->n = 0;
+        l->ready = false;
+        c->model->backend->kv_trim(c->state, seq, 0, 0);
+        ST_FAIL(err, STRATA_EMPTY_PROMPT, "no ids to run");
+    }
+    l->ready = false; /* what a run that fails leaves behind is not what was asked for */
+    ST_TRY(lane_logits(c, 1, err));
+    ST_TRY(lane_grow(c, l, (uint32_t)n, err));
+    if (chunk == 0 || chunk > c->n_batch) chunk = c->n_batch;
+    uint32_t at = lane_reuse(c, seq, ids, (uint32_t)n), from = at;
     for (uint32_t k; at < n; at += k) {
         k = n - at < chunk ? (uint32_t)(n - at) : chunk;
-        ST_TRY(run(c, seq, at, ids + at, k, (uint32_t)n, wanted, cancel, deadline, err));
+        ST_TRY(lane_run(c, seq, at, ids + at, k, (uint32_t)n, wanted, cancel, deadline, err));
         memcpy(l->ids + at, ids + at, k * sizeof *ids);
         l->n = at + k;
     }
-    *logits = c->logits + (size_t)seq * c->model->weights.n_vocab;
+    l->ready = true;
+    *logits = c->logits;
+    *reused = from;
     return STRATA_OK;
 }
 
-static int run_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, uint32_t n, const volatile int *cancel,
-                    strata_error *err)
+static int lane_run_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, uint32_t n,
+                         const volatile int *cancel, strata_error *err)
 {
     const strata_model *m = c->model;
     const st_step *s = &c->step;
@@ -161,26 +187,35 @@ static int run_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, uin
     return STRATA_OK;
 }
 
+static int lane_check_step(const strata_ctx *c, uint32_t seq, strata_error *err)
+{
+    const st_lane *l = &c->lanes[seq];
+    ST_FAIL_IF(!l->ready, err, STRATA_INVALID_ARG, "sequence %u is %s: synchronise it first", seq,
+               l->n ? "what a call that failed left of it" : "empty");
+    ST_FAIL_IF(l->n >= c->n_ctx, err, STRATA_TOO_LONG, "sequence %u is full: the context holds %u tokens", seq,
+               c->n_ctx);
+    /* A ring holds what the next token of a sequence that is ready sees, so the reason is its length. */
+    ST_FAIL_IF(c->model->backend->kv_keep(c->state, seq, l->n, l->n + 1) != l->n, err, STRATA_TOO_LONG,
+               "sequence %u crosses %u tokens, where LongRoPE changes its angles: synchronise it as a whole", seq,
+               c->model->config.rope_original);
+    return STRATA_OK;
+}
+
 int st_lane_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
                  const float **logits, strata_error *err)
 {
-    strata_model *m = c->model;
-    ST_TRY(check_head(c, err));
+    ST_TRY(lane_check(c, err));
     ST_FAIL_IF(n == 0 || n > c->n_lanes, err, STRATA_INVALID_ARG, "%zu sequences to step, the context has %u", n,
                c->n_lanes);
     for (size_t i = 0; i < n; i++) {
-        ST_TRY(check_ids(c, seqs[i], ids + i, 1, err));
-        const st_lane *l = &c->lanes[seqs[i]];
-        ST_FAIL_IF(l->n == 0, err, STRATA_INVALID_ARG, "sequence %u is empty: synchronise it first", seqs[i]);
-        ST_FAIL_IF(l->n >= c->n_ctx, err, STRATA_TOO_LONG, "sequence %u is full: the context holds %u tokens", seqs[i],
-                   c->n_ctx);
-        ST_FAIL_IF(uses_long_factors(m, l->n) != uses_long_factors(m, l->n + 1), err, STRATA_TOO_LONG,
-                   "sequence %u crosses %u tokens, where LongRoPE changes its angles: synchronise it as a whole",
-                   seqs[i], m->config.rope_original);
+        ST_TRY(lane_check_ids(c, seqs[i], ids + i, 1, err));
+        ST_TRY(lane_check_step(c, seqs[i], err));
         for (size_t j = 0; j < i; j++)
             ST_FAIL_IF(seqs[j] == seqs[i], err, STRATA_INVALID_ARG, "sequence %u is named twice", seqs[i]);
     }
-    ST_TRY(run_step(c, seqs, ids, (uint32_t)n, cancel, err));
+    ST_TRY(lane_logits(c, (uint32_t)n, err));
+    for (size_t i = 0; i < n; i++) ST_TRY(lane_grow(c, &c->lanes[seqs[i]], c->lanes[seqs[i]].n + 1, err));
+    ST_TRY(lane_run_step(c, seqs, ids, (uint32_t)n, cancel, err));
     for (size_t i = 0; i < n; i++) {
         st_lane *l = &c->lanes[seqs[i]];
         l->ids[l->n++] = ids[i];

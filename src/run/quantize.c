@@ -1,16 +1,19 @@
-/* quantize.c: reads a mapped file, writes another through a temporary name. Memory: one slab of output, and a buffer of
- * floats a thread. A tensor is one run of values for this purpose, since the blocks of every type divide a chunk. */
+/* quantize.c: reads a mapped file, writes another that appears whole (base/outfile.h). Memory: one slab of output, and
+ * a buffer of floats a thread. A tensor is one run of values for this purpose, since the blocks of every type divide a
+ * chunk. */
 #include "run/quantize.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpus.h"
 #include "base/file.h"
+#include "base/outfile.h"
 #include "base/thread.h"
-#include "gguf/gguf.h"
+#include "gguf/foreign.h"
+#include "gguf/parts.h"
 #include "quant/mix.h"
 
 /* Values that a thread takes at a time, and chunks between two writes. */
@@ -29,7 +32,7 @@ typedef struct target {
 } target;
 
 typedef struct slab {
-    const st_quant *from, *to;
+    const st_quant *from, *to; /* to NULL: values are looked at, and copied */
     const uint8_t *src;
     uint8_t *dst;
     uint64_t n;    /* values */
@@ -44,11 +47,11 @@ typedef struct job {
     const char *in, *out;
     const st_mix *mix;
     strata_quantize_opts opts;
-    st_file file;
+    st_parts parts;
     st_gguf gguf;
     target *targets;
     st_pool *pool;
-    FILE *f;
+    st_outfile f;
     slab s;
 } job;
 
@@ -96,11 +99,9 @@ static int arch_u32(job *j, st_str arch, const char *key, uint32_t *v, strata_er
 static int read_facts(job *j, st_mix_model *m, strata_error *err)
 {
     st_str arch;
-    uint32_t split, heads, kv_heads = 0;
+    ST_TRY(st_foreign_check_tensors(&j->gguf, err));
+    uint32_t heads, kv_heads = 0;
     ST_TRY(st_gguf_str(&j->gguf, "general.architecture", &arch, err));
-    ST_TRY(st_gguf_u32_or(&j->gguf, "split.count", 1, &split, err));
-    ST_FAIL_IF(split > 1, err, STRATA_UNSUPPORTED_OP, "%s: split.count is %u: join the parts of the model first", j->in,
-               split);
     ST_TRY(arch_u32(j, arch, "block_count", &m->n_layer, err));
     ST_TRY(arch_u32(j, arch, "expert_count", &m->n_expert, err));
     m->falcon = st_str_eq(arch, "falcon");
@@ -163,7 +164,7 @@ static int choose_types(job *j, strata_error *err)
 
 static void put(job *j, const void *p, size_t n)
 {
-    if (n) (void)fwrite(p, 1, n, j->f); /* ferror is looked at where it ends */
+    (void)st_outfile_write(&j->f, p, n); /* the file remembers what failed: stopped() looks */
 }
 
 static void put_int(job *j, uint64_t v, size_t bytes)
@@ -193,13 +194,13 @@ static void put_padding(job *j, size_t written)
     }
 }
 
-/* What the result says anew. */
+/* What the result says anew, or, being one file, no longer. */
 #define FILE_TYPE    "general.file_type"
 #define QUANT_FORMAT "general.quantization_version"
 
 static bool is_replaced(const st_gguf_kv *kv)
 {
-    return st_str_eq(kv->key, FILE_TYPE) || st_str_eq(kv->key, QUANT_FORMAT);
+    return st_str_eq(kv->key, FILE_TYPE) || st_str_eq(kv->key, QUANT_FORMAT) || st_parts_is_key(kv->key);
 }
 
 /* The header. Entries are copied as they are in the file, from the length of the key to the end of the value. */
@@ -251,12 +252,13 @@ static void convert_chunk(slab *s, uint32_t c, float *x)
 {
     uint64_t at = (uint64_t)c * CHUNK;
     size_t n = s->n - at < CHUNK ? (size_t)(s->n - at) : CHUNK;
-    uint8_t *dst = s->dst + at / s->to->block * s->to->bytes;
     float *y = x + CHUNK;
     double error = 0, square = 0;
     s->from->dequant(s->src + at / s->from->block * s->from->bytes, x, n);
     s->bad[c] = !all_finite(x, n);
-    if (s->bad[c]) return;
+    s->error[c] = s->square[c] = 0;
+    if (s->bad[c] || !s->to) return;
+    uint8_t *dst = s->dst + at / s->to->block * s->to->bytes;
     s->to->quantize(x, dst, n);
     s->to->dequant(dst, y, n);
     s->bad[c] = all_finite(y, n) ? 0 : 2;
@@ -291,42 +293,67 @@ static int check_slab(job *j, const target *t, double *error, double *square, st
     return STRATA_OK;
 }
 
+static int cannot_write(const job *j, int code, strata_error *err)
+{
+    char why[ST_OUTFILE_REASON];
+    ST_FAIL(err, STRATA_IO, "%s: cannot write: %s", j->out, st_outfile_reason(code, why));
+}
+
 static int stopped(const job *j, strata_error *err)
 {
     ST_FAIL_IF(j->opts.cancel && *j->opts.cancel, err, STRATA_CANCELLED, "cancelled");
-    ST_FAIL_IF(ferror(j->f), err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
-    return STRATA_OK;
+    return j->f.error ? cannot_write(j, j->f.error, err) : STRATA_OK;
 }
 
-/* In slabs; sets the relative error, root mean square. */
+/* In slabs; sets the relative error, root mean square. What keeps its type is looked at all the same: norms, biases and
+ * blocks that are copied would else carry NaN into a file that looks well. */
 static int convert_tensor(job *j, const target *t, double *relative, strata_error *err)
 {
     slab *s = &j->s;
     double error = 0, square = 0;
     s->from = st_quant_get(t->t->type);
-    s->to = st_quant_get(t->type);
+    s->to = t->type == t->t->type ? NULL : st_quant_get(t->type);
     for (uint64_t at = 0; at < t->n; at += s->n) {
         ST_TRY(stopped(j, err));
         s->n = t->n - at < (uint64_t)SLAB_CHUNKS * CHUNK ? t->n - at : (uint64_t)SLAB_CHUNKS * CHUNK;
         s->src = t->t->data + at / s->from->block * s->from->bytes;
         atomic_store(&s->next, 0);
-        st_pool_run(j->pool, st_pool_size(j->pool), convert_slab, s);
+        ST_TRY(st_pool_run(j->pool, st_pool_size(j->pool), convert_slab, s, err));
         ST_TRY(check_slab(j, t, &error, &square, err));
-        put(j, s->dst, (size_t)(s->n / s->to->block * s->to->bytes));
-        st_file_release(&j->file, s->src, (size_t)(s->n / s->from->block * s->from->bytes));
+        size_t bytes = (size_t)(s->n / s->from->block * s->from->bytes);
+        if (s->to)
+            put(j, s->dst, (size_t)(s->n / s->to->block * s->to->bytes));
+        else
+            put(j, s->src, bytes);
+        st_file_release(j->parts.files, s->src, bytes);
     }
     *relative = square > 0 ? sqrt(error / square) : 0;
     return STRATA_OK;
 }
 
+static int check_doubles(const job *j, const target *t, const uint8_t *p, size_t bytes, strata_error *err)
+{
+    enum { TYPE_F64 = 28 };
+    char name[ST_STR_PRINT];
+    for (size_t at = 0; t->type == TYPE_F64 && at + sizeof(double) <= bytes; at += sizeof(double)) {
+        double v;
+        memcpy(&v, p + at, sizeof v);
+        ST_FAIL_IF(!isfinite(v), err, STRATA_NONFINITE, "%s: tensor '%s' has NaN or infinity", j->in,
+                   st_str_print(t->t->name, name));
+    }
+    return STRATA_OK;
+}
+
+/* Of a type whose values this version cannot read, integers and float64: as it is. */
 static int copy_tensor(job *j, const target *t, strata_error *err)
 {
     const size_t most = (size_t)SLAB_CHUNKS * CHUNK * sizeof(float);
     for (size_t at = 0, n; at < t->bytes; at += n) {
         n = t->bytes - at < most ? t->bytes - at : most;
         ST_TRY(stopped(j, err));
+        ST_TRY(check_doubles(j, t, t->t->data + at, n, err));
         put(j, t->t->data + at, n);
-        st_file_release(&j->file, t->t->data + at, n);
+        st_file_release(j->parts.files, t->t->data + at, n);
     }
     return STRATA_OK;
 }
@@ -335,10 +362,10 @@ static int put_tensor(job *j, size_t i, strata_error *err)
 {
     const target *t = &j->targets[i];
     double error = 0;
-    if (t->type == t->t->type)
-        ST_TRY(copy_tensor(j, t, err));
-    else
+    if (st_quant_get(t->t->type))
         ST_TRY(convert_tensor(j, t, &error, err));
+    else
+        ST_TRY(copy_tensor(j, t, err));
     put_padding(j, t->bytes);
     ST_TRY(stopped(j, err));
     if (!j->opts.progress) return STRATA_OK;
@@ -357,8 +384,10 @@ static int put_tensor(job *j, size_t i, strata_error *err)
     (void)st_quant_geometry(t->t->type, &item.from, &block, &bytes);
     (void)st_quant_geometry(t->type, &item.to, &block, &bytes);
     item.requantized = t->type != t->t->type && from->group != 0;
+    bool inside = st_fp_out();
     j->opts.progress(j->opts.progress_user, &item);
-    return STRATA_OK;
+    st_fp_back(inside);
+    return st_pool_forked(j->pool) ? st_forked_error(err) : STRATA_OK; /* the file is the parent's */
 }
 
 /* ---- the file
@@ -372,61 +401,34 @@ static int put_all(job *j, strata_error *err)
     return STRATA_OK;
 }
 
-/* Exclusive, so that two writers never share a temporary file. */
-static int open_beside(job *j, const char *path, char *tmp, size_t cap, strata_error *err)
-{
-    for (int i = 0; i < 100 && !j->f; i++) {
-        snprintf(tmp, cap, "%s.%d.tmp", path, i);
-        j->f = fopen(tmp, "wbx");
-        if (!j->f && errno != EEXIST) break;
-    }
-    ST_FAIL_IF(!j->f, err, STRATA_IO, "%s: cannot create: %s", j->out, strerror(errno));
-    return STRATA_OK;
-}
-
-/* A temporary file takes the name at the end. */
-static int write_beside(job *j, const char *path, strata_error *err)
-{
-    size_t cap = strlen(path) + sizeof ".99.tmp";
-    char *tmp = st_alloc(&j->mem, cap, 1);
-    ST_FAIL_IF(!tmp, err, STRATA_NO_MEMORY, "%s: no memory to write it", j->out);
-    int rc = open_beside(j, path, tmp, cap, err);
-    if (!rc) {
-        rc = put_all(j, err);
-        bool failed = fclose(j->f) != 0; /* a full disk may show only here */
-        if (!rc && (failed || rename(tmp, path) != 0))
-            rc = st_error_set(err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
-        if (rc) (void)remove(tmp);
-    }
-    st_free(&j->mem, tmp);
-    return rc;
-}
-
-/* A device or a pipe, which a rename would replace. */
-static int write_into(job *j, strata_error *err)
-{
-    j->f = fopen(j->out, "wb");
-    ST_FAIL_IF(!j->f, err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
-    int rc = put_all(j, err);
-    bool failed = fclose(j->f) != 0;
-    if (!rc && failed) rc = st_error_set(err, STRATA_IO, "%s: cannot write: %s", j->out, strerror(errno));
-    return rc;
-}
-
 static int write_file(job *j, strata_error *err)
 {
-    char *path;
-    ST_TRY(st_file_target(j->out, &j->mem, &path, err));
-    int rc = path ? write_beside(j, path, err) : write_into(j, err);
-    st_free(&j->mem, path);
+    char why[ST_OUTFILE_REASON];
+    uint8_t *buffer = st_alloc(&j->mem, ST_OUTFILE_BUFFER, 1);
+    ST_FAIL_IF(!buffer, err, STRATA_NO_MEMORY, "%s: no memory to write it", j->out);
+    int code = st_outfile_open(&j->f, j->out, 0, j->opts.cancel), rc;
+    j->f.buffer = buffer;
+    j->f.cap = ST_OUTFILE_BUFFER;
+    if (code && j->opts.cancel && *j->opts.cancel) {
+        rc = st_error_set(err, STRATA_CANCELLED, "cancelled");
+    } else if (code) {
+        rc = st_error_set(err, STRATA_IO, "%s: cannot %s: %s", j->out, j->f.replaces ? "write" : "create",
+                          st_outfile_reason(code, why));
+    } else {
+        rc = put_all(j, err);
+        code = rc ? 0 : st_outfile_commit(&j->f);
+        if (code) rc = cannot_write(j, code, err);
+        st_outfile_abort(&j->f);
+    }
+    st_free(&j->mem, buffer);
     return rc;
 }
 
 static int run_job(job *j, strata_error *err)
 {
     uint32_t n_threads = j->opts.n_threads ? j->opts.n_threads : st_cpu_count();
-    ST_TRY(st_file_open(&j->file, j->in, j->opts.no_mmap != 0, &j->mem, err));
-    ST_TRY(st_gguf_parse(&j->gguf, j->file.data, j->file.size, j->in, false, &j->mem, err));
+    st_parts_opts parts = {.copy = j->opts.no_mmap != 0};
+    ST_TRY(st_parts_open(&j->parts, &j->gguf, j->in, &parts, &j->mem, err));
     j->targets = st_alloc(&j->mem, j->gguf.n_tensors, sizeof *j->targets);
     ST_FAIL_IF(!j->targets, err, STRATA_NO_MEMORY, "%s: no memory for %zu tensors", j->in, j->gguf.n_tensors);
     ST_TRY(choose_types(j, err));
@@ -450,6 +452,6 @@ int st_quantize_file(const char *in, const char *out, const char *type, const st
     st_pool_close(j.pool);
     st_free(&j.mem, j.targets);
     st_gguf_free(&j.gguf);
-    st_file_close(&j.file);
+    st_parts_close(&j.parts);
     return rc;
 }

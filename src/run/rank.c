@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "base/math.h"
 #include "run/batcher.h"
 #include "token/utf8.h"
@@ -30,6 +31,7 @@ typedef struct job {
     float *scores;
     strata_embed_item *items;
     st_tokens tokens; /* of all pairs */
+    st_stop stop;
     st_sequence *seqs;
     size_t n_seqs;
     uint32_t yes; /* which of two labels is "yes" */
@@ -38,13 +40,7 @@ typedef struct job {
 static void fail_item(strata_embed_item *item, int status, const char *msg)
 {
     item->status = status;
-    snprintf(item->msg, sizeof item->msg, "%.127s", msg);
-}
-
-static void nan_score(float *score)
-{
-    static const uint32_t quiet_nan = 0x7fc00000u;
-    memcpy(score, &quiet_nan, sizeof *score);
+    (void)st_format(item->msg, sizeof item->msg, "%s", msg);
 }
 
 /* ---- one pair -> tokens ------------------------------------------------------------------------------------------ */
@@ -65,6 +61,10 @@ static int push(job *j, int32_t id, strata_error *err)
 
 /* Positions in the tokens of a pair. */
 typedef struct layout {
+    struct {
+        size_t at, end; /* tokens of the query alone, in order: a template may hold it more than once */
+    } query[MAX_TEMPLATE_PARTS];
+    size_t n_query;
     size_t passage, passage_end; /* tokens of the passage alone */
     size_t second;               /* first token of the second segment */
 } layout;
@@ -90,6 +90,10 @@ static int encode_pair(job *j, size_t i, layout *l, strata_error *err)
     ST_TRY(encode(j, j->query, j->flags | STRATA_TOKENIZE_ADD_SPECIAL, err));
     bool closed = info->add_eos && j->tokens.n > start;
     int32_t end = closed ? j->tokens.ids[j->tokens.n - 1] : -1;
+    size_t first = start + (info->add_bos && j->tokens.n > start), after = j->tokens.n - closed;
+    l->query[0].at = first < after ? first : after;
+    l->query[0].end = after;
+    l->n_query = 1;
     if (closed && doubled_separator(j->m, j->tokens.ids[start], end)) ST_TRY(push(j, end, err));
     l->second = l->passage = j->tokens.n;
     ST_TRY(encode(j, j->passages[i], j->flags, err));
@@ -111,32 +115,67 @@ static int encode_template(job *j, size_t i, layout *l, strata_error *err)
 {
     strata_text_part parts[MAX_TEMPLATE_PARTS];
     strata_text query = j->query, passage = j->passages[i];
-    size_t start = j->tokens.n, at = 0, begin = 0, end = 0;
+    size_t start = j->tokens.n, at = 0, begin = 0, end = 0, asked[MAX_TEMPLATE_PARTS];
     if (!j->opts.lossy) ST_TRY(check_utf8(passage, "passage", err));
     for (size_t k = 0; k < j->n_template; at += parts[k++].len) {
         const template_part *t = &j->template[k];
         strata_text user = t->what == QUERY ? query : passage;
         parts[k] = t->what == OWN ? (strata_text_part){t->text.ptr, t->text.len, 1}
                                   : (strata_text_part){user.ptr, user.len, 0};
-        if (t->what != DOCUMENT) continue;
-        begin = at;
-        end = at + passage.len;
+        if (t->what == QUERY) asked[l->n_query++] = at;
+        if (t->what == DOCUMENT) begin = at, end = at + passage.len;
     }
     unsigned flags = STRATA_TOKENIZE_ADD_SPECIAL | (j->opts.lossy ? STRATA_TOKENIZE_LOSSY : 0);
     ST_TRY(st_tokenizer_encode_parts(j->m->tokenizer, parts, j->n_template, flags, &j->tokens, err));
-    *l = (layout){.second = j->tokens.n};
-    for (size_t k = start; k < j->tokens.n; k++) {
+    l->second = j->tokens.n;
+    for (size_t k = start, q = 0; k < j->tokens.n; k++) {
         strata_span s = j->tokens.spans[k];
-        if (s.begin < begin || s.end > end || s.begin == s.end) continue;
-        if (!l->passage_end) l->passage = k;
-        l->passage_end = k + 1;
+        if (s.begin == s.end) continue;
+        if (s.begin >= begin && s.end <= end) {
+            if (!l->passage_end) l->passage = k;
+            l->passage_end = k + 1;
+        }
+        while (q < l->n_query && s.begin >= asked[q] + query.len) q++;
+        if (q == l->n_query || s.begin < asked[q] || s.end > asked[q] + query.len) continue;
+        if (!l->query[q].end) l->query[q].at = k;
+        l->query[q].end = k + 1;
     }
     return STRATA_OK;
 }
 
-/* Cuts the passage so that the pair fits. */
-static int fit(job *j, size_t start, const layout *l, strata_embed_item *item)
+/* Takes `over` tokens out of ids[from, end), at the end or the start of them. */
+static void cut(job *j, size_t from, size_t end, size_t over, int side)
 {
+    size_t to = side == STRATA_TRUNCATE_END ? end - over : from;
+    int32_t *ids = j->tokens.ids;
+    memmove(ids + to, ids + to + over, (j->tokens.n - to - over) * sizeof *ids);
+    j->tokens.n -= over;
+}
+
+/* A query that leaves its passage no room is cut, to half of the context at most, of which each place of it gets its
+ * share. From the last one on, since what is behind it moves. */
+static bool fit_query(job *j, size_t start, layout *l)
+{
+    size_t ctx = j->m->config.n_ctx, have = l->passage_end - l->passage, share = l->n_query ? ctx / 2 / l->n_query : 0;
+    bool done = false;
+    if (j->opts.truncate_query == STRATA_TRUNCATE_ERROR || j->tokens.n - start - have < ctx) return false;
+    for (size_t k = l->n_query; k-- > 0;) {
+        size_t at = l->query[k].at, end = l->query[k].end;
+        if (end - at <= share) continue;
+        size_t over = end - at - share;
+        cut(j, at, end, over, j->opts.truncate_query);
+        if (l->second > at) l->second -= over;
+        if (l->passage > at) l->passage -= over, l->passage_end -= over;
+        done = true;
+    }
+    return done;
+}
+
+/* Cuts the passage so that the pair fits. */
+static int fit(job *j, size_t start, layout *l, strata_embed_item *item)
+{
+    if (fit_query(j, start, l)) item->truncated = 1;
+    if (j->tokens.n - start <= j->m->config.n_ctx) return 0;
     size_t n = j->tokens.n - start, ctx = j->m->config.n_ctx, over = n - ctx, have = l->passage_end - l->passage;
     char msg[128];
     if (j->opts.truncate == STRATA_TRUNCATE_ERROR || over > have) {
@@ -148,10 +187,7 @@ static int fit(job *j, size_t start, const layout *l, strata_embed_item *item)
         fail_item(item, STRATA_TOO_LONG, msg);
         return -1;
     }
-    size_t to = j->opts.truncate == STRATA_TRUNCATE_END ? l->passage_end - over : l->passage;
-    int32_t *ids = j->tokens.ids;
-    memmove(ids + to, ids + to + over, (j->tokens.n - to - over) * sizeof *ids);
-    j->tokens.n -= over;
+    cut(j, l->passage, l->passage_end, over, j->opts.truncate);
     item->truncated = 1;
     return 0;
 }
@@ -162,13 +198,12 @@ static int tokenize_pair(job *j, size_t i, strata_error *err)
     size_t start = j->tokens.n;
     layout l = {0};
     strata_error e = {0};
-    *item = (strata_embed_item){0};
     if (j->passages[i].len && !j->passages[i].ptr) {
         fail_item(item, STRATA_INVALID_ARG, "the passage is NULL but not empty");
         return STRATA_OK;
     }
     int rc = j->n_template ? encode_template(j, i, &l, &e) : encode_pair(j, i, &l, &e);
-    if (rc == STRATA_NO_MEMORY) ST_FAIL(err, rc, "%s", e.msg);
+    if (rc && rc != STRATA_INVALID_ARG) ST_FAIL(err, rc, "%s", e.msg); /* no fault of the pair */
     if (rc) {
         j->tokens.n = start;
         fail_item(item, rc, e.msg);
@@ -196,9 +231,9 @@ static void deliver(void *user, const st_sequence *s, int status, const float *v
 {
     job *j = user;
     float *score = &j->scores[s->index];
+    j->items[s->index].status = STRATA_OK;
     if (status) {
         fail_item(&j->items[s->index], status, "the model gave NaN or infinity for this pair");
-        nan_score(score);
         return;
     }
     *score = j->m->plan.n_labels == 2 ? v[j->yes] - v[1 - j->yes] : v[0];
@@ -254,33 +289,47 @@ static int find_template(job *j, strata_error *err)
     return STRATA_OK;
 }
 
+/* What the model lacks to rank at all; finds the template on the way. */
+static int check_model(job *j, strata_error *err)
+{
+    const strata_model *m = j->m;
+    ST_FAIL_IF(m->plan.head_lacks, err, STRATA_UNSUPPORTED_OP, "%s: its classification head has no %s", m->path,
+               m->plan.head_lacks);
+    ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP,
+               "%s: not a ranking model: it has no classification head (tensor 'cls.output.weight')", m->path);
+    ST_FAIL_IF(m->plan.n_labels > 2, err, STRATA_UNSUPPORTED_OP, "%s: a head of %u labels gives no score; want 1 or 2",
+               m->path, m->plan.n_labels);
+    return m->config.causal ? find_template(j, err) : STRATA_OK;
+}
+
+bool st_rank_works(const strata_model *m)
+{
+    job j = {.m = m};
+    return !m->vocab_only && check_model(&j, NULL) == STRATA_OK;
+}
+
 static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_error *err)
 {
     strata_model *m = c->model;
     *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_rank_opts){0}, .tokens = {.mem = &m->mem}};
     const strata_rank_opts *o = &j->opts;
-    ST_FAIL_IF(o->truncate < 0 || o->truncate > STRATA_TRUNCATE_START, err, STRATA_INVALID_ARG,
-               "truncate: no such value as %d", o->truncate);
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
-    ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP,
-               "%s: not a ranking model: no tensor 'cls.output.weight'", m->path);
-    ST_FAIL_IF(m->plan.n_labels > 2, err, STRATA_UNSUPPORTED_OP, "%s: a head of %u labels gives no score; want 1 or 2",
-               m->path, m->plan.n_labels);
+    ST_TRY(check_model(j, err));
     j->yes = yes_label(m);
     if (o->deadline_ms > 0) j->deadline = st_now() + o->deadline_ms * 1e-3;
+    j->stop = (st_stop){o->cancel, j->deadline};
+    j->tokens.stop = &j->stop;
     if (!o->plain_special) j->flags |= STRATA_TOKENIZE_PARSE_SPECIAL;
     if (o->lossy) j->flags |= STRATA_TOKENIZE_LOSSY;
-    return m->config.causal ? find_template(j, err) : STRATA_OK;
+    return STRATA_OK;
 }
 
 static int run_all(job *j, strata_error *err)
 {
-    if (!j->opts.lossy) ST_TRY(check_utf8(j->query, "query", err)); /* no passage's fault */
     for (size_t i = 0; i < j->n; i++) {
         if (i % 64 == 0) ST_TRY(st_stopped(j->opts.cancel, j->deadline, err));
         ST_TRY(tokenize_pair(j, i, err));
-        if (j->items[i].status) nan_score(&j->scores[i]);
     }
     st_batcher b = {.ctx = j->ctx,
                     .ids = j->tokens.ids,
@@ -302,6 +351,7 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
 {
     job j;
     ST_TRY(prepare(&j, c, opts, err));
+    if (!j.opts.lossy) ST_TRY(check_utf8(query, "query", err)); /* no passage's fault */
     st_mem *mem = j.tokens.mem;
     strata_embed_item *own = items ? NULL : st_alloc(mem, n, sizeof *own);
     j.query = query;
@@ -310,8 +360,13 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
     j.scores = scores;
     j.items = items ? items : own;
     j.seqs = st_alloc(mem, n, sizeof *j.seqs);
+    strata_error why = {0};
+    for (size_t i = 0; j.items && i < n; i++) j.items[i] = (strata_embed_item){.status = ST_ITEM_PENDING};
     int rc =
-        j.items && j.seqs ? run_all(&j, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory for %zu passages", n);
+        j.items && j.seqs ? run_all(&j, &why) : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu passages", n);
+    if (rc && err) *err = why;
+    for (size_t i = 0; i < n; i++) /* whoever was not done, and whoever failed */
+        if (!j.items || st_item_abandon(&j.items[i], rc, why.msg)) st_nan_row(&scores[i], 1);
     for (size_t i = 0; !rc && !items && i < n; i++)
         if (own[i].status) rc = st_error_set(err, own[i].status, "passage %zu: %s", i, own[i].msg);
     st_free(mem, own);

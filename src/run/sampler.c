@@ -63,7 +63,7 @@ static void penalties(st_sampler *s, float *logits)
         if (l == -INFINITY) continue;
         l = l <= 0 ? l * q->repeat_penalty : l / q->repeat_penalty;
         l -= (float)n * q->frequency_penalty + q->presence_penalty;
-        change(s, logits, id, l);
+        change(s, logits, id, l >= -FLT_MAX ? l : -FLT_MAX); /* penalised, not banned */
     }
     for (uint32_t i = 0; i < s->ring_n; i++) s->count[s->ring[i]] &= ~DONE;
 }
@@ -120,31 +120,38 @@ static inline double exp_nonpos_double(double x)
     return y * scale;
 }
 
-/* The larger, without a branch. */
-static inline float at_least(float x, float least)
+/* exp(x), x <= 0 or -infinity. Below -700 it is taken as e^-700, which changes no sum of 1 or more. */
+static inline double share_of(double x)
 {
-    uint32_t below = 0u - (st_f32_bits(x - least) >> 31);
-    return st_bits_f32((st_f32_bits(x) & ~below) | (st_f32_bits(least) & below));
+    return exp_nonpos_double(x > -700 ? x : -700);
+}
+
+/* ln p = (logit - max) - ln sum exp(logit - max), in double: the difference of two floats is exact enough there however
+ * large they are, while max + ln(sum) would lose the logarithm beyond 2^53. */
+static double logprob_of(const st_sampler *s, float logit)
+{
+    return ((double)logit - s->max) - s->ln_sum;
 }
 
 static void row_logprobs(st_sampler *s, const float *logits, st_sampled *out)
 {
-    float max_f = largest(logits, s->n_vocab), least = max_f - 700; /* e^-700 changes no sum of 1 or more */
-    double max = (double)max_f, lanes[LANES] = {0};
+    double max = (double)largest(logits, s->n_vocab), lanes[LANES] = {0};
+    if (!(max > -INFINITY)) max = 0; /* all are -infinity */
     uint32_t n = s->n_vocab, k = 0;
     for (; k + LANES <= n; k += LANES) {
         const float *q = logits + k;
-        for (int j = 0; j < LANES; j++) lanes[j] += exp_nonpos_double((double)at_least(q[j], least) - max);
+        for (int j = 0; j < LANES; j++) lanes[j] += share_of((double)q[j] - max);
     }
-    for (; k < n; k++) lanes[0] += exp_nonpos_double((double)at_least(logits[k], least) - max);
+    for (; k < n; k++) lanes[0] += share_of((double)logits[k] - max);
     double sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-    s->lse = max + st_ln(sum);
+    s->max = max;
+    s->ln_sum = st_ln(sum);
     out->n_top = s->params.n_top;
     if (!out->n_top) return;
     out->n_top = st_sampler_first_k(s, logits, NULL, out->n_top);
     st_sampler_heap_sort(s->heap, out->n_top);
     for (uint32_t i = 0; i < out->n_top; i++)
-        s->top[i] = (st_logprob){(int32_t)s->heap[i].id, (double)s->heap[i].logit - s->lse};
+        s->top[i] = (st_logprob){(int32_t)s->heap[i].id, logprob_of(s, s->heap[i].logit)};
     out->top = s->top;
 }
 
@@ -205,7 +212,7 @@ int st_sampler_sample(st_sampler *s, float *logits, const uint32_t *mask, st_sam
     restore(s, logits);
     if (rc) return rc;
     got.id = (int32_t)id;
-    if (s->params.logprobs) got.logprob = (double)logits[id] - s->lse;
+    if (s->params.logprobs) got.logprob = logprob_of(s, logits[id]);
     *out = got;
     return STRATA_OK;
 }

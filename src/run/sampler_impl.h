@@ -58,7 +58,7 @@ struct st_sampler {
     saved *undo; /* [n_bias + repeat_last_n] logits as given */
     size_t n_undo;
     st_logprob *top;
-    double lse; /* of the row as given */
+    double max, ln_sum; /* of the row as given: largest logit, ln of the sum of exp(logit - max) */
 };
 
 /* ---- numbers ---- */

@@ -24,12 +24,18 @@ static int write_branches(st_swriter *w, uint32_t at, uint32_t flag, uint32_t br
     st_schema *s = w->s;
     for (uint32_t b = st_schema_node(s, branches)->first; b != ST_S_NONE; b = st_schema_node(s, b)->next) {
         st_slist with = w->l;
-        uint32_t id = 0;
-        bool ok = false;
+        uint32_t id = 0, more = ST_S_NONE, ignored;
+        bool ok = false, is = false, never = false;
         with.e[at].flags |= flag;
         ST_TRY(st_slist_push(s, &with, b, 0));
         ST_TRY(st_slist_possible(s, &with, 0, &ok));
         if (!ok) continue;
+        ST_TRY(st_slist_open(s, &with, &never));
+        drop_true(s, &with);
+        ST_TRY(st_slist_branches(s, &with, &ignored, &ignored, &more));
+        /* Constants of all branches are one list of values. */
+        if (more == ST_S_NONE) ST_TRY(st_slist_values(s, &with, &is, &w->values));
+        if (is) continue;
         ST_TRY(st_schema_rule(s, &with, &id));
         st_swriter_bar(w);
         st_sbuf_fmt(&w->b, "r%u", id);
@@ -44,7 +50,7 @@ static int write_types(st_swriter *w, uint32_t bits)
     for (uint32_t i = 0; i < w->l.n && plain; i++) {
         uint32_t own;
         ST_TRY(st_schema_entry_types(s, w->l.e[i].node, &own));
-        plain = own == ST_SV_ALL;
+        plain = own == ST_SV_ALL && st_schema_get(s, w->l.e[i].node, "not") == ST_S_NONE;
     }
     if (plain && bits == ST_SV_ALL) {
         st_swriter_bar(w);
@@ -64,22 +70,20 @@ static int write_types(st_swriter *w, uint32_t bits)
 static int write_body(st_swriter *w)
 {
     st_schema *s = w->s;
-    bool never, one = false;
-    uint32_t at = 0, flag = 0, branches = ST_S_NONE, bits, values = ST_S_NONE, node = w->l.n ? w->l.e[0].node : 0;
+    bool never, is = false;
+    uint32_t at = 0, flag = 0, branches = ST_S_NONE, bits, node = w->l.n ? w->l.e[0].node : 0;
     ST_TRY(st_slist_open(s, &w->l, &never));
     drop_true(s, &w->l);
-    ST_TRY(st_slist_types(s, &w->l, &bits));
-    if (never) bits = 0;
+    bits = 0;
+    if (!never) ST_TRY(st_slist_types(s, &w->l, &bits));
     if (bits) ST_TRY(st_slist_branches(s, &w->l, &at, &flag, &branches));
     if (bits && branches != ST_S_NONE) {
         ST_TRY(write_branches(w, at, flag, branches));
     } else if (bits) {
-        ST_TRY(st_slist_enum(s, &w->l, &values, &one));
-        if (values != ST_S_NONE)
-            ST_TRY(st_swriter_enum(w, values, one, bits));
-        else
-            ST_TRY(write_types(w, bits));
+        ST_TRY(st_slist_values(s, &w->l, &is, &w->values));
+        if (!is) ST_TRY(write_types(w, bits));
     }
+    if (w->values.n) ST_TRY(st_swriter_values(w, &w->values));
     return w->bar ? STRATA_OK : st_json_error(&s->json, st_schema_node(s, node)->at, "nothing satisfies this schema");
 }
 
@@ -133,6 +137,7 @@ static int write_rules(st_schema *s)
         s->out.no_memory |= w.b.no_memory;
         s->out.too_long |= w.b.too_long;
         st_free(s->json.mem, w.b.p);
+        st_free(s->json.mem, w.values.p);
         if (s->out.no_memory) return st_schema_no_memory(s);
         if (rc) return rc;
         if (s->out.too_long)
@@ -149,6 +154,7 @@ int st_schema_to_gbnf(const char *json, size_t len, st_mem *mem, char **gbnf, si
     s->out.mem = mem;
     st_slist *first = st_calloc(mem, 1, sizeof *first);
     int rc = first ? st_json_parse(&s->json) : st_schema_no_memory(s);
+    if (!rc) rc = st_schema_resources(s);
     if (!rc) {
         uint32_t id;
         first->n = 1;
@@ -167,6 +173,9 @@ int st_schema_to_gbnf(const char *json, size_t len, st_mem *mem, char **gbnf, si
     st_free(mem, first);
     st_free(mem, s->entries);
     st_free(mem, s->rules);
+    st_free(mem, s->resource);
+    st_free(mem, s->strings);
+    st_slang_close(s->lang);
     st_json_free(&s->json);
     if (rc)
         st_free(mem, s->out.p);

@@ -2,7 +2,7 @@
  *
  *   schema_json.c    JSON text -> tree
  *   schema_number.c  bounds of numbers -> GBNF
- *   schema_regex.c   pattern -> GBNF
+ *   schema_lang.h    patterns and other sets of strings -> GBNF
  *   schema.c         schema -> rules; schema_rules.h has the files of that */
 #ifndef ST_RUN_SCHEMA_IMPL_H
 #define ST_RUN_SCHEMA_IMPL_H
@@ -90,14 +90,13 @@ typedef struct st_sbounds {
 
 /* A JSON number. False: it has more than ST_S_DIGITS digits before or behind the point. */
 bool st_sdec_parse(const char *p, size_t n, st_sdec *out);
+/* The number nearest to one that st_sdec_parse refuses as too large or too small, on the side that a lower bound, or an
+ * upper one, keeps. False: it is neither, or nothing is kept. *none: no number that is written without bounds is beyond
+ * it.
+ */
+bool st_sdec_inside(const char *p, size_t n, bool upper, st_sdec *out, bool *none);
 int st_sdec_cmp(const st_sdec *a, const st_sdec *b);
 /* Alternatives without parentheses. False: no such number. */
 bool st_snumber(st_sbuf *b, const st_sbounds *q, bool integer);
-
-/* ---- patterns ---------------------------------------------------------------------------------------------------- */
-
-/* The inside of a JSON string that the pattern matches, as one group; may use the rule `char`. *min, *max: characters,
- * ST_S_NONE: no limit. Returns NULL, or what is wrong with it, *at: where. */
-const char *st_sregex(st_sbuf *b, const char *p, size_t n, uint32_t *min, uint32_t *max, size_t *at);
 
 #endif

@@ -34,37 +34,73 @@ static bool key_is(const st_schema *s, const st_json_node *m, const char *key)
     return m->key_len == strlen(key) && memcmp(s->json.pool.p + m->key, key, m->key_len) == 0;
 }
 
-static int check_keywords(st_schema *s, uint32_t node)
+/* What is not here is kept, or an annotation, or no keyword of JSON Schema: ignored, as the standard says. */
+int st_schema_keywords(st_schema *s, uint32_t node)
 {
-    static const char *const refused[] = {"not",
-                                          "if",
+    static const char *const refused[] = {"if",
                                           "then",
                                           "else",
                                           "dependentSchemas",
                                           "dependentRequired",
                                           "dependencies",
-                                          "patternProperties",
-                                          "propertyNames",
                                           "contains",
                                           "minContains",
                                           "maxContains",
-                                          "maxProperties",
                                           "unevaluatedProperties",
                                           "unevaluatedItems",
                                           "$dynamicRef",
                                           "$recursiveRef",
-                                          "contentSchema"};
+
+                                          "extends",
+                                          "disallow",
+                                          "divisibleBy"};
     for (uint32_t k = st_schema_node(s, node)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
         const st_json_node *m = st_schema_node(s, k);
         for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
             if (key_is(s, m, refused[i]))
                 return st_json_error(&s->json, m->at, "the keyword '%s' is not supported", refused[i]);
-        if (key_is(s, m, "uniqueItems") && m->type != ST_J_FALSE)
-            return st_json_error(&s->json, m->at, "the keyword 'uniqueItems' is not supported");
-        if (key_is(s, m, "multipleOf") && !(m->type == ST_J_NUMBER && m->len == 1 && s->json.text[m->str] == '1'))
-            return st_json_error(&s->json, m->at, "'multipleOf' is supported with 1 only");
+        if (key_is(s, m, "uniqueItems") && m->type != ST_J_TRUE && m->type != ST_J_FALSE)
+            return st_json_error(&s->json, m->at, "uniqueItems, want true or false");
     }
     return STRATA_OK;
+}
+
+/* Only keywords that say nothing about values. */
+static bool says_nothing(const st_schema *s, uint32_t node)
+{
+    static const char *const annotations[] = {"title",    "description", "default",  "examples",  "example",
+                                              "$comment", "deprecated",  "readOnly", "writeOnly", "$schema",
+                                              "$defs",    "definitions", "$anchor",  "$id"};
+    const st_json_node *n = st_schema_node(s, node);
+    if (n->type == ST_J_TRUE) return true;
+    if (n->type != ST_J_OBJECT) return false;
+    for (uint32_t k = n->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
+        bool known = false;
+        for (size_t i = 0; i < sizeof annotations / sizeof *annotations && !known; i++)
+            known = key_is(s, st_schema_node(s, k), annotations[i]);
+        if (!known) return false;
+    }
+    return true;
+}
+
+bool st_schema_excludes(const st_schema *s, uint32_t negated)
+{
+    static const char *const keys[] = {"const", "enum", "pattern", "minLength", "maxLength"};
+    uint32_t type = st_schema_get(s, negated, "type"), n = 0, values = 0;
+    const st_json_node *x = st_schema_node(s, negated);
+    if (x->type != ST_J_OBJECT || (type != ST_S_NONE && !st_schema_is_str(s, type, "string"))) return false;
+    for (uint32_t k = x->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
+        bool known = key_is(s, st_schema_node(s, k), "type") || key_is(s, st_schema_node(s, k), "description") ||
+                     key_is(s, st_schema_node(s, k), "title");
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+            if (!key_is(s, st_schema_node(s, k), keys[i])) continue;
+            known = true;
+            n++;
+            values += i < 2;
+        }
+        if (!known) return false;
+    }
+    return n == 1 && (values || type != ST_S_NONE);
 }
 
 /* ---- lists ------------------------------------------------------------------------------------------------------- */
@@ -86,56 +122,14 @@ int st_slist_push(st_schema *s, st_slist *l, uint32_t node, uint32_t flags)
     return STRATA_OK;
 }
 
-static int hex_digit(char c)
+/* Puts the schemas that were added from `from` on behind entry i: lists are in the order of the text. */
+static void move_behind(st_slist *l, uint32_t i, uint32_t from)
 {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* "#/a/b": the value it points to (RFC 6901). */
-static int resolve(st_schema *s, uint32_t ref, uint32_t *out)
-{
-    const st_json_node *r = st_schema_node(s, ref);
-    if (r->type != ST_J_STRING) return st_json_error(&s->json, r->at, "$ref, want a string");
-    const char *p = s->json.pool.p + r->str, *end = p + r->len;
-    if (!r->len || *p != '#' || (r->len > 1 && p[1] != '/'))
-        return st_json_error(&s->json, r->at,
-                             "$ref, want '#' or '#/...': references out of the document are not supported");
-    uint32_t at = 0;
-    for (p++; p < end;) {
-        char name[256];
-        size_t n = 0;
-        for (p++; p < end && *p != '/'; p++) {
-            char c = *p;
-            if (c == '%' && end - p > 2 && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0) {
-                c = (char)(hex_digit(p[1]) * 16 + hex_digit(p[2]));
-                p += 2;
-            } else if (c == '~' && end - p > 1 && (p[1] == '0' || p[1] == '1')) {
-                c = p[1] == '0' ? '~' : '/';
-                p++;
-            }
-            if (n == sizeof name)
-                return st_json_error(&s->json, r->at, "$ref with a name longer than %zu", sizeof name);
-            name[n++] = c;
-        }
-        uint32_t next = st_json_get(&s->json, at, name, n);
-        if (st_schema_node(s, at)->type == ST_J_ARRAY) {
-            uint32_t index = 0;
-            bool number = n > 0 && n < 6;
-            for (size_t i = 0; i < n && number; i++) {
-                number = name[i] >= '0' && name[i] <= '9';
-                index = index * 10 + (uint32_t)(name[i] - '0');
-            }
-            next = number ? st_schema_node(s, at)->first : ST_S_NONE;
-            while (next != ST_S_NONE && index-- > 0) next = st_schema_node(s, next)->next;
-        }
-        if (next == ST_S_NONE) return st_json_error(&s->json, r->at, "$ref to what is not there");
-        at = next;
+    for (; from < l->n; from++) {
+        st_sentry e = l->e[from];
+        for (uint32_t k = from; k > i + 1; k--) l->e[k] = l->e[k - 1];
+        l->e[++i] = e;
     }
-    *out = at;
-    return STRATA_OK;
 }
 
 int st_slist_open(st_schema *s, st_slist *l, bool *never)
@@ -149,10 +143,12 @@ int st_slist_open(st_schema *s, st_slist *l, bool *never)
         if (n->type != ST_J_OBJECT) return st_json_error(&s->json, n->at, "a schema, want an object, true or false");
         if (l->e[i].flags & ST_S_OPENED) continue;
         l->e[i].flags |= ST_S_OPENED;
-        ST_TRY(check_keywords(s, node));
+        ST_TRY(st_schema_keywords(s, node));
+        uint32_t from = l->n;
+        if ((k = st_schema_get(s, node, "not")) != ST_S_NONE && says_nothing(s, k)) *never = true;
         if ((k = st_schema_get(s, node, "$ref")) != ST_S_NONE) {
             uint32_t to = 0;
-            ST_TRY(resolve(s, k, &to));
+            ST_TRY(st_schema_resolve(s, k, &to));
             ST_TRY(st_slist_push(s, l, to, 0));
         }
         if ((k = st_schema_get(s, node, "allOf")) != ST_S_NONE) {
@@ -161,6 +157,7 @@ int st_slist_open(st_schema *s, st_slist *l, bool *never)
             for (k = st_schema_node(s, k)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next)
                 ST_TRY(st_slist_push(s, l, k, 0));
         }
+        move_behind(l, i, from);
     }
     return STRATA_OK;
 }

@@ -37,7 +37,12 @@ int st_schema_entry_types(const st_schema *s, uint32_t node, uint32_t *bits)
                  {"exclusiveMinimum", ST_SV_NUMBER},
                  {"maximum", ST_SV_NUMBER},
                  {"exclusiveMaximum", ST_SV_NUMBER},
-                 {"multipleOf", ST_SV_NUMBER}};
+                 {"multipleOf", ST_SV_NUMBER},
+                 {"additionalItems", ST_SV_ARRAY},
+                 {"uniqueItems", ST_SV_ARRAY},
+                 {"maxProperties", ST_SV_OBJECT},
+                 {"propertyNames", ST_SV_OBJECT},
+                 {"patternProperties", ST_SV_OBJECT}};
     uint32_t k = st_schema_get(s, node, "type");
     *bits = 0;
     if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_J_ARRAY) {
@@ -72,93 +77,64 @@ uint32_t st_schema_value_types(const st_schema *s, uint32_t node)
     }
 }
 
+static bool has_enum(const st_schema *s, const st_slist *l)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if (st_schema_get(s, l->e[i].node, "enum") != ST_S_NONE || st_schema_get(s, l->e[i].node, "const") != ST_S_NONE)
+            return true;
+    return false;
+}
+
+/* The types that a `not` leaves, where it is about types, or values that are all of theirs. */
+static int negate(st_schema *s, uint32_t negated, uint32_t *bits)
+{
+    const st_json_node *n = st_schema_node(s, negated);
+    uint32_t type = st_schema_get(s, negated, "type"), gone = 0, values = 0;
+    if (n->type == ST_J_FALSE) return STRATA_OK;
+    if (type != ST_S_NONE && n->n == 1) {
+        ST_TRY(st_schema_entry_types(s, negated, &gone));
+        *bits &= ~gone;
+        if ((*bits & ST_SV_FRACTION) && !(*bits & ST_SV_INTEGER))
+            return st_json_error(&s->json, n->at, "'not' that leaves numbers which are no integers is not supported");
+        return STRATA_OK;
+    }
+    if (st_schema_excludes(s, negated)) {
+        uint32_t k = st_schema_get(s, negated, "const"), some = 0;
+        bool list = k == ST_S_NONE && (k = st_schema_get(s, negated, "enum")) != ST_S_NONE;
+        for (k = list ? st_schema_node(s, k)->first : k; k != ST_S_NONE;
+             k = list ? st_schema_node(s, k)->next : ST_S_NONE) {
+            values |= st_schema_value_types(s, k);
+            if (st_schema_node(s, k)->type == ST_J_NULL) gone |= ST_SV_NULL;
+            some |= st_schema_node(s, k)->type == ST_J_TRUE ? 1u : st_schema_node(s, k)->type == ST_J_FALSE ? 2u : 0u;
+        }
+        if (some == 3) gone |= ST_SV_BOOL;
+        if (type != ST_S_NONE) gone = values = 0; /* of strings alone */
+        *bits &= ~gone;
+        if (!(values & *bits & ~(uint32_t)ST_SV_STRING)) return STRATA_OK;
+    }
+    return st_json_error(&s->json, n->at,
+                         "'not' is supported with {}, a type, or a const, an enum or a pattern of strings");
+}
+
 int st_slist_types(st_schema *s, const st_slist *l, uint32_t *bits)
 {
     *bits = ST_SV_ALL;
     for (uint32_t i = 0; i < l->n; i++) {
-        uint32_t one;
+        uint32_t one, n = 0, scale = 0;
         if (st_schema_node(s, l->e[i].node)->type != ST_J_OBJECT) continue;
         ST_TRY(st_schema_step(s, l->e[i].node));
         ST_TRY(st_schema_entry_types(s, l->e[i].node, &one));
         *bits &= one;
-        if (st_schema_get(s, l->e[i].node, "multipleOf") != ST_S_NONE) *bits &= ~(uint32_t)ST_SV_FRACTION;
-    }
-    return STRATA_OK;
-}
-
-/* ---- enum -------------------------------------------------------------------------------------------------------- */
-
-static bool same_value(st_schema *s, uint32_t a, uint32_t b)
-{
-    const st_json_node *x = st_schema_node(s, a), *y = st_schema_node(s, b);
-    if (x->type != y->type) return false;
-    if (x->type == ST_J_NUMBER) {
-        st_sdec p, q;
-        return st_sdec_parse(s->json.text + x->str, x->len, &p) && st_sdec_parse(s->json.text + y->str, y->len, &q) &&
-               st_sdec_cmp(&p, &q) == 0;
-    }
-    st_sbuf p = {.mem = s->json.mem}, q = {.mem = s->json.mem};
-    st_json_write(&s->json, a, &p);
-    st_json_write(&s->json, b, &q);
-    bool same = !p.no_memory && !q.no_memory && p.n == q.n && memcmp(p.p, q.p, p.n) == 0;
-    s->out.no_memory |= p.no_memory || q.no_memory;
-    st_free(s->json.mem, p.p);
-    st_free(s->json.mem, q.p);
-    return same;
-}
-
-int st_slist_allows(st_schema *s, const st_slist *l, uint32_t value, bool *ok)
-{
-    *ok = true;
-    for (uint32_t i = 0; i < l->n && *ok; i++) {
-        uint32_t k = st_schema_get(s, l->e[i].node, "const");
-        if (k != ST_S_NONE) *ok = same_value(s, k, value);
-        k = st_schema_get(s, l->e[i].node, "enum");
-        if (k == ST_S_NONE || !*ok) continue;
-        *ok = false;
-        for (k = st_schema_node(s, k)->first; k != ST_S_NONE && !*ok; k = st_schema_node(s, k)->next) {
-            ST_TRY(st_schema_step(s, value));
-            *ok = k == value || same_value(s, k, value);
-        }
-    }
-    return STRATA_OK;
-}
-
-int st_slist_enum(const st_schema *s, const st_slist *l, uint32_t *values, bool *one)
-{
-    static const char *const other[] = {"properties",
-                                        "required",
-                                        "additionalProperties",
-                                        "items",
-                                        "prefixItems",
-                                        "minItems",
-                                        "maxItems",
-                                        "minLength",
-                                        "maxLength",
-                                        "pattern",
-                                        "minimum",
-                                        "maximum",
-                                        "exclusiveMinimum",
-                                        "exclusiveMaximum",
-                                        "minProperties"};
-    *values = ST_S_NONE;
-    for (uint32_t i = 0; i < l->n && *values == ST_S_NONE; i++) {
-        uint32_t k = st_schema_get(s, l->e[i].node, "const");
-        if (k != ST_S_NONE) *values = k, *one = true;
-        k = *values == ST_S_NONE ? st_schema_get(s, l->e[i].node, "enum") : ST_S_NONE;
+        uint32_t k = st_schema_get(s, l->e[i].node, "multipleOf");
         if (k == ST_S_NONE) continue;
-        if (st_schema_node(s, k)->type != ST_J_ARRAY || !st_schema_node(s, k)->n)
-            return st_json_error(&s->json, st_schema_node(s, k)->at, "enum, want a list with a value at least");
-        *values = st_schema_node(s, k)->first;
-        *one = false;
+        ST_TRY(st_schema_multiple(s, k, &n, &scale));
+        if (scale == 0) *bits &= ~(uint32_t)ST_SV_FRACTION;
     }
-    for (uint32_t i = 0; i < l->n && *values != ST_S_NONE; i++)
-        for (size_t o = 0; o < sizeof other / sizeof *other; o++) {
-            uint32_t k = st_schema_get(s, l->e[i].node, other[o]);
-            if (k != ST_S_NONE)
-                return st_json_error(&s->json, st_schema_node(s, k)->at, "'%s' beside enum or const is not supported",
-                                     other[o]);
-        }
+    bool values = has_enum(s, l);
+    for (uint32_t i = 0; i < l->n && !values; i++) { /* values are checked one by one */
+        uint32_t k = st_schema_get(s, l->e[i].node, "not");
+        if (k != ST_S_NONE) ST_TRY(negate(s, k, bits));
+    }
     return STRATA_OK;
 }
 
@@ -181,8 +157,8 @@ static int possible_branch(st_schema *s, const st_slist *l, uint32_t at, uint32_
 int st_slist_possible(st_schema *s, const st_slist *given, int depth, bool *ok)
 {
     st_slist l = *given;
-    bool never, one = false;
-    uint32_t at = 0, flag = 0, branches, bits, values;
+    bool never;
+    uint32_t at = 0, flag = 0, branches, bits;
     *ok = true;
     ST_TRY(st_slist_open(s, &l, &never));
     if (never) return *ok = false, STRATA_OK;
@@ -191,9 +167,10 @@ int st_slist_possible(st_schema *s, const st_slist *given, int depth, bool *ok)
     ST_TRY(st_slist_branches(s, &l, &at, &flag, &branches));
     if (branches != ST_S_NONE)
         return depth >= ST_S_MAX_PROBE ? STRATA_OK : possible_branch(s, &l, at, flag, branches, depth, ok);
-    ST_TRY(st_slist_enum(s, &l, &values, &one));
-    if (values == ST_S_NONE) return STRATA_OK;
-    for (*ok = false; values != ST_S_NONE && !*ok; values = one ? ST_S_NONE : st_schema_node(s, values)->next)
-        if (st_schema_value_types(s, values) & bits) ST_TRY(st_slist_allows(s, &l, values, ok));
-    return STRATA_OK;
+    st_svalues values = {0};
+    bool is = false;
+    int rc = st_slist_values(s, &l, &is, &values);
+    if (!rc && is) *ok = values.n > 0;
+    st_free(s->json.mem, values.p);
+    return rc;
 }

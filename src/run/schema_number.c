@@ -52,6 +52,44 @@ bool st_sdec_parse(const char *p, size_t n, st_sdec *out)
     return true;
 }
 
+bool st_sdec_inside(const char *p, size_t n, bool upper, st_sdec *out, bool *none)
+{
+    long point = 0, exponent = 0;
+    bool neg = n && p[0] == '-', seen_point = false, digit = false, exp_neg = false;
+    size_t i = neg;
+    for (; i < n && p[i] != 'e' && p[i] != 'E'; i++) {
+        if (p[i] == '.')
+            seen_point = true;
+        else if (digit || p[i] != '0')
+            digit = true, point += !seen_point;
+        else
+            point -= seen_point;
+    }
+    if (i < n) {
+        i++;
+        if (i < n && (p[i] == '-' || p[i] == '+')) exp_neg = p[i++] == '-';
+        for (; i < n; i++)
+            if (exponent < 100000) exponent = exponent * 10 + (p[i] - '0');
+    }
+    point += exp_neg ? -exponent : exponent; /* value = 0.digits * 10^point */
+    bool towards = neg != upper;             /* the side that is kept is that of 0 */
+    *out = (st_sdec){.neg = neg};
+    *none = towards && point > 120; /* `number` has 16 digits and exponents of two */
+    if (point > ST_S_DIGITS && towards) {
+        memset(out->i, '9', ST_S_DIGITS);
+        out->n_int = ST_S_DIGITS;
+        return true;
+    }
+    if (point > -ST_S_DIGITS) return false;
+    out->i[0] = '0';
+    out->n_int = 1;
+    if (towards) return out->neg = false, true; /* 0 */
+    memset(out->f, '0', ST_S_DIGITS);
+    out->f[ST_S_DIGITS - 1] = '1';
+    out->n_frac = ST_S_DIGITS;
+    return true;
+}
+
 static int cmp_magnitude(const st_sdec *a, const st_sdec *b)
 {
     if (a->n_int != b->n_int) return a->n_int < b->n_int ? -1 : 1;

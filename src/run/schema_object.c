@@ -4,8 +4,8 @@
 #include "run/schema_rules.h"
 
 typedef struct property {
-    uint32_t key, key_len; /* in the pool */
-    bool required, possible;
+    uint32_t key, key_len;            /* in the pool */
+    bool required, possible, refused; /* refused: by propertyNames */
     uint32_t rule;
 } property;
 
@@ -13,8 +13,11 @@ typedef struct properties {
     property *p;
     size_t n, cap;
     uint32_t required;
-    bool more; /* others are allowed */
-    uint32_t more_rule;
+    bool more; /* others are allowed: least to most of them, ST_S_NONE: no limit */
+    uint32_t more_rule, more_least, more_most;
+    bool some;            /* one at least of those that are named */
+    uint32_t key_rule;    /* of the others' names; ST_S_NONE: any but those that are named */
+    uint32_t key_pattern; /* the member of patternProperties that they follow; ST_S_NONE: none */
 } properties;
 
 static int add_property(st_swriter *w, properties *o, uint32_t key, uint32_t key_len, property **out)
@@ -70,6 +73,147 @@ static int collect_names(st_swriter *w, properties *o)
     }
     o->more = !closed && (opened || !named);
     return STRATA_OK;
+}
+
+/* ---- names that a schema tells ----------------------------------------------------------------------------------- */
+
+/* A name as a value, so that it can be checked like one. */
+static int name_value(st_schema *s, const property *p, uint32_t *value)
+{
+    st_json *j = &s->json;
+    if (!st_grow(j->mem, &j->nodes, &j->nodes_cap, j->n_nodes + 1, j->n_nodes, sizeof *j->nodes))
+        return st_schema_no_memory(s);
+    *value = (uint32_t)j->n_nodes++;
+    j->nodes[*value] =
+        (st_json_node){.type = ST_J_STRING, .str = p->key, .len = p->key_len, .first = ST_S_NONE, .next = ST_S_NONE};
+    return STRATA_OK;
+}
+
+/* Names that propertyNames refuses cannot be there. */
+static int check_names(st_swriter *w, properties *o)
+{
+    st_schema *s = w->s;
+    for (uint32_t e = 0; e < w->l.n; e++) {
+        uint32_t k = st_schema_get(s, w->l.e[e].node, "propertyNames");
+        for (size_t i = 0; k != ST_S_NONE && i < o->n; i++) {
+            uint32_t name = 0;
+            bool ok = true;
+            ST_TRY(name_value(s, &o->p[i], &name));
+            ST_TRY(st_schema_check(s, k, name, false, &ok));
+            s->json.n_nodes--;
+            o->p[i].refused |= !ok;
+        }
+    }
+    return STRATA_OK;
+}
+
+/* Keywords that a name can fail, which is a string. */
+static bool limits_names(const st_schema *s, const st_slist *l)
+{
+    static const char *const keys[] = {"pattern", "maxLength", "not"};
+    for (uint32_t e = 0; e < l->n; e++) {
+        uint32_t k = st_schema_get(s, l->e[e].node, "minLength"), f = st_schema_get(s, l->e[e].node, "format");
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+            if (st_schema_get(s, l->e[e].node, keys[i]) != ST_S_NONE) return true;
+        if (k != ST_S_NONE && !(st_schema_node(s, k)->len == 1 && s->json.text[st_schema_node(s, k)->str] == '0'))
+            return true;
+        if (f != ST_S_NONE && st_schema_format(s, f) != ST_S_NONE) return true;
+    }
+    return false;
+}
+
+static void only_objects(const st_schema *s, st_slist *l)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < l->n; i++)
+        if (st_schema_node(s, l->e[i].node)->type == ST_J_OBJECT) l->e[n++] = l->e[i];
+    l->n = n;
+}
+
+/* propertyNames for the names that are not told: a list of them, then they are told; a rule; or nothing. */
+static int names_of_others(st_swriter *w, properties *o)
+{
+    st_schema *s = w->s;
+    st_slist l = {.n = 0};
+    bool never = false, is = false;
+    uint32_t bits = 0, at, flag, branches;
+    for (uint32_t e = 0; e < w->l.n; e++) {
+        uint32_t k = st_schema_get(s, w->l.e[e].node, "propertyNames");
+        if (k != ST_S_NONE) ST_TRY(st_slist_push(s, &l, k, 0));
+    }
+    if (!l.n || !o->more) return STRATA_OK;
+    ST_TRY(st_slist_open(s, &l, &never));
+    only_objects(s, &l);
+    if (!never) ST_TRY(st_slist_types(s, &l, &bits));
+    ST_TRY(st_slist_branches(s, &l, &at, &flag, &branches));
+    if (never || !(bits & ST_SV_STRING)) return o->more = false, STRATA_OK;
+    st_svalues v = {0};
+    property *p;
+    int rc = branches == ST_S_NONE ? st_slist_values(s, &l, &is, &v) : STRATA_OK;
+    for (size_t i = 0; i < v.n && !rc; i++)
+        if (st_schema_node(s, v.p[i])->type == ST_J_STRING)
+            rc = add_property(w, o, st_schema_node(s, v.p[i])->str, st_schema_node(s, v.p[i])->len, &p);
+    st_free(s->json.mem, v.p);
+    if (is) o->more = false;
+    if (rc || is || (branches == ST_S_NONE && !limits_names(s, &l))) return rc;
+    if (o->n) return st_swriter_error(w, "propertyNames for other names beside those of properties is not supported");
+    if (bits != ST_SV_STRING)
+        return st_swriter_error(w, "propertyNames of this form is not supported: want type string");
+    return st_schema_rule(s, &l, &o->key_rule);
+}
+
+/* One pattern for all names: those that match it, with its schema. */
+static int pattern_of_names(st_swriter *w, properties *o)
+{
+    st_schema *s = w->s;
+    static const char *const other[] = {"properties", "propertyNames"};
+    for (uint32_t e = 0; e < w->l.n; e++) {
+        uint32_t k = st_schema_get(s, w->l.e[e].node, "patternProperties");
+        if (k == ST_S_NONE) continue;
+        if (st_schema_node(s, k)->type != ST_J_OBJECT)
+            return st_json_error(&s->json, st_schema_node(s, k)->at, "patternProperties, want an object");
+        if (!st_schema_node(s, k)->n) continue;
+        bool alone = st_schema_node(s, k)->n == 1 && o->key_pattern == ST_S_NONE && o->n == 0;
+        for (uint32_t i = 0; i < w->l.n && alone; i++) {
+            for (size_t j = 0; j < 2; j++) alone &= st_schema_get(s, w->l.e[i].node, other[j]) == ST_S_NONE;
+            alone &= i == e || st_schema_get(s, w->l.e[i].node, "additionalProperties") == ST_S_NONE;
+        }
+        if (!alone)
+            return st_json_error(&s->json, st_schema_node(s, k)->at,
+                                 "the keyword 'patternProperties' is supported with one pattern and no other names");
+        o->key_pattern = st_schema_node(s, k)->first;
+        o->more = true;
+    }
+    return STRATA_OK;
+}
+
+/* rID-k: a name that matches, in quotes. */
+static int write_key_pattern(st_swriter *w, uint32_t member)
+{
+    st_schema *s = w->s;
+    const st_json_node *m = st_schema_node(s, member);
+    st_sregex r;
+    ST_TRY(st_schema_regex_text(s, m->key_len ? s->json.pool.p + m->key : "", m->key_len, m->at, &r));
+    bool any = true;
+    int rc = STRATA_OK;
+    if (!r.looks) {
+        s->builtins |= ST_SB_CHAR;
+        st_sbuf_fmt(&s->out, "r%u-k ::= \"\\\"\" ", w->id);
+        st_sregex_write(&r, &s->out);
+        st_sbuf_str(&s->out, "\"\\\"\"\n");
+    } else {
+        char prefix[32];
+        st_slang *l = st_slang_open(s->json.mem);
+        snprintf(prefix, sizeof prefix, "r%u-l", w->id);
+        rc = l ? STRATA_OK : st_schema_no_memory(s);
+        if (!rc && !st_slang_write(l, st_slang_pattern(l, &r), prefix, &s->out, &any))
+            rc = st_schema_lang_error(s, l, member, "patternProperties");
+        st_slang_close(l);
+        if (!rc && !any) rc = st_json_error(&s->json, m->at, "patternProperties: no name matches");
+        st_sbuf_fmt(&s->out, "r%u-k ::= \"\\\"\" r%u-l0 \"\\\"\"\n", w->id, w->id);
+    }
+    st_sregex_free(&r);
+    return rc;
 }
 
 /* The schemas of one property; name NULL: of those that are not named. */
@@ -190,6 +334,15 @@ static int write_more(st_swriter *w, properties *o)
         }
         sorted[at] = e;
     }
+    if (o->key_rule != ST_S_NONE || o->key_pattern != ST_S_NONE) {
+        st_free(s->json.mem, sorted);
+        if (o->key_pattern != ST_S_NONE) ST_TRY(write_key_pattern(w, o->key_pattern));
+        if (o->key_pattern != ST_S_NONE)
+            st_sbuf_fmt(&s->out, "r%u-x ::= r%u-k \":\" ws r%u\n", w->id, w->id, o->more_rule);
+        else
+            st_sbuf_fmt(&s->out, "r%u-x ::= r%u \":\" ws r%u\n", w->id, o->key_rule, o->more_rule);
+        return STRATA_OK;
+    }
     s->builtins |= ST_SB_FREE_KEY;
     st_sbuf_fmt(&s->out, "r%u-x ::= \"\\\"\" r%u-n0 \"\\\":\" ws r%u\n", w->id, w->id, o->more_rule);
     int rc = write_other_names(w, sorted, o->n);
@@ -202,6 +355,9 @@ static int write_properties(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
     st_sbuf key = {.mem = s->json.mem};
+    size_t last = o->n; /* the last that can be there */
+    for (size_t i = 0; i < o->n; i++)
+        if (o->p[i].possible) last = i;
     for (size_t i = 0; i < o->n; i++) {
         const property *p = &o->p[i];
         if (!p->possible) { /* not there, and not optional: it is skipped */
@@ -215,18 +371,58 @@ static int write_properties(st_swriter *w, properties *o)
         st_sbuf_fmt(&s->out, "r%u-p%zu ::= ", w->id, i);
         if (key.n) st_sbuf_literal(&s->out, key.p, key.n);
         st_sbuf_fmt(&s->out, " ws r%u\nr%u-f%zu ::= r%u-p%zu r%u-r%zu", p->rule, w->id, i, w->id, i, w->id, i + 1);
-        if (!p->required) st_sbuf_fmt(&s->out, " | r%u-f%zu", w->id, i + 1);
+        if (!p->required && !(o->some && i == last)) st_sbuf_fmt(&s->out, " | r%u-f%zu", w->id, i + 1);
         st_sbuf_fmt(&s->out, "\nr%u-r%zu ::= \",\" ws r%u-p%zu r%u-r%zu", w->id, i, w->id, i, w->id, i + 1);
         if (!p->required) st_sbuf_fmt(&s->out, " | r%u-r%zu", w->id, i + 1);
         st_sbuf_str(&s->out, "\n");
     }
-    if (o->more)
-        st_sbuf_fmt(&s->out, "r%u-f%zu ::= (r%u-x (\",\" ws r%u-x)*)?\nr%u-r%zu ::= (\",\" ws r%u-x)*\n", w->id, o->n,
-                    w->id, w->id, w->id, o->n, w->id);
-    else
+    if (o->more) {
+        uint32_t least = o->more_least, most = o->more_most;
+        st_sbuf_fmt(&s->out, "r%u-r%zu ::= (\",\" ws r%u-x)", w->id, o->n, w->id);
+        st_sbuf_repeat(&s->out, least, most);
+        st_sbuf_fmt(&s->out, "\nr%u-f%zu ::= (r%u-x (\",\" ws r%u-x)", w->id, o->n, w->id, w->id);
+        st_sbuf_repeat(&s->out, least ? least - 1 : 0, most == ST_S_NONE ? most : most - 1);
+        st_sbuf_str(&s->out, least ? ")\n" : ")?\n");
+    } else {
         st_sbuf_fmt(&s->out, "r%u-f%zu ::= \"\"\nr%u-r%zu ::= \"\"\n", w->id, o->n, w->id, o->n);
+    }
     s->out.no_memory |= key.no_memory;
     st_free(s->json.mem, key.p);
+    return STRATA_OK;
+}
+
+/* minProperties and maxProperties, where names or a number of the others can say them. *ok: false if they cannot hold.
+ */
+static int bound_properties(st_swriter *w, properties *o, bool *ok)
+{
+    uint32_t least = 0, most = ST_S_NONE, named = 0, free = 0;
+    ST_TRY(st_swriter_count(w, "minProperties", false, &least));
+    ST_TRY(st_swriter_count(w, "maxProperties", true, &most));
+    for (size_t i = 0; i < o->n; i++)
+        if (o->p[i].possible) named++;
+    free = named - o->required;
+    if (most < o->required || most < least || (!o->more && least > named)) return *ok = false, STRATA_OK;
+    if (most == o->required) { /* no others */
+        for (size_t i = 0; i < o->n; i++) o->p[i].possible &= o->p[i].required;
+        o->more = false;
+        free = 0;
+    }
+    if (most != ST_S_NONE && most > o->required) {
+        if (free && (o->more || most < named))
+            return st_swriter_error(w, "maxProperties below the number of optional names is not supported");
+        if (o->more) o->more_most = most - o->required;
+    }
+    if (least <= o->required) return STRATA_OK;
+    if (!o->more && least == named) { /* all of them */
+        for (size_t i = 0; i < o->n; i++)
+            if (o->p[i].possible && !o->p[i].required) o->p[i].required = true, o->required++;
+    } else if (least == 1 && !o->more) {
+        o->some = true;
+    } else if (least == o->required + 1 && !free) {
+        o->more_least = 1; /* a second might have the name of the first */
+    } else {
+        return st_swriter_error(w, "minProperties beyond the required ones is supported up to one more");
+    }
     return STRATA_OK;
 }
 
@@ -234,20 +430,29 @@ static int fill_properties(st_swriter *w, properties *o, bool *ok)
 {
     st_schema *s = w->s;
     st_slist l;
-    uint32_t least = 0;
+    o->more_most = o->key_rule = o->key_pattern = ST_S_NONE;
     ST_TRY(collect_names(w, o));
-    ST_TRY(st_swriter_count(w, "minProperties", false, &least));
-    if (least > o->required) return st_swriter_error(w, "minProperties beyond the required ones is not supported");
+    ST_TRY(pattern_of_names(w, o));
+    ST_TRY(names_of_others(w, o));
+    ST_TRY(check_names(w, o));
     for (size_t i = 0; i < o->n && *ok; i++) {
         ST_TRY(property_list(w, &o->p[i], &l));
         ST_TRY(st_slist_possible(s, &l, 0, &o->p[i].possible));
+        o->p[i].possible &= !o->p[i].refused;
         if (o->p[i].possible) ST_TRY(st_schema_rule(s, &l, &o->p[i].rule));
         *ok = o->p[i].possible || !o->p[i].required;
     }
-    if (!o->more || !*ok) return STRATA_OK;
-    ST_TRY(property_list(w, NULL, &l));
-    ST_TRY(st_slist_possible(s, &l, 0, &o->more));
-    return o->more ? st_schema_rule(s, &l, &o->more_rule) : STRATA_OK;
+    if (o->more && *ok) {
+        if (o->key_pattern != ST_S_NONE) {
+            l.n = 0;
+            ST_TRY(st_slist_push(s, &l, o->key_pattern, 0));
+        } else {
+            ST_TRY(property_list(w, NULL, &l));
+        }
+        ST_TRY(st_slist_possible(s, &l, 0, &o->more));
+        if (o->more) ST_TRY(st_schema_rule(s, &l, &o->more_rule));
+    }
+    return *ok ? bound_properties(w, o, ok) : STRATA_OK;
 }
 
 int st_swriter_object(st_swriter *w)

@@ -1,17 +1,15 @@
-/* schema_regex.c: a regular expression (ECMA-262, a subset) -> GBNF for the inside of a JSON string that it matches.
- * Characters that JSON must escape are written with their short escapes. */
+/* schema_regex.c: a regular expression (ECMA-262, a subset) -> a tree, and that as GBNF for the inside of a JSON string
+ * that it matches. Characters that JSON must escape are written with their short escapes. */
 #include <stdio.h>
 
-#include "run/schema_impl.h"
+#include "run/schema_lang.h"
 #include "token/utf8.h"
 
-#define MAX_DEPTH  100
+#define MAX_DEPTH  60 /* of groups: the recursion takes a few hundred bytes for each */
 #define MAX_RANGES 512
-#define MAX_COUNT  65535u
+#define MAX_COUNT  (UINT32_MAX - 1)
 
-typedef struct range {
-    uint32_t lo, hi;
-} range;
+typedef st_srange range;
 
 typedef struct set {
     range r[MAX_RANGES];
@@ -19,17 +17,13 @@ typedef struct set {
 } set;
 
 typedef struct regex {
-    st_sbuf *b;
+    st_sregex *out;
     const char *p;
     size_t n, i;
     int depth;
     const char *wrong;
-    set set; /* one at a time */
+    set *set; /* one at a time */
 } regex;
-
-typedef struct length {
-    uint32_t min, max; /* ST_S_NONE: no limit */
-} length;
 
 static const range digit[] = {{'0', '9'}}, word[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}},
                    space[] = {{9, 13},          {32, 32},         {0xa0, 0xa0},     {0x1680, 0x1680}, {0x2000, 0x200a},
@@ -62,8 +56,8 @@ static uint32_t times(uint32_t a, uint32_t b)
 
 static bool add(regex *x, uint32_t lo, uint32_t hi)
 {
-    if (x->set.n == MAX_RANGES) return fail(x, "a class with too many ranges");
-    x->set.r[x->set.n++] = (range){lo, hi};
+    if (x->set->n == MAX_RANGES) return fail(x, "a class with too many ranges");
+    x->set->r[x->set->n++] = (range){lo, hi};
     return true;
 }
 
@@ -81,7 +75,7 @@ static bool add_all(regex *x, const range *r, size_t n, bool negate)
 /* Sorted, disjoint, complemented if asked. */
 static bool normalise(regex *x, bool negate)
 {
-    set *s = &x->set;
+    set *s = x->set;
     for (uint32_t i = 1; i < s->n; i++) {
         range e = s->r[i];
         uint32_t j = i;
@@ -108,43 +102,6 @@ static bool normalise(regex *x, bool negate)
     if (from <= 0x10ffff) s->r[k++] = (range){from, 0x10ffff};
     s->n = k;
     return true;
-}
-
-static bool has(const set *s, uint32_t cp)
-{
-    for (uint32_t i = 0; i < s->n; i++)
-        if (cp >= s->r[i].lo && cp <= s->r[i].hi) return true;
-    return false;
-}
-
-/* The set as alternatives in a group: what a JSON string holds as it is, and escapes. */
-static bool put_set(regex *x)
-{
-    static const struct {
-        uint32_t cp;
-        const char *escape;
-    } escapes[] = {{'"', "\"\\\\\\\"\""}, {'\\', "\"\\\\\\\\\""}, {'\b', "\"\\\\b\""}, {'\f', "\"\\\\f\""},
-                   {'\n', "\"\\\\n\""},   {'\r', "\"\\\\r\""},    {'\t', "\"\\\\t\""}};
-    static const range raw[] = {{0x20, 0x21}, {0x23, 0x5b}, {0x5d, 0x7e}, {0x80, 0xd7ff}, {0xe000, 0x10ffff}};
-    bool any = false;
-    st_sbuf_str(x->b, "(");
-    for (uint32_t i = 0; i < x->set.n; i++)
-        for (size_t k = 0; k < sizeof raw / sizeof *raw; k++) {
-            uint32_t lo = x->set.r[i].lo > raw[k].lo ? x->set.r[i].lo : raw[k].lo;
-            uint32_t hi = x->set.r[i].hi < raw[k].hi ? x->set.r[i].hi : raw[k].hi;
-            if (lo > hi) continue;
-            st_sbuf_fmt(x->b, "%s\\U%08X-\\U%08X", any ? "" : "[", (unsigned)lo, (unsigned)hi);
-            any = true;
-        }
-    if (any) st_sbuf_str(x->b, "]");
-    for (size_t k = 0; k < sizeof escapes / sizeof *escapes; k++) {
-        if (!has(&x->set, escapes[k].cp)) continue;
-        if (any) st_sbuf_str(x->b, " | ");
-        st_sbuf_str(x->b, escapes[k].escape);
-        any = true;
-    }
-    st_sbuf_str(x->b, ") ");
-    return any || fail(x, "a class without a character that JSON can hold");
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------------------- */
@@ -244,38 +201,113 @@ static bool read_class(regex *x)
     return normalise(x, negate);
 }
 
-static bool alternatives(regex *x, bool top, length *len);
+/* ---- tree -------------------------------------------------------------------------------------------------------- */
 
-/* One item without its quantifier; written behind b->n. */
-static bool atom(regex *x, length *len)
+static bool node(regex *x, st_srnode n, uint32_t *id)
+{
+    st_sregex *o = x->out;
+    if (!st_grow(o->mem, &o->nodes, &o->nodes_cap, o->n_nodes + 1, o->n_nodes, sizeof *o->nodes))
+        return o->no_memory = true, fail(x, "no memory");
+    *id = (uint32_t)o->n_nodes;
+    n.next = ST_S_NONE;
+    o->nodes[o->n_nodes++] = n;
+    return true;
+}
+
+static bool list_node(regex *x, uint32_t kind, uint32_t *id)
+{
+    return node(x, (st_srnode){.kind = kind, .first = ST_S_NONE, .last = ST_S_NONE}, id);
+}
+
+static void append(regex *x, uint32_t list, uint32_t child)
+{
+    st_srnode *l = &x->out->nodes[list];
+    if (l->last == ST_S_NONE)
+        l->first = child;
+    else
+        x->out->nodes[l->last].next = child;
+    l->last = child;
+}
+
+/* The set as it is now. */
+static bool set_node(regex *x, uint32_t *id)
+{
+    st_sregex *o = x->out;
+    if (!st_grow(o->mem, &o->ranges, &o->ranges_cap, o->n_ranges + x->set->n, o->n_ranges, sizeof *o->ranges))
+        return o->no_memory = true, fail(x, "no memory");
+    if (x->set->n) memcpy(o->ranges + o->n_ranges, x->set->r, x->set->n * sizeof *o->ranges);
+    st_srnode n = {.kind = ST_SR_SET, .first = (uint32_t)o->n_ranges, .last = x->set->n};
+    o->n_ranges += x->set->n;
+    bool any = false;
+    for (uint32_t i = 0; i < x->set->n && !any; i++) any = st_sset_writable(x->set->r[i]);
+    return (any || fail(x, "a class without a character that JSON can hold")) && node(x, n, id);
+}
+
+static bool any_node(regex *x, uint32_t list)
+{
+    uint32_t one, all;
+    if (!node(x, (st_srnode){.kind = ST_SR_ANY}, &one) ||
+        !node(x, (st_srnode){.kind = ST_SR_REP, .first = one, .min = 0, .max = ST_S_NONE}, &all))
+        return false;
+    append(x, list, all);
+    return true;
+}
+
+/* top: the alternatives of the whole pattern, or of what a look ahead sees, which begins where it stands. */
+enum { INNER, TOP, AHEAD };
+
+static bool alternatives(regex *x, int top, uint32_t *id);
+
+/* (?= or (?!, read up to there. */
+static bool look(regex *x, uint32_t *id)
+{
+    uint32_t inner;
+    bool negative = peek(x) == '!';
+    x->i++;
+    x->out->looks = true;
+    if (!alternatives(x, AHEAD, &inner)) return false;
+    if (peek(x) != ')' || x->i >= x->n) return fail(x, "')' is missing");
+    x->i++;
+    return node(x, (st_srnode){.kind = ST_SR_LOOK, .first = inner, .min = negative}, id);
+}
+
+static bool group(regex *x, uint32_t *id)
+{
+    x->i++;
+    if (++x->depth > MAX_DEPTH) return fail(x, "groups nested too deep");
+    if (peek(x) == '?') {
+        x->i++;
+        if (peek(x) == '=' || peek(x) == '!') {
+            x->depth--;
+            return look(x, id);
+        }
+        if (peek(x) == '<' && x->i + 1 < x->n && x->p[x->i + 1] != '=' && x->p[x->i + 1] != '!') {
+            while (x->i < x->n && peek(x) != '>') x->i++; /* a name */
+            if (x->i >= x->n) return fail(x, "'>' is missing");
+        } else if (peek(x) == '<') {
+            return fail(x, "looking behind is not supported");
+        } else if (peek(x) != ':') {
+            return fail(x, "a group that is not supported: flags");
+        }
+        x->i++;
+    }
+    if (!alternatives(x, INNER, id)) return false;
+    if (peek(x) != ')' || x->i >= x->n) return fail(x, "')' is missing");
+    x->depth--;
+    x->i++;
+    return true;
+}
+
+/* One item without its quantifier. */
+static bool atom(regex *x, uint32_t *id)
 {
     char c = peek(x);
     uint32_t cp = ST_S_NONE;
-    *len = (length){1, 1};
-    x->set.n = 0;
+    x->set->n = 0;
     switch (c) {
-    case '(':
-        x->i++;
-        if (peek(x) == '?') {
-            x->i++;
-            if (peek(x) == '<' && x->i + 1 < x->n && x->p[x->i + 1] != '=' && x->p[x->i + 1] != '!') {
-                while (x->i < x->n && peek(x) != '>') x->i++; /* a name */
-                if (x->i >= x->n) return fail(x, "'>' is missing");
-            } else if (peek(x) != ':') {
-                return fail(x, "looking ahead or behind is not supported");
-            }
-            x->i++;
-        }
-        if (++x->depth > MAX_DEPTH) return fail(x, "groups nested too deep");
-        if (!alternatives(x, false, len)) return false;
-        if (peek(x) != ')' || x->i >= x->n) return fail(x, "')' is missing");
-        x->depth--;
-        x->i++;
-        return true;
-    case '[':
-        if (!read_class(x)) return false;
-        return put_set(x);
-    case '.': x->i++; return add_all(x, newline, 3, true) && put_set(x);
+    case '(': return group(x, id);
+    case '[': return read_class(x) && set_node(x, id);
+    case '.': x->i++; return add_all(x, newline, 3, true) && set_node(x, id);
     case '\\':
         x->i++;
         if (!read_escape(x, false, &cp)) return false;
@@ -289,21 +321,22 @@ static bool atom(regex *x, length *len)
     default: cp = read_char(x);
     }
     if (cp != ST_S_NONE && !add(x, cp, cp)) return false;
-    return normalise(x, false) && put_set(x);
+    return normalise(x, false) && set_node(x, id);
 }
 
 static bool read_count(regex *x, uint32_t *v)
 {
     size_t from = x->i;
-    *v = 0;
+    uint64_t n = 0;
     for (; peek(x) >= '0' && peek(x) <= '9'; x->i++) {
-        *v = *v * 10 + (uint32_t)(peek(x) - '0');
-        if (*v > MAX_COUNT) return fail(x, "more than 65535 repetitions");
+        n = n * 10 + (uint32_t)(peek(x) - '0');
+        if (n > MAX_COUNT) return fail(x, "more than 4294967294 repetitions");
     }
+    *v = (uint32_t)n;
     return x->i > from;
 }
 
-static bool quantifier(regex *x, length *len)
+static bool quantifier(regex *x, uint32_t *id)
 {
     uint32_t min = 1, max = 1;
     switch (peek(x)) {
@@ -325,60 +358,212 @@ static bool quantifier(regex *x, length *len)
     default: return true;
     }
     if (peek(x) == '?') x->i++; /* lazy: the same texts */
-    if (max == ST_S_NONE)
-        st_sbuf_fmt(x->b, "{%u,} ", (unsigned)min);
-    else
-        st_sbuf_fmt(x->b, "{%u,%u} ", (unsigned)min, (unsigned)max);
-    *len = (length){times(len->min, min), times(len->max, max)};
-    return true;
+    if (x->out->nodes[*id].kind == ST_SR_LOOK) return fail(x, "looking ahead cannot be repeated");
+    return node(x, (st_srnode){.kind = ST_SR_REP, .first = *id, .min = min, .max = max}, id);
 }
 
-static bool sequence(regex *x, bool top, length *len)
+/* $ behind which the pattern, or the look ahead, is over. */
+static bool at_end(const regex *x, int top)
 {
-    bool start = false, end = false;
-    *len = (length){0, 0};
-    if (top && peek(x) == '^') start = true, x->i++;
-    if (top && !start) st_sbuf_str(x->b, "char* ");
-    while (x->i < x->n && peek(x) != '|' && (top || peek(x) != ')')) {
-        length one;
-        if (top && peek(x) == '$' && (x->i + 1 == x->n || x->p[x->i + 1] == '|')) {
+    if (peek(x) != '$') return false;
+    char c = x->i + 1 < x->n ? x->p[x->i + 1] : 0;
+    return x->i + 1 == x->n || c == '|' || (top == AHEAD && c == ')');
+}
+
+static bool sequence(regex *x, int top, uint32_t *id)
+{
+    bool start = top == AHEAD, end = false;
+    if (!list_node(x, ST_SR_SEQ, id)) return false;
+    if (top != INNER && peek(x) == '^') start = true, x->i++;
+    if (top == TOP && !start && !any_node(x, *id)) return false;
+    while (x->i < x->n && peek(x) != '|' && (top == TOP || peek(x) != ')')) {
+        uint32_t one;
+        if (top != INNER && at_end(x, top)) {
             x->i++;
             end = true;
             break;
         }
         if (peek(x) == ')') return fail(x, "')' without '('");
         if (!atom(x, &one) || !quantifier(x, &one)) return false;
-        *len = (length){plus(len->min, one.min), plus(len->max, one.max)};
+        append(x, *id, one);
     }
-    if (top && !end) st_sbuf_str(x->b, "char* ");
-    if (top && (!start || !end)) len->max = ST_S_NONE;
-    return true;
+    return top == INNER || end || any_node(x, *id);
 }
 
-static bool alternatives(regex *x, bool top, length *len)
+static bool alternatives(regex *x, int top, uint32_t *id)
 {
-    *len = (length){ST_S_NONE, 0};
-    st_sbuf_str(x->b, "(");
+    if (!list_node(x, ST_SR_ALT, id)) return false;
     for (;;) {
-        length one;
+        uint32_t one;
         if (!sequence(x, top, &one)) return false;
-        if (one.min < len->min) len->min = one.min;
-        if (one.max > len->max) len->max = one.max;
-        if (peek(x) != '|') break;
+        append(x, *id, one);
+        if (peek(x) != '|') return true;
         x->i++;
-        st_sbuf_str(x->b, "| ");
     }
-    st_sbuf_str(x->b, ") ");
-    return true;
 }
 
-const char *st_sregex(st_sbuf *b, const char *p, size_t n, uint32_t *min, uint32_t *max, size_t *at)
+const char *st_sregex_parse(st_sregex *out, st_mem *mem, const char *p, size_t n, size_t *at)
 {
-    regex x = {.b = b, .p = p, .n = n};
-    length len;
-    if (memchr(p, 0, n)) return *at = 0, "a NUL character";
-    if (!alternatives(&x, true, &len)) return *at = x.i, x.wrong;
-    *min = len.min;
-    *max = len.max;
-    return NULL;
+    regex x = {.out = out, .p = p, .n = n};
+    *out = (st_sregex){.mem = mem};
+    *at = 0;
+    if (memchr(p, 0, n)) return "a NUL character";
+    x.set = st_calloc(mem, 1, sizeof *x.set);
+    if (!x.set) return out->no_memory = true, "no memory";
+    bool ok = alternatives(&x, TOP, &out->root);
+    st_free(mem, x.set);
+    *at = x.i;
+    return ok ? NULL : x.wrong ? x.wrong : "not a pattern";
+}
+
+void st_sregex_free(st_sregex *r)
+{
+    if (!r->mem) return;
+    st_free(r->mem, r->nodes);
+    st_free(r->mem, r->ranges);
+}
+
+/* ---- lengths ----------------------------------------------------------------------------------------------------- */
+
+static void lengths(const st_sregex *r, uint32_t id, uint32_t *min, uint32_t *max)
+{
+    const st_srnode *n = &r->nodes[id];
+    uint32_t lo, hi;
+    switch (n->kind) {
+    case ST_SR_SET:
+    case ST_SR_ANY: *min = *max = 1; return;
+    case ST_SR_REP:
+        lengths(r, n->first, &lo, &hi);
+        *min = times(lo, n->min);
+        *max = times(hi, n->max);
+        return;
+    case ST_SR_ALT: *min = ST_S_NONE, *max = 0; break;
+    default: *min = *max = 0;
+    }
+    for (uint32_t k = n->kind == ST_SR_LOOK ? ST_S_NONE : n->first; k != ST_S_NONE; k = r->nodes[k].next) {
+        lengths(r, k, &lo, &hi);
+        if (n->kind == ST_SR_SEQ) {
+            *min = plus(*min, lo);
+            *max = plus(*max, hi);
+        } else {
+            if (lo < *min) *min = lo;
+            if (hi > *max) *max = hi;
+        }
+    }
+}
+
+/* The only part of the pattern whose length is open, if that is one class: its bounds can then carry those of the
+ * length. ST_S_NONE: it is not so. *fixed: the length of all others. */
+static uint32_t open_part(const st_sregex *r, uint32_t *fixed)
+{
+    const st_srnode *alt = &r->nodes[r->root];
+    uint32_t found = ST_S_NONE, lo, hi;
+    *fixed = 0;
+    if (alt->first != alt->last) return ST_S_NONE;
+    for (uint32_t k = r->nodes[alt->first].first; k != ST_S_NONE; k = r->nodes[k].next) {
+        const st_srnode *n = &r->nodes[k];
+        lengths(r, k, &lo, &hi);
+        if (lo == hi) {
+            *fixed = plus(*fixed, lo);
+            continue;
+        }
+        uint32_t what = n->kind == ST_SR_REP ? r->nodes[n->first].kind : ST_SR_ALT;
+        if (found != ST_S_NONE || (what != ST_SR_SET && what != ST_SR_ANY)) return ST_S_NONE;
+        found = k;
+    }
+    return *fixed == ST_S_NONE ? ST_S_NONE : found;
+}
+
+bool st_sregex_bound(st_sregex *r, uint32_t min, uint32_t max)
+{
+    uint32_t lo, hi, fixed;
+    if (r->looks) return false;
+    lengths(r, r->root, &lo, &hi);
+    if (lo >= min && hi <= max) return true;
+    uint32_t k = open_part(r, &fixed);
+    if (k == ST_S_NONE || max < fixed) return false;
+    st_srnode *n = &r->nodes[k];
+    if (min > fixed && min - fixed > n->min) n->min = min - fixed;
+    if (max != ST_S_NONE && max - fixed < n->max) n->max = max - fixed;
+    return n->min <= n->max;
+}
+
+/* ---- GBNF -------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    uint32_t cp;
+    const char *escape;
+} escapes[] = {{'"', "\"\\\\\\\"\""}, {'\\', "\"\\\\\\\\\""}, {'\b', "\"\\\\b\""}, {'\f', "\"\\\\f\""},
+               {'\n', "\"\\\\n\""},   {'\r', "\"\\\\r\""},    {'\t', "\"\\\\t\""}};
+static const range raw[] = {{0x20, 0x21}, {0x23, 0x5b}, {0x5d, 0x7e}, {0x80, 0xd7ff}, {0xe000, 0x10ffff}};
+
+bool st_sset_writable(st_srange r)
+{
+    for (size_t k = 0; k < sizeof raw / sizeof *raw; k++)
+        if (r.lo <= raw[k].hi && r.hi >= raw[k].lo) return true;
+    for (size_t k = 0; k < sizeof escapes / sizeof *escapes; k++)
+        if (r.lo <= escapes[k].cp && r.hi >= escapes[k].cp) return true;
+    return false;
+}
+
+static void put_cp(st_sbuf *b, uint32_t cp)
+{
+    bool plain = (cp >= '0' && cp <= '9') || (cp >= 'A' && cp <= 'Z') || (cp >= 'a' && cp <= 'z');
+    st_sbuf_fmt(b, plain ? "%c" : cp < 0x100 ? "\\x%02X" : cp < 0x10000 ? "\\u%04X" : "\\U%08X", (unsigned)cp);
+}
+
+void st_sset_put(st_sbuf *b, const st_srange *r, size_t n)
+{
+    bool any = false;
+    st_sbuf_str(b, "(");
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < sizeof raw / sizeof *raw; k++) {
+            uint32_t lo = r[i].lo > raw[k].lo ? r[i].lo : raw[k].lo;
+            uint32_t hi = r[i].hi < raw[k].hi ? r[i].hi : raw[k].hi;
+            if (lo > hi) continue;
+            if (!any) st_sbuf_str(b, "[");
+            any = true;
+            put_cp(b, lo);
+            if (hi == lo) continue;
+            st_sbuf_str(b, "-");
+            put_cp(b, hi);
+        }
+    if (any) st_sbuf_str(b, "]");
+    for (size_t k = 0; k < sizeof escapes / sizeof *escapes; k++) {
+        bool in = false;
+        for (size_t i = 0; i < n && !in; i++) in = r[i].lo <= escapes[k].cp && r[i].hi >= escapes[k].cp;
+        if (!in) continue;
+        if (any) st_sbuf_str(b, " | ");
+        st_sbuf_str(b, escapes[k].escape);
+        any = true;
+    }
+    st_sbuf_str(b, ") ");
+}
+
+static void write_node(const st_sregex *r, uint32_t id, st_sbuf *b)
+{
+    const st_srnode *n = &r->nodes[id];
+    switch (n->kind) {
+    case ST_SR_SET: st_sset_put(b, r->ranges + n->first, n->last); return;
+    case ST_SR_ANY: st_sbuf_str(b, "char "); return;
+    case ST_SR_REP:
+        write_node(r, n->first, b);
+        if (n->max == ST_S_NONE)
+            st_sbuf_fmt(b, "{%u,} ", (unsigned)n->min);
+        else
+            st_sbuf_fmt(b, "{%u,%u} ", (unsigned)n->min, (unsigned)n->max);
+        return;
+    default: break;
+    }
+    st_sbuf_str(b, "(");
+    for (uint32_t k = n->first; k != ST_S_NONE; k = r->nodes[k].next) {
+        if (n->kind == ST_SR_ALT && k != n->first) st_sbuf_str(b, "| ");
+        write_node(r, k, b);
+    }
+    st_sbuf_str(b, ") ");
+}
+
+void st_sregex_write(const st_sregex *r, st_sbuf *b)
+{
+    write_node(r, r->root, b);
 }

@@ -34,13 +34,15 @@ static bool add_node(st_added *a, st_mem *mem)
 {
     if (a->n_nodes == UINT32_MAX) return false;
     if (!st_grow(mem, &a->nodes, &a->node_cap, a->n_nodes + 1, a->n_nodes, sizeof *a->nodes)) return false;
-    a->nodes[a->n_nodes++] = (st_added_node){-1, 0};
+    a->nodes[a->n_nodes++] = (st_added_node){-1, 0, 0};
     return true;
 }
 
-bool st_added_put(st_added *a, st_mem *mem, const char *p, size_t n, int32_t id, uint32_t class)
+bool st_added_put_long(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags)
 {
-    if (!n || n > ST_ADDED_MAX || st_utf8_check(p, n) != n) return true;
+    const char *p = s.ptr;
+    size_t n = s.len;
+    if (!n || st_utf8_check(p, n) != n) return true;
     if (!a->n_nodes && !add_node(a, mem)) return false;
     uint32_t node = 0;
     for (size_t i = 0; i < n; i++) {
@@ -53,9 +55,20 @@ bool st_added_put(st_added *a, st_mem *mem, const char *p, size_t n, int32_t id,
         node = a->edges[k].child;
     }
     if (a->nodes[node].id >= 0) return true;
-    a->nodes[node] = (st_added_node){id, class};
+    a->nodes[node] = (st_added_node){id, (uint16_t) class, (uint16_t)flags};
+    a->flagged = a->flagged || flags;
     a->first[(uint8_t)p[0]] |= (uint8_t) class;
     return true;
+}
+
+bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags)
+{
+    return s.len > ST_ADDED_MAX || st_added_put_long(a, mem, s, id, class, flags);
+}
+
+uint32_t st_added_step(const st_added *a, uint32_t node, uint8_t b)
+{
+    return a->edges[slot_of(a, node, b)].child;
 }
 
 void st_added_free(st_added *a, st_mem *mem)
@@ -65,7 +78,7 @@ void st_added_free(st_added *a, st_mem *mem)
     *a = (st_added){0};
 }
 
-int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, uint32_t classes, size_t *len)
+int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, unsigned classes, size_t *len)
 {
     int32_t best = -1;
     uint32_t node = 0;
@@ -78,4 +91,15 @@ int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, uint32_t c
         }
     }
     return best;
+}
+
+unsigned st_added_flags(const st_added *a, const uint8_t *p, size_t n)
+{
+    uint32_t node = 0;
+    if (!a->flagged) return 0;
+    for (size_t i = 0; i < n; i++) {
+        node = a->edges[slot_of(a, node, p[i])].child;
+        if (!node) return 0;
+    }
+    return a->nodes[node].flags;
 }

@@ -159,21 +159,30 @@ static uint32_t spell_known(const st_bpe *m, st_bpe_scratch *s, const uint8_t *p
     return k;
 }
 
+uint32_t st_bpe_spell(st_encoder *e, const uint8_t *p, size_t n, uint32_t *left)
+{
+    st_bpe *m = e->t->state;
+    st_bpe_scratch *s = e->scratch;
+    st_mem *mem = e->out->mem;
+    if (s->word_cap < 2 * n + 2 && !st_grow(mem, &s->word, &s->word_cap, 2 * n + 2, 0, 1)) return UINT32_MAX;
+    uint32_t len = spell(m, s, p, n, left);
+    s->dropped = len == UINT32_MAX;
+    if (!s->dropped) return len;
+    if (!st_grow(mem, &s->kept, &s->kept_cap, n, 0, sizeof *s->kept)) return UINT32_MAX;
+    return spell_known(m, s, p, n, left);
+}
+
 /* A piece: often it is a token and merging would only say so, which is tried once a token and remembered. */
 static int encode_piece(st_encoder *e, const uint8_t *p, size_t n)
 {
     st_bpe *m = e->t->state;
     st_bpe_scratch *s = e->scratch;
-    st_mem *mem = e->out->mem;
     uint32_t left;
-    if (s->word_cap < 2 * n + 2 && !st_grow(mem, &s->word, &s->word_cap, 2 * n + 2, 0, 1)) return no_memory(e);
-    uint32_t len = spell(m, s, p, n, &left);
-    s->dropped = len == UINT32_MAX;
-    if (s->dropped) {
-        if (!st_grow(mem, &s->kept, &s->kept_cap, n, 0, sizeof *s->kept)) return no_memory(e);
-        len = spell_known(m, s, p, n, &left);
-        return left ? st_bpe_merge(e, len, left) : STRATA_OK;
-    }
+    if (n > e->t->window && n > e->t->vocab.max_len) return st_bpe_merge_long(e, p, n);
+    ST_TRY(st_encoder_spend(e, n));
+    uint32_t len = st_bpe_spell(e, p, n, &left);
+    if (len == UINT32_MAX) return no_memory(e);
+    if (s->dropped) return left ? st_bpe_merge(e, len, left) : STRATA_OK;
     int32_t id = n == 1 ? m->bytes[p[0]] : st_vocab_find(&e->t->vocab, s->word, len);
     if (id < 0) return st_bpe_merge(e, len, left);
     if (n == 1 || m->pre->ignore_merges) return st_bpe_push(e, id, 0, n);
@@ -182,7 +191,7 @@ static int encode_piece(st_encoder *e, const uint8_t *p, size_t n)
     size_t before = e->out->n;
     ST_TRY(st_bpe_merge(e, len, left));
     if (!known) {
-        bool same = e->out->n == before + 1 && e->out->ids[before] == id;
+        bool same = e->out->n == before + 1 && e->out->ids[before & ~e->out->drop] == id;
         atomic_store_explicit(&m->whole[id], same ? 1 : 2, memory_order_relaxed); /* any thread finds the same */
     }
     return STRATA_OK;

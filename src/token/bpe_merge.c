@@ -4,7 +4,13 @@
  * is kept with the token that it makes, as the length of its left part, and two neighbours are looked up by what they
  * spell together: one hash of a dozen bytes, which for most neighbours ends at the filter of the vocabulary. Short
  * pieces keep the candidates in an array that is scanned; long ones use a heap, n log n. Both give HF's result
- * (models/bpe/word.rs, merge_all): the merge of the lowest rank first, leftmost on ties. */
+ * (models/bpe/word.rs, merge_all): the merge of the lowest rank first, leftmost on ties.
+ *
+ * Pieces of more than a window go by windows that overlap. Where no merge crosses a place, both sides merge as if they
+ * were alone; so tokens that follow each other in a result are also the result for their own bytes, and a row of tokens
+ * of which that is true for every two neighbours is the result for all: the first merge that crossed one of its borders
+ * would do so in those two alone. Hence, where two windows that overlap have one token in common, the tokens of the
+ * first up to it and those of the second from it on are the tokens of both. Where they have none the window grows. */
 #include "token/bpe.h"
 
 #define SHORT 48 /* symbols: up to here a scan over all candidates beats the heap */
@@ -191,7 +197,8 @@ static bool propose(st_encoder *e, uint32_t i)
     return st_heap_put(&s->heap, e->out->mem, (st_pair){(uint64_t)rank << 32 | i, a->len + b->len, id});
 }
 
-static int merge_long(st_encoder *e, uint32_t len, uint32_t n)
+/* Joins the n symbols of word[0..len) as far as they go: s->symbols, linked from the first on. */
+static int join_all(st_encoder *e, uint32_t len, uint32_t n)
 {
     st_bpe_scratch *s = e->scratch;
     if (!st_grow(e->out->mem, &s->symbols, &s->symbol_cap, n, 0, sizeof *s->symbols)) return no_memory(e);
@@ -217,12 +224,66 @@ static int merge_long(st_encoder *e, uint32_t len, uint32_t n)
         if (i && !propose(e, y[i].prev)) return no_memory(e);
         if (y[i].next < n && !propose(e, i)) return no_memory(e);
     }
-    size_t byte = 0;
-    for (uint32_t i = 0; i < n; i = y[i].next) {
-        uint32_t bytes = y[i].next - i; /* a symbol a byte */
+    return STRATA_OK;
+}
+
+/* Appends the tokens of the symbols before `end`, where one of them ends. */
+static int push_joined(st_encoder *e, uint32_t end)
+{
+    const st_bpe_scratch *s = e->scratch;
+    const st_bpe_symbol *y = s->symbols;
+    for (uint32_t i = 0; i < end; i = y[i].next) { /* a symbol a byte */
         int32_t id = y[i].id < 0 ? st_vocab_find(&e->t->vocab, s->word + y[i].at, y[i].len) : y[i].id;
-        ST_TRY(st_bpe_push(e, id, byte, byte + bytes));
-        byte += bytes;
+        ST_TRY(st_bpe_push(e, id, i, y[i].next));
+    }
+    return STRATA_OK;
+}
+
+static int merge_long(st_encoder *e, uint32_t len, uint32_t n)
+{
+    ST_TRY(join_all(e, len, n));
+    return push_joined(e, n);
+}
+
+/* The piece by windows of this size. *failed: two of them had nothing in common. */
+static int merge_windows(st_encoder *e, const uint8_t *p, size_t n, size_t window, bool *failed)
+{
+    st_bpe_scratch *s = e->scratch;
+    const size_t piece = s->piece;
+    uint32_t common = 0; /* symbols of the token that both windows should have at `at`; 0: nothing to compare */
+    *failed = false;
+    for (size_t at = 0, take; at < n; at += take) {
+        uint32_t left, cut = 0;
+        take = n - at < window ? n - at : window;
+        ST_TRY(st_encoder_spend(e, take));
+        s->piece = piece + at;
+        uint32_t len = st_bpe_spell(e, p + at, take, &left);
+        if (len == UINT32_MAX) return no_memory(e);
+        if (!left) continue;
+        ST_TRY(join_all(e, len, left));
+        const st_bpe_symbol *y = s->symbols;
+        *failed = common && y[0].next != common;
+        if (*failed) return STRATA_OK;
+        if (at + take == n) return push_joined(e, left);
+        for (uint32_t i = 0; i <= left / 8 * 7 && i < left; i = y[i].next) cut = i;
+        *failed = cut == 0;
+        if (*failed) return STRATA_OK;
+        ST_TRY(push_joined(e, cut));
+        common = y[cut].next - cut;
+        take = s->dropped ? s->kept[cut] : cut;
+    }
+    return STRATA_OK;
+}
+
+int st_bpe_merge_long(st_encoder *e, const uint8_t *p, size_t n)
+{
+    st_bpe_scratch *s = e->scratch;
+    const size_t piece = s->piece, before = e->out->n;
+    bool failed = true;
+    for (size_t window = e->t->window; failed; window *= 2) {
+        e->out->n = before;
+        ST_TRY(merge_windows(e, p, n, window, &failed));
+        s->piece = piece;
     }
     return STRATA_OK;
 }

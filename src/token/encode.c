@@ -3,12 +3,17 @@
  *
  * A text may have parts of different trust: control tokens count only where they stand within trusted text, everything
  * else is as if the parts were one text. */
+#include "base/thread.h"
 #include "token/token_impl.h"
 
+#include "token/unicode_tables.h"
 #include "token/utf8.h"
 
 /* Longest text of one call. Kinds count bytes of a normalised text, up to three times as long, in 32 bits. */
 #define MAX_TEXT ((size_t)1 << 30)
+
+/* Bytes of plain reading that a try to match an added token is worth: most end at their second byte. */
+#define MATCH_WORK 16
 
 /* Where control tokens count: ranges of the text, ascending, never touching. */
 typedef struct trust {
@@ -21,13 +26,29 @@ void st_tokens_free(st_tokens *out)
     if (!out->mem) return;
     st_free(out->mem, out->ids);
     st_free(out->mem, out->spans);
-    *out = (st_tokens){.mem = out->mem, .want_spans = out->want_spans};
+    *out = (st_tokens){.mem = out->mem, .want_spans = out->want_spans, .count = out->count, .stop = out->stop};
 }
 
 bool st_tokens_grow(st_tokens *o)
 {
+    if (o->count) {
+        if (!st_grow(o->mem, &o->ids, &o->cap, 1, 0, sizeof *o->ids)) return false;
+        o->cap = o->drop = SIZE_MAX;
+        return true;
+    }
     if (!st_grow(o->mem, &o->ids, &o->cap, o->n + 1, o->n, sizeof *o->ids)) return false;
     return !o->want_spans || st_grow(o->mem, &o->spans, &o->span_cap, o->cap, o->n, sizeof *o->spans);
+}
+
+int st_encoder_look(st_encoder *e)
+{
+    const st_stop *stop = e->out->stop;
+    e->spent = 0;
+    if (!stop) return STRATA_OK;
+    ST_FAIL_IF(stop->cancel && __atomic_load_n(stop->cancel, __ATOMIC_RELAXED), e->err, STRATA_CANCELLED, "cancelled");
+    ST_FAIL_IF(stop->deadline > 0 && st_now() > stop->deadline, e->err, STRATA_DEADLINE,
+               "the deadline passed before a text of %zu bytes was tokenized", e->len);
+    return STRATA_OK;
 }
 
 static int no_memory(strata_error *err, size_t len)
@@ -71,8 +92,39 @@ static int32_t match_at(const st_encoder *e, const strata_span *ranges, size_t n
     return across;
 }
 
-/* Cuts added tokens out, leftmost first and the longest at each place, and hands the kind what lies between.
- * HF: added_vocabulary.rs, extract_and_normalize. */
+/* Where the white space before `at` begins, not before `begin`. */
+static size_t spaces_before(const st_encoder *e, size_t begin, size_t at)
+{
+    while (at > begin) {
+        size_t i = at - 1;
+        unsigned len;
+        while (i > begin && (e->text[i] & 0xc0) == 0x80) i--;
+        if (!(st_uc_props(st_utf8_get(e->text + i, &len)) & ST_UC_SPACE)) break;
+        at = i;
+    }
+    return at;
+}
+
+static size_t spaces_after(const st_encoder *e, size_t at)
+{
+    unsigned len;
+    while (at < e->len && st_uc_props(st_utf8_get(e->text + at, &len)) & ST_UC_SPACE) at += len;
+    return at;
+}
+
+/* Does a character of a word stand right before or behind [from, to)? */
+static bool touches_word(const st_encoder *e, size_t from, size_t to)
+{
+    unsigned len;
+    size_t i = from;
+    while (i && (e->text[--i] & 0xc0) == 0x80) continue;
+    return (from && st_uc_props(st_utf8_get(e->text + i, &len)) & ST_UC_WORD) ||
+           (to < e->len && st_uc_props(st_utf8_get(e->text + to, &len)) & ST_UC_WORD);
+}
+
+/* Cuts added tokens out, leftmost first and the longest at each place, and hands the kind what lies between. White
+ * space that a token takes is part of its span, but not of what is looked at: an added token that begins in it counts
+ * too, and the text goes on behind that one. HF: added_vocabulary.rs, find_matches and extract_and_normalize. */
 static int encode_fragments(st_encoder *e, const trust *trusted)
 {
     const st_added *added = &e->t->added;
@@ -80,19 +132,26 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
     size_t begin = 0, i = 0, len = 0, n = trusted->n;
     uint32_t classes = ST_ADDED_ALWAYS | (n ? ST_ADDED_PARSE : 0);
     while (i < e->len) {
-        int32_t id = -1;
-        if (added->first[e->text[i]] & classes) {
-            for (; n && ranges->end <= i; n--) ranges++;
-            id = match_at(e, ranges, n, i, &len);
-        }
+        size_t start = i, stop = e->len - i < ST_LOOK_BYTES ? e->len : i + ST_LOOK_BYTES;
+        while (i < stop && !(added->first[e->text[i]] & classes)) i++;
+        ST_TRY(st_encoder_spend(e, i - start));
+        if (i == stop) continue;
+        for (; n && ranges->end <= i; n--) ranges++;
+        ST_TRY(st_encoder_spend(e, MATCH_WORK));
+        int32_t id = match_at(e, ranges, n, i, &len);
         if (id < 0) {
             i++;
             continue;
         }
-        if (i > begin) ST_TRY(e->t->kind->encode(e, begin, i));
-        if (!st_tokens_push(e->out, id, i, i + len)) return no_memory(e->err, e->len);
-        i += len;
-        begin = i;
+        size_t from = i, to = i + len;
+        unsigned flags = added->flagged ? st_added_flags(added, e->text + i, len) : 0;
+        i = to;
+        if (flags & ST_ADDED_WORD && touches_word(e, from, to)) continue;
+        if (flags & ST_ADDED_LSTRIP) from = spaces_before(e, begin, from);
+        if (flags & ST_ADDED_RSTRIP) to = spaces_after(e, to);
+        if (from > begin) ST_TRY(e->t->kind->encode(e, begin, from));
+        if (!st_tokens_push(e->out, id, from, to)) return no_memory(e->err, e->len);
+        begin = to;
     }
     return begin < e->len ? e->t->kind->encode(e, begin, e->len) : STRATA_OK;
 }
@@ -102,9 +161,10 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
 static int encode_valid(const st_tokenizer *t, const char *text, size_t len, const trust *trusted, unsigned flags,
                         st_tokens *out, strata_error *err)
 {
-    st_encoder e = {t, (const uint8_t *)text, len, out, NULL, err};
+    st_encoder e = {t, (const uint8_t *)text, len, out, NULL, 0, err};
     bool special = flags & STRATA_TOKENIZE_ADD_SPECIAL;
     int rc = STRATA_OK;
+    if (out->count && !out->cap && !st_tokens_grow(out)) return no_memory(err, len);
     if (special && t->first >= 0 && !st_tokens_push(out, t->first, 0, 0)) rc = no_memory(err, len);
     if (!rc) rc = encode_fragments(&e, trusted);
     if (!rc && special && t->last >= 0 && !st_tokens_push(out, t->last, len, len)) rc = no_memory(err, len);

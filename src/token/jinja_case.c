@@ -1,78 +1,83 @@
-/* jinja_case.c: upper, lower, title; what a string is made of; '%s'. See jinja.h. */
+/* jinja_case.c: upper, lower, title; what a string is made of. As Python's str has them. See jinja.h. */
 #include "token/jinja.h"
-#include "token/unicode_tables.h"
 #include "token/utf8.h"
 
-#define CASED (ST_UC_LU | ST_UC_LL | ST_UC_LT)
+enum { LOWER, UPPER, TITLE };
 
-/* The tables map to lower case only. The upper-case letter of most scripts stands at one of few distances, and the
- * table itself tells whether a guess is right. */
-static uint32_t to_upper(uint32_t cp)
+static uint32_t next(st_jstr s, size_t *at)
 {
-    static const int32_t distances[] = {32,  1,      80,     48,  40,   8,    -121, 37,  38,   63,    64,    74,  86,
-                                        96,  100,    112,    126, 128,  210,  202,  203, 205,  206,   207,   209, 211,
-                                        213, 214,    217,    218, 219,  79,   300,  232, 7264, -3008, 38864, 28,  16,
-                                        26,  -10795, -10792, 71,  -130, -195, -163, -97, -56,  -2,    2};
-    const uint32_t *seq;
-    if (cp < 128) return cp >= 'a' && cp <= 'z' ? cp - 32 : cp;
-    if (cp == 0xb5) return 0x39c;  /* micro sign */
-    if (cp == 0x3c2) return 0x3a3; /* final sigma */
-    if (cp == 0x17f) return 'S';
-    if (cp == 0x131) return 'I';
-    if (!(st_uc_props(cp) & (ST_UC_LL | ST_UC_LT)) && !(cp >= 0x2170 && cp <= 0x24e9)) return cp;
-    for (size_t i = 0; i < sizeof distances / sizeof *distances; i++) {
-        uint32_t up = cp - (uint32_t)distances[i];
-        if (up >= 128 && !(st_uc_props(up) & ST_UC_LT) && st_uc_lower(up, &seq) == 1 && seq[0] == cp) return up;
-    }
+    unsigned n;
+    uint32_t cp = st_utf8_get((const uint8_t *)s.p + *at, &n);
+    *at += n;
     return cp;
 }
 
-/* The character at s[at..at+n), with its mark, in the other case. */
-static void put_case(st_jbuf *b, st_jstr s, size_t at, unsigned n, bool upper)
+/* Whether the first character from `at` on (backwards: before it) that is not ignored has case. */
+static bool cased_beside(st_jrun *r, st_jstr s, size_t at, bool backwards)
 {
-    bool user = s.mark ? s.mark[at] : s.user;
-    unsigned len;
-    uint8_t out[4];
-    uint32_t cp = st_utf8_get((const uint8_t *)s.p + at, &len);
-    const uint32_t *seq;
-    if (upper && cp == 0xdf) {
-        st_j_buf_bytes(b, "SS", 2, user);
-        return;
+    for (size_t tries = 0; backwards ? at > 0 : at < s.n; tries++) {
+        size_t p = at;
+        if (tries % 16 == 15) st_j_step(r, 1);
+        if (backwards)
+            for (p = --at; p > 0 && ((uint8_t)s.p[p] & 0xc0) == 0x80;) at = --p;
+        uint32_t props = st_j_char_props(next(s, &p));
+        if (!backwards) at = p;
+        if (!(props & ST_C_IGNORED)) return props & ST_C_CASED;
     }
-    uint32_t k = upper ? 0 : st_uc_lower(cp, &seq);
-    if (upper) {
-        st_j_buf_bytes(b, (const char *)out, st_utf8_put(out, to_upper(cp)), user);
-    } else if (k) {
-        for (uint32_t i = 0; i < k; i++) st_j_buf_bytes(b, (const char *)out, st_utf8_put(out, seq[i]), user);
-    } else {
-        st_j_buf_bytes(b, s.p + at, n, user);
-    }
+    return false;
 }
 
-/* Whether a character ends a word for Jinja's title filter. */
+/* The character at s[at..to), with its mark, in another case. */
+static void put_case(st_jbuf *b, st_jstr s, size_t at, size_t to, int which)
+{
+    bool user = s.mark ? s.mark[at] : s.user;
+    size_t p = at;
+    uint8_t out[4];
+    uint32_t cp = next(s, &p), seq[3];
+    unsigned n = st_j_char_case(cp, which, seq);
+    if (cp == 0x3a3 && which == LOWER) /* a sigma at the end of a word */
+        seq[0] = cased_beside(b->r, s, at, true) && !cased_beside(b->r, s, to, false) ? 0x3c2 : 0x3c3;
+    for (unsigned i = 0; i < n; i++) st_j_buf_bytes(b, (const char *)out, st_utf8_put(out, seq[i]), user);
+}
+
+/* Whether a character begins a word for Jinja's title filter: its _word_beginning_split_re. */
 static bool splits_title(uint32_t cp)
 {
     return cp == '-' || cp == '(' || cp == '{' || cp == '[' || cp == '<' || st_j_is_space(cp);
 }
 
+/* The title filter takes words apart, so that a sigma sees no neighbours beyond them. */
+static void jinja_title(st_jrun *r, st_jbuf *b, st_jstr s)
+{
+    for (size_t at = 0; at < s.n;) {
+        size_t to = at, first = at;
+        bool splits = splits_title(next(s, &first));
+        for (size_t p = at; p < s.n && splits_title(next(s, &p)) == splits;) to = p;
+        st_jstr rest = st_j_sub(s, first, to);
+        put_case(b, s, at, first, UPPER);
+        st_j_buf_add(b, st_j_case(r, rest, ST_CASE_LOWER));
+        at = to;
+    }
+}
+
 st_jstr st_j_case(st_jrun *r, st_jstr s, st_jcase how)
 {
     st_jbuf b;
-    bool first = true; /* of the word, or of the string */
+    bool cased = false; /* what came before */
     st_j_buf_init(&b, r);
-    for (size_t at = 0; at < s.n;) {
-        unsigned n;
-        uint32_t cp = st_utf8_get((const uint8_t *)s.p + at, &n);
-        bool upper = how == ST_CASE_UPPER || (how != ST_CASE_LOWER && first);
+    if (how == ST_CASE_JINJA_TITLE) jinja_title(r, &b, s);
+    for (size_t at = 0, to = 0; how != ST_CASE_JINJA_TITLE && at < s.n; at = to) {
+        uint32_t props = st_j_char_props(next(s, &to));
+        int which = how == ST_CASE_UPPER ? UPPER : LOWER;
+        if (how == ST_CASE_CAPITALIZE && !at) which = TITLE;
+        if (how == ST_CASE_TITLE && !cased) which = TITLE;
+        cased = props & ST_C_CASED;
         st_j_step(r, 1);
-        put_case(&b, s, at, n, upper);
-        if (how == ST_CASE_TITLE)
-            first = !(st_uc_props(cp) & CASED);
-        else
-            first = how == ST_CASE_JINJA_TITLE && splits_title(cp);
-        at += n;
+        put_case(&b, s, at, to, which);
     }
-    return st_j_buf_str(&b);
+    st_jstr out = st_j_buf_str(&b);
+    out.markup = s.markup;
+    return out;
 }
 
 bool st_j_is_case(st_jrun *r, st_jstr s, bool upper)
@@ -80,51 +85,33 @@ bool st_j_is_case(st_jrun *r, st_jstr s, bool upper)
     bool any = false;
     st_j_step(r, s.n / 8);
     for (size_t at = 0; at < s.n;) {
-        unsigned n;
-        uint32_t props = st_uc_props(st_utf8_get((const uint8_t *)s.p + at, &n));
-        if (props & (upper ? ST_UC_LL | ST_UC_LT : ST_UC_LU | ST_UC_LT)) return false;
-        any = any || (props & CASED);
-        at += n;
+        uint32_t props = st_j_char_props(next(s, &at));
+        if (props & ((upper ? ST_C_LOWER : ST_C_UPPER) | ST_C_TITLE)) return false;
+        any = any || (props & (upper ? ST_C_UPPER : ST_C_LOWER));
     }
     return any;
 }
 
-bool st_j_is_class(st_jstr s, uint32_t props)
+bool st_j_is_title(st_jrun *r, st_jstr s)
 {
+    bool any = false, before = false;
+    st_j_step(r, s.n / 8);
     for (size_t at = 0; at < s.n;) {
-        unsigned n;
-        uint32_t cp = st_utf8_get((const uint8_t *)s.p + at, &n);
-        bool is = props == ST_UC_SPACE ? st_j_is_space(cp) : (st_uc_props(cp) & props) != 0;
-        if (!is) return false;
-        at += n;
+        uint32_t props = st_j_char_props(next(s, &at));
+        bool big = props & (ST_C_UPPER | ST_C_TITLE), small = !big && (props & ST_C_LOWER);
+        if (big ? before : small && !before) return false;
+        any = any || big || small;
+        before = big || small;
     }
-    return s.n != 0;
+    return any;
 }
 
-st_jstr st_j_format(st_jrun *r, st_jstr fmt, const st_jlist *args)
+bool st_j_is_class(st_jrun *r, st_jstr s, uint32_t props)
 {
-    st_jbuf b;
-    size_t used = 0, from = 0;
-    st_j_buf_init(&b, r);
-    for (size_t at = 0; at < fmt.n; at++) {
-        if (fmt.p[at] != '%') continue;
-        st_j_buf_add(&b, st_j_sub(fmt, from, at));
-        char what = ++at < fmt.n ? fmt.p[at] : 0;
-        from = at + 1;
-        if (what == '%') {
-            st_j_buf_add(&b, st_j_sub(fmt, at, at + 1));
-            continue;
-        }
-        if (what != 's' && what != 'd' && what != 'r') ST_J_FAIL(r, "only %%s, %%d and %%r are supported in formats");
-        if (used >= args->n) ST_J_FAIL(r, "not enough arguments for a format");
-        st_jval v = args->v[used++];
-        if (what == 'd') v = st_j_int(st_j_need_int(r, v, "%d"));
-        if (what == 'r')
-            st_j_repr(&b, v);
-        else
-            st_j_buf_add(&b, st_j_str(r, v));
+    st_j_step(r, s.n / 8);
+    for (size_t at = 0; at < s.n;) {
+        uint32_t cp = next(s, &at);
+        if (!(props ? (st_j_char_props(cp) & props) != 0 : st_j_is_space(cp))) return false;
     }
-    if (used < args->n) ST_J_FAIL(r, "a format leaves arguments over");
-    if (from < fmt.n) st_j_buf_add(&b, st_j_sub(fmt, from, fmt.n));
-    return st_j_buf_str(&b);
+    return s.n != 0;
 }

@@ -53,7 +53,7 @@ static st_jnode *parse_strings(st_jparser *p)
         char *both = st_j_alloc(p->r, s.n + p->tok.str.n, 1);
         memcpy(both, s.p, s.n);
         memcpy(both + s.n, p->tok.str.p, p->tok.str.n);
-        s = (st_jstr){both, NULL, s.n + p->tok.str.n, false};
+        s = (st_jstr){.p = both, .n = s.n + p->tok.str.n};
     }
     n->val = st_j_string(s);
     return n;
@@ -90,7 +90,7 @@ st_jnode *st_j_parse_primary(st_jparser *p)
     case ST_T_INT:
     case ST_T_FLOAT:
         n = st_j_node(p, ST_N_CONST);
-        n->val = p->tok.kind == ST_T_INT ? st_j_int(p->tok.i) : st_j_float(p->tok.f);
+        n->val = p->tok.num;
         st_j_next(p);
         return n;
     default: break;
@@ -176,10 +176,8 @@ static st_jnode *parse_call(st_jparser *p, st_jnode *on)
     return n;
 }
 
-/* Every link of a chain a.b.c... is a level of the tree, so a chain takes of the depth as brackets do. */
 st_jnode *st_j_parse_postfix(st_jparser *p, st_jnode *on)
 {
-    uint32_t depth = p->r->depth;
     for (;;) {
         if (st_j_is_op(p, '.'))
             on = parse_attribute(p, on);
@@ -188,22 +186,29 @@ st_jnode *st_j_parse_postfix(st_jparser *p, st_jnode *on)
         else if (st_j_is_op(p, '('))
             on = parse_call(p, on);
         else
-            break;
-        st_j_enter(p->r);
+            return on;
     }
-    p->r->depth = depth;
-    return on;
+}
+
+/* A name with dots: `|a.b` is a filter of that name. */
+static st_jstr take_dotted(st_jparser *p)
+{
+    st_jstr name = st_j_take_name(p);
+    while (st_j_skip_op(p, '.')) {
+        st_jstr part = st_j_take_name(p);
+        char *both = st_j_alloc(p->r, name.n + 1 + part.n, 1);
+        memcpy(both, name.p, name.n);
+        both[name.n] = '.';
+        memcpy(both + name.n + 1, part.p, part.n);
+        name = (st_jstr){.p = both, .n = name.n + 1 + part.n};
+    }
+    return name;
 }
 
 static st_jnode *parse_filter(st_jparser *p, st_jnode *on)
 {
     st_jnode *n = over(p, ST_N_FILTER, on);
-    n->name = st_j_take_name(p);
-    if (!st_j_filter_known(n->name) && !st_j_filter_seq_known(n->name)) {
-        p->r->line = n->line;
-        p->r->col = n->col;
-        ST_J_FAIL(p->r, "no filter named '%.*s'", (int)(n->name.n < 60 ? n->name.n : 60), n->name.p);
-    }
+    n->name = take_dotted(p);
     if (st_j_is_op(p, '(')) n->b = parse_args(p);
     return n;
 }
@@ -214,9 +219,7 @@ static st_jnode *parse_test(st_jparser *p, st_jnode *on)
     st_j_next(p);
     bool negated = st_j_skip_name(p, "not");
     st_jnode *n = over(p, ST_N_TEST, on);
-    n->name = st_j_take_name(p);
-    if (!st_j_test_known(n->name))
-        ST_J_FAIL(p->r, "no test named '%.*s'", (int)(n->name.n < 60 ? n->name.n : 60), n->name.p);
+    n->name = take_dotted(p);
     st_jtok_kind k = p->tok.kind;
     bool word = k == ST_T_NAME && !st_j_is_name(p, "else") && !st_j_is_name(p, "or") && !st_j_is_name(p, "and");
     if (st_j_is_name(p, "is")) st_j_unexpected(p, "one test only");
@@ -232,7 +235,6 @@ static st_jnode *parse_test(st_jparser *p, st_jnode *on)
 
 st_jnode *st_j_parse_filters(st_jparser *p, st_jnode *on, bool start_inline)
 {
-    uint32_t depth = p->r->depth;
     if (start_inline) on = parse_filter(p, on);
     for (;;) {
         if (st_j_skip_op(p, '|'))
@@ -242,134 +244,141 @@ st_jnode *st_j_parse_filters(st_jparser *p, st_jnode *on, bool start_inline)
         else if (st_j_is_op(p, '(') && !start_inline)
             on = parse_call(p, on);
         else
-            break;
-        st_j_enter(p->r);
+            return on;
     }
-    p->r->depth = depth;
-    return on;
 }
 
 /* ---- operators ---- */
 
-static st_jnode *parse_unary(st_jparser *p, bool with_filters)
+static st_jnode *parse_unary(st_jparser *p, bool with_filters);
+
+static __attribute__((noinline)) st_jnode *parse_sign(st_jparser *p)
 {
-    st_jnode *n;
+    st_jnode *n = st_j_node(p, st_j_is_op(p, '-') ? ST_N_NEG : ST_N_POS);
     st_j_enter(p->r);
-    if (st_j_is_op(p, '-') || st_j_is_op(p, '+')) {
-        n = st_j_node(p, st_j_is_op(p, '-') ? ST_N_NEG : ST_N_POS);
-        st_j_next(p);
-        n->a = parse_unary(p, false);
-    } else {
-        n = st_j_parse_primary(p);
-    }
-    n = st_j_parse_postfix(p, n);
-    if (with_filters) n = st_j_parse_filters(p, n, false);
+    st_j_next(p);
+    n->a = parse_unary(p, false);
     st_j_leave(p->r);
     return n;
 }
 
-static const struct level {
-    unsigned op;
-    st_jop kind;
-} levels[3][5] = {{{ST_OP2('*', '*'), ST_N_POW}},
-                  {{'*', ST_N_MUL}, {'/', ST_N_DIV}, {ST_OP2('/', '/'), ST_N_FLOORDIV}, {'%', ST_N_MOD}},
-                  {{'+', ST_N_ADD}, {'-', ST_N_SUB}}};
-
-static st_jnode *parse_concat(st_jparser *p);
-
-static st_jnode *parse_math(st_jparser *p, int level)
+static st_jnode *parse_unary(st_jparser *p, bool with_filters)
 {
-    uint32_t depth = p->r->depth;
-    st_jnode *left = level == 0 ? parse_unary(p, true) : level == 1 ? parse_math(p, 0) : parse_concat(p);
-    for (;;) {
-        const struct level *l = levels[level];
-        while (l->op && !st_j_is_op(p, l->op)) l++;
-        if (!l->op) break;
-        st_j_enter(p->r); /* a + b + c is as deep as it is long */
-        st_jnode *n = over(p, l->kind, left);
-        st_j_next(p);
-        n->b = level == 0 ? parse_unary(p, true) : level == 1 ? parse_math(p, 0) : parse_concat(p);
-        left = n;
-    }
-    p->r->depth = depth;
-    return left;
+    bool sign = st_j_is_op(p, '-') || st_j_is_op(p, '+');
+    st_jnode *n = sign ? parse_sign(p) : st_j_parse_primary(p);
+    n = st_j_parse_postfix(p, n);
+    return with_filters ? st_j_parse_filters(p, n, false) : n;
 }
 
-static st_jnode *parse_concat(st_jparser *p)
-{
-    st_jnode *first = parse_math(p, 1);
-    if (!st_j_is_op(p, '~')) return first;
-    st_jnode *n = over(p, ST_N_CONCAT, first), **tail = &first->next;
-    while (st_j_skip_op(p, '~')) st_j_append(&tail, parse_math(p, 1));
-    return n;
-}
+/* From the loosest to the tightest, as in Jinja's parser. */
+enum { L_OR, L_AND, L_NOT, L_COMPARE, L_ADD, L_CONCAT, L_MUL, L_POW, L_NONE };
 
-static int comparison(st_jparser *p)
+static const struct operator
 {
-    static const unsigned ops[] = {ST_OP2('=', '='), ST_OP2('!', '='), '<', ST_OP2('<', '='), '>', ST_OP2('>', '=')};
-    for (int i = 0; i < 6; i++)
-        if (st_j_skip_op(p, ops[i])) return i;
-    if (st_j_skip_name(p, "in")) return ST_CMP_IN;
-    if (st_j_is_name(p, "not") && st_j_peek(p)->kind == ST_T_NAME && st_j_same(p->ahead.str, "in")) {
-        st_j_next(p);
-        st_j_next(p);
-        return ST_CMP_NOT_IN;
-    }
-    return -1;
+    const char *spelling; /* an operator of one or two characters, or a word */
+    uint8_t level;
+    uint8_t kind; /* of the node; of the comparison */
 }
+operators[] = {{"or", L_OR, ST_N_OR},        {"and", L_AND, ST_N_AND},
+               {"==", L_COMPARE, ST_CMP_EQ}, {"!=", L_COMPARE, ST_CMP_NE},
+               {"<", L_COMPARE, ST_CMP_LT},  {"<=", L_COMPARE, ST_CMP_LE},
+               {">", L_COMPARE, ST_CMP_GT},  {">=", L_COMPARE, ST_CMP_GE},
+               {"in", L_COMPARE, ST_CMP_IN}, {"not", L_COMPARE, ST_CMP_NOT_IN},
+               {"+", L_ADD, ST_N_ADD},       {"-", L_ADD, ST_N_SUB},
+               {"~", L_CONCAT, ST_N_CONCAT}, {"*", L_MUL, ST_N_MUL},
+               {"/", L_MUL, ST_N_DIV},       {"//", L_MUL, ST_N_FLOORDIV},
+               {"%", L_MUL, ST_N_MOD},       {"**", L_POW, ST_N_POW}};
 
-static st_jnode *parse_compare(st_jparser *p)
+/* The operator at hand; NULL: none. */
+static const struct operator* operator_here(st_jparser *p)
 {
-    st_jnode *n = NULL, **tail = NULL, *left = parse_math(p, 2);
-    for (int op; (op = comparison(p)) >= 0;) {
-        if (!n) {
-            n = over(p, ST_N_COMPARE, left);
-            tail = &n->b;
+    const st_jtok *t = &p->tok;
+    if (t->kind != ST_T_OP && t->kind != ST_T_NAME) return NULL;
+    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
+        const char *s = operators[i].spelling;
+        bool word = s[0] >= 'a' && s[0] <= 'z';
+        if (word != (t->kind == ST_T_NAME)) continue;
+        if (word ? st_j_same(t->str, s) : t->op == (s[1] ? ST_OP2(s[0], s[1]) : (unsigned)s[0])) {
+            if (operators[i].kind != ST_CMP_NOT_IN || !word || s[0] != 'n') return &operators[i];
+            const st_jtok *ahead = st_j_peek(p);
+            return ahead->kind == ST_T_NAME && st_j_same(ahead->str, "in") ? &operators[i] : NULL;
         }
-        st_jnode *part = st_j_node(p, ST_N_CMP_PART);
-        part->sub = (uint32_t)op;
-        part->a = parse_math(p, 2);
-        st_j_append(&tail, part);
     }
-    return n ? n : left;
+    return NULL;
+}
+
+static st_jnode *parse_level(st_jparser *p, int min);
+
+/* One more operand for `left`. a and b and c, a ~ b and a < b < c are a node with a list, whose last item is *last. */
+static st_jnode *parse_operation(st_jparser *p, const struct operator* o, st_jnode *left, st_jnode **last)
+{
+    bool list = o->level <= L_AND || o->level == L_CONCAT, compares = o->level == L_COMPARE;
+    st_jop kind = compares ? ST_N_COMPARE : (st_jop)o->kind;
+    st_jnode *n = *last && left->kind == kind ? left : over(p, kind, left);
+    st_jnode *part = compares ? st_j_node(p, ST_N_CMP_PART) : NULL;
+    if (compares && o->kind == ST_CMP_NOT_IN) st_j_next(p);
+    st_j_next(p);
+    st_j_enter(p->r);
+    st_jnode *right = parse_level(p, o->level + 1);
+    st_j_leave(p->r);
+    if (compares) {
+        part->sub = o->kind;
+        part->a = right;
+        if (n == left)
+            (*last)->next = part;
+        else
+            n->b = part;
+        *last = part;
+    } else if (list) {
+        (n == left ? *last : left)->next = right;
+        *last = right;
+    } else {
+        n->b = right;
+        *last = NULL;
+    }
+    return n;
 }
 
 static st_jnode *parse_not(st_jparser *p)
 {
-    if (!st_j_is_name(p, "not")) return parse_compare(p);
     st_jnode *n = st_j_node(p, ST_N_NOT);
     st_j_enter(p->r);
     st_j_next(p);
-    n->a = parse_not(p);
+    n->a = parse_level(p, L_NOT);
     st_j_leave(p->r);
     return n;
 }
 
-/* a and b and c: one node with the operands in a list, so that length is not depth. */
-static st_jnode *parse_logic(st_jparser *p, bool is_or)
+static st_jnode *parse_level(st_jparser *p, int min)
 {
-    const char *word = is_or ? "or" : "and";
-    st_jnode *first = is_or ? parse_logic(p, false) : parse_not(p);
-    if (!st_j_is_name(p, word)) return first;
-    st_jnode *n = over(p, is_or ? ST_N_OR : ST_N_AND, first), **tail = &first->next;
-    while (st_j_skip_name(p, word)) st_j_append(&tail, is_or ? parse_logic(p, false) : parse_not(p));
-    return n;
+    st_jnode *last = NULL, *left;
+    int max = L_NONE; /* what is looser than what was read may follow, what is tighter not */
+    if (min <= L_NOT && st_j_is_name(p, "not")) {
+        left = parse_not(p);
+        max = L_NOT;
+    } else {
+        left = parse_unary(p, true);
+    }
+    for (;;) {
+        const struct operator* o = operator_here(p);
+        if (!o || o->level < min || o->level > max) return left;
+        if (o->level != max) last = NULL;
+        max = o->level;
+        left = parse_operation(p, o, left, &last);
+    }
 }
 
 st_jnode *st_j_parse_expr(st_jparser *p, bool with_if)
 {
     st_j_enter(p->r);
-    uint32_t depth = p->r->depth;
-    st_jnode *n = parse_logic(p, true);
+    st_jnode *n = parse_level(p, L_OR);
     while (with_if && st_j_is_name(p, "if")) {
         st_jnode *c = over(p, ST_N_IF_EXPR, n);
         st_j_next(p);
-        c->b = parse_logic(p, true);
+        c->b = parse_level(p, L_OR);
         if (st_j_skip_name(p, "else")) c->c = st_j_parse_expr(p, true);
         n = c;
-        st_j_enter(p->r);
     }
-    p->r->depth = depth;
     st_j_leave(p->r);
     return n;
 }

@@ -1,31 +1,48 @@
 /* jinja_global.c: the functions a template finds: Jinja's range, dict and namespace, HuggingFace's raise_exception and
  * strftime_now. See jinja.h. */
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "token/jinja.h"
 
-enum { RANGE, DICT, NAMESPACE, RAISE, STRFTIME, N_GLOBALS };
-static const char *const names[N_GLOBALS] = {"range", "dict", "namespace", "raise_exception", "strftime_now"};
+enum { RANGE, DICT, NAMESPACE, RAISE, CYCLER, JOINER, LIPSUM, STRFTIME, N_GLOBALS };
+static const char *const names[N_GLOBALS] = {"range",  "dict",   "namespace", "raise_exception",
+                                             "cycler", "joiner", "lipsum",    "strftime_now"};
 
 #define MAX_RANGE 100000 /* Jinja's sandbox has this limit */
 
 static st_jval range(st_jrun *r, st_jargs *a)
 {
-    int64_t from = 0, to, step = 1;
+    st_jrange *g = st_j_alloc(r, 1, sizeof *g);
     size_t n = a->pos.n;
-    if (n < 1 || n > 3) ST_J_FAIL(r, "range takes 1 to 3 arguments");
-    to = st_j_need_int(r, a->pos.v[n > 1], "range");
-    if (n > 1) from = st_j_need_int(r, a->pos.v[0], "range");
-    if (n > 2) step = st_j_need_int(r, a->pos.v[2], "range");
-    if (!step) ST_J_FAIL(r, "the step of a range is 0");
-    st_jval out = st_j_list(r, ST_J_LIST, 0);
-    for (int64_t i = from; step > 0 ? i < to : i > to;) {
-        if (out.list->n >= MAX_RANGE) ST_J_FAIL(r, "a range of more than %d items", MAX_RANGE);
-        st_j_push(r, out.list, st_j_int(i));
-        if (__builtin_add_overflow(i, step, &i)) break;
+    if (n < 1 || n > 3 || a->kw.n) ST_J_FAIL(r, "range takes 1 to 3 arguments");
+    *g = (st_jrange){.step = 1};
+    g->to = st_j_need_int(r, a->pos.v[n > 1], "range");
+    if (n > 1) g->from = st_j_need_int(r, a->pos.v[0], "range");
+    if (n > 2) g->step = st_j_need_int(r, a->pos.v[2], "range");
+    if (!g->step) ST_J_FAIL(r, "the step of a range is 0");
+    if (g->step > 0 ? g->from < g->to : g->from > g->to) {
+        uint64_t far = g->step > 0 ? (uint64_t)g->to - (uint64_t)g->from : (uint64_t)g->from - (uint64_t)g->to;
+        uint64_t by = g->step > 0 ? (uint64_t)g->step : 0 - (uint64_t)g->step;
+        uint64_t items = (far - 1) / by + 1;
+        if (items > MAX_RANGE) ST_J_FAIL(r, "a range of more than %d items", MAX_RANGE);
+        g->n = (int64_t)items;
     }
-    return out;
+    return (st_jval){.kind = ST_J_RANGE, .range = g};
+}
+
+static st_jval cycler(st_jrun *r, st_jargs *a)
+{
+    st_jcycler *c = st_j_alloc(r, 1, sizeof *c);
+    if (!a->pos.n || a->kw.n) ST_J_FAIL(r, "cycler needs items");
+    *c = (st_jcycler){.items = a->pos};
+    return (st_jval){.kind = ST_J_CYCLER, .cycler = c};
+}
+
+static st_jval joiner(st_jrun *r, st_jargs *a)
+{
+    st_jcycler *c = st_j_alloc(r, 1, sizeof *c);
+    *c = (st_jcycler){0};
+    st_j_push(r, &c->items, st_j_option(r, a, 0, "sep", st_j_string(st_j_lit(", "))));
+    st_j_args_done(r, a, 1, "sep", "joiner");
+    return (st_jval){.kind = ST_J_JOINER, .cycler = c};
 }
 
 void st_j_space_name(st_jrun *r, st_jstr name)
@@ -55,83 +72,12 @@ static st_jval make_dict(st_jrun *r, st_jargs *a, st_jkind kind)
     return d;
 }
 
-typedef struct date {
-    int64_t year;
-    int month, day, yday, wday, hour, min, sec;
-} date;
-
-/* The civil date of a number of seconds since 1970: Howard Hinnant's days algorithm, in years from March. */
-static date civil(int64_t t)
-{
-    int64_t days = t / 86400 - (t % 86400 < 0), sec = t - days * 86400, z = days + 719468;
-    int64_t era = (z >= 0 ? z : z - 146096) / 146097, doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    int64_t mp = (5 * doy + 2) / 153;
-    date d = {.year = yoe + era * 400 + (mp >= 10), .day = (int)(doy - (153 * mp + 2) / 5 + 1)};
-    d.month = (int)(mp < 10 ? mp + 3 : mp - 9);
-    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    bool leap = d.year % 4 == 0 && (d.year % 100 != 0 || d.year % 400 == 0);
-    d.yday = before[d.month - 1] + d.day + (leap && d.month > 2);
-    d.wday = (int)(((days + 4) % 7 + 7) % 7);
-    d.hour = (int)(sec / 3600);
-    d.min = (int)(sec / 60 % 60);
-    d.sec = (int)(sec % 60);
-    return d;
-}
-
-/* One conversion of strftime, in English in every locale; `plain` (%-d) without a leading zero. */
-static void put_date(st_jbuf *b, const date *d, char what, bool plain)
-{
-    static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
-                                         "July",    "August",   "September", "October", "November", "December"};
-    static const char *const days[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
-    char out[40];
-    int hour12 = d->hour % 12 ? d->hour % 12 : 12, two = plain ? 1 : 2, value = 0;
-    switch (what) {
-    case 'Y': snprintf(out, sizeof out, "%" PRId64, d->year); break;
-    case 'B': snprintf(out, sizeof out, "%s", months[d->month - 1]); break;
-    case 'b': snprintf(out, sizeof out, "%.3s", months[d->month - 1]); break;
-    case 'A': snprintf(out, sizeof out, "%s", days[d->wday]); break;
-    case 'a': snprintf(out, sizeof out, "%.3s", days[d->wday]); break;
-    case 'p': snprintf(out, sizeof out, "%s", d->hour < 12 ? "AM" : "PM"); break;
-    case 'j': snprintf(out, sizeof out, "%0*d", plain ? 1 : 3, d->yday); break;
-    case 'F': snprintf(out, sizeof out, "%" PRId64 "-%02d-%02d", d->year, d->month, d->day); break;
-    case 'T': snprintf(out, sizeof out, "%02d:%02d:%02d", d->hour, d->min, d->sec); break;
-    case '%': snprintf(out, sizeof out, "%%"); break;
-    case 'y': value = (int)(d->year % 100); break;
-    case 'm': value = d->month; break;
-    case 'd': value = d->day; break;
-    case 'e': value = d->day; break;
-    case 'H': value = d->hour; break;
-    case 'I': value = hour12; break;
-    case 'M': value = d->min; break;
-    case 'S': value = d->sec; break;
-    default: ST_J_FAIL(b->r, "strftime_now does not know %%%c", what > 32 && what < 127 ? what : '?');
-    }
-    if (what == 'e')
-        snprintf(out, sizeof out, "%*d", two, value);
-    else if (strchr("ymdHIMS", what))
-        snprintf(out, sizeof out, "%0*d", two, value);
-    st_j_buf_bytes(b, out, strlen(out), false);
-}
-
 static st_jval strftime_now(st_jrun *r, st_jargs *a)
 {
-    st_jbuf b;
-    if (a->pos.n != 1 || a->kw.n) ST_J_FAIL(r, "strftime_now takes one argument");
-    st_jstr fmt = st_j_need_str(r, a->pos.v[0], "strftime_now");
-    date d = civil(r->now);
-    st_j_buf_init(&b, r);
-    for (size_t i = 0; i < fmt.n; i++) {
-        if (fmt.p[i] != '%' || i + 1 >= fmt.n) {
-            st_j_buf_add(&b, st_j_sub(fmt, i, i + 1));
-            continue;
-        }
-        bool plain = fmt.p[i + 1] == '-' && i + 2 < fmt.n;
-        i += plain ? 2 : 1;
-        put_date(&b, &d, fmt.p[i], plain);
-    }
-    return st_j_string(st_j_buf_str(&b));
+    st_jval fmt = st_j_none();
+    if (!st_j_arg(r, a, 0, "format", &fmt)) ST_J_FAIL(r, "strftime_now needs a format");
+    st_j_args_done(r, a, 1, "format", "strftime_now");
+    return st_j_string(st_j_strftime(r, st_j_need_str(r, fmt, "strftime_now"), r->now));
 }
 
 st_jval st_j_call_global(st_jrun *r, int64_t id, st_jargs *a)
@@ -142,8 +88,11 @@ st_jval st_j_call_global(st_jrun *r, int64_t id, st_jargs *a)
     case DICT: return make_dict(r, a, ST_J_DICT);
     case NAMESPACE: return make_dict(r, a, ST_J_SPACE);
     case STRFTIME: return strftime_now(r, a);
+    case CYCLER: return cycler(r, a);
+    case JOINER: return joiner(r, a);
+    case LIPSUM: ST_J_FAIL(r, "lipsum, which writes random text, is not supported");
     default:
-        what = a->pos.n ? st_j_str(r, a->pos.v[0]) : st_j_lit("an exception without a message");
+        what = st_j_str(r, st_j_option(r, a, 0, "message", st_j_string(st_j_lit("an exception without a message"))));
         ST_J_FAIL(r, "%.*s", (int)(what.n < 160 ? what.n : 160), what.p);
     }
 }

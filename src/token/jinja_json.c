@@ -79,20 +79,39 @@ static st_jval read_string(reader *j)
         n += st_utf8_put((uint8_t *)out + n, escape(j));
     }
     j->p++;
-    return st_j_string((st_jstr){out, NULL, n, true});
+    return st_j_string((st_jstr){.p = out, .n = n, .user = true});
 }
 
+/* As JSON has them: no sign but '-', no leading zeros, digits on both sides of a point. */
 static st_jval read_number(reader *j)
 {
-    const char *from = j->p;
-    bool real = false;
-    int64_t i;
+    const char *from = j->p, *p = j->p, *end = j->end, *digits;
+    bool real = false, ok;
     double f;
-    for (; j->p < j->end && strchr("0123456789+-.eE", *j->p) && *j->p; j->p++) real = real || strchr(".eE", *j->p);
-    size_t n = (size_t)(j->p - from);
-    if (!real && st_j_parse_int(from, n, 10, &i)) return st_j_int(i);
-    if (!n || !st_j_parse_float(from, n, &f)) bad(j, "a value");
-    return st_j_float(f);
+    if (p < end && *p == '-') p++;
+    for (digits = p; p < end && *p >= '0' && *p <= '9';) p++;
+    if (p == digits || (*digits == '0' && p > digits + 1)) bad(j, "a value");
+    if (p < end && *p == '.') {
+        real = true;
+        for (digits = ++p; p < end && *p >= '0' && *p <= '9';) p++;
+        j->p = p;
+        if (p == digits) bad(j, "a digit");
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        real = true;
+        if (++p < end && (*p == '-' || *p == '+')) p++;
+        for (digits = p; p < end && *p >= '0' && *p <= '9';) p++;
+        j->p = p;
+        if (p == digits) bad(j, "a digit");
+    }
+    j->p = p;
+    if (real) {
+        if (!st_j_parse_float(from, (size_t)(p - from), &f)) bad(j, "a value");
+        return st_j_float(f);
+    }
+    if ((size_t)(p - from) > ST_J_MAX_DIGITS)
+        st_j_fail(j->r, STRATA_INVALID_ARG, "%s: an integer of more than %d digits", j->what, ST_J_MAX_DIGITS);
+    return st_j_int_parse(j->r, from, (size_t)(p - from), 10, &ok);
 }
 
 static st_jval read_value(reader *j);
@@ -142,6 +161,12 @@ static st_jval read_value(reader *j)
         v = st_j_bool(false);
     } else if (word(j, "null")) {
         v = st_j_none();
+    } else if (word(j, "NaN")) { /* Python reads these three */
+        v = st_j_float((double)NAN);
+    } else if (word(j, "Infinity")) {
+        v = st_j_float((double)INFINITY);
+    } else if (word(j, "-Infinity")) {
+        v = st_j_float(-(double)INFINITY);
     } else {
         v = read_number(j);
     }
@@ -151,6 +176,8 @@ static st_jval read_value(reader *j)
 
 st_jval st_j_json_parse(st_jrun *r, st_str text, const char *what)
 {
+    if (st_template_is_utf16(text)) st_j_fail(r, STRATA_INVALID_ARG, "%s: UTF-16 text, UTF-8 is needed", what);
+    text = st_template_after_bom(text);
     reader j = {r, text.ptr, text.ptr + text.len, text.ptr, what};
     size_t bad_at = st_utf8_check(text.ptr, text.len);
     if (bad_at < text.len) st_j_fail(r, STRATA_INVALID_ARG, "%s: not UTF-8 at byte %zu", what, bad_at);
@@ -189,7 +216,6 @@ static void put_string(writer *w, st_jstr s)
             snprintf(esc, sizeof esc, "\\u%04x", (unsigned)cp);
         else if (w->ascii && cp >= 0x10000)
             snprintf(esc, sizeof esc, "\\u%04x\\u%04x", 0xd7c0 + (unsigned)(cp >> 10), 0xdc00 + (unsigned)(cp & 0x3ff));
-        if (w->ascii && cp == 127) esc[0] = 0;
         if (esc[0] || at == s.n) {
             st_j_buf_add(w->b, st_j_sub(s, from, at));
             put(w, esc);
@@ -223,10 +249,9 @@ static void put_value(writer *w, st_jval v);
 
 static void put_key(writer *w, st_jval key)
 {
-    double f;
     if (key.kind == ST_J_STR) {
         put_string(w, key.str);
-    } else if (key.kind == ST_J_NONE || st_j_number(key, &f)) {
+    } else if (key.kind == ST_J_NONE || st_j_is_number(key)) {
         put(w, "\"");
         put_value(w, key);
         put(w, "\"");
@@ -266,7 +291,8 @@ static void put_value(writer *w, st_jval v)
     switch (v.kind) {
     case ST_J_NONE: put(w, "null"); break;
     case ST_J_BOOL: put(w, v.b ? "true" : "false"); break;
-    case ST_J_INT: put_number(w, v); break;
+    case ST_J_INT:
+    case ST_J_BIG: put_number(w, v); break;
     case ST_J_FLOAT:
         if (isnan(v.f) || isinf(v.f))
             put(w, isnan(v.f) ? "NaN" : v.f < 0 ? "-Infinity" : "Infinity");
@@ -300,7 +326,7 @@ void st_j_json_dump(st_jrun *r, st_jbuf *b, st_jval v, st_jargs *args)
     st_jval a;
     if (st_j_arg(r, args, 0, "ensure_ascii", &a)) w.ascii = st_j_true(r, a);
     if (st_j_arg(r, args, 1, "indent", &a) && a.kind != ST_J_NONE) {
-        w.indent = a.kind == ST_J_STR ? a.str : st_j_repeat(r, st_j_lit(" "), st_j_need_int(r, a, "indent"));
+        w.indent = a.kind == ST_J_STR ? a.str : st_j_repeat(r, st_j_lit(" "), st_j_clamp_int(r, a, "indent"));
         if (!w.indent.n) w.indent.p = "";
         w.item = st_j_lit(",");
     }

@@ -113,13 +113,14 @@ static bool raw_block(st_jlexer *x, st_jtok *t)
     char sign, end_sign = 0;
     size_t begin = word_block(x, x->at, "raw", &sign), end = 0, to;
     if (!begin) return false;
-    after_tag(x, sign, begin, true);
-    if (x->at >= x->n) return true; /* nothing behind it: Jinja lets that pass */
+    if (sign == '+') return false;
+    after_tag(x, sign, begin, false); /* the newline behind {% raw %} stays */
+    if (x->at >= x->n) return true;   /* nothing behind it: Jinja lets that pass */
     for (to = x->at; to < x->n; to++)
         if (x->src[to] == '{' && (end = word_block(x, to, "endraw", &end_sign))) break;
     if (!end) ST_J_FAIL(x->r, "a raw block without its end");
     t->kind = ST_T_TEXT;
-    t->str = (st_jstr){x->src + x->at, NULL, text_end(x, x->at, to) - x->at, false};
+    t->str = (st_jstr){.p = x->src + x->at, .n = text_end(x, x->at, to) - x->at};
     after_tag(x, end_sign, end, true);
     return true;
 }
@@ -135,7 +136,7 @@ static void next_text(st_jlexer *x, st_jtok *t)
         size_t end = tag < x->n ? text_end(x, x->at, tag) : tag;
         if (end > x->at) {
             t->kind = ST_T_TEXT;
-            t->str = (st_jstr){x->src + x->at, NULL, end - x->at, false};
+            t->str = (st_jstr){.p = x->src + x->at, .n = end - x->at};
             move(x, tag);
             return;
         }
@@ -216,7 +217,7 @@ static st_jstr unescape(st_jlexer *x, const char *p, const char *end)
             out[n++] = *p++;
         }
     }
-    return (st_jstr){out, NULL, n, false};
+    return (st_jstr){.p = out, .n = n};
 }
 
 static void lex_string(st_jlexer *x, st_jtok *t)
@@ -229,7 +230,7 @@ static void lex_string(st_jlexer *x, st_jtok *t)
     }
     if (to >= x->n) ST_J_FAIL(x->r, "a string without its end");
     t->kind = ST_T_STRING;
-    t->str = escaped ? unescape(x, x->src + from, x->src + to) : (st_jstr){x->src + from, NULL, to - from, false};
+    t->str = escaped ? unescape(x, x->src + from, x->src + to) : (st_jstr){.p = x->src + from, .n = to - from};
     move(x, to + 1);
 }
 
@@ -238,36 +239,74 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+static bool is_base_digit(char c, int base)
+{
+    int d = hex_digit(c);
+    return d >= 0 && d < base;
+}
+
+/* The end of a run of digits at p, with single underscores between them; p: there is none. */
+static size_t digits_end(const st_jlexer *x, size_t p, int base)
+{
+    size_t from = p;
+    while (p < x->n) {
+        size_t at = p > from && x->src[p] == '_' ? p + 1 : p;
+        if (at >= x->n || !is_base_digit(x->src[at], base)) break;
+        p = at + 1;
+    }
+    return p;
+}
+
+/* The number in from..to without its underscores. */
+static void take_number(st_jlexer *x, st_jtok *t, size_t from, size_t to, int base, bool real)
+{
+    char *text = st_j_alloc(x->r, to - from, 1);
+    size_t n = 0;
+    bool ok = true;
+    double f;
+    for (size_t i = from; i < to; i++)
+        if (x->src[i] != '_') text[n++] = x->src[i];
+    t->kind = real ? ST_T_FLOAT : ST_T_INT;
+    if (real) {
+        ok = st_j_parse_float(text, n, &f);
+        t->num = st_j_float(f);
+    } else {
+        t->num = st_j_int_parse(x->r, text, n, base, &ok);
+    }
+    if (!ok) ST_J_FAIL(x->r, "a number that is not valid");
+    move(x, to);
+}
+
+/* Jinja's integer_re and float_re. */
 static void lex_number(st_jlexer *x, st_jtok *t)
 {
-    char text[64];
-    size_t p = x->at, n = 0;
-    int base = 10;
-    bool real = false;
-    if (x->src[p] == '0' && p + 1 < x->n) {
-        char c = (char)(x->src[p + 1] | 0x20);
-        base = c == 'x' ? 16 : c == 'o' ? 8 : c == 'b' ? 2 : 10;
-        if (base != 10) p += 2;
-    }
-    for (; p < x->n; p++) {
-        char c = x->src[p];
-        bool digit = base == 16 ? hex_digit(c) >= 0 : is_digit(c);
-        bool point = base == 10 && c == '.' && !real && p + 1 < x->n && is_digit(x->src[p + 1]);
-        size_t e = p + 1 < x->n && (x->src[p + 1] == '-' || x->src[p + 1] == '+') ? 2 : 1;
-        bool exponent = base == 10 && (c | 0x20) == 'e' && p + e < x->n && is_digit(x->src[p + e]);
-        if (c == '_') continue;
-        if (!digit && !point && !exponent) break;
-        real = real || point || exponent;
-        for (size_t k = 0; k < (exponent ? e : 1); k++) {
-            if (n + 1 >= sizeof text) ST_J_FAIL(x->r, "a number of more than %zu digits", sizeof text - 1);
-            text[n++] = x->src[p + k];
+    size_t from = x->at, end = digits_end(x, from, 10), p = end;
+    char c = from + 1 < x->n ? (char)(x->src[from + 1] | 0x20) : 0;
+    int base = x->src[from] != '0' ? 10 : c == 'x' ? 16 : c == 'o' ? 8 : c == 'b' ? 2 : 10;
+    if (base != 10) {
+        size_t first = from + 2 + (from + 2 < x->n && x->src[from + 2] == '_');
+        end = digits_end(x, first, base);
+        if (end > first) {
+            take_number(x, t, first, end, base, false);
+            return;
         }
-        if (exponent) p += e - 1;
+        end = p;
     }
-    t->kind = real ? ST_T_FLOAT : ST_T_INT;
-    if (real ? !st_j_parse_float(text, n, &t->f) : !st_j_parse_int(text, n, base, &t->i))
-        ST_J_FAIL(x->r, "a number that is not valid or does not fit 64 bits");
-    move(x, p);
+    bool after_point = from && x->src[from - 1] == '.';
+    size_t fraction = p < x->n && x->src[p] == '.' ? digits_end(x, p + 1, 10) : p + 1;
+    if (fraction > p + 1) p = fraction;
+    if (p < x->n && (x->src[p] | 0x20) == 'e') {
+        size_t digits = p + 1 + (p + 1 < x->n && (x->src[p + 1] == '-' || x->src[p + 1] == '+'));
+        size_t to = digits_end(x, digits, 10);
+        if (to > digits) p = to;
+    }
+    if (p > end && !after_point) {
+        take_number(x, t, from, p, 10, true);
+        return;
+    }
+    if (x->src[from] == '0') /* no octal: 0 and 00 are zero, and 012 two tokens */
+        for (end = from; end < x->n && x->src[end] == '0';) end++;
+    take_number(x, t, from, end, 10, false);
 }
 
 static bool is_name(char c)
@@ -332,7 +371,7 @@ void st_j_lex_next(st_jlexer *x, st_jtok *t)
         size_t to = x->at;
         while (to < x->n && (is_name(x->src[to]) || is_digit(x->src[to]))) to++;
         t->kind = ST_T_NAME;
-        t->str = (st_jstr){x->src + x->at, NULL, to - x->at, false};
+        t->str = (st_jstr){.p = x->src + x->at, .n = to - x->at};
         move(x, to);
     } else {
         lex_op(x, t);

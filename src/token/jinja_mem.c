@@ -83,6 +83,6 @@ void st_j_step(st_jrun *r, uint64_t n)
 
 void st_j_enter(st_jrun *r)
 {
-    if (r->depth >= r->max_depth) ST_J_FAIL(r, "nested more than %u deep", r->max_depth);
+    if (r->depth >= ST_TEMPLATE_MAX_NESTING) ST_J_FAIL(r, "nested more than %d deep", ST_TEMPLATE_MAX_NESTING);
     r->depth++;
 }

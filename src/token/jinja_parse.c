@@ -99,23 +99,40 @@ void st_j_append(st_jnode ***tail, st_jnode *n)
 
 static st_jnode *parse_body(st_jparser *p, const char *const *ends);
 
-/* A name, an attribute of a namespace, or a tuple of names. */
+static st_jnode *parse_target(st_jparser *p, bool with_namespace);
+
+/* A name, an attribute of a namespace, or more of these in brackets. */
+static st_jnode *parse_target_item(st_jparser *p, bool with_namespace)
+{
+    static const char *const constants[] = {"true", "false", "none", "True", "False", "None"};
+    if (st_j_skip_op(p, '(')) {
+        st_j_enter(p->r);
+        st_jnode *inner = parse_target(p, with_namespace);
+        st_j_leave(p->r);
+        st_j_expect_op(p, ')');
+        return inner;
+    }
+    st_jnode *n = st_j_node(p, ST_N_NAME);
+    for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
+        if (st_j_is_name(p, constants[i])) st_j_unexpected(p, "a name that can be set");
+    n->name = st_j_take_name(p);
+    if (with_namespace && st_j_skip_op(p, '.')) {
+        n->kind = ST_N_NS_REF;
+        n->val = st_j_string(st_j_take_name(p));
+    }
+    if (p->loops && st_j_same(n->name, "loop")) ST_J_FAIL(p->r, "the special variable 'loop' cannot be set in a loop");
+    return n;
+}
+
 static st_jnode *parse_target(st_jparser *p, bool with_namespace)
 {
     st_jnode *first = NULL, **tail = &first;
-    bool comma = false, bracket = st_j_skip_op(p, '(');
+    bool comma = false;
     do {
-        if (first && p->tok.kind != ST_T_NAME) break; /* a, */
-        st_jnode *n = st_j_node(p, ST_N_NAME);
-        n->name = st_j_take_name(p);
-        if (with_namespace && st_j_skip_op(p, '.')) {
-            n->kind = ST_N_NS_REF;
-            n->val = st_j_string(st_j_take_name(p));
-        }
-        st_j_append(&tail, n);
+        if (first && p->tok.kind != ST_T_NAME && !st_j_is_op(p, '(')) break; /* a, */
+        st_j_append(&tail, parse_target_item(p, with_namespace));
         comma = st_j_is_op(p, ',') || comma;
     } while (st_j_skip_op(p, ','));
-    if (bracket) st_j_expect_op(p, ')');
     if (!comma) return first;
     st_jnode *n = st_j_node(p, ST_N_TUPLE);
     n->a = first;
@@ -152,11 +169,13 @@ static void parse_for(st_jparser *p, st_jnode *n)
 {
     static const char *const ends[] = {"endfor", "else", NULL};
     n->kind = ST_N_FOR;
+    p->loops++;
     n->a = parse_target(p, false);
+    p->loops--;
     st_j_expect_name(p, "in");
     n->b = st_j_parse_tuple(p, false);
     if (st_j_skip_name(p, "if")) n->c = st_j_parse_expr(p, true);
-    if (st_j_is_name(p, "recursive")) ST_J_FAIL(p->r, "recursive loops are not supported");
+    n->sub = st_j_skip_name(p, "recursive");
     p->loops++;
     n->body = parse_body(p, ends);
     p->loops--;
@@ -256,6 +275,67 @@ static void parse_with(st_jparser *p, st_jnode *n)
     n->body = body_until(p, "endwith");
 }
 
+/* {% block name [scoped] %}: where nothing extends it, its body in its place. */
+static void parse_block(st_jparser *p, st_jnode *n)
+{
+    n->kind = ST_N_BLOCK;
+    n->name = st_j_take_name(p);
+    for (const st_jnode *k = p->blocks; k; k = k->up)
+        if (st_j_str_equal(k->name, n->name)) ST_J_FAIL(p->r, "two blocks of one name");
+    n->up = p->blocks;
+    p->blocks = n;
+    n->sub = st_j_skip_name(p, "scoped");
+    if (st_j_is_name(p, "required")) ST_J_FAIL(p->r, "a required block: there are no other templates to fill it");
+    const char *ends[] = {"endblock", NULL};
+    int loops = p->loops;
+    p->loops = 0;
+    n->body = parse_body(p, ends);
+    p->loops = loops;
+    st_j_next(p);
+    if (p->tok.kind == ST_T_NAME && st_j_str_equal(p->tok.str, n->name)) st_j_next(p);
+    end_block(p);
+}
+
+/* {% print a, b %} */
+static void parse_print(st_jparser *p, st_jnode *n)
+{
+    st_jnode **tail = &n->a;
+    n->kind = ST_N_PRINT_LIST;
+    while (p->tok.kind != ST_T_BLOCK_END) {
+        if (n->a) st_j_expect_op(p, ',');
+        st_jnode *one = st_j_node(p, ST_N_PRINT);
+        one->a = st_j_parse_expr(p, true);
+        st_j_append(&tail, one);
+    }
+    end_block(p);
+}
+
+/* There is nothing to load: as in HuggingFace's environment, that is an error when it is reached. */
+static bool parse_loads(st_jparser *p, st_jnode *n, st_jstr word)
+{
+    static const char *const words[] = {"include", "import", "from", "extends"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (!st_j_same(word, words[i])) continue;
+        n->kind = ST_N_LOADS;
+        n->name = word;
+        st_j_parse_expr(p, true);
+        while (p->tok.kind == ST_T_NAME || st_j_is_op(p, ',')) st_j_next(p);
+        end_block(p);
+        return true;
+    }
+    return false;
+}
+
+/* HuggingFace renders without escaping; a block that turns it on would need another meaning for every filter. */
+static void parse_autoescape(st_jparser *p, st_jnode *n)
+{
+    n->kind = ST_N_GENERATION; /* a scope */
+    if (!st_j_is_name(p, "false") && !st_j_is_name(p, "False"))
+        ST_J_FAIL(p->r, "autoescape blocks are supported with false only");
+    st_j_next(p);
+    n->body = body_until(p, "endautoescape");
+}
+
 /* A block, behind its '{%'. */
 static st_jnode *parse_statement(st_jparser *p)
 {
@@ -287,7 +367,13 @@ static st_jnode *parse_statement(st_jparser *p)
         n->kind = st_j_same(word, "break") ? ST_N_BREAK : ST_N_CONTINUE;
         if (!p->loops) ST_J_FAIL(p->r, "%s outside a loop", n->kind == ST_N_BREAK ? "break" : "continue");
         end_block(p);
-    } else {
+    } else if (st_j_same(word, "block")) {
+        parse_block(p, n);
+    } else if (st_j_same(word, "print")) {
+        parse_print(p, n);
+    } else if (st_j_same(word, "autoescape")) {
+        parse_autoescape(p, n);
+    } else if (!parse_loads(p, n, word)) {
         p->r->line = n->line;
         p->r->col = n->col;
         ST_J_FAIL(p->r, "no statement named '%.*s' here", (int)(word.n < 60 ? word.n : 60), word.p);

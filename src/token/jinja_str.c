@@ -44,7 +44,7 @@ void st_j_buf_add(st_jbuf *b, st_jstr s)
 st_jstr st_j_buf_str(const st_jbuf *b)
 {
     bool mixed = b->any_user && b->any_template;
-    return (st_jstr){b->n ? b->p : "", mixed ? b->mark : NULL, b->n, b->any_user};
+    return (st_jstr){b->n ? b->p : "", mixed ? b->mark : NULL, b->n, b->any_user, false};
 }
 
 bool st_j_str_equal(st_jstr a, st_jstr b)

@@ -5,9 +5,28 @@
 
 const char *st_j_kind_name(st_jval v)
 {
-    static const char *const names[] = {"undefined", "none",    "a boolean",  "an integer", "a float",
-                                        "a string",  "a list",  "a tuple",    "a dict",     "a namespace",
-                                        "a loop",    "a macro", "a function", "a method"};
+    static const char *const names[ST_J_N_KINDS] = {
+        [ST_J_UNDEF] = "undefined",
+        [ST_J_NONE] = "none",
+        [ST_J_BOOL] = "a boolean",
+        [ST_J_INT] = "an integer",
+        [ST_J_BIG] = "an integer",
+        [ST_J_FLOAT] = "a float",
+        [ST_J_STR] = "a string",
+        [ST_J_LIST] = "a list",
+        [ST_J_TUPLE] = "a tuple",
+        [ST_J_RANGE] = "a range",
+        [ST_J_ITER] = "an iterator (what map, select, batch, items and the like give)",
+        [ST_J_DICT] = "a dict",
+        [ST_J_VIEW] = "a view of a dict",
+        [ST_J_SPACE] = "a namespace",
+        [ST_J_LOOP] = "a loop",
+        [ST_J_MACRO] = "a macro",
+        [ST_J_GLOBAL] = "a function",
+        [ST_J_METHOD] = "a method",
+        [ST_J_CYCLER] = "a cycler",
+        [ST_J_JOINER] = "a joiner",
+        [ST_J_ARGS] = "arguments"};
     return names[v.kind];
 }
 
@@ -21,7 +40,7 @@ _Noreturn void st_j_undefined(st_jrun *r, st_jval v)
 st_jval st_j_list(st_jrun *r, st_jkind kind, size_t cap)
 {
     st_jlist *l = st_j_alloc(r, 1, sizeof *l);
-    *l = (st_jlist){cap ? st_j_alloc(r, cap, sizeof *l->v) : NULL, 0, cap};
+    *l = (st_jlist){.v = cap ? st_j_alloc(r, cap, sizeof *l->v) : NULL, .cap = cap};
     return (st_jval){.kind = kind, .list = l};
 }
 
@@ -32,6 +51,26 @@ void st_j_push(st_jrun *r, st_jlist *l, st_jval v)
     l->v[l->n++] = v;
 }
 
+st_jval st_j_iter(st_jrun *r, st_jlist items)
+{
+    st_jiter *i = st_j_alloc(r, 1, sizeof *i);
+    *i = (st_jiter){.items = items};
+    return (st_jval){.kind = ST_J_ITER, .iter = i};
+}
+
+st_jval st_j_pair(st_jrun *r, st_jval a, st_jval b)
+{
+    st_jval pair = st_j_list(r, ST_J_TUPLE, 2);
+    st_j_push(r, pair.list, a);
+    st_j_push(r, pair.list, b);
+    return pair;
+}
+
+st_jval st_j_range_item(const st_jrange *g, int64_t i)
+{
+    return st_j_int((int64_t)((uint64_t)g->from + (uint64_t)i * (uint64_t)g->step));
+}
+
 st_jval st_j_dict(st_jrun *r, st_jkind kind)
 {
     st_jdict *d = st_j_alloc(r, 1, sizeof *d);
@@ -39,10 +78,19 @@ st_jval st_j_dict(st_jrun *r, st_jkind kind)
     return (st_jval){.kind = kind, .dict = d};
 }
 
+static void need_hashable(st_jrun *r, st_jval key)
+{
+    if (key.kind == ST_J_LIST || key.kind == ST_J_DICT || key.kind == ST_J_VIEW)
+        ST_J_FAIL(r, "%s cannot be a key", st_j_kind_name(key));
+    if (key.kind != ST_J_TUPLE) return;
+    st_j_enter(r);
+    for (size_t i = 0; i < key.list->n; i++) need_hashable(r, key.list->v[i]);
+    st_j_leave(r);
+}
+
 st_jval *st_j_find(st_jrun *r, const st_jdict *d, st_jval key)
 {
-    if (key.kind == ST_J_LIST || key.kind == ST_J_DICT) ST_J_FAIL(r, "%s cannot be a key", st_j_kind_name(key));
-    if (key.kind == ST_J_UNDEF) st_j_undefined(r, key);
+    need_hashable(r, key);
     for (size_t i = 0; i < d->n; i++) {
         st_jval *k = &d->v[i].key;
         bool same =
@@ -80,11 +128,34 @@ int64_t st_j_length(st_jrun *r, st_jval v)
     case ST_J_LIST:
     case ST_J_TUPLE: return (int64_t)v.list->n;
     case ST_J_DICT: return (int64_t)v.dict->n;
-    case ST_J_LOOP: return (int64_t)v.loop->items->n;
+    case ST_J_LOOP: st_j_loop_attr(r, v, st_j_lit("length")); return (int64_t)v.loop->items.n;
+    case ST_J_RANGE: return v.range->n;
+    case ST_J_VIEW: return (int64_t)v.view->dict->n;
     default: ST_J_FAIL(r, "%s has no length", st_j_kind_name(v));
     }
 }
 
+static void iterate_dict(st_jrun *r, const st_jdict *d, int what, st_jlist *l)
+{
+    l->v = st_j_alloc(r, l->cap = d->n, sizeof *l->v);
+    for (; l->n < d->n; l->n++) {
+        const st_jpair *p = &d->v[l->n];
+        l->v[l->n] = what == ST_VIEW_KEYS ? p->key : what == ST_VIEW_VALUES ? p->val : st_j_pair(r, p->key, p->val);
+    }
+    st_j_step(r, l->n);
+}
+
+static void iterate_string(st_jrun *r, st_jstr s, st_jlist *l)
+{
+    for (size_t at = 0, end; at < s.n; at = end) {
+        end = at + st_j_cp_offset(st_j_sub(s, at, s.n), 1);
+        st_jstr c = st_j_sub(s, at, end);
+        c.markup = false; /* Python iterates over a Markup as over a string */
+        st_j_push(r, l, st_j_string(c));
+    }
+}
+
+/* A cycler is infinite; what else Python cannot iterate over fails, too. */
 st_jlist st_j_iterate(st_jrun *r, st_jval v)
 {
     st_jlist l = {0};
@@ -92,16 +163,16 @@ st_jlist st_j_iterate(st_jrun *r, st_jval v)
     case ST_J_UNDEF: return l;
     case ST_J_LIST:
     case ST_J_TUPLE: return *v.list;
-    case ST_J_DICT:
-        l.v = st_j_alloc(r, l.cap = v.dict->n, sizeof *l.v);
-        for (; l.n < v.dict->n; l.n++) l.v[l.n] = v.dict->v[l.n].key;
-        st_j_step(r, l.n);
+    case ST_J_DICT: iterate_dict(r, v.dict, ST_VIEW_KEYS, &l); return l;
+    case ST_J_VIEW: iterate_dict(r, v.view->dict, v.view->what, &l); return l;
+    case ST_J_STR: iterate_string(r, v.str, &l); return l;
+    case ST_J_RANGE:
+        for (int64_t i = 0; i < v.range->n; i++) st_j_push(r, &l, st_j_range_item(v.range, i));
         return l;
-    case ST_J_STR:
-        for (size_t at = 0, end; at < v.str.n; at = end) {
-            end = at + st_j_cp_offset(st_j_sub(v.str, at, v.str.n), 1);
-            st_j_push(r, &l, st_j_string(st_j_sub(v.str, at, end)));
-        }
+    case ST_J_ITER:
+        l.v = v.iter->items.v ? v.iter->items.v + v.iter->at : NULL;
+        l.n = l.cap = v.iter->items.n - v.iter->at;
+        v.iter->at = v.iter->items.n;
         return l;
     default: ST_J_FAIL(r, "%s cannot be iterated over", st_j_kind_name(v));
     }
@@ -122,18 +193,33 @@ bool st_j_true(st_jrun *r, st_jval v)
     case ST_J_LIST:
     case ST_J_TUPLE: return v.list->n != 0;
     case ST_J_DICT: return v.dict->n != 0;
+    case ST_J_RANGE: return v.range->n != 0;
+    case ST_J_VIEW: return v.view->dict->n != 0;
+    case ST_J_LOOP: return v.loop->items.n != 0;
     default: return true;
     }
-}
-
-static bool is_int(st_jval v)
-{
-    return v.kind == ST_J_INT || v.kind == ST_J_BOOL;
 }
 
 static int64_t int_of(st_jval v)
 {
     return v.kind == ST_J_BOOL ? v.b : v.i;
+}
+
+/* Two numbers, exactly, as Python compares an int with a float. */
+static int order_numbers(st_jrun *r, st_jval a, st_jval b, bool *ordered)
+{
+    bool ia = a.kind != ST_J_FLOAT, ib = b.kind != ST_J_FLOAT;
+    if (ia && ib) {
+        if (a.kind == ST_J_BIG || b.kind == ST_J_BIG) return st_j_int_order(r, a, b);
+        return (int_of(a) > int_of(b)) - (int_of(a) < int_of(b));
+    }
+    double x = ia ? 0 : a.f, y = ib ? 0 : b.f;
+    *ordered = !isnan(x) && !isnan(y);
+    if (!*ordered) return 0;
+    if (isinf(x) || isinf(y)) return (x > y) - (x < y);
+    if (ia) return st_j_mixed_order(r, a, y);
+    if (ib) return -st_j_mixed_order(r, b, x);
+    return (x > y) - (x < y);
 }
 
 static bool equal_dicts(st_jrun *r, const st_jdict *a, const st_jdict *b)
@@ -146,13 +232,35 @@ static bool equal_dicts(st_jrun *r, const st_jdict *a, const st_jdict *b)
     return true;
 }
 
+/* Views of keys and items are sets to Python; values are only equal to themselves. */
+static bool equal_views(st_jrun *r, st_jval a, st_jval b)
+{
+    if (a.kind != b.kind || a.view->what == ST_VIEW_VALUES || b.view->what == ST_VIEW_VALUES)
+        return a.view == b.view && a.kind == b.kind;
+    if (a.view->dict->n != b.view->dict->n) return false;
+    bool same = a.view->what == b.view->what || !a.view->dict->n;
+    st_j_enter(r);
+    for (size_t i = 0; same && i < a.view->dict->n; i++) {
+        const st_jval *other = st_j_find(r, b.view->dict, a.view->dict->v[i].key);
+        same = other && (a.view->what == ST_VIEW_KEYS || st_j_equal(r, a.view->dict->v[i].val, *other));
+    }
+    st_j_leave(r);
+    return same;
+}
+
+static bool same_self(st_jval a, st_jval b)
+{
+    return a.kind == b.kind && (a.kind == ST_J_STR ? st_j_str_equal(a.str, b.str) : a.dict == b.dict);
+}
+
 bool st_j_equal(st_jrun *r, st_jval a, st_jval b)
 {
-    double x, y;
     bool same = true;
-    if (is_int(a) && is_int(b)) return int_of(a) == int_of(b);
-    if (st_j_number(a, &x) && st_j_number(b, &y)) return x == y;
-    if (a.kind != b.kind) return false;
+    if (st_j_is_number(a) && st_j_is_number(b)) {
+        int c = order_numbers(r, a, b, &same);
+        return same && c == 0;
+    }
+    if (a.kind != b.kind) return a.kind == ST_J_VIEW || b.kind == ST_J_VIEW ? equal_views(r, a, b) : false;
     st_j_step(r, 1);
     switch (a.kind) {
     case ST_J_UNDEF:
@@ -162,6 +270,11 @@ bool st_j_equal(st_jrun *r, st_jval a, st_jval b)
     case ST_J_TUPLE:
     case ST_J_DICT: break;
     case ST_J_GLOBAL: return a.i == b.i;
+    case ST_J_RANGE:
+        return a.range->n == b.range->n && (!a.range->n || a.range->from == b.range->from) &&
+               (a.range->n < 2 || a.range->step == b.range->step);
+    case ST_J_VIEW: return equal_views(r, a, b);
+    case ST_J_METHOD: return a.method->id == b.method->id && same_self(a.method->self, b.method->self);
     default: return a.dict == b.dict; /* the same object */
     }
     st_j_enter(r);
@@ -177,14 +290,9 @@ bool st_j_equal(st_jrun *r, st_jval a, st_jval b)
 
 int st_j_order(st_jrun *r, st_jval a, st_jval b, bool *ordered)
 {
-    double x, y;
     *ordered = true;
     st_j_step(r, 1);
-    if (is_int(a) && is_int(b)) return (int_of(a) > int_of(b)) - (int_of(a) < int_of(b));
-    if (st_j_number(a, &x) && st_j_number(b, &y)) {
-        *ordered = !isnan(x) && !isnan(y);
-        return (x > y) - (x < y);
-    }
+    if (st_j_is_number(a) && st_j_is_number(b)) return order_numbers(r, a, b, ordered);
     if (a.kind == ST_J_STR && b.kind == ST_J_STR) { /* UTF-8 sorts as its code points */
         size_t n = a.str.n < b.str.n ? a.str.n : b.str.n;
         st_j_step(r, n / 64);
@@ -207,6 +315,27 @@ int st_j_order(st_jrun *r, st_jval a, st_jval b, bool *ordered)
     ST_J_FAIL(r, "%s and %s have no order", st_j_kind_name(a), st_j_kind_name(b));
 }
 
+static bool in_range(st_jrun *r, const st_jrange *g, st_jval v)
+{
+    if (v.kind == ST_J_FLOAT && isfinite(v.f) && v.f == trunc(v.f)) v = st_j_int_of_float(r, v.f);
+    if (v.kind != ST_J_INT && v.kind != ST_J_BOOL) return false;
+    int64_t i = int_of(v), last = g->n ? st_j_range_item(g, g->n - 1).i : 0;
+    if (!g->n || (g->step > 0 ? i < g->from || i > last : i > g->from || i < last)) return false;
+    return (i - g->from) % g->step == 0;
+}
+
+/* An iterator stops behind what was found. */
+static bool in_sequence(st_jrun *r, st_jval in, st_jval v)
+{
+    st_jlist l = st_j_iterate(r, in);
+    for (size_t i = 0; i < l.n; i++) {
+        if (!st_j_equal(r, l.v[i], v)) continue;
+        if (in.kind == ST_J_ITER) in.iter->at -= l.n - i - 1;
+        return true;
+    }
+    return false;
+}
+
 bool st_j_contains(st_jrun *r, st_jval in, st_jval v)
 {
     switch (in.kind) {
@@ -216,6 +345,9 @@ bool st_j_contains(st_jrun *r, st_jval in, st_jval v)
         if (v.kind != ST_J_STR) ST_J_FAIL(r, "'in' a string needs a string, not %s", st_j_kind_name(v));
         return st_j_str_find(r, in.str, 0, v.str) != SIZE_MAX;
     case ST_J_DICT: return st_j_find(r, in.dict, v) != NULL;
+    case ST_J_RANGE: return in_range(r, in.range, v);
+    case ST_J_VIEW:
+    case ST_J_ITER: return in_sequence(r, in, v);
     case ST_J_LIST:
     case ST_J_TUPLE:
         for (size_t i = 0; i < in.list->n; i++)
@@ -224,92 +356,4 @@ bool st_j_contains(st_jrun *r, st_jval in, st_jval v)
         return false;
     default: ST_J_FAIL(r, "nothing is in %s", st_j_kind_name(in));
     }
-}
-
-/* ---- parts ---- */
-
-st_jval st_j_attr(st_jrun *r, st_jval v, st_jstr name)
-{
-    st_jval out, *found = NULL;
-    if (v.kind == ST_J_UNDEF) st_j_undefined(r, v);
-    if (v.kind == ST_J_LOOP) return st_j_loop_attr(r, v, name);
-    if (v.kind == ST_J_SPACE) {
-        found = st_j_find(r, v.dict, st_j_string(name));
-    } else {
-        /* Python looks for attributes first: d.items is the method even if d has that key. */
-        if (st_j_method(r, v, name, &out)) return out;
-        if (v.kind == ST_J_DICT) found = st_j_find(r, v.dict, st_j_string(name));
-    }
-    return found ? *found : st_j_undef(name);
-}
-
-st_jval st_j_item(st_jrun *r, st_jval v, st_jval key)
-{
-    st_jval out, *found;
-    st_jstr name = key.kind == ST_J_STR ? key.str : st_j_lit("item");
-    if (v.kind == ST_J_UNDEF) st_j_undefined(r, v);
-    if (v.kind == ST_J_DICT) {
-        if (key.kind == ST_J_UNDEF || key.kind == ST_J_LIST || key.kind == ST_J_DICT) return st_j_undef(name);
-        found = st_j_find(r, v.dict, key);
-        if (found) return *found;
-    } else if (is_int(key) && (st_j_is_list(v) || v.kind == ST_J_STR)) {
-        int64_t n = st_j_length(r, v), i = int_of(key);
-        if (i < 0) i += n;
-        if (i < 0 || i >= n) return st_j_undef(name);
-        if (v.kind != ST_J_STR) return v.list->v[i];
-        size_t from = st_j_cp_offset(v.str, (size_t)i);
-        return st_j_string(st_j_sub(v.str, from, from + st_j_cp_offset(st_j_sub(v.str, from, v.str.n), 1)));
-    } else if (v.kind == ST_J_SPACE || v.kind == ST_J_LOOP) {
-        return key.kind == ST_J_STR ? st_j_attr(r, v, key.str) : st_j_undef(name);
-    }
-    if (key.kind == ST_J_STR && st_j_method(r, v, key.str, &out)) return out;
-    return st_j_undef(name);
-}
-
-/* An end of a slice as Python clamps it. */
-static int64_t slice_end(st_jrun *r, st_jval v, int64_t n, int64_t step, int64_t none)
-{
-    if (v.kind == ST_J_NONE) return none;
-    int64_t i = st_j_need_int(r, v, "a slice");
-    if (i < 0) i = i < -n ? -1 : i + n;
-    if (step > 0) return i < 0 ? 0 : i > n ? n : i;
-    return i < 0 ? -1 : i >= n ? n - 1 : i;
-}
-
-st_jval st_j_slice(st_jrun *r, st_jval v, st_jval start, st_jval stop, st_jval step)
-{
-    if (v.kind == ST_J_UNDEF) st_j_undefined(r, v);
-    if (v.kind != ST_J_STR && !st_j_is_list(v)) return st_j_undef(st_j_lit("slice"));
-    int64_t n = st_j_length(r, v), by = step.kind == ST_J_NONE ? 1 : st_j_need_int(r, step, "a slice");
-    if (!by) ST_J_FAIL(r, "the step of a slice is 0");
-    int64_t i = slice_end(r, start, n, by, by > 0 ? 0 : n - 1), end = slice_end(r, stop, n, by, by > 0 ? n : -1);
-    if (v.kind == ST_J_STR && by == 1) {
-        size_t from = st_j_cp_offset(v.str, (size_t)i);
-        size_t to = end > i ? from + st_j_cp_offset(st_j_sub(v.str, from, v.str.n), (size_t)(end - i)) : from;
-        return st_j_string(st_j_sub(v.str, from, to));
-    }
-    st_jlist items = st_j_iterate(r, v);
-    st_jval out = st_j_list(r, v.kind == ST_J_STR ? ST_J_LIST : v.kind, 0);
-    while (by > 0 ? i < end : i > end) {
-        st_j_push(r, out.list, items.v[i]);
-        if (by > n || by < -n) break; /* and i + by cannot wrap */
-        i += by;
-    }
-    if (v.kind != ST_J_STR) return out;
-    return st_j_string(st_j_join(r, st_j_lit(""), out.list));
-}
-
-st_jval st_j_path(st_jrun *r, st_jval v, st_jval path, const st_jval *other)
-{
-    if (path.kind != ST_J_STR) return st_j_item(r, v, path);
-    st_jlist *parts = st_j_split(r, path.str, st_j_string(st_j_lit(".")), -1, false).list;
-    for (size_t i = 0; i < parts->n; i++) {
-        int64_t index;
-        st_jval part = parts->v[i];
-        bool digits = part.str.n && strspn(part.str.p, "0123456789") >= part.str.n;
-        if (digits && st_j_parse_int(part.str.p, part.str.n, 10, &index)) part = st_j_int(index);
-        v = st_j_item(r, v, part);
-        if (v.kind == ST_J_UNDEF && other) v = *other;
-    }
-    return v;
 }

@@ -45,7 +45,7 @@ size_t st_tokenizer_raw(const st_tokenizer *t, int32_t id, char *buf, size_t cap
     int byte = type == ST_TOKEN_BYTE ? st_byte_token(piece) : -1;
     if (byte >= 0)
         put(&s, (char)byte);
-    else if (type == ST_TOKEN_CONTROL || type == ST_TOKEN_USER)
+    else if (type == ST_TOKEN_CONTROL || (type == ST_TOKEN_USER && t->kind == &st_token_bpe))
         for (size_t i = 0; i < piece.len; i++) put(&s, piece.ptr[i]);
     else if (t->kind == &st_token_bpe)
         put_byte_level(&s, piece);

@@ -68,15 +68,17 @@ static bool add_tokens(st_tokenizer *t, st_spm *m)
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
         st_str s = st_vocab_piece(&t->vocab, i);
         raw = raw || is_raw_run(m, i, s);
-        if (!st_added_put(&m->user, t->mem, buf, escape(s, buf), (int32_t)i, ST_ADDED_ALWAYS)) return false;
+        s = (st_str){buf, escape(s, buf)};
+        if (!st_added_put(&m->user, t->mem, s, (int32_t)i, ST_ADDED_ALWAYS, 0)) return false;
     }
+    if (m->prefix && !st_tokenizer_add_user(t)) return false;
     if (!st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE)) return false;
     if (!raw) return true;
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
         st_str s = st_vocab_piece(&t->vocab, i);
         if (is_raw_run(m, i, s)) s = (st_str){buf, escape(s, buf)};
-        if (!st_added_put(&t->added, t->mem, s.ptr, s.len, (int32_t)i, ST_ADDED_ALWAYS)) return false;
+        if (!st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS)) return false;
     }
     return true;
 }
@@ -198,7 +200,7 @@ static int encode_segment(st_encoder *e, uint32_t begin, uint32_t end)
     size_t n = e->out->n;
     ST_TRY(st_spm_merge(e, begin, end));
     if (!known) {
-        bool same = e->out->n == n + 1 && e->out->ids[n] == id;
+        bool same = e->out->n == n + 1 && e->out->ids[n & ~e->out->drop] == id;
         atomic_store_explicit(&m->whole[id], same ? 1 : 2, memory_order_relaxed); /* any thread finds the same */
     }
     return STRATA_OK;
@@ -210,6 +212,8 @@ static int encode_norm(st_encoder *e)
     st_spm_scratch *s = e->scratch;
     const uint8_t *norm = s->norm;
     uint32_t n = (uint32_t)s->n_norm, begin = 0, spaces_end = 0; /* where the last run of spaces ended */
+    uint32_t looked = 0;
+    ST_TRY(st_encoder_spend(e, n));
     for (uint32_t i = 0; i < n;) {
         uint8_t stop = m->stop[norm[i]];
         if (!stop) {
@@ -228,6 +232,10 @@ static int encode_norm(st_encoder *e)
             if (i > begin && spaces_end != i && !m->joins[norm[i - 1]]) {
                 ST_TRY(encode_segment(e, begin, i));
                 begin = i;
+                if (i - looked > ST_LOOK_BYTES) {
+                    ST_TRY(st_encoder_look(e));
+                    looked = i;
+                }
             }
             spaces_end = i + 3;
         }
@@ -242,7 +250,8 @@ static int encode_spm(st_encoder *e, size_t begin, size_t end)
     st_mem *mem = e->out->mem;
     if (!e->scratch) e->scratch = st_calloc(mem, 1, sizeof(st_spm_scratch));
     st_spm_scratch *s = e->scratch;
-    size_t n = end - begin, need = 3 * n + 3;
+    size_t n = end - begin, need = n + 3;
+    for (size_t i = begin; i < end; i++) need += e->text[i] == ' ' ? 2 : 0;
     bool ok = s && st_grow(mem, &s->norm, &s->norm_cap, need, 0, 1) &&
               (!e->out->want_spans || st_grow(mem, &s->from, &s->from_cap, need, 0, sizeof *s->from));
     ST_FAIL_IF(!ok, e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);

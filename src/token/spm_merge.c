@@ -2,7 +2,9 @@
  *
  * The rule is sentencepiece's (bpe_model.cc, SampleEncode without dropout): start from characters, always join the
  * neighbours whose joined spelling has the highest score, leftmost on ties. Short segments keep the candidates in an
- * array that is scanned; long ones use a heap, n log n. Both give the same tokens. */
+ * array that is scanned; long ones use a heap, n log n. Both give the same tokens. Segments of more than a window go by
+ * windows that overlap, for the reason that bpe_merge.c states; not with UNUSED tokens, which are taken apart by one
+ * table for all of a text. */
 #include "token/spm.h"
 
 #include "token/utf8.h"
@@ -128,7 +130,8 @@ static int push_parts(st_encoder *e, const st_spm_symbol *y)
     return STRATA_OK;
 }
 
-static int merge_long(st_encoder *e, uint32_t begin, uint32_t end, uint32_t n)
+/* Joins the n characters of norm[begin..end) as far as they go: s->symbols, linked from the first on. */
+static int join_all(st_encoder *e, uint32_t begin, uint32_t end, uint32_t n)
 {
     st_spm_scratch *s = e->scratch;
     st_mem *mem = e->out->mem;
@@ -155,7 +158,15 @@ static int merge_long(st_encoder *e, uint32_t begin, uint32_t end, uint32_t n)
         if (i && !propose(e, y[i].prev)) return no_memory(e);
         if (y[i].next < n && !propose(e, i)) return no_memory(e);
     }
-    for (uint32_t i = 0; i < n; i = y[i].next) {
+    return STRATA_OK;
+}
+
+/* Appends the tokens of the symbols before `end`, where one of them ends. */
+static int push_joined(st_encoder *e, uint32_t end)
+{
+    st_spm_scratch *s = e->scratch;
+    const st_spm_symbol *y = s->symbols;
+    for (uint32_t i = 0; i < end; i = y[i].next) {
         if (s->split)
             ST_TRY(push_parts(e, &y[i]));
         else
@@ -164,16 +175,66 @@ static int merge_long(st_encoder *e, uint32_t begin, uint32_t end, uint32_t n)
     return STRATA_OK;
 }
 
+static uint32_t count(const uint8_t *norm, uint32_t begin, uint32_t end)
+{
+    uint32_t n = 0;
+    for (uint32_t i = begin; i < end; i++) n += (norm[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* The segment by windows of this size. *failed: two of them had nothing in common. */
+static int merge_windows(st_encoder *e, uint32_t begin, uint32_t end, uint32_t window, bool *failed)
+{
+    st_spm_scratch *s = e->scratch;
+    uint32_t common = 0; /* bytes of the token that both windows should have at `begin`; 0: nothing to compare */
+    *failed = false;
+    for (;;) {
+        uint32_t to = end - begin <= window ? end : begin + window, cut = 0;
+        while (to < end && (s->norm[to] & 0xc0) == 0x80) to++;
+        uint32_t n = count(s->norm, begin, to);
+        ST_TRY(st_encoder_spend(e, to - begin));
+        ST_TRY(join_all(e, begin, to, n));
+        const st_spm_symbol *y = s->symbols;
+        *failed = common && y[0].len != common;
+        if (*failed) return STRATA_OK;
+        if (to == end) return push_joined(e, n);
+        for (uint32_t i = 0; i <= n / 8 * 7 && i < n; i = y[i].next) cut = i;
+        *failed = cut == 0;
+        if (*failed) return STRATA_OK;
+        ST_TRY(push_joined(e, cut));
+        common = y[cut].len;
+        begin = y[cut].at;
+    }
+}
+
+static int merge_by_windows(st_encoder *e, uint32_t begin, uint32_t end)
+{
+    st_spm_scratch *s = e->scratch;
+    st_tokens *out = e->out;
+    const size_t before = out->n;
+    const bool after_unk = s->after_unk, spans = out->want_spans && before;
+    const strata_span last = spans ? out->spans[before - 1] : (strata_span){0, 0}; /* an <unk> may have been grown */
+    bool failed = true;
+    for (uint32_t window = e->t->window; failed; window = window > UINT32_MAX / 2 ? UINT32_MAX : window * 2) {
+        out->n = before;
+        s->after_unk = after_unk;
+        if (spans) out->spans[before - 1] = last;
+        ST_TRY(merge_windows(e, begin, end, window, &failed));
+    }
+    return STRATA_OK;
+}
+
 int st_spm_merge(st_encoder *e, uint32_t begin, uint32_t end)
 {
     const st_spm *m = e->t->state;
     st_spm_scratch *s = e->scratch;
-    uint32_t n = 0;
-    for (uint32_t i = begin; i < end; i++) n += (s->norm[i] & 0xc0) != 0x80;
+    if (end - begin > e->t->window && !m->has_unused) return merge_by_windows(e, begin, end);
+    uint32_t n = count(s->norm, begin, end);
     if (n <= SHORT && !m->has_unused) return merge_short(e, begin, end);
     if (m->has_unused) {
         if (!s->split) s->split = st_calloc(e->out->mem, e->t->vocab.n, sizeof *s->split);
         if (!s->split) return no_memory(e);
     }
-    return merge_long(e, begin, end, n);
+    ST_TRY(join_all(e, begin, end, n));
+    return push_joined(e, n);
 }

@@ -8,7 +8,7 @@
 struct st_template {
     st_mem *mem;
     st_jrun arena;
-    const st_jnode *body;
+    const st_jins *program;
 };
 
 const char st_template_chatml[] =
@@ -25,6 +25,20 @@ bool st_template_known_role(const char *p, size_t n)
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
         if (strlen(roles[i]) == n && memcmp(roles[i], p, n) == 0) return true;
     return false;
+}
+
+st_str st_template_after_bom(st_str s)
+{
+    bool bom = s.len >= 3 && memcmp(s.ptr, "\xef\xbb\xbf", 3) == 0;
+    return bom ? (st_str){s.ptr + 3, s.len - 3} : s;
+}
+
+bool st_template_is_utf16(st_str s)
+{
+    if (s.len < 2) return false;
+    const uint8_t *p = (const uint8_t *)s.ptr;
+    if ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff)) return true;
+    return s.len >= 4 && !p[0] != !p[1] && !p[0] == !p[2] && !p[1] == !p[3]; /* without its mark */
 }
 
 /* ---- compilation ---- */
@@ -52,6 +66,8 @@ static int compile(st_template *t, st_str source, strata_error *err)
     st_jrun *r = &t->arena;
     r->err = err;
     if (setjmp(r->leave)) return r->status;
+    if (st_template_is_utf16(source)) ST_J_FAIL(r, "UTF-16 text, UTF-8 is needed");
+    source = st_template_after_bom(source);
     size_t bad = st_utf8_check(source.ptr, source.len), n;
     if (source.len > ST_TEMPLATE_MAX_SOURCE)
         ST_J_FAIL(r, "%zu bytes, at most %zu are supported", source.len, ST_TEMPLATE_MAX_SOURCE);
@@ -60,7 +76,7 @@ static int compile(st_template *t, st_str source, strata_error *err)
     st_jparser *p = st_j_alloc(r, 1, sizeof *p);
     memset(p, 0, sizeof *p);
     p->r = r;
-    t->body = st_j_parse(p, text, n);
+    t->program = st_j_compile(r, st_j_parse(p, text, n));
     return 0;
 }
 
@@ -70,10 +86,7 @@ int st_template_open(st_str source, st_mem *mem, st_template **out, strata_error
     ST_FAIL_IF(!t, err, STRATA_NO_MEMORY, "chat template: no memory");
     if (!source.ptr) source.ptr = "";
     t->mem = mem;
-    t->arena = (st_jrun){.mem = mem,
-                         .max_bytes = ST_TEMPLATE_MAX_MEMORY,
-                         .steps = ST_TEMPLATE_MAX_STEPS,
-                         .max_depth = ST_TEMPLATE_MAX_NESTING};
+    t->arena = (st_jrun){.mem = mem, .max_bytes = ST_TEMPLATE_MAX_MEMORY, .steps = ST_TEMPLATE_MAX_STEPS};
     int rc = compile(t, source, err);
     if (rc) {
         st_template_close(t);
@@ -102,7 +115,7 @@ static void set_text(st_jrun *r, st_jdict *d, const char *key, st_str s, bool us
     if (!s.ptr) return;
     size_t bad = st_utf8_check(s.ptr, s.len);
     if (bad < s.len) st_j_fail(r, STRATA_INVALID_ARG, "%s: not UTF-8 at byte %zu", key, bad);
-    set(r, d, key, st_j_string((st_jstr){s.ptr, NULL, s.len, user}));
+    set(r, d, key, st_j_string((st_jstr){.p = s.ptr, .n = s.len, .user = user}));
 }
 
 static void merge(st_jrun *r, st_jdict *d, st_str json, const char *what)
@@ -176,7 +189,7 @@ static void run_template(st_jrun *r, const st_template *t, const st_template_opt
     set_variables(r, &globals->vars, o);
     st_j_buf_init(out, r);
     out->is_output = true;
-    st_j_exec(r, scope, t->body, out);
+    st_j_vm_run(r, t->program, scope, out);
 }
 
 static int emit_pieces(st_jstr s, st_template_emit emit, void *user)
@@ -208,7 +221,7 @@ int st_template_render(const st_template *t, const st_template_opts *opts, st_te
     r.steps = o.max_steps ? o.max_steps : ST_TEMPLATE_MAX_STEPS;
     r.max_bytes = o.max_memory ? o.max_memory : ST_TEMPLATE_MAX_MEMORY;
     r.max_output = o.max_output ? o.max_output : ST_TEMPLATE_MAX_OUTPUT;
-    r.max_depth = o.max_depth ? o.max_depth : ST_TEMPLATE_MAX_DEPTH;
+    r.max_frames = o.max_depth ? o.max_depth : ST_TEMPLATE_MAX_DEPTH;
     int rc = guarded(&r, t, &o, &out);
     if (!rc) rc = emit_pieces(st_j_buf_str(&out), emit, user);
     st_j_free_all(&r);

@@ -65,9 +65,10 @@ typedef struct st_template_opts {
 #define ST_TEMPLATE_MAX_STEPS  ((uint64_t)1 << 25) /* nodes evaluated, items visited, and bytes copied / 64 */
 #define ST_TEMPLATE_MAX_OUTPUT ((uint64_t)1 << 26)
 #define ST_TEMPLATE_MAX_MEMORY ((uint64_t)1 << 28)
-/* Nested calls, blocks, expressions and values while rendering; so deep it takes about 200 KiB of stack. */
-#define ST_TEMPLATE_MAX_DEPTH   400
-#define ST_TEMPLATE_MAX_NESTING 200 /* of a source */
+#define ST_TEMPLATE_MAX_DEPTH  1000 /* nested calls, loops and blocks while rendering: they take memory, no stack */
+/* Brackets, blocks and signs in one another in a source; values in one another where they are read, printed, compared
+ * or written as JSON. These do take stack, up to 400 bytes a level. */
+#define ST_TEMPLATE_MAX_NESTING 100
 
 /* Takes a piece of the output; neighbours differ in is_template. A status other than 0 ends the rendering with it. */
 typedef int (*st_template_emit)(void *user, const char *text, size_t len, bool is_template);
@@ -77,6 +78,10 @@ typedef int (*st_template_emit)(void *user, const char *text, size_t len, bool i
  * NO_MEMORY, the status of `emit`. */
 int st_template_render(const st_template *t, const st_template_opts *opts, st_template_emit emit, void *user,
                        strata_error *err);
+
+/* A byte order mark at the beginning of a text is skipped; two of UTF-16, or NULs every other byte, are not UTF-8. */
+st_str st_template_after_bom(st_str s);
+bool st_template_is_utf16(st_str s);
 
 bool st_template_known_role(const char *p, size_t n);
 

@@ -40,18 +40,28 @@ int st_tokenizer_open(const st_gguf *g, const char *pre, const st_log *log, st_m
 void st_tokenizer_close(st_tokenizer *t);
 const st_token_info *st_tokenizer_info(const st_tokenizer *t);
 
-/* Growing output of encode; the caller frees ids and spans with st_free. spans stays NULL unless want_spans. */
+/* When a long call ends before it is done. */
+typedef struct st_stop {
+    const volatile int *cancel; /* not 0: CANCELLED; NULL: never */
+    double deadline;            /* on st_now's clock: DEADLINE; 0: none */
+} st_stop;
+
+/* Growing output of encode; the caller frees ids and spans with st_free. spans stays NULL unless want_spans. With
+ * `count` nothing but n is kept: what is allocated then does not grow with the number of tokens. */
 typedef struct st_tokens {
     int32_t *ids;
     strata_span *spans;
     size_t n, cap, span_cap;
-    bool want_spans;
+    size_t drop; /* bits of an index that do not count: with `count` all, and ids has one place, the last id's */
+    bool want_spans, count;
     st_mem *mem;
+    const st_stop *stop; /* looked at every few thousand bytes; NULL: none */
 } st_tokens;
 void st_tokens_free(st_tokens *out);
 
 /* Appends the tokens of text to *out. flags: STRATA_TOKENIZE_*. Errors: INVALID_ARG (not UTF-8: the byte offset; more
- * than 1 GiB), NO_MEMORY. On failure out->n is what it was. Spans are byte offsets in `text` as given. */
+ * than 1 GiB), NO_MEMORY, CANCELLED, DEADLINE. On failure out->n is what it was. Spans are byte offsets in `text` as
+ * given. */
 int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, unsigned flags, st_tokens *out,
                         strata_error *err);
 
@@ -62,7 +72,9 @@ int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *par
                               st_tokens *out, strata_error *err);
 
 /* Appends decode(ids) to buf [cap]; *len is the length needed, also beyond cap. Errors: INVALID_ARG (an id out of
- * range), NO_MEMORY. */
+ * range), NO_MEMORY. _text leaves out control, unknown and unused tokens. */
+int st_tokenizer_decode_text(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
+                             strata_error *err);
 int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
                         strata_error *err);
 

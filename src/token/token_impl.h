@@ -55,8 +55,10 @@ struct st_tokenizer {
     const char *pre; /* while it is opened: in place of the file's pre-tokenizer */
     st_vocab vocab;
     st_added added; /* cut out of raw text */
+    st_family family;
     st_token_info info;
     int32_t first, last; /* what add_special puts around a text; -1: nothing */
+    uint32_t window;     /* bytes of a word that are merged at a time; tests make it small */
     st_mem *mem;
     void *state; /* the kind's */
 };
@@ -68,11 +70,20 @@ struct st_encoder {
     size_t len;
     st_tokens *out;
     void *scratch; /* the kind's, NULL at first */
+    size_t spent;  /* bytes of work since out->stop was looked at */
     strata_error *err;
 };
 
+/* Puts a token into t->added, spelled s, with the flags that its own spelling is known to have. False: no memory. */
+bool st_tokenizer_add_as(st_tokenizer *t, int32_t id, st_str s, unsigned class);
+
 /* Puts the tokens of these types (1 << ST_TOKEN_...) into t->added. False: no memory. */
-bool st_tokenizer_add(st_tokenizer *t, unsigned types, uint32_t class);
+bool st_tokenizer_add(st_tokenizer *t, unsigned types, unsigned class);
+
+/* User-defined tokens of a vocabulary that puts a space before a text. HuggingFace cuts them out of the raw text, so
+ * what follows begins with a space of its own and none stands before them; sentencepiece looks for them in the
+ * normalised text. Those that are nothing but spaces stay with the latter. False: no memory. */
+bool st_tokenizer_add_user(st_tokenizer *t);
 
 /* <0xNN> with exactly two digits: its byte; else -1. */
 int st_byte_token(st_str s);
@@ -106,11 +117,20 @@ void st_lossy_end(st_lossy *l);
 
 bool st_tokens_grow(st_tokens *o);
 
+/* Work on n more bytes. Errors: CANCELLED, DEADLINE. */
+#define ST_LOOK_BYTES 16384
+int st_encoder_look(st_encoder *e);
+static inline int st_encoder_spend(st_encoder *e, size_t n)
+{
+    e->spent += n;
+    return e->spent < ST_LOOK_BYTES ? STRATA_OK : st_encoder_look(e);
+}
+
 /* Appends a token that stands for [begin, end). False: no memory. */
 static inline bool st_tokens_push(st_tokens *o, int32_t id, size_t begin, size_t end)
 {
     if ((o->n == o->cap || (o->want_spans && o->n == o->span_cap)) && !st_tokens_grow(o)) return false;
-    o->ids[o->n] = id;
+    o->ids[o->n & ~o->drop] = id;
     if (o->want_spans) o->spans[o->n] = (strata_span){begin, end};
     o->n++;
     return true;

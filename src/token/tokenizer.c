@@ -28,39 +28,81 @@ static int find_kind(const st_gguf *g, const st_token_kind **out, strata_error *
             ST_STR(name), known);
 }
 
+/* A window's symbols and candidates fit a second-level cache. */
+#define WINDOW 16384
+
 /* seperator: the format's own spelling. */
 static const char *const SPECIAL_KEYS[ST_SPECIAL_COUNT] = {
     "tokenizer.ggml.bos_token_id",     "tokenizer.ggml.eos_token_id",       "tokenizer.ggml.unknown_token_id",
     "tokenizer.ggml.padding_token_id", "tokenizer.ggml.seperator_token_id", "tokenizer.ggml.cls_token_id",
     "tokenizer.ggml.mask_token_id"};
 
-static int read_specials(st_tokenizer *t, const st_gguf *g, strata_error *err)
+/* *id = what the key says, -1 where it says nothing or that there is no such token: writers put all ones, as an int32
+ * too. An id that is no token is as good as none, since most of them are never used; llama.cpp does the same. Errors:
+ * CORRUPT_MODEL (not an integer). */
+static int read_id(const st_tokenizer *t, const st_gguf *g, const char *key, const st_log *log, int32_t *id,
+                   bool *given, strata_error *err)
+{
+    const st_gguf_kv *kv = st_gguf_find(g, key);
+    uint32_t n = UINT32_MAX;
+    *id = -1;
+    *given = kv != NULL;
+    if (!kv) return STRATA_OK;
+    static const uint8_t ones[8] = {255, 255, 255, 255, 255, 255, 255, 255};
+    bool wide = kv->type == ST_GGUF_I64 || kv->type == ST_GGUF_U64;
+    if ((wide && memcmp(kv->data, ones, 8) == 0) || (kv->type == ST_GGUF_I32 && memcmp(kv->data, ones, 4) == 0))
+        return STRATA_OK;
+    ST_TRY(st_gguf_u32(g, key, &n, err));
+    if (n < t->vocab.n) {
+        *id = (int32_t)n;
+    } else if (n != UINT32_MAX) {
+        *given = false;
+        st_log_write(log, STRATA_LOG_WARN, "%s: key '%s' is %u, want less than %u, the number of tokens: left out",
+                     g->name, key, n, t->vocab.n);
+    }
+    return STRATA_OK;
+}
+
+/* What a kind has where the file does not say: by spelling, else by number. */
+static int32_t default_id(const st_tokenizer *t, int which)
+{
+    const char *spelling = t->kind->specials[which].spelling;
+    int32_t id = spelling ? st_vocab_scan(&t->vocab, spelling) : -1;
+    if (id >= 0) return id;
+    id = t->kind->specials[which].id;
+    return id >= 0 && (uint32_t)id < t->vocab.n ? id : -1;
+}
+
+static int read_specials(st_tokenizer *t, const st_gguf *g, const st_log *log, strata_error *err)
 {
     st_token_info *info = &t->info;
     int32_t *slot[ST_SPECIAL_COUNT] = {&info->bos, &info->eos, &info->unk, &info->pad,
                                        &info->sep, &info->cls, &info->mask};
     for (int i = 0; i < ST_SPECIAL_COUNT; i++) {
-        uint32_t id;
-        bool given = st_gguf_find(g, SPECIAL_KEYS[i]) != NULL;
-        if (given) {
-            ST_TRY(st_gguf_u32(g, SPECIAL_KEYS[i], &id, err));
-        } else {
-            *slot[i] = t->kind->specials[i].spelling ? st_vocab_scan(&t->vocab, t->kind->specials[i].spelling) : -1;
-            if (*slot[i] >= 0) continue;
-            if (t->kind->specials[i].id < 0) continue;
-            id = (uint32_t)t->kind->specials[i].id;
-        }
-        ST_FAIL_IF(id >= t->vocab.n, err, STRATA_CORRUPT_MODEL,
-                   "%s: key '%s' is %u%s, want less than %u, the number of tokens", g->name, SPECIAL_KEYS[i], id,
-                   given ? "" : " by default", t->vocab.n);
-        *slot[i] = (int32_t)id;
+        bool given;
+        ST_TRY(read_id(t, g, SPECIAL_KEYS[i], log, slot[i], &given, err));
+        /* Text that no token covers has to become something. */
+        if (!given || (*slot[i] < 0 && i == ST_SPECIAL_UNK)) *slot[i] = default_id(t, i);
     }
+    ST_FAIL_IF(info->unk < 0 && t->kind->specials[ST_SPECIAL_UNK].id >= 0, err, STRATA_CORRUPT_MODEL,
+               "%s: key '%s' names none of the %u tokens, and there is none by default (%d)", g->name,
+               SPECIAL_KEYS[ST_SPECIAL_UNK], t->vocab.n, t->kind->specials[ST_SPECIAL_UNK].id);
     info->n_vocab = t->vocab.n;
     if (!t->vocab.typed) /* without types the special ids are all that is known */
         for (int i = 0; i < ST_SPECIAL_COUNT; i++)
             if (*slot[i] >= 0) t->vocab.types[*slot[i]] = i == ST_SPECIAL_UNK ? ST_TOKEN_UNKNOWN : ST_TOKEN_CONTROL;
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.add_bos_token", t->kind->add_bos, &info->add_bos, err));
     return st_gguf_bool_or(g, "tokenizer.ggml.add_eos_token", t->kind->add_eos, &info->add_eos, err);
+}
+
+static int read_family(st_tokenizer *t, const st_gguf *g, strata_error *err)
+{
+    st_family *f = &t->family;
+    ST_TRY(st_gguf_str(g, "tokenizer.ggml.model", &f->model, err));
+    ST_TRY(st_gguf_str_or(g, "tokenizer.ggml.pre", "", &f->pre, err));
+    if (t->pre) f->pre = (st_str){t->pre, strlen(t->pre)};
+    ST_TRY(st_gguf_str_or(g, "general.architecture", "", &f->arch, err));
+    return st_gguf_str_or(g, "general.name", "", &f->name, err);
 }
 
 int st_tokenizer_open(const st_gguf *g, const char *pre, const st_log *log, st_mem *mem, st_tokenizer **out,
@@ -76,8 +118,10 @@ int st_tokenizer_open(const st_gguf *g, const char *pre, const st_log *log, st_m
     t->pre = pre;
     t->mem = mem;
     t->first = t->last = -1;
+    t->window = WINDOW;
     int rc = st_vocab_open(&t->vocab, g, mem, err);
-    if (!rc) rc = read_specials(t, g, err);
+    if (!rc) rc = read_family(t, g, err);
+    if (!rc) rc = read_specials(t, g, log, err);
     if (!rc) rc = kind->open(t, g, log, err);
     if (rc) {
         st_tokenizer_close(t);
@@ -87,6 +131,7 @@ int st_tokenizer_open(const st_gguf *g, const char *pre, const st_log *log, st_m
         st_log_write(log, STRATA_LOG_INFO, "tokenizer %s: %u tokens, puts %d before a text and %d after it", kind->name,
                      t->vocab.n, t->first, t->last);
     t->pre = NULL;
+    t->family = (st_family){0};
     *out = t;
     return STRATA_OK;
 }
@@ -115,12 +160,46 @@ int st_tokenizer_type(const st_tokenizer *t, int32_t id)
     return t->vocab.types[id];
 }
 
-bool st_tokenizer_add(st_tokenizer *t, unsigned types, uint32_t class)
+bool st_tokenizer_add_as(st_tokenizer *t, int32_t id, st_str s, unsigned class)
 {
+    unsigned flags = st_added_known_flags(&t->family, st_vocab_piece(&t->vocab, (uint32_t)id));
+    return st_added_put(&t->added, t->mem, s, id, class, flags);
+}
+
+bool st_tokenizer_add(st_tokenizer *t, unsigned types, unsigned class)
+{
+    for (uint32_t i = 0; i < t->vocab.n; i++)
+        if (types >> t->vocab.types[i] & 1 && !st_tokenizer_add_as(t, (int32_t)i, st_vocab_piece(&t->vocab, i), class))
+            return false;
+    return true;
+}
+
+/* Copies s with spaces for U+2581 into buf[ST_ADDED_MAX]; its length, 0 if it does not fit. *solid: it is more than
+ * spaces. */
+static size_t plain_spaces(st_str s, char *buf, bool *solid)
+{
+    size_t n = 0;
+    *solid = false;
+    for (size_t i = 0; i < s.len && s.len <= ST_ADDED_MAX; i++) {
+        bool wide = i + 3 <= s.len && memcmp(s.ptr + i, "\xe2\x96\x81", 3) == 0;
+        buf[n++] = wide ? ' ' : s.ptr[i];
+        *solid = *solid || buf[n - 1] != ' ';
+        i += wide ? 2 : 0;
+    }
+    return n;
+}
+
+bool st_tokenizer_add_user(st_tokenizer *t)
+{
+    char buf[ST_ADDED_MAX];
+    bool solid;
     for (uint32_t i = 0; i < t->vocab.n; i++) {
-        if (!(types >> t->vocab.types[i] & 1)) continue;
-        st_str s = st_vocab_piece(&t->vocab, i);
-        if (!st_added_put(&t->added, t->mem, s.ptr, s.len, (int32_t)i, class)) return false;
+        if (t->vocab.types[i] != ST_TOKEN_USER) continue;
+        st_str s = st_vocab_piece(&t->vocab, i), plain = {buf, plain_spaces(s, buf, &solid)};
+        if (!solid) continue;
+        if (!st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS) ||
+            !st_tokenizer_add_as(t, (int32_t)i, plain, ST_ADDED_ALWAYS))
+            return false;
     }
     return true;
 }
@@ -212,14 +291,36 @@ void st_lossy_end(st_lossy *l)
     settle(l, true);
 }
 
-int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
-                        strata_error *err)
+static int check_ids(const st_tokenizer *t, const int32_t *ids, size_t n, strata_error *err)
 {
     for (size_t i = 0; i < n; i++)
         ST_FAIL_IF(ids[i] < 0 || (uint32_t)ids[i] >= t->vocab.n, err, STRATA_INVALID_ARG,
                    "token %zu is %d, want 0 to %u", i, ids[i], t->vocab.n - 1);
+    return STRATA_OK;
+}
+
+int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
+                        strata_error *err)
+{
     st_text_out out = {buf, cap, 0};
+    ST_TRY(check_ids(t, ids, n, err));
     ST_TRY(t->kind->decode(t, ids, n, &out, err));
     *len = out.len;
     return STRATA_OK;
+}
+
+/* HuggingFace takes its special tokens out and decodes the rest: what comes first then begins the text. */
+int st_tokenizer_decode_text(const st_tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap, size_t *len,
+                             strata_error *err)
+{
+    const unsigned out = 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN | 1u << ST_TOKEN_UNUSED;
+    ST_TRY(check_ids(t, ids, n, err));
+    int32_t *kept = st_alloc(t->mem, n + 1, sizeof *kept);
+    size_t k = 0;
+    ST_FAIL_IF(!kept, err, STRATA_NO_MEMORY, "no memory for %zu tokens", n);
+    for (size_t i = 0; i < n; i++)
+        if (!(out >> t->vocab.types[ids[i]] & 1)) kept[k++] = ids[i];
+    int rc = st_tokenizer_decode(t, kept, k, buf, cap, len, err);
+    st_free(t->mem, kept);
+    return rc;
 }

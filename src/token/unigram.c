@@ -3,12 +3,14 @@
  * A fragment is normalised (normalizer.cc: character map, spaces, U+2581) and the pieces of highest total score are
  * found by Viterbi (unigram_model.cc, EncodeOptimized), with sentencepiece 0.2.3's float32 sums in its order, since
  * ties and near-ties are decided by rounding. Wherever no piece spans a position the best path up to there is final and
- * its tokens go out, so that the working set stays a word long; a text without such places costs 12 bytes a byte. */
+ * its tokens go out, so that the working set stays a word long; a text without such places costs 12 bytes a byte,
+ * unless its tokens are only counted. */
 #include <float.h>
 #include <math.h>
 
 #include "token/charsmap.h"
 #include "token/nfc.h"
+#include "token/unigram_long.h"
 #include "token/unigram_trie.h"
 #include "token/utf8.h"
 
@@ -17,6 +19,7 @@
 #define UNK_PENALTY 10.0f
 #define RESET       100000.0f
 #define UNSET       UINT32_MAX
+#define KEEP_PLACES 16384 /* of paths that only count */
 
 typedef struct unigram {
     float *scores;        /* [n_vocab]; NaN: user-defined */
@@ -26,14 +29,21 @@ typedef struct unigram {
     st_charsmap map;
     st_added user; /* user-defined tokens: what they spell is not normalised */
     st_trie trie;
+    st_longs longs; /* the pieces that the trie has not */
 } unigram;
 
 /* Best path that ends at a byte. */
 typedef struct best {
     float score;
-    uint32_t from; /* UNSET: none yet */
-    int32_t id;    /* -1: an unknown character */
+    uint32_t from; /* UNSET: none yet. Where only the number of tokens is wanted: the tokens of the path */
+    int32_t id; /* -1: an unknown character. Of a path that counts: 1 after an <unk> that the next one joins, else 0 */
 } best;
+
+/* Scores were counted from `at` again. */
+typedef struct shift {
+    size_t at;
+    float score;
+} shift;
 
 typedef struct scratch {
     st_normal norm;
@@ -41,7 +51,8 @@ typedef struct scratch {
     bool after_unk; /* the last token is an <unk> that the next unknown character joins */
     best *best;
     uint32_t *stack;
-    size_t best_cap, stack_cap;
+    shift *shifts; /* only with long pieces: the latest, ascending */
+    size_t best_cap, stack_cap, shift_cap, n_shifts;
 } scratch;
 
 static int no_memory(st_encoder *e)
@@ -79,8 +90,7 @@ static bool add_user(const st_tokenizer *t, unigram *m)
 {
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         st_str s = st_vocab_piece(&t->vocab, i);
-        if (t->vocab.types[i] == ST_TOKEN_USER &&
-            !st_added_put(&m->user, t->mem, s.ptr, s.len, (int32_t)i, ST_ADDED_ALWAYS))
+        if (t->vocab.types[i] == ST_TOKEN_USER && !st_added_put(&m->user, t->mem, s, (int32_t)i, ST_ADDED_ALWAYS, 0))
             return false;
     }
     return true;
@@ -97,7 +107,8 @@ static int open_unigram(st_tokenizer *t, const st_gguf *g, const st_log *log, st
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.remove_extra_whitespaces", true, &m->squeeze, err));
     ST_TRY(st_charsmap_open(&m->map, g, err));
     ST_TRY(st_trie_build(&m->trie, t, g, err));
-    bool ok = add_user(t, m) && st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
+    bool ok = st_longs_build(&m->longs, t) && add_user(t, m) && (!m->prefix || st_tokenizer_add_user(t)) &&
+              st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
     ST_FAIL_IF(!ok, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
     t->first = t->info.add_bos ? t->info.bos : -1;
     t->last = t->info.add_eos ? t->info.eos : -1;
@@ -109,6 +120,7 @@ static void close_unigram(st_tokenizer *t)
     unigram *m = t->state;
     if (!m) return;
     st_added_free(&m->user, t->mem);
+    st_longs_free(&m->longs, t->mem);
     st_free(t->mem, m->trie.edges);
     st_free(t->mem, m->scores);
     st_free(t->mem, m);
@@ -154,10 +166,15 @@ static size_t plain_run(const unigram *m, const uint8_t *p, size_t n)
     return i;
 }
 
-static bool normalize(const unigram *m, const uint8_t *p, size_t n, st_normal *o, bool spans, st_mem *mem)
+/* False: no memory, or it was stopped: *rc says so. */
+static bool normalize(st_encoder *e, const uint8_t *p, size_t n, st_normal *o, int *rc)
 {
+    const unigram *m = e->t->state;
+    const bool spans = e->out->want_spans;
+    st_mem *mem = e->out->mem;
     size_t i = 0, used;
     o->n = 0;
+    if (!st_grow(mem, &o->text, &o->cap, n + n / 8 + 16, 0, 1)) return false;
     while (m->squeeze && i < n) { /* leading spaces; also what a rule makes one */
         st_str s = next_unit(m, p + i, n - i, &used);
         if (!st_str_eq(s, " ")) break;
@@ -183,6 +200,7 @@ static bool normalize(const unigram *m, const uint8_t *p, size_t n, st_normal *o
             after_space = m->squeeze && s.ptr[s.len - 1] == ' ';
         }
         i += used;
+        if ((*rc = st_encoder_spend(e, plain + used))) return false;
         if (o->n > UINT32_MAX / 2) return false; /* rules of a hostile file */
     }
     while (m->squeeze && o->n >= 3 && memcmp(o->text + o->n - 3, SPACE, 3) == 0) o->n -= 3;
@@ -241,6 +259,18 @@ static int flush(st_encoder *e, size_t begin, size_t end)
     return STRATA_OK;
 }
 
+/* The number of tokens that push_unknown makes; *joins: whether the next one joins it. */
+static uint32_t count_unknown(const unigram *m, const uint8_t *p, size_t n, int32_t *joins)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (m->bytes[p[i]] >= 0) continue;
+        uint32_t more = !*joins;
+        *joins = 1;
+        return more;
+    }
+    return (uint32_t)n;
+}
+
 /* Makes room for paths that end at `end` and marks the new places. */
 static inline bool reach(scratch *s, size_t old, size_t end, st_mem *mem)
 {
@@ -263,46 +293,164 @@ static inline void offer(best *b, float sum, uint32_t from, int32_t id)
     if (b->from == UNSET || sum > b->score) *b = (best){sum, from, id};
 }
 
+static float score_of(const unigram *m, int32_t id, size_t len)
+{
+    float score = m->scores[id];
+    return score != score ? (float)(0.1 * (double)(len - 1)) : score; /* user-defined */
+}
+
+/* One text on its way through viterbi. */
+typedef struct walk {
+    size_t begin; /* the first place of s->best */
+    size_t far;   /* no path ends beyond */
+    size_t read;  /* what the automaton of long pieces has seen */
+    uint32_t node;
+    bool count;
+} walk;
+
+/* The long pieces that end at `end`: their best path goes to its place, to which no other has come yet. They were to be
+ * offered one after the other as their starts came by, so the sums are what they would be by now: where scores were
+ * counted anew in between, a sum is changed as often, and compared as it was then. */
+static void offer_longs(st_encoder *e, walk *w, size_t end)
+{
+    const unigram *m = e->t->state;
+    scratch *s = e->scratch;
+    best found = {0, UNSET, -1};
+    size_t shifted = 0; /* shifts[0..shifted) are in found.score, or before its start */
+    for (uint32_t node = st_longs_ends(&m->longs, w->node); node; node = m->longs.nodes[node].ends) {
+        size_t len = m->longs.nodes[node].depth, start = end - len;
+        int32_t id = m->longs.pieces.nodes[node].id;
+        const best *b = &s->best[start - w->begin];
+        float sum = score_of(m, id, len) + b->score;
+        for (; shifted < s->n_shifts && s->shifts[shifted].at <= start; shifted++)
+            found.score -= s->shifts[shifted].score;
+        if (found.from == UNSET || sum > found.score)
+            found = w->count ? (best){sum, b->from + 1, 0} : (best){sum, (uint32_t)(start - w->begin), id};
+    }
+    for (; shifted < s->n_shifts; shifted++) found.score -= s->shifts[shifted].score;
+    s->best[end - w->begin] = found;
+}
+
+/* Reads on to `to` and offers the long pieces that end on the way. Errors: NO_MEMORY, CANCELLED, DEADLINE. */
+static int read_longs(st_encoder *e, walk *w, size_t to)
+{
+    const unigram *m = e->t->state;
+    scratch *s = e->scratch;
+    for (; w->read < to; w->read++) {
+        w->node = st_longs_step(&m->longs, w->node, s->norm.text[w->read]);
+        if (!st_longs_ends(&m->longs, w->node)) continue;
+        size_t end = w->read + 1;
+        if (end > w->far) {
+            if (!reach(s, w->far - w->begin, end - w->begin, e->out->mem)) return no_memory(e);
+            w->far = end;
+        }
+        offer_longs(e, w, end);
+    }
+    return STRATA_OK;
+}
+
+/* The first place that a path can still come from, at or before i. */
+static size_t needed(const st_encoder *e, const walk *w, size_t i)
+{
+    const unigram *m = e->t->state;
+    size_t open = m->longs.nodes ? w->read - m->longs.nodes[w->node].depth : i;
+    return open < i ? open : i;
+}
+
+/* A place that every path goes through: what lies before is decided. */
+static int settle(st_encoder *e, walk *w, size_t i)
+{
+    scratch *s = e->scratch;
+    best b = s->best[i - w->begin];
+    if (w->count) {
+        e->out->n += b.from;
+        b.from = 0;
+    } else {
+        ST_TRY(flush(e, w->begin, i));
+    }
+    s->best[0] = b;
+    s->n_shifts = 0;
+    w->begin = i;
+    return STRATA_OK;
+}
+
+/* A path that counts has no use for the places behind it. */
+static void forget(scratch *s, walk *w, size_t from)
+{
+    size_t gone = from - w->begin;
+    if (gone < KEEP_PLACES || gone < w->far - from) return;
+    memmove(s->best, s->best + gone, (w->far - from + 1) * sizeof *s->best);
+    w->begin = from;
+}
+
+/* Counts scores from place i again, where sentencepiece does. */
+static int restart(st_encoder *e, walk *w, size_t i)
+{
+    const unigram *m = e->t->state;
+    scratch *s = e->scratch;
+    float score = s->best[i - w->begin].score;
+    if (score >= -RESET && score <= RESET) return STRATA_OK;
+    if (m->longs.nodes) {
+        size_t from = needed(e, w, i), k = 0;
+        while (k < s->n_shifts && s->shifts[k].at <= from) k++;
+        if (k > 64 && k > s->n_shifts / 2) {
+            memmove(s->shifts, s->shifts + k, (s->n_shifts - k) * sizeof *s->shifts);
+            s->n_shifts -= k;
+        }
+        if (!st_grow(e->out->mem, &s->shifts, &s->shift_cap, s->n_shifts + 1, s->n_shifts, sizeof *s->shifts))
+            return no_memory(e);
+        s->shifts[s->n_shifts++] = (shift){i, score};
+    }
+    rebase(s->best, (uint32_t)(i - w->begin), (uint32_t)(w->far - w->begin));
+    return STRATA_OK;
+}
+
 /* Instructions and mispredicted branches are what this costs, not the table's latency: with the walks of eight places
  * side by side, each step prefetched a round before, it ran at 18 MB/s instead of 27 (8 k pieces, 15 instead of 19 with
  * 262 k, Zen 4). */
-static int viterbi(st_encoder *e)
+static inline int viterbi(st_encoder *e, const bool longs, const bool count)
 {
     const unigram *m = e->t->state;
     scratch *s = e->scratch;
     st_mem *mem = e->out->mem;
     const uint8_t *text = s->norm.text;
-    size_t n = s->norm.n, begin = 0, far = 0; /* the segment starts at begin; no path ends beyond far */
+    size_t n = s->norm.n;
+    walk w = {.count = count};
     if (!st_grow(mem, &s->best, &s->best_cap, 64, 0, sizeof *s->best)) return no_memory(e);
-    s->best[0] = (best){0, 0, -1};
+    s->best[0] = (best){0, 0, count ? s->after_unk : -1};
+    s->n_shifts = 0;
     for (size_t i = 0; i < n;) {
-        if (i == far && i > begin) {
-            ST_TRY(flush(e, begin, i));
-            s->best[0].score = s->best[i - begin].score;
-            begin = i;
-        }
-        const uint32_t from = (uint32_t)(i - begin);
-        if (s->best[from].score < -RESET || s->best[from].score > RESET) rebase(s->best, from, (uint32_t)(far - begin));
+        if (longs) ST_TRY(read_longs(e, &w, n - i < ST_TRIE_MAX ? n : i + ST_TRIE_MAX));
+        if (i == w.far && i > w.begin && (!longs || needed(e, &w, i) == i)) ST_TRY(settle(e, &w, i));
+        if (count) forget(s, &w, longs ? needed(e, &w, i) : i);
+        uint32_t from = (uint32_t)(i - w.begin);
+        if (s->best[from].score < -RESET || s->best[from].score > RESET) ST_TRY(restart(e, &w, i));
         const float till_here = s->best[from].score;
+        const uint32_t tokens = s->best[from].from;
         unsigned len;
         uint32_t cp = st_utf8_get(text + i, &len);
         const st_trie_edge *g = cp < 128 ? &m->trie.ascii[cp] : st_trie_find(&m->trie, 0, cp);
         size_t at = i + len, next = at;
         bool single = g->child && g->id >= 0;
-        if (at > far) {
-            if (!reach(s, far - begin, at - begin, mem)) return no_memory(e);
-            far = at;
+        if (at > w.far) {
+            if (!reach(s, w.far - w.begin, at - w.begin, mem)) return no_memory(e);
+            w.far = at;
         }
-        if (!single) offer(&s->best[at - begin], m->unk_score + till_here, from, -1);
+        if (!single && !count) offer(&s->best[at - w.begin], m->unk_score + till_here, from, -1);
+        if (!single && count) {
+            int32_t joins = s->best[from].id;
+            uint32_t more = count_unknown(m, text + i, len, &joins);
+            offer(&s->best[at - w.begin], m->unk_score + till_here, tokens + more, joins);
+        }
         for (;;) {
             if (g->id >= 0 && g->child) {
-                if (at > far) {
-                    if (!reach(s, far - begin, at - begin, mem)) return no_memory(e);
-                    far = at;
+                if (at > w.far) {
+                    if (!reach(s, w.far - w.begin, at - w.begin, mem)) return no_memory(e);
+                    w.far = at;
                 }
                 float score = m->scores[g->id];
                 if (score != score) score = (float)(0.1 * (double)(at - i - 1)); /* user-defined */
-                offer(&s->best[at - begin], score + till_here, from, g->id);
+                offer(&s->best[at - w.begin], score + till_here, count ? tokens + 1 : from, count ? 0 : g->id);
             }
             if (!g->child || at >= n) break;
             cp = st_utf8_get(text + at, &len);
@@ -310,9 +458,13 @@ static int viterbi(st_encoder *e)
             g = st_trie_find(&m->trie, g->child, cp);
             at += len;
         }
+        ST_TRY(st_encoder_spend(e, next - i));
         i = next;
     }
-    return n ? flush(e, begin, n) : STRATA_OK;
+    if (!n) return STRATA_OK;
+    ST_TRY(settle(e, &w, n));
+    if (count) s->after_unk = s->best[0].id;
+    return STRATA_OK;
 }
 
 static int encode_unigram(st_encoder *e, size_t begin, size_t end)
@@ -320,11 +472,13 @@ static int encode_unigram(st_encoder *e, size_t begin, size_t end)
     st_mem *mem = e->out->mem;
     if (!e->scratch) e->scratch = st_calloc(mem, 1, sizeof(scratch));
     scratch *s = e->scratch;
-    if (!s || !normalize(e->t->state, e->text + begin, end - begin, &s->norm, e->out->want_spans, mem))
-        return no_memory(e);
+    int rc = STRATA_OK;
+    if (!s || !normalize(e, e->text + begin, end - begin, &s->norm, &rc)) return rc ? rc : no_memory(e);
     s->base = begin;
     s->after_unk = false;
-    return viterbi(e);
+    const unigram *m = e->t->state;
+    if (m->longs.nodes) return e->out->count ? viterbi(e, true, true) : viterbi(e, true, false);
+    return e->out->count ? viterbi(e, false, true) : viterbi(e, false, false);
 }
 
 static void finish_unigram(st_encoder *e)
@@ -332,7 +486,7 @@ static void finish_unigram(st_encoder *e)
     scratch *s = e->scratch;
     if (!s) return;
     st_normal_free(&s->norm, e->out->mem);
-    void *parts[] = {s->best, s->stack, s};
+    void *parts[] = {s->best, s->stack, s->shifts, s};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) st_free(e->out->mem, parts[i]);
 }
 

@@ -79,7 +79,7 @@ static bool fill_lane(const st_trie *m, const st_tokenizer *t, lane *l, uint32_t
         uint32_t id = (*i)++, cp;
         st_str s = st_vocab_piece(&t->vocab, id);
         *l = (lane){(const uint8_t *)s.ptr, (const uint8_t *)s.ptr + s.len, 0, (int32_t)id};
-        if (types >> t->vocab.types[id] & 1 && s.len && next_edge(m, l, 0, &cp)) return true;
+        if (types >> t->vocab.types[id] & 1 && s.len && s.len <= ST_TRIE_MAX && next_edge(m, l, 0, &cp)) return true;
     }
     return false;
 }

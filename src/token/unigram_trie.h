@@ -20,7 +20,12 @@ typedef struct st_trie {
     uint32_t n_nodes;
 } st_trie;
 
-/* Puts in the NORMAL and USER_DEFINED tokens that are UTF-8. Errors: NO_MEMORY, CORRUPT_MODEL (crafted spellings). */
+/* Longer pieces, in bytes, are not in the trie: it bounds what a walk can cost (unigram_long.h has the others). Real
+ * vocabularies have none. */
+#define ST_TRIE_MAX 128
+
+/* Puts in the NORMAL and USER_DEFINED tokens of at most ST_TRIE_MAX bytes that are UTF-8. Errors: NO_MEMORY,
+ * CORRUPT_MODEL (crafted spellings). */
 int st_trie_build(st_trie *m, const st_tokenizer *t, const st_gguf *g, strata_error *err);
 
 static inline uint64_t st_trie_key(uint32_t node, uint32_t cp)

@@ -76,6 +76,18 @@ static void fill_tables(const st_tokenizer *t, wordpiece *m)
     if (m->strip) m->plain |= ST_UC_NFD | ST_UC_BERT_MN | 0xff000000u;
 }
 
+/* Converters put U+2581 before user-defined tokens too, as before all that starts a word; a text has none. */
+static bool add_user(st_tokenizer *t)
+{
+    for (uint32_t i = 0; i < t->vocab.n; i++) {
+        if (t->vocab.types[i] != ST_TOKEN_USER) continue;
+        st_str s = st_vocab_piece(&t->vocab, i);
+        if (s.len > MARK_LEN && memcmp(s.ptr, MARK, MARK_LEN) == 0) s = (st_str){s.ptr + MARK_LEN, s.len - MARK_LEN};
+        if (!st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS)) return false;
+    }
+    return true;
+}
+
 static int open_wordpiece(st_tokenizer *t, const st_gguf *g, const st_log *log, strata_error *err)
 {
     wordpiece *m = t->state = st_calloc(t->mem, 1, sizeof *m);
@@ -90,8 +102,7 @@ static int open_wordpiece(st_tokenizer *t, const st_gguf *g, const st_log *log, 
     /* HF: strip_accents follows lowercase unless it is set. */
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.normalizer.strip_accents", m->lower, &m->strip, err));
     ST_TRY(st_vocab_index(&t->vocab, ~(1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN), t->mem, err));
-    bool ok = st_tokenizer_add(t, 1u << ST_TOKEN_USER, ST_ADDED_ALWAYS) &&
-              st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
+    bool ok = add_user(t) && st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
     ST_FAIL_IF(!ok, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
     fill_tables(t, m);
     if (t->info.add_bos) t->first = t->info.cls >= 0 ? t->info.cls : t->info.bos;
@@ -106,7 +117,7 @@ static void close_wordpiece(st_tokenizer *t)
 
 /* ---- a finished word --------------------------------------------------------------------------------------------- */
 
-static int push(st_encoder *e, int32_t id, size_t begin, size_t end)
+static inline __attribute__((always_inline)) int push(st_encoder *e, int32_t id, size_t begin, size_t end)
 {
     ST_FAIL_IF(!st_tokens_push(e->out, id, begin, end), e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes",
                e->len);
@@ -248,33 +259,45 @@ static size_t read_plain(st_encoder *e, const wordpiece *m, word *w, size_t i, s
     return i;
 }
 
-static int encode_wordpiece(st_encoder *e, size_t begin, size_t end)
+/* Reads on from *at until it is at `end`, or by a character beyond. */
+static int read_some(st_encoder *e, word *w, size_t *at, size_t end)
 {
     const wordpiece *m = e->t->state;
+    size_t i = *at;
+    while (i < end) {
+        unsigned len = 1;
+        switch (m->kind[e->text[i]]) {
+        case KEEP: i = read_plain(e, m, w, i, end); continue;
+        case SPACE: ST_TRY(flush(e, w)); break;
+        case REMOVE: break;
+        case PUNCT:
+            ST_TRY(flush(e, w));
+            ST_TRY(push(e, m->punct[e->text[i]], i, i + 1));
+            break;
+        default: {
+            uint32_t cp = st_utf8_get(e->text + i, &len), props = st_uc_props(cp);
+            if (props & m->plain)
+                ST_TRY(normalize(e, w, cp, props, i, i + len));
+            else
+                append(e, w, cp, 0, i, i + len);
+        }
+        }
+        i += len;
+    }
+    *at = i;
+    return STRATA_OK;
+}
+
+static int encode_wordpiece(st_encoder *e, size_t begin, size_t end)
+{
     word w;
     memcpy(w.buf, MARK, MARK_LEN);
     w.text = w.buf + MARK_LEN;
     w.len = w.chars = w.run = 0;
     w.begin = w.end = begin;
     for (size_t i = begin; i < end;) {
-        unsigned len = 1;
-        switch (m->kind[e->text[i]]) {
-        case KEEP: i = read_plain(e, m, &w, i, end); continue;
-        case SPACE: ST_TRY(flush(e, &w)); break;
-        case REMOVE: break;
-        case PUNCT:
-            ST_TRY(flush(e, &w));
-            ST_TRY(push(e, m->punct[e->text[i]], i, i + 1));
-            break;
-        default: {
-            uint32_t cp = st_utf8_get(e->text + i, &len), props = st_uc_props(cp);
-            if (props & m->plain)
-                ST_TRY(normalize(e, &w, cp, props, i, i + len));
-            else
-                append(e, &w, cp, 0, i, i + len);
-        }
-        }
-        i += len;
+        ST_TRY(st_encoder_look(e));
+        ST_TRY(read_some(e, &w, &i, end - i < ST_LOOK_BYTES ? end : i + ST_LOOK_BYTES));
     }
     return flush(e, &w);
 }

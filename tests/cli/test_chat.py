@@ -46,7 +46,10 @@ class Plain(Case):
         self.assertEqual([m["content"] for m in self.messages() if m["role"] == "assistant"], [x["content"] for x in got])
         self.assertEqual([m["role"] for m in self.messages()], ["user", "assistant"] * 3)
         self.assertEqual(len(self.chat("no newline at the end")[0]), 1)
-        self.assertEqual(self.chat(""), ([], ""))
+        got, err = self.chat("")
+        self.assertEqual(got, [])
+        self.assertRegex(err, r"^strata: warning: .*has no chat template: messages are written as ChatML.*\n$")
+        self.assertEqual(self.chat("", "--template", "chatml"), ([], ""))
 
     def test_lines_longer_than_a_read(self):
         save = f"/save {self.path('m.json')}\n"
@@ -236,7 +239,10 @@ class Plain(Case):
         got = json.loads(self.ok("tokenize", "-m", TINY, "--messages", m, "--template", t, "--text"))
         want = json.loads(self.ok("tokenize", "-m", TINY, "--no-special", "--parse-special", "--text", "<s>a bc</s>"))
         self.assertEqual((got["ids"], got["pieces"]), (want["ids"], want["pieces"]))
-        self.fails(2, "tokenize", "-m", TINY, "--messages", m, "text")
+        # As with generate, a text beside the messages is one more.
+        more = json.loads(self.ok("tokenize", "-m", TINY, "--messages", m, "--template", t, "x y"))
+        longer = self.write("n.json", b'[{"role":"user","content":"a b"},{"content":"c"},{"role":"user","content":"x y"}]')
+        self.assertEqual(more, json.loads(self.ok("tokenize", "-m", TINY, "--messages", longer, "--template", t)))
         self.fails(2, "tokenize", "-m", TINY, "--messages", m, "--parse-special")
         self.fails(1, "tokenize", "-m", TINY, "--messages", t)
 
@@ -530,7 +536,7 @@ class Terminal(Case):
         self.start_long()
         self.ask_and_see()
         self.p.send_signal(signal.SIGTERM)
-        self.assertEqual(self.p.wait(timeout=20), 128 + signal.SIGTERM)
+        self.assertEqual(self.p.wait(timeout=20), -signal.SIGTERM)
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
 
     def test_bytes_that_are_no_utf8(self):
@@ -550,7 +556,7 @@ class Terminal(Case):
         self.start()
         self.keys("x")
         self.p.send_signal(signal.SIGTERM)
-        self.assertEqual(self.p.wait(timeout=20), 128 + signal.SIGTERM)
+        self.assertEqual(self.p.wait(timeout=20), -signal.SIGTERM)
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
 
     def test_commands(self):

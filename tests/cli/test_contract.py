@@ -47,6 +47,14 @@ def float32(x):
     return struct.unpack("<f", struct.pack("<f", x))[0]
 
 
+def has_output(pid, folder):
+    """Is a file of that folder open for writing? It may have no name yet."""
+    try:
+        return any(os.readlink(f"/proc/{pid}/fd/{fd}").startswith(folder + "/") for fd in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.tmp = tempfile.TemporaryDirectory()
@@ -98,7 +106,7 @@ class Usage(Case):
     def test_help_fits_a_screen_and_shows_examples(self):
         for command in ([], ["embed"], ["tokenize"], ["detokenize"], ["eval"], ["info"], ["plan"], ["diff"], ["version"]):
             text = self.ok(*command, "--help").decode()
-            self.assertLessEqual(len(text.splitlines()), 25, command)
+            self.assertLessEqual(len(text.splitlines()), 25 if command != ["tokenize"] else 36, command)  # as long as generate's
             self.assertLessEqual(max(map(len, text.splitlines())), 88, command)
             self.assertIn("strata ", text.splitlines()[-1] + text.splitlines()[-4])
         self.assertEqual(self.ok("help", "embed"), self.ok("embed", "-h"))
@@ -403,10 +411,10 @@ class Embed(Case):
         p.stdin.write(b"a text\n")
         p.stdin.flush()
         deadline = time.time() + 60
-        while time.time() < deadline and not os.listdir(self.tmp.name):
+        while time.time() < deadline and not has_output(p.pid, self.tmp.name):
             time.sleep(0.02)
         p.send_signal(signal.SIGINT)
-        self.assertEqual(p.wait(60), 130)
+        self.assertEqual(p.wait(60), -signal.SIGINT)
         p.stdin.close()
         p.stderr.close()
         self.assertEqual(os.listdir(self.tmp.name), [])
@@ -477,6 +485,13 @@ class Tokens(Case):
                                 ([], " ".join(map(str, ids)).encode())):
                 self.assertEqual(self.lines("detokenize", "-m", SPM, *args, stdin=stdin), [{"text": text}])
 
+    def test_detokenize_without_control_tokens(self):
+        (t,) = self.lines("tokenize", "-m", SPM, "hello")
+        (plain,) = self.lines("tokenize", "-m", SPM, "--no-special", "hello")
+        self.assertEqual(t["ids"], [1, *plain["ids"]])
+        self.assertEqual(self.lines("detokenize", "-m", SPM, *t["ids"], 2), [{"text": "<s> hello</s>"}])
+        self.assertEqual(self.lines("detokenize", "-m", SPM, "--skip-special", *t["ids"], 2, 0), [{"text": "hello"}])
+
     def test_detokenize_cleans_up_spaces(self):
         (t,) = self.lines("tokenize", "-m", WORDPIECE, "--no-special", "a , b .")
         self.assertEqual(self.lines("detokenize", "-m", WORDPIECE, *t["ids"]), [{"text": "a, b."}])
@@ -534,7 +549,7 @@ class Eval(Case):
                 if not os.listdir(self.tmp.name):
                     break
                 os.unlink(self.path("x"))
-            self.assertIn(code, (130, -signal.SIGINT), more)
+            self.assertEqual(code, -signal.SIGINT, more)
             self.assertEqual(os.listdir(self.tmp.name), [], more)
 
 

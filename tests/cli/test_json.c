@@ -1,4 +1,5 @@
 /* The program's JSON: what is accepted, what is refused and where, and that what is written can be read. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <cmocka.h> /* after the headers it wants */
 
 #include "json.h"
+#include "shown.h"
 
 static void checks(void **state)
 {
@@ -153,10 +155,44 @@ static void written_strings_read_back(void **state)
     free(s);
 }
 
+/* What no JSON document can hold is never written. */
+static void numbers(void **state)
+{
+    (void)state;
+    static const double none[] = {NAN, INFINITY, -INFINITY};
+    char s[32];
+    for (int i = 0; i < 3; i++) assert_string_equal(json_number(none[i], s), "null");
+    assert_string_equal(json_number(-1.5, s), "-1.5");
+    assert_string_equal(json_number((double)0.1f, s), "0.100000001");
+    assert_string_equal(json_number(-3.4028234663852886e38, s), "-3.40282347e+38");
+    const float v[] = {1, NAN, -INFINITY};
+    char text[64] = "";
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    json_put_floats(f, v, 3);
+    rewind(f);
+    assert_non_null(fgets(text, sizeof text, f));
+    fclose(f);
+    assert_string_equal(text, "[1,null,null]");
+}
+
+/* What a terminal would obey. */
+static void shown(void **state)
+{
+    (void)state;
+    char out[64];
+    assert_string_equal(shown_copy(out, sizeof out, "a\x1b[2Jb\nc\x7f\xc2\x9b\xe2\x80\xae\xff\xc3\xa9"),
+                        "a?[2Jb?c????\xc3\xa9");
+    assert_string_equal(shown_copy(out, 4, "ab\xc3\xa9"), "ab");
+    assert_string_equal(shown_copy(out, sizeof out, "\xe2\x80\x94 \xd8\xa7 \xe2\x82\xac"),
+                        "\xe2\x80\x94 \xd8\xa7 \xe2\x82\xac");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(checks), cmocka_unit_test(depth_is_bounded),
-                                       cmocka_unit_test(strings), cmocka_unit_test(integers),
-                                       cmocka_unit_test(written_strings_read_back)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(checks),   cmocka_unit_test(depth_is_bounded),          cmocka_unit_test(strings),
+        cmocka_unit_test(integers), cmocka_unit_test(written_strings_read_back), cmocka_unit_test(numbers),
+        cmocka_unit_test(shown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * The first byte chooses: bits 0..2 the flags of encode, bit 3 the kind (llama or bert; with bit 6 gpt2 or t5), bit 4
  * the space prefix, bit 5 the removal of spaces, bit 7 that the rest is a GGUF file to open instead of text for a
  * vocabulary made here. For gpt2 and t5 the second byte chooses more. */
+#define _GNU_SOURCE /* memmem */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,8 +288,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         round_trip(v.t, &mem, (const char *)data + skip, size - skip, choice & 7, lossless ? LOSSLESS : LOSSY);
     } else {
         bool bert = choice & 8, squeeze = choice & 32;
+        const char *text = (const char *)data + 1;
         build(&v, &mem, bert, choice & 16, squeeze);
-        round_trip(v.t, &mem, (const char *)data + 1, size - 1, choice & 7, bert || squeeze ? LOSSY : SPACES);
+        /* Behind a user-defined token the prefix comes again, as a space. */
+        bool again = choice & 16 && (memmem(text, size - 1, "<sep>", 5) || memmem(text, size - 1, "\n\n", 2));
+        round_trip(v.t, &mem, text, size - 1, choice & 7, bert || squeeze || again ? LOSSY : SPACES);
     }
     st_tokenizer_close(v.t);
     st_gguf_free(&v.g);

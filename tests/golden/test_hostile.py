@@ -23,11 +23,9 @@ GRAMMARS = {  # name: (text, what the message says)
     "a split at every character": ('root ::= . root . | . root | r\nr ::= . r "a" | . root "b" | .', "too ambiguous"),
     "three ways on for every character": ('root ::= t e\ne ::= "" | t e "x" | t e "y" | t e "z"\nt ::= [^\\x00]', "too ambiguous"),
     "rules that double": (RULES_THAT_DOUBLE, "too ambiguous"),
-    "counters in counters": ("root ::= (.{0,100} .{0,100}){0,60}", "too ambiguous"),
     "many alternatives": ('root ::= "b"' + ' | "ab" "c"' * 30000, "too ambiguous"),
     "deep groups": ("root ::= " + "(" * 100000, "nested deeper"),
-    "products of counts": ('root ::= "a"{100}{100}{100}{100}{100}', "more than"),
-    "counts of counts": ('root ::= ([^x]{0,1000} "a"){0,1000} "x"', "more than"),
+    "counts without end": ('root ::= "a"{4294967295}', "more than"),
     "left recursion": ('root ::= root "a" | "b"', "left recursion"),
     "no end": ("root ::= " + " | ".join(f'. "{chr(97 + i % 26)}" root' for i in range(2000)), "never end"),
 }
@@ -38,7 +36,7 @@ SCHEMAS = {
     ),
     "references in a circle": ({"$ref": "#/$defs/0", "$defs": {str(i): {"$ref": f"#/$defs/{(i + 1) % 300}"} for i in range(300)}}, "schema"),
     "an object that holds itself": ({"properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "the schema's grammar: rule 'root' can never end"),
-    "powers in a pattern": ({"pattern": "^((((a{100}){100}){100}){100})$"}, "the schema's grammar: more than"),
+    "counts without end in a pattern": ({"pattern": "^a{5000000000}$"}, "more than"),
 }
 
 

@@ -6,6 +6,7 @@
 #include <xmmintrin.h>
 #endif
 
+#include "base/cpus.h"
 #include "base/thread.h"
 #include "unit/test_api.h"
 

@@ -21,6 +21,7 @@
 #include <xmmintrin.h>
 #endif
 
+#include "base/cpus.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -214,7 +215,10 @@ static void logs_up_to_the_level(void **state)
     assert_int_equal(h.n, 1);
     assert_int_equal(h.level, STRATA_LOG_INFO);
     assert_string_equal(h.msg, "n is 2");
-    st_log_write(&log, STRATA_LOG_ERROR, "%600d", 3);
+    char text[601];
+    memset(text, 'e', 600);
+    text[600] = 0;
+    st_log_write(&log, STRATA_LOG_ERROR, "%s", text);
     assert_int_equal(strlen(h.msg), 511);
     st_log_write(&silent, STRATA_LOG_ERROR, "nobody");
     st_log_write(NULL, STRATA_LOG_ERROR, "nobody");
@@ -347,7 +351,7 @@ static void pools(void **state)
         assert_int_equal(st_pool_size(p), size);
         for (uint32_t cycle = 0; cycle < 2000; cycle++) {
             crew c = {.pool = p, .nth = cycle % size + 1};
-            st_pool_run(p, c.nth, count_in, &c);
+            assert_int_equal(st_pool_run(p, c.nth, count_in, &c, NULL), STRATA_OK);
             assert_int_equal(c.calls, c.nth);
             assert_int_equal(c.wrong, 0);
             for (uint32_t i = 0; i < MAX_THREADS; i++) assert_int_equal(c.ran[i], i < c.nth);
@@ -355,11 +359,11 @@ static void pools(void **state)
         }
         for (uint32_t cycle = 0; cycle < 20; cycle++) {
             crew c = {.pool = p};
-            st_pool_run(p, size, pass_around, &c);
+            assert_int_equal(st_pool_run(p, size, pass_around, &c, NULL), STRATA_OK);
             assert_int_equal(c.wrong, 0);
         }
         crew c = {.pool = p, .nth = size};
-        st_pool_run(p, size + 5, count_in, &c);
+        assert_int_equal(st_pool_run(p, size + 5, count_in, &c, NULL), STRATA_OK);
         assert_int_equal(c.calls, size);
         st_pool_close(p);
         assert_int_equal(m.used, 0);
@@ -445,7 +449,7 @@ static void floats_are_ieee_inside(void **state)
     /* Workers inherit the state of the thread that started them, here a strange one. */
     int rc = st_pool_open(3, &m, &p, &err);
     int states[3] = {-1, -1, -1};
-    if (!rc) st_pool_run(p, 3, check_state, states);
+    if (!rc) rc = st_pool_run(p, 3, check_state, states, NULL);
     int host_after_run = check_fp();
     st_pool_close(p);
 #if defined(__x86_64__)

@@ -1,4 +1,5 @@
 /* Generation through the public interface, on a tiny random decoder: what it says is noise, but the rules hold. */
+#include <ctype.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -266,9 +267,9 @@ static void test_grammar(void **state)
     assert_int_equal(strncmp(f.e.msg, "grammar 1:", 10), 0);
     /* No line and column of a grammar that nobody wrote. */
     g.grammar = NULL;
-    g.json_schema = "{\"pattern\":\"^((((a{100}){100}){100}){100})$\"}";
+    g.json_schema = "{\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}";
     assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_BAD_GRAMMAR);
-    assert_int_equal(strncmp(f.e.msg, "the schema's grammar: more than ", 32), 0);
+    assert_int_equal(strncmp(f.e.msg, "the schema's grammar: rule ", 27), 0);
     assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, NULL), STRATA_BAD_GRAMMAR);
     shut(&f);
 }
@@ -307,6 +308,174 @@ static void test_invalid_bytes(void **state)
         for (const char *p = o.text; (p = strstr(p, "\xef\xbf\xbd")); p += 3) replaced++;
     }
     assert_true(replaced > 20 * MAX / 2);
+    shut(&f);
+}
+
+/* Bytes in a row of a character: what a cut leaves of it is not shown, whatever ends the text. */
+static void test_cut_character(void **state)
+{
+    (void)state;
+    fixture f = {0};
+    open_threads(&f, 1, 0, STRATA_KV_F16);
+    strata_gen_opts g = greedy(0);
+    /* The vocabulary has the bytes of these as tokens alone. */
+    static const char *const grammars[] = {"root ::= \"a\" [\U0001F600-\U0001F64F] \"b\"",
+                                           "root ::= \"a\xe4\xb8\xad\""};
+    for (size_t i = 0; i < 2; i++)
+        for (uint32_t n = 1; n <= 7; n++) {
+            out o = {0};
+            g.grammar = grammars[i];
+            g.max_tokens = n;
+            strata_gen_result r = go(&f, g, &o);
+            assert_null(strstr(o.text, "\xef\xbf\xbd"));
+            assert_true(o.len == 1 || (o.len > 3 && r.n_new > 3) || (o.len == 0 && n == 1));
+        }
+    /* The callback ends it after each token in turn. */
+    for (uint32_t n = 1; n <= 5; n++) {
+        out o = {.stop_after = n};
+        g.max_tokens = 0;
+        go(&f, g, &o);
+        assert_null(strstr(o.text, "\xef\xbf\xbd"));
+    }
+    shut(&f);
+}
+
+/* ---- thinking ---------------------------------------------------------------------------------------------------- */
+
+enum { N_THINK = 64 };
+
+/* Tokens of a text, special ones too. */
+static size_t ids_of(fixture *f, const char *text, int32_t ids[N_THINK])
+{
+    size_t n;
+    if (strata_tokenize(f->m, text, strlen(text), STRATA_TOKENIZE_ADD_SPECIAL | STRATA_TOKENIZE_PARSE_SPECIAL, ids,
+                        NULL, N_THINK, &n, &f->e))
+        fail_msg("%s", f->e.msg);
+    return n;
+}
+
+static strata_gen_result think(fixture *f, const char *prompt_text, strata_gen_opts g, out *o)
+{
+    int32_t ids[N_THINK];
+    size_t n = ids_of(f, prompt_text, ids);
+    strata_gen_result r;
+    *o = (out){0};
+    g.on_text = on_text;
+    g.user = o;
+    if (strata_generate(f->c, 0, ids, n, &g, &r, &f->e)) fail_msg("%s: %s", prompt_text, f->e.msg);
+    assert_int_equal(r.n_new, o->n);
+    return r;
+}
+
+/* Which prompts leave a block open: then the first tokens are free, and n_think counts them. */
+static void test_think_opened(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *prompt;
+        int open;
+    } c[] = {
+        {"a <think>", 1},
+        {"a <think>\n", 1},
+        {"a <think>\n\n\t\r\n", 1},
+        {"a <think>\n\n</think>\n\n", 0},
+        {"say <think> twice", 0},
+        {"<think> x", 0},
+        {"x [THINK]", 1},
+        {"x [THINK]y[/THINK]", 0},
+        {"<|START_THINKING|>", 1},
+        {"<|START_THINKING|><|END_THINKING|>", 0},
+        {"<seed:think>", 1},
+        {"\xe2\x97\x81think\xe2\x96\xb7", 1},
+        {"\xe2\x97\x81think\xe2\x96\xb7\xe2\x97\x81/think\xe2\x96\xb7", 0},
+        {"<|turn>model\n<|channel>thought\n", 1},
+        {"<|turn>model\n<|channel>thought\n<channel|>", 0},
+        {"<reasoning>\n", 1},
+        {"<thought>\n", 1},
+        {"<thinking>", 1},
+        {"<thinkin>", 0},
+        {"<|start|>assistant", 1},
+        {"<|start|>assistant<|channel|>analysis<|message|>", 1},
+        {"<|start|>assistant<|channel|>final<|message|>", 0},
+        {"<|start|>user<|message|><|start|>assistant<|end|>", 0},
+        {"x", 0},
+    };
+    fixture f = {0};
+    open_threads(&f, 1, 0, STRATA_KV_F16);
+    strata_gen_opts g = greedy(5);
+    g.grammar = "root ::= [0-9]{9}";
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        out o;
+        for (int mode = STRATA_THINK_AUTO; mode <= STRATA_THINK_FREE; mode++) {
+            g.think = mode;
+            strata_gen_result r = think(&f, c[i].prompt, g, &o);
+            int free = mode == STRATA_THINK_FREE || (mode == STRATA_THINK_AUTO && c[i].open);
+            if (r.n_think != (free ? r.n_new : 0))
+                fail_msg("'%s', %d: %u of %u", c[i].prompt, mode, r.n_think, r.n_new);
+            assert_int_equal(r.unfinished, 1);
+            assert_int_equal(strspn(o.text, "0123456789") == o.len, !free);
+        }
+        g.grammar = NULL; /* without one nothing waits */
+        g.think = STRATA_THINK_FREE;
+        assert_int_equal(think(&f, c[i].prompt, g, &o).n_think, 0);
+        g.grammar = "root ::= [0-9]{9}";
+    }
+    g.think = 3;
+    strata_gen_result r;
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    g.think = STRATA_THINK_FREE;
+    g.think_end = "";
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    g.think_end = "\xff";
+    assert_int_equal(strata_generate(f.c, 0, prompt, N_PROMPT, &g, &r, &f.e), STRATA_INVALID_ARG);
+    shut(&f);
+}
+
+/* Whatever is written behind the end, in the same token or later, is white space and then the grammar's. The ends are
+ * parts of this vocabulary's tokens, t1 to t60 beside the bytes. */
+static void test_think_ends(void **state)
+{
+    (void)state;
+    fixture f = {0};
+    open_threads(&f, 1, 0, STRATA_KV_F16);
+    size_t ended = 0, inside = 0;
+    static const char *const ends[] = {"1", "t1", "t2", "3", "t4", "2t", "t"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        for (uint64_t seed = 0; seed < 40; seed++) {
+            out o = {0};
+            strata_gen_opts g = strata_gen_default();
+            g.temperature = 2;
+            g.top_k = 0, g.top_p = 1, g.min_p = 0;
+            g.seed = seed;
+            g.max_tokens = MAX;
+            g.grammar = "root ::= [0-3] \"t5\" | \"t\" [0-9]{2}";
+            g.think = STRATA_THINK_FREE;
+            g.think_end = ends[i];
+            strata_gen_result r = go(&f, g, &o);
+            const char *at = NULL; /* the text may hold NUL */
+            for (size_t k = 0; k + strlen(ends[i]) <= o.len && !at; k++)
+                if (memcmp(o.text + k, ends[i], strlen(ends[i])) == 0) at = o.text + k;
+            if (!at) {
+                assert_true(r.unfinished && r.finish == STRATA_FINISH_LENGTH && r.n_think == r.n_new);
+                continue;
+            }
+            /* The text as far as the tokens that thought: its end is in the last of them. */
+            at += strlen(ends[i]);
+            const char *rest = at + strspn(at, " \n\r\t");
+            assert_true(r.n_think > 0 && r.n_think <= r.n_new);
+            if (!r.unfinished) {
+                assert_true(strlen(rest) == 3);
+                assert_true(rest[0] == 't' ? isdigit(rest[1]) && isdigit(rest[2])
+                                           : rest[0] <= '3' && rest[1] == 't' && rest[2] == '5');
+                ended++;
+            }
+            int32_t last = o.ids[r.n_think - 1];
+            char piece[64];
+            size_t len;
+            if (strata_detokenize(f.m, &last, 1, piece, sizeof piece, &len, &f.e)) fail_msg("%s", f.e.msg);
+            inside += len > strlen(ends[i]) && memcmp(piece + len - strlen(ends[i]), ends[i], strlen(ends[i])) != 0;
+        }
+    if (ended <= 100 || inside <= 20) fail_msg("%zu ended, %zu inside a token", ended, inside);
     shut(&f);
 }
 
@@ -435,9 +604,10 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy),  cmocka_unit_test(test_sampling),      cmocka_unit_test(test_endings),
-        cmocka_unit_test(test_grammar), cmocka_unit_test(test_sequences),     cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_many),    cmocka_unit_test(test_invalid_bytes),
+        cmocka_unit_test(test_greedy),       cmocka_unit_test(test_sampling),      cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_grammar),      cmocka_unit_test(test_sequences),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_many),         cmocka_unit_test(test_invalid_bytes), cmocka_unit_test(test_cut_character),
+        cmocka_unit_test(test_think_opened), cmocka_unit_test(test_think_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

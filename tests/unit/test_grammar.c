@@ -313,7 +313,10 @@ static void errors(void **state)
         {"root ::= \"a\"{1", "want ',' or '}'"},
         {"root ::= \"a\"{1,x}", "want a number"},
         {"root ::= \"a\"{3,2}", "1:13: {3,2}, want the smaller"},
-        {"root ::= \"a\"{1,1000000}", "1:16: more than 65535 repetitions"},
+        {"root ::= \"a\"{1,4294967295}", "1:16: more than 4294967294 repetitions"},
+        {"root ::= (\"a\" root){1,3}", "rule 'root' can never end"},
+        {"root ::= (\"a\"? root \"b\"){0,3}", "left recursion"},
+        {"root ::= (\"a\"{0,9} x{7} root){0,3}\nx ::= \"b\" | (\"c\"? \"d\"?){2,40}", "left recursion"},
         {"root = \"a\"", "1:6: found '=', want '::='"},
         {"root ::= a\n\nb ::= \"c\"", "1:10: rule 'a' is not defined"},
         {"root ::= \"a\"\nroot ::= \"b\"", "2:1: rule 'root' is defined twice"},
@@ -468,6 +471,10 @@ static void walk(const fixture *f, const char *name, const char *text, size_t le
 }
 
 static const char *const small_grammars[] = {
+    "root ::= ([^\"\\\\] | \"\\\\n\"){40,90} \"\\\"\"", /* counters: below, between and near the bounds */
+    "root ::= (c{20,60} \",\"){1,3} (\"ab\" | c){0,45} \"]\"\nc ::= [^\",\\\\] | \"\\\\\" [n\"]",
+    "root ::= ((\"a\"{0,30} [bc]?){2,40} \"1\"?){17,} \"x\"",
+    "root ::= \"[\" (root | [a-z]{1,30}) (\",\" (root | [a-z]{1,30})){0,20} \"]\"",
     "root ::= [^\"\\\\]{0,7} \"\\\"\"",
     "root ::= \"\\\"\" c{2,5} \"\\\"\"\nc ::= [^\"\\\\\\x00-\\x1f] | \"\\\\\" [nrt\"]",
     "root ::= [^\\n]{3} \"abc\" .* ",
@@ -518,6 +525,51 @@ static void long_tokens(void **state)
         walk(&f, text, text, strlen(text), 6, 8);
     }
     close_fixture(&f);
+}
+
+/* A repetition written as {m,n} and written out are one language, whatever is in it. */
+static int bounded(char *out, size_t cap, uint64_t *s, int depth, bool expand)
+{
+    static const char *const atoms[] = {"\"a\"", "[ab]", "\"ab\"", "x", "\"\"", "(\"b\" | \"aab\")", "\"c\""};
+    char body[4096];
+    size_t n = 0;
+    if (depth == 0 || rnd(s) % 4 == 0) return snprintf(out, cap, "%s ", atoms[rnd(s) % N(atoms)]);
+    int len = bounded(body, sizeof body, s, depth - 1, expand);
+    len += bounded(body + len, sizeof body - (size_t)len, s, depth - 1, expand);
+    uint32_t min = rnd(s) % 4, max = min + rnd(s) % 4, open = rnd(s) % 5 == 0;
+    if (!expand) {
+        return open ? snprintf(out, cap, "(%s){%u,} ", body, min) : snprintf(out, cap, "(%s){%u,%u} ", body, min, max);
+    }
+    n += (size_t)snprintf(out, cap, "(\"\" ");
+    for (uint32_t i = 0; i < min; i++) n += (size_t)snprintf(out + n, cap - n, "(%s) ", body);
+    if (open) n += (size_t)snprintf(out + n, cap - n, "(%s)* ", body);
+    for (uint32_t i = min; i < max && !open; i++) n += (size_t)snprintf(out + n, cap - n, "((%s) ", body);
+    for (uint32_t i = min; i < max && !open; i++) n += (size_t)snprintf(out + n, cap - n, ")? ");
+    return (int)(n + (size_t)snprintf(out + n, cap - n, ") "));
+}
+
+static void counters(void **state)
+{
+    (void)state;
+    static char counted[1 << 16], plain[1 << 20];
+    uint64_t seed = 77;
+    for (int i = 0; i < 250; i++) {
+        uint64_t same = seed;
+        int a = snprintf(counted, sizeof counted, "x ::= [bc] | \"\" | \"a\" \"c\"\nroot ::= ");
+        memcpy(plain, counted, (size_t)a);
+        int b = bounded(counted + a, sizeof counted - (size_t)a, &seed, 2, false);
+        int e = bounded(plain + a, sizeof plain - (size_t)a, &same, 2, true);
+        snprintf(counted + a + b, 8, "\"d\"");
+        snprintf(plain + a + e, 8, "\"d\"");
+        for (int k = 0; k < 60; k++) {
+            char text[24];
+            size_t n = 0, len = rnd(&seed) % 20;
+            while (n < len) text[n++] = (char)('a' + rnd(&seed) % 3);
+            text[n++] = 'd';
+            char got = match(counted, text, n), want = match(plain, text, n);
+            if (got != want) fail_msg("%s\n%s\n'%.*s': '%c', want '%c'", counted, plain, (int)n, text, got, want);
+        }
+    }
 }
 
 static void split_characters(void **state)
@@ -618,11 +670,13 @@ static void hostile(void **state)
         {"closed groups", "root ::= ", "(\"a\" ", 201, "", "", STRATA_BAD_GRAMMAR},
         {"stars", "root ::= \"a\"", "*", 100000, "", "", STRATA_BAD_GRAMMAR},
         {"few stars", "root ::= \"a\"", "*", 300, "", "aaaa", STRATA_OK},
-        {"products", "root ::= \"a\"", "{100}", 5, "", "", STRATA_BAD_GRAMMAR},
-        {"empty products", "root ::= \"\"", "{60000}", 8, "", "", STRATA_BAD_GRAMMAR},
-        {"a large bound", "root ::= \"a\"{1,1000000}", "", 0, "", "", STRATA_BAD_GRAMMAR},
+        {"products", "root ::= \"a\"", "{100}", 5, "", "aaaaaaaa", STRATA_OK},
+        {"empty products", "root ::= \"\"", "{60000}", 8, "", "", STRATA_OK},
+        {"a large bound", "root ::= \"a\"{1,1000000}", "", 0, "", "aaaaaaaa", STRATA_OK},
         {"the largest bound", "root ::= [^\\n]{1,65535}", "", 0, "", "aaaaaaaa", STRATA_OK},
-        {"large class bounds", "root ::= [^\\n]{1,65535}{1,65535}", "", 0, "", "", STRATA_BAD_GRAMMAR},
+        {"large class bounds", "root ::= [^\\n]{1,65535}{1,65535}", "", 0, "", "aaaaaaaa", STRATA_OK},
+        {"counts of what may be empty", "root ::= ((\"a\"{0,40} \"b\"?){3,50} \"c\"?){2,4294967294}", "", 0, "",
+         "aaaaabbbbbcabcabcc", STRATA_OK},
         {"stacks that double", "root ::= \"x\" root \"y\" | \"x\" root \"z\" | \"x\"", "", 0, "",
          "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", STRATA_BAD_GRAMMAR},
         {"stacks that double, slowly", "root ::= a | b\na ::= [^q] root \"y\" | \"\"\nb ::= [^q] root \"z\" | \"\"", "",
@@ -632,7 +686,7 @@ static void hostile(void **state)
         {"nullable loops", "root ::= ((\"a\"*)*)* (\"b\"?)* ((((\"c\"?)?)*)+)*", "", 0, "", "aabbcc", STRATA_OK},
         {"many counters", "root ::= ([^x]{0,50} \"a\"){0,60} \"x\"", "", 0, "", "bbbabbbabbbabbbabbbabbbabbba",
          STRATA_OK},
-        {"a long literal", "root ::= \"", "abcdefgh", 40000, "\"", "", STRATA_BAD_GRAMMAR},
+        {"a long literal", "root ::= \"", "abcdefgh", 140000, "\"", "", STRATA_BAD_GRAMMAR},
         {"open quotes", "", "\"[", 100000, "", "", STRATA_BAD_GRAMMAR},
         {"many alternatives", "root ::= \"b\"", " | \"ab\" \"c\"", 8000, "", "ab", STRATA_OK},
         {"too many alternatives", "root ::= \"b\"", " | \"ab\" \"c\"", 30000, "", "ab", STRATA_BAD_GRAMMAR},
@@ -847,12 +901,10 @@ static void odd_vocabularies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(syntax),           cmocka_unit_test(errors),
-        cmocka_unit_test(examples),         cmocka_unit_test(masks),
-        cmocka_unit_test(long_tokens),      cmocka_unit_test(split_characters),
-        cmocka_unit_test(hostile),          cmocka_unit_test(purge),
-        cmocka_unit_test(evicted_masks),    cmocka_unit_test(no_memory),
-        cmocka_unit_test(odd_vocabularies),
+        cmocka_unit_test(syntax),        cmocka_unit_test(errors),      cmocka_unit_test(examples),
+        cmocka_unit_test(masks),         cmocka_unit_test(long_tokens), cmocka_unit_test(split_characters),
+        cmocka_unit_test(counters),      cmocka_unit_test(hostile),     cmocka_unit_test(purge),
+        cmocka_unit_test(evicted_masks), cmocka_unit_test(no_memory),   cmocka_unit_test(odd_vocabularies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

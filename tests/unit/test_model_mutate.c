@@ -1,9 +1,10 @@
 /* test_model_mutate.c: models cut short and mutated at random: an error or a success, no signal, no leak (the
  * sanitizers of the build look on). The seeds are fixed: a failure names its number, and MUTATION=N runs that one
- * alone. */
+ * alone. tests/mutate does the same to every tiny model, through every call, for as long as one likes. */
 #include "unit/test_api.h"
 
 #include "fuzz/fuzz_model.c"
+#include "mutate/bytes.h"
 
 enum { N_CUTS = 200, N_MUTATIONS = 5000, N_SEEDS = 5, VOCABULARY = N_SEEDS - 1 };
 
@@ -119,49 +120,6 @@ static void test_cut_short(void **state)
     }
 }
 
-static void mutate(uint8_t *p, size_t size, size_t head, uint64_t *r)
-{
-    static const uint64_t odd[] = {0,
-                                   1,
-                                   2,
-                                   7,
-                                   31,
-                                   32,
-                                   63,
-                                   64,
-                                   255,
-                                   256,
-                                   0x7f,
-                                   0xffff,
-                                   0x7fffffff,
-                                   0x80000000,
-                                   0xffffffff,
-                                   0x100000000,
-                                   0x7fffffffffffffff,
-                                   0x8000000000000000,
-                                   0xffffffffffffffff,
-                                   0x7fc00000,
-                                   0x7f800000};
-    unsigned n = 1 + rng_next(r) % 4;
-    while (n--) {
-        /* Most of what can go wrong is in the metadata. */
-        size_t room = rng_next(r) % 5 ? head : size, at = rng_next(r) % room, to = rng_next(r) % room, k;
-        uint64_t v = odd[rng_next(r) % (sizeof odd / sizeof *odd)];
-        switch (rng_next(r) % 6) {
-        case 0: p[at] ^= (uint8_t)(1u << rng_next(r) % 8); break;
-        case 1: p[at] = (uint8_t)rng_next(r); break;
-        case 2: p[at] = (uint8_t)(p[at] + 1 + rng_next(r) % 3 - 2); break;
-        case 3: memcpy(p + at, &v, room - at < 4 ? room - at : 4); break;
-        case 4: memcpy(p + at, &v, room - at < 8 ? room - at : 8); break;
-        default:
-            k = 1 + rng_next(r) % 64;
-            if (k > room - at) k = room - at;
-            if (k > room - to) k = room - to;
-            memmove(p + to, p + at, k);
-        }
-    }
-}
-
 static void test_mutations(void **state)
 {
     (void)state;
@@ -173,7 +131,7 @@ static void test_mutations(void **state)
         uint64_t r = (uint64_t)i * 7919 + 1;
         uint8_t *p = malloc(s->b.size);
         memcpy(p, s->b.data, s->b.size);
-        mutate(p, s->b.size, s->head, &r);
+        mutate_bytes(p, s->b.size, s->head, &r);
         if (only) printf("mutation %d of %s\n", i, s->name);
         run(p, s->b.size);
         strata_model *m = NULL;

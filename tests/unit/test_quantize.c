@@ -322,7 +322,7 @@ static void refusals(void **state)
     FAILS(strata_quantize(in, out, "Q4_0", NULL, err), STRATA_NONFINITE, "blk.1.ffn_up.weight");
     FAILS(strata_quantize(in, out, "F16", NULL, err), STRATA_NONFINITE, "too large for F16");
     in = write_blob("in.gguf", rewrite(tiny("bert"), split));
-    FAILS(strata_quantize(in, out, "Q4_0", NULL, err), STRATA_UNSUPPORTED_OP, "split.count");
+    FAILS(strata_quantize(in, out, "Q4_0", NULL, err), STRATA_UNSUPPORTED_OP, "is part 1 of 3 of a model");
     in = write_blob("in.gguf", rewrite(tiny("bert"), odd));
     FAILS(strata_quantize(in, out, "Q4_0", NULL, err), STRATA_UNSUPPORTED_TYPE, "blk.0.attn_q.weight");
     volatile int cancel = 0;

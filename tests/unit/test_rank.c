@@ -403,6 +403,36 @@ static void truncation(void **state)
     OK(strata_rank(c, p, &short_one, 1, &(strata_rank_opts){.truncate = STRATA_TRUNCATE_END}, &score, &item, err));
     assert_int_equal(item.status, STRATA_TOO_LONG);
     assert_non_null(strstr(item.msg, "the query and the tokens around both: "));
+    /* Unless it may be cut: it gets half of the context, and its passage what is left. */
+    for (int from_start = 0; from_start < 2; from_start++)
+        for (int long_passage = 0; long_passage < 2; long_passage++) {
+            ids x = {.n = 0};
+            float want;
+            size_t skip = from_start ? n_tokens - 128 : 0, room = 256 - 128 - 3;
+            add_id(&x, 1, 0);
+            for (size_t i = 0; i < 128; i++) add_id(&x, tokens[skip + i], 0);
+            add_id(&x, 2, 0);
+            if (!long_passage) add_text(&x, m, "b", 1);
+            for (size_t i = 0; long_passage && i < room; i++) add_id(&x, tokens[i], 1);
+            add_id(&x, 2, 1);
+            logits(c, &x, true, &want, 1);
+            strata_rank_opts o = {.truncate = STRATA_TRUNCATE_END,
+                                  .truncate_query = from_start ? STRATA_TRUNCATE_START : STRATA_TRUNCATE_END};
+            OK(strata_rank(c, p, long_passage ? &p : &short_one, 1, &o, &score, &item, err));
+            assert_int_equal(item.status, STRATA_OK);
+            assert_int_equal(item.truncated, 1);
+            assert_int_equal(item.n_tokens, x.n);
+            same_bits(score, want);
+        }
+    /* Cut or not, a passage that may not be cut fails where it does not fit; a query that leaves room is left alone. */
+    strata_rank_opts query_only = {.truncate_query = STRATA_TRUNCATE_END};
+    OK(strata_rank(c, p, &p, 1, &query_only, &score, &item, err));
+    assert_int_equal(item.status, STRATA_TOO_LONG);
+    OK(strata_rank(c, (strata_text){passage, 200}, &short_one, 1, &query_only, &score, &item, err));
+    assert_int_equal(item.truncated, 0);
+    query_only.truncate_query = 3;
+    FAILS(strata_rank(c, p, &p, 1, &query_only, &score, &item, err), STRATA_INVALID_ARG,
+          "truncate_query: no such value as 3");
     score = 5;
     FAILS(strata_rank(c, (strata_text){"x\xff", 2}, &short_one, 1, NULL, &score, &item, err), STRATA_INVALID_ARG,
           "the query is not UTF-8: byte 0xff at offset 1");
@@ -575,6 +605,33 @@ static void a_template_is_cut(void **state)
     strata_text bad = {"x\xff", 2};
     strata_embed_item item;
     float score;
+    /* A query that fills the context, cut to half of it; its passage behind it stays. */
+    strata_text answer = text_of("ans");
+    strata_rank_opts both = {.truncate = STRATA_TRUNCATE_END, .truncate_query = STRATA_TRUNCATE_END};
+    OK(strata_rank(c, p, &answer, 1, NULL, &score, &item, err));
+    assert_int_equal(item.status, STRATA_TOO_LONG);
+    OK(strata_rank(c, p, &answer, 1, &both, &score, &item, err));
+    assert_int_equal(item.status, STRATA_OK);
+    assert_int_equal(item.truncated, 1);
+    /* The query stands twice in this template: each gets half of the half. */
+    size_t n_long, n_short, q = info.n_ctx / 4;
+    float want;
+    char twice[4 * WORDS + 64];
+    int32_t whole[4 * WORDS + 64], short_id[2 * MAX_IDS];
+    int n_twice = snprintf(twice, sizeof twice, "<|im_start|>%s\nans\n<|im_end|>%s", passage, passage);
+    strata_span at[4 * WORDS + 64];
+    OK(strata_tokenize(m, twice, (size_t)n_twice, STRATA_TOKENIZE_PARSE_SPECIAL, whole, at, 4 * WORDS + 64, &n_long,
+                       err));
+    n_short = 0;
+    size_t ends[2] = {12 + p.len, (size_t)n_twice}, seen[2] = {0, 0};
+    for (size_t i = 0; i < n_long; i++) {
+        int which = at[i].begin >= 12 && at[i].end <= ends[0] ? 0 : at[i].begin >= ends[1] - p.len ? 1 : -1;
+        if (which < 0 || seen[which]++ < q) short_id[n_short++] = whole[i];
+    }
+    assert_int_equal(item.n_tokens, n_short);
+    size_t rows, cols;
+    OK(strata_eval(c, short_id, NULL, n_short, STRATA_EVAL_POOLED, STRATA_POOLING_RANK, &want, 1, &rows, &cols, err));
+    same_bits(score, want);
     OK(strata_rank(c, text_of("ask"), &bad, 1, NULL, &score, &item, err));
     assert_int_equal(item.status, STRATA_INVALID_ARG);
     assert_string_equal(item.msg, "the passage is not UTF-8: byte 0xff at offset 1");

@@ -241,9 +241,8 @@ static void test_chat_templates(void **state)
     if (more) assert_true(chat_folder(more).files > 0);
 }
 
-static void test_language(void **state)
+static size_t language_file(const char *name)
 {
-    (void)state;
     reader d;
     st_str source = {0};
     text out;
@@ -251,7 +250,7 @@ static void test_language(void **state)
     st_template_opts o = {.now = ST_NOW};
     size_t n = 0;
     char where[128];
-    assert_true(open_records(&d, DATA, "features.dat"));
+    assert_true(open_records(&d, DATA, name));
     while (next(&d)) {
         if (is(&d, "vars")) o.variables = d.value;
         if (is(&d, "template")) source = d.value;
@@ -266,7 +265,15 @@ static void test_language(void **state)
         n++;
     }
     free(d.data);
-    assert_true(n > 100);
+    return n;
+}
+
+/* features.dat: a line for each; random.dat: what tests/token/diff_jinja.py made up. */
+static void test_language(void **state)
+{
+    (void)state;
+    assert_true(language_file("features.dat") > 100);
+    assert_true(language_file("random.dat") > 500);
 }
 
 /* ---- who wrote what ---- */
@@ -377,6 +384,90 @@ static void test_bad_input(void **state)
     assert_non_null(strstr(err.msg, "2:9: "));
 }
 
+/* A byte order mark in front of whatever a caller gives is skipped; UTF-16 is called by its name. */
+static void test_marks_of_order(void **state)
+{
+    (void)state;
+    text out;
+    strata_error err;
+    st_template_opts o = {.json = str("\xef\xbb\xbf[{\"role\":\"user\",\"content\":\"\xef\xbb\xbfhi\"}]"),
+                          .tools = str("\xef\xbb\xbf[1]"),
+                          .documents = str("\xef\xbb\xbf[2]"),
+                          .variables = str("\xef\xbb\xbf{\"v\":3}")};
+    assert_int_equal(run(str("\xef\xbb\xbf{{ messages[0].content }}{{ tools }}{{ documents }}{{ v }}"), &o, &out, &err),
+                     0);
+    compare("bom", str("\xef\xbb\xbfhi[1][2]3"), 0, &out, &err);
+    drop(&out);
+    static const st_str wide[] = {
+        {"\xff\xfe{\0}\0", 6}, {"\xfe\xff\0{\0}", 6}, {"{\0}\0", 4}, {"\0{\0}", 4}, {"\xff\xfe", 2}};
+    for (size_t i = 0; i < N(wide); i++) {
+        o = (st_template_opts){.variables = wide[i]};
+        assert_int_equal(run(str("x"), &o, &out, &err), STRATA_INVALID_ARG);
+        assert_non_null(strstr(err.msg, "UTF-16"));
+        assert_int_equal(run(wide[i], NULL, &out, &err), STRATA_BAD_TEMPLATE);
+        assert_non_null(strstr(err.msg, "UTF-16"));
+    }
+}
+
+/* strftime_now has an answer for every second that a 64-bit number can say, and none where the time is not known. */
+static void test_times(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t now;
+        const char *want;
+    } times[] = {{1, "1970-01-01 00:00:01 Thu 001 01 00 1"},
+                 {-1, "1969-12-31 23:59:59 Wed 365 01 52 -1"},
+                 {951782400, "2000-02-29 00:00:00 Tue 060 09 09 951782400"},
+                 {-62135596801, "0-12-31 23:59:59 Sun 366 52 53 -62135596801"},
+                 {1609459200, "2021-01-01 00:00:00 Fri 001 53 00 1609459200"},
+                 {INT64_MAX, "292277026596-12-04 15:30:07 Sun 339 48 49 9223372036854775807"},
+                 {INT64_MIN, "-292277022657-01-27 08:29:52 Sun 027 04 04 -9223372036854775808"}};
+    text out;
+    strata_error err;
+    const char *source = "{{ strftime_now('%Y-%m-%d %H:%M:%S %a %j %V %U %s') }}";
+    for (size_t i = 0; i < N(times); i++) {
+        st_template_opts o = {.now = times[i].now};
+        int rc = run(str(source), &o, &out, &err);
+        compare(source, str(times[i].want), rc, &out, &err);
+        drop(&out);
+    }
+    assert_int_equal(run(str(source), NULL, &out, &err), STRATA_BAD_TEMPLATE);
+}
+
+/* What is not supported says so by its name, and only where it is reached. */
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char *const sources[][2] = {{"{{ 'a b'|wordwrap(1) }}", "wordwrap"},
+                                             {"{{ x|urlize }}", "urlize"},
+                                             {"{{ [1]|pprint }}", "pprint"},
+                                             {"{{ [1]|random }}", "random"},
+                                             {"{{ lipsum() }}", "lipsum"},
+                                             {"{{ 'a'.encode() }}", "encode"},
+                                             {"{{ 'a'.translate({}) }}", "translate"},
+                                             {"{{ (5).bit_length() }}", "bit_length"},
+                                             {"{{ [1]|map('string') }}", "an iterator"},
+                                             {"{{ range }}", "a function"},
+                                             {"{{ self.x() }}", "self"},
+                                             {"{% include 'x' %}", "include"},
+                                             {"{% import 'x' as y %}", "import"},
+                                             {"{{ x|nofilter }}", "nofilter"},
+                                             {"{{ x is notest }}", "notest"}};
+    text out;
+    strata_error err;
+    char source[200];
+    for (size_t i = 0; i < N(sources); i++) {
+        int rc = run(str(sources[i][0]), NULL, &out, &err);
+        if (rc != STRATA_BAD_TEMPLATE || !strstr(err.msg, sources[i][1]))
+            fail_msg("%s: %d %s", sources[i][0], rc, err.msg);
+        snprintf(source, sizeof source, "{%% if 0 %%}%s{%% endif %%}", sources[i][0]);
+        if (run(str(source), NULL, &out, &err)) fail_msg("%s: %s", source, err.msg);
+    }
+    assert_int_equal(run(str("{% if 0 %}{% autoescape true %}{% endautoescape %}{% endif %}"), NULL, &out, &err),
+                     STRATA_BAD_TEMPLATE);
+}
+
 /* ---- harm ---- */
 
 static char *repeat(const char *head, const char *s, const char *mid, const char *t, size_t n, const char *tail)
@@ -415,8 +506,17 @@ static void test_harm(void **state)
         "{{ 'a' * 10**9 }}",
         "{{ 'a' * 10**18 }}",
         "{{ [1] * 10**18 }}",
-        "{{ 10**100 }}",
-        "{{ 9223372036854775807 + 1 }}",
+        "{{ 10**4300 }}",
+        "{{ 10**(10**9) }}",
+        "{{ 2**(2**70) }}",
+        "{% set ns = namespace(x=3) %}{% for i in range(99) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
+        "{% for i in range(99999) %}{{ (10**4299 + i) // 7**500 }}{{ (10**4299 + i) / 7 }}{% endfor %}",
+        "{% for i in range(99999) %}{{ ('1' * 4000) | int(base=2) }}{% endfor %}",
+        "{{ '%*d' % (2**31, 1) }}",
+        "{{ '{:99999999999}'.format(1) }}",
+        "{{ 'x'.center(10**12) }}",
+        "{{ '\\t'.expandtabs(10**12) }}",
+        "{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}",
         "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
         "{% set ns = namespace(s=[1]) %}{% for i in range(100) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s }}",
         "{% set ns = namespace(s=[1]) %}{% for i in range(1000) %}{% set ns.s = [ns.s] %}{% endfor %}{{ ns.s | tojson "
@@ -436,7 +536,7 @@ static void test_harm(void **state)
         "{% set s = 'a' * 1000000 %}{% for i in range(99999) %}{% if s.strip('a') %}{% endif %}{% endfor %}",
         "{{ range(99999) | map('string') | map('list') | map('join', 'x' * 10000) | list }}",
         "{{ 'x' | indent(10**12) }}",
-        "{{ '%s' % range(99999) * 99999 }}",
+        "{{ '%s' % (range(99999) | list | string) * 99999 }}",
         "{{ range(50000) | list | unique | list }}{{ range(50000) | list | unique | list }}",
         "{{ [1] | map('map', 'map', 'map') | list }}",
     };
@@ -450,18 +550,14 @@ static void test_harm(void **state)
                 {"{{ x", ".x", "", "", " }}"},
                 {"{{ x", "[0]", "", "", " }}"},
                 {"{{ x", "()", "", "", " }}"},
-                {"{{ x", "|trim", "", "", " }}"},
-                {"{{ 1", "+1", "", "", " }}"},
+                {"{{ x.y", "|trim", "", "", " }}"},
                 {"{{ 1", " if 1", "", "", " }}"},
                 {"{{ ", "1 if 1 else ", "1", "", " }}"},
                 {"{{ ", "{1:", "1", "}", " }}"},
                 {"", "{% if 1 %}", "", "{% endif %}", ""},
                 {"", "{% for i in [1] %}", "x", "{% endfor %}", ""},
-                {"{{ 1", "*1", "", "", " }}"},
-                {"{{ 1", "**1", "", "", " }}"},
-                {"{{ x", " is defined()", "", "", " }}"},
+                {"{% for ", "(", "a", ")", " in b %}{% endfor %}"},
                 {"{{ ", "f(", "", ")", " }}"},
-                {"{% set x", " | trim", "", "", " %}{% endset %}"},
                 {"", "{% if 1 %}", "", "", ""},
                 {"", "{% macro f() %}", "", "{% endmacro %}", ""}};
     for (size_t i = 0; i < N(deep); i++) {
@@ -476,6 +572,22 @@ static void test_harm(void **state)
     assert_int_equal(run(str("x"), &o, &out, &err), STRATA_BAD_TEMPLATE);
     free(s);
     /* Long is not deep. */
+    struct {
+        const char *head, *s, *tail;
+    } longs[] = {{"{{ 1", "+1", " }}"},
+                 {"{{ 1", "*1", " }}"},
+                 {"{{ 1", "**1", " }}"},
+                 {"{{ 'x'", "|trim", " }}"},
+                 {"{{ 'x'", ".strip()", " }}"},
+                 {"{{ 'x'", "[0]", " }}"},
+                 {"{{ x", " is defined()", " }}"},
+                 {"{% set x", " | trim", " %}{% endset %}"}};
+    for (size_t i = 0; i < N(longs); i++) {
+        s = repeat(longs[i].head, longs[i].s, "", "", 20000, longs[i].tail);
+        assert_int_equal(run(str(s), NULL, &out, &err), 0);
+        drop(&out);
+        free(s);
+    }
     s = repeat("{% if 0 %}", "{% elif 0 %}", "{% else %}x{% endif %}{{ 1", " ~ 1 or 1 and 1", 5000, " }}");
     assert_int_equal(run(str(s), NULL, &out, &err), 0);
     drop(&out);
@@ -498,6 +610,10 @@ static void test_budgets(void **state)
     assert_int_equal(run(str(source), &o, &out, &err), STRATA_BAD_TEMPLATE);
     o = (st_template_opts){.max_memory = 20000};
     assert_int_equal(run(str(source), &o, &out, &err), STRATA_BAD_TEMPLATE);
+    source = "{% for i in [1] %}{% for k in [2] %}{{ k }}{% endfor %}{% endfor %}";
+    o = (st_template_opts){.max_depth = 2};
+    assert_int_equal(run(str(source), &o, &out, &err), 0);
+    drop(&out);
     o = (st_template_opts){.max_depth = 1};
     assert_int_equal(run(str(source), &o, &out, &err), STRATA_BAD_TEMPLATE);
 }
@@ -570,6 +686,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chat_templates), cmocka_unit_test(test_language),  cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_marks_of_order), cmocka_unit_test(test_times),     cmocka_unit_test(test_refused),
         cmocka_unit_test(test_messages),       cmocka_unit_test(test_bad_input), cmocka_unit_test(test_harm),
         cmocka_unit_test(test_budgets),        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_emit_stops),
     };

@@ -105,7 +105,8 @@ static void shared(void **state)
     if (access(golden, R_OK) != 0) missing(golden);
     if (access(gguf, R_OK) != 0) missing(gguf);
     if (system("python3 -c '' 2>/dev/null") != 0) missing("python3");
-    snprintf(command, sizeof command, "python3 '%s/tests/data/tok/make_rows.py' '%s' -", STRATA_SOURCE_DIR, golden);
+    snprintf(command, sizeof command, "python3 -B '%s/tests/data/tok/make_rows.py' '%s' - '%s'", STRATA_SOURCE_DIR,
+             golden, gguf);
     FILE *f = popen(command, "r");
     assert_non_null(f);
     bytes rows = read_all(f);

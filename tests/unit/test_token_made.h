@@ -33,7 +33,7 @@ typedef struct tok {
 
 /* What a file says beyond its tokens; a zero says nothing. */
 typedef struct keys {
-    const char *pre, *arch;
+    const char *pre, *arch, *name;
     const char *const *merges;
     size_t n_merges;
     int no_merges, merges_f32; /* damage */
@@ -91,6 +91,7 @@ static void make_file(model *m, const char *kind, const tok *v, size_t n, const 
     if (k->map)
         rc |= st_gguf_put_array(w, "tokenizer.ggml.precompiled_charsmap", k->map_type, k->map,
                                 k->map_type == ST_GGUF_F32 ? k->n_map / 4 : k->n_map, NULL);
+    if (k->name) rc |= st_gguf_put_str(w, "general.name", k->name, strlen(k->name), NULL);
     if (k->pre) rc |= st_gguf_put_str(w, "tokenizer.ggml.pre", k->pre, strlen(k->pre), NULL);
     for (int i = 0; i < 3 && k->key[i]; i++) rc |= st_gguf_put_u32(w, k->key[i], k->value[i], NULL);
     for (int i = 0; i < 4 && k->flag[i]; i++) rc |= st_gguf_put_bool(w, k->flag[i], k->set[i], NULL);

@@ -136,7 +136,10 @@ static size_t check_vocabulary(const char *path, int rounds)
             bool added = a.span[k].begin == a.span[k].end;
             if (control[a.id[k]] != 1 || added) continue;
             seen++;
-            if (!trusted(parts, n, a.span[k].begin, a.span[k].end)) {
+            size_t from = a.span[k].begin, to = a.span[k].end; /* without white space that the token takes */
+            while (from < to && strchr(" \t\r\n", text[from])) from++;
+            while (from < to && strchr(" \t\r\n", text[to - 1])) to--;
+            if (!trusted(parts, n, from, to)) {
                 const char *p;
                 OK(strata_token_piece(m, a.id[k], &p, &len, err));
                 fail_msg("%s: token %d '%.*s' at %zu-%zu lies on a user's text", path, a.id[k], (int)len, p,

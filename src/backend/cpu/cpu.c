@@ -122,6 +122,16 @@ static void close_state(st_state *s)
     st_free(mem, s);
 }
 
+static uint32_t kv_keep(const st_state *s, uint32_t lane, uint32_t keep, uint32_t n)
+{
+    return st_kv_keep(&s->kv, lane, keep, st_rope_is_long(s->exec->plan, n));
+}
+
+static void kv_trim(st_state *s, uint32_t lane, uint32_t keep, uint32_t n)
+{
+    st_kv_trim(&s->kv, lane, keep, n);
+}
+
 static int find_bf16(const st_exec *e, st_bf16 *units, strata_error *err)
 {
     const char *listed = bf16(e);
@@ -176,6 +186,8 @@ const st_backend st_backend_cpu = {
     .open = open_state,
     .close = close_state,
     .run = st_cpu_run,
+    .kv_keep = kv_keep,
+    .kv_trim = kv_trim,
     .kv_bytes = st_kv_bytes,
     .peaks = st_cpu_peaks,
 };

@@ -247,6 +247,9 @@ int st_state_reserve(st_state *s, uint32_t n_slots, uint32_t rows, uint32_t seqs
 /* Fills the rope tables up to `len` positions. Errors: NO_MEMORY. */
 int st_state_rope(st_state *s, uint32_t len, strata_error *err);
 
+/* Whether a sequence of `len` tokens takes LongRoPE's long factors. */
+bool st_rope_is_long(const st_plan *p, uint32_t len);
+
 /* The angles of a position in a sequence of `len` tokens: cos [n_rot/2], then sin. */
 const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos);
 

@@ -23,30 +23,22 @@ static size_t panel_bytes(int type, uint32_t d)
     }
 }
 
-static uint32_t capacity(const st_config *c, const st_kv_opts *o, uint32_t layer)
+static uint32_t panels_of(const st_config *c, const st_kv_opts *o, bool ring)
 {
     uint64_t full = st_round_up(o->n_ctx, 16), need = full;
     /* The ring holds the window before a batch, the batch, and the panels that both begin and end inside. */
-    if (st_config_windowed(c, layer) && c->window) need = st_round_up((uint64_t)c->window + o->n_batch, 16) + 16;
-    return (uint32_t)(need < full ? need : full);
-}
-
-static bool head_bytes(const st_plan *plan, const st_kv_opts *o, uint32_t layer, size_t *k, size_t *v)
-{
-    const st_config *c = plan->config;
-    uint32_t panels = capacity(c, o, layer) / 16;
-    return st_mul(panels, panel_bytes(o->type, c->d_head_k), k) && st_mul(panels, panel_bytes(o->type, c->d_head_v), v);
+    if (ring) need = st_round_up((uint64_t)c->window + o->n_batch, 16) + 16;
+    return (uint32_t)((need < full ? need : full) / 16);
 }
 
 uint64_t st_kv_bytes(const st_plan *plan, const st_kv_opts *o)
 {
-    size_t total = 0, k, v, heads;
-    if (!st_mul(o->n_lanes, plan->config->n_head_kv, &heads)) return 0;
-    for (uint32_t il = 0; il < plan->config->n_layer; il++) {
-        if (!head_bytes(plan, o, il, &k, &v) || !st_add(k, v, &k) || !st_mul(k, heads, &k) || !st_add(total, k, &total))
-            return 0;
-    }
-    return total;
+    const st_config *c = plan->config;
+    size_t total = 0, bytes, one = panel_bytes(o->type, c->d_head_k) + panel_bytes(o->type, c->d_head_v);
+    if (!st_mul(one, c->n_head_kv, &one)) return 0;
+    for (uint32_t il = 0; il < c->n_layer; il++)
+        if (!st_mul(one, panels_of(c, o, st_config_windowed(c, il)), &bytes) || !st_add(total, bytes, &total)) return 0;
+    return st_mul(total, o->n_lanes, &total) ? total : 0;
 }
 
 int st_kv_open(st_kv *kv, const st_plan *plan, const st_kv_opts *o, st_mem *mem, strata_error *err)
@@ -59,34 +51,136 @@ int st_kv_open(st_kv *kv, const st_plan *plan, const st_kv_opts *o, st_mem *mem,
                   .n_head_kv = c->n_head_kv,
                   .d_k = c->d_head_k,
                   .d_v = c->d_head_v,
+                  .window = c->window,
+                  .panel_k = panel_bytes(o->type, c->d_head_k),
+                  .panel_v = panel_bytes(o->type, c->d_head_v),
                   .mem = mem};
     if (o->n_lanes == 0) return STRATA_OK;
     kv->layers = st_calloc(mem, c->n_layer, sizeof *kv->layers);
-    bool ok = kv->layers != NULL;
-    for (uint32_t il = 0; ok && il < c->n_layer; il++) {
-        st_kv_layer *l = &kv->layers[il];
-        size_t heads = (size_t)o->n_lanes * c->n_head_kv;
-        l->cap = capacity(c, o, il);
-        ok = head_bytes(plan, o, il, &l->head_bytes_k, &l->head_bytes_v);
-        if (ok) l->k = st_calloc(mem, heads, l->head_bytes_k);
-        if (ok) l->v = st_calloc(mem, heads, l->head_bytes_v);
-        ok = ok && l->k && l->v;
+    kv->lanes = st_calloc(mem, o->n_lanes, sizeof *kv->lanes);
+    /* That all bytes can be counted makes every sum below safe. */
+    if (!kv->layers || !kv->lanes || st_kv_bytes(plan, o) == 0) {
+        st_kv_close(kv);
+        ST_FAIL(err, STRATA_NO_MEMORY, "no memory for a cache of %u x %u tokens", o->n_lanes, o->n_ctx);
     }
-    if (ok) return STRATA_OK;
-    st_kv_close(kv);
-    ST_FAIL(err, STRATA_NO_MEMORY, "no memory for a cache of %u x %u tokens (%llu bytes)", o->n_lanes, o->n_ctx,
-            (unsigned long long)st_kv_bytes(plan, o));
+    for (uint32_t i = 0; i < ST_KV_CLASSES; i++) {
+        st_kv_class *s = &kv->classes[i];
+        s->panels = panels_of(c, o, i == ST_KV_RING);
+        s->n_blocks = (s->panels + ST_KV_BLOCK - 1) / ST_KV_BLOCK;
+    }
+    for (uint32_t il = 0; il < c->n_layer; il++) {
+        st_kv_layer *l = &kv->layers[il];
+        l->kind = st_config_windowed(c, il) ? ST_KV_RING : ST_KV_FULL;
+        size_t *bytes = &kv->classes[l->kind].bytes;
+        l->k = *bytes;
+        l->v = l->k + kv->panel_k * c->n_head_kv;
+        *bytes = l->v + kv->panel_v * c->n_head_kv;
+    }
+    return STRATA_OK;
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t panels_in(const st_kv_class *c, uint32_t block)
+{
+    uint32_t left = c->panels - block * ST_KV_BLOCK;
+    return left < ST_KV_BLOCK ? left : ST_KV_BLOCK;
+}
+
+/* Gives back a lane's blocks from `from` on. */
+static void drop(const st_kv *kv, st_kv_lane *lane, uint32_t kind, uint32_t from)
+{
+    const st_kv_class *c = &kv->classes[kind];
+    for (uint32_t b = from; lane->blocks[kind] && b < c->n_blocks; b++) {
+        st_free_pages(kv->mem, lane->blocks[kind][b], c->bytes * panels_in(c, b));
+        lane->blocks[kind][b] = NULL;
+    }
 }
 
 void st_kv_close(st_kv *kv)
 {
     if (!kv->mem) return;
-    for (uint32_t il = 0; kv->layers && il < kv->n_layer; il++) {
-        st_free(kv->mem, kv->layers[il].k);
-        st_free(kv->mem, kv->layers[il].v);
-    }
+    for (uint32_t i = 0; kv->lanes && i < kv->n_lanes; i++)
+        for (uint32_t kind = 0; kind < ST_KV_CLASSES; kind++) {
+            drop(kv, &kv->lanes[i], kind, 0);
+            st_free(kv->mem, kv->lanes[i].blocks[kind]);
+        }
+    st_free(kv->mem, kv->lanes);
     st_free(kv->mem, kv->layers);
+    kv->lanes = NULL;
     kv->layers = NULL;
+}
+
+static int take(st_kv *kv, st_kv_lane *lane, uint32_t kind, uint32_t from, uint32_t to, strata_error *err)
+{
+    const st_kv_class *c = &kv->classes[kind];
+    uint8_t ***table = &lane->blocks[kind];
+    if (c->bytes == 0) return STRATA_OK;
+    if (!*table) *table = st_calloc(kv->mem, c->n_blocks, sizeof **table);
+    ST_FAIL_IF(!*table, err, STRATA_NO_MEMORY, "no memory for the cache of a sequence");
+    for (uint32_t p = from / 16; p <= (to - 1) / 16; p++) {
+        uint32_t b = p % c->panels / ST_KV_BLOCK;
+        if ((*table)[b]) continue;
+        size_t bytes = c->bytes * panels_in(c, b);
+        (*table)[b] = st_alloc_pages(kv->mem, bytes);
+        ST_FAIL_IF(!(*table)[b], err, STRATA_NO_MEMORY, "no memory for the cache of tokens %u to %u (%zu bytes)", from,
+                   to, bytes);
+    }
+    return STRATA_OK;
+}
+
+int st_kv_begin(st_kv *kv, uint32_t lane, uint32_t from, uint32_t to, bool long_keys, strata_error *err)
+{
+    st_kv_lane *l = &kv->lanes[lane];
+    for (uint32_t kind = 0; kind < ST_KV_CLASSES; kind++) ST_TRY(take(kv, l, kind, from, to, err));
+    l->top = from == 0 || to > l->top ? to : l->top;
+    l->long_keys = long_keys;
+    return STRATA_OK;
+}
+
+uint32_t st_kv_keep(const st_kv *kv, uint32_t lane, uint32_t keep, bool long_keys)
+{
+    const st_kv_lane *l = &kv->lanes[lane];
+    const st_kv_class *ring = &kv->classes[ST_KV_RING];
+    if (keep == 0 || keep > l->top) return 0;
+    /* The angles of what is kept would be those of the other table: HF empties its cache there too. */
+    if (l->long_keys != long_keys) return 0;
+    if (ring->bytes == 0) return keep;
+    /* The first panel that the token at `keep` sees; it is gone once the ring has come round to its place. */
+    uint32_t oldest = keep >= kv->window ? (keep - kv->window + 1) / 16 : 0, newest = (l->top - 1) / 16;
+    return newest - oldest < ring->panels ? keep : 0;
+}
+
+void st_kv_trim(st_kv *kv, uint32_t lane, uint32_t keep, uint32_t n)
+{
+    st_kv_lane *l = &kv->lanes[lane];
+    if (keep == 0) l->top = 0;
+    for (uint32_t kind = 0; kind < ST_KV_CLASSES; kind++) {
+        const st_kv_class *c = &kv->classes[kind];
+        if (n <= c->panels * 16) /* a ring's places are then those of the tokens, also of one that came round before */
+            drop(kv, l, kind, (n + 16 * ST_KV_BLOCK - 1) / (16 * ST_KV_BLOCK));
+    }
+}
+
+/* Panel of one head's keys or values: `before` bytes of a panel of its kind come before it. */
+static uint8_t *panel_at(const st_kv *kv, uint32_t kind, uint32_t lane, uint32_t panel, size_t before, size_t bytes)
+{
+    const st_kv_class *c = &kv->classes[kind];
+    const uint32_t p = panel % c->panels, b = p / ST_KV_BLOCK;
+    uint8_t *block = kv->lanes[lane].blocks[kind][b];
+    return block ? block + before * panels_in(c, b) + p % ST_KV_BLOCK * bytes : NULL;
+}
+
+static uint8_t *keys_at(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel)
+{
+    const st_kv_layer *l = &kv->layers[layer];
+    return panel_at(kv, l->kind, lane, panel, l->k + head * kv->panel_k, kv->panel_k);
+}
+
+static uint8_t *values_at(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel)
+{
+    const st_kv_layer *l = &kv->layers[layer];
+    return panel_at(kv, l->kind, lane, panel, l->v + head * kv->panel_v, kv->panel_v);
 }
 
 /* ---- one value at a time: writing -------------------------------------------------------------------------------- */
@@ -97,44 +191,59 @@ static size_t place(bool key, uint32_t d, uint32_t i, uint32_t slot)
     return key ? (size_t)i * 16 + slot : (size_t)slot * d + i;
 }
 
-static void store_q8(uint8_t *panel, bool key, uint32_t d, uint32_t slot, const float *x)
+/* All exponent bits set: infinity or NaN. */
+static bool is_finite(float x)
+{
+    return (st_f32_bits(x) & 0x7f800000u) != 0x7f800000u;
+}
+
+static bool store_q8(uint8_t *panel, bool key, uint32_t d, uint32_t slot, const float *x)
 {
     int8_t *q = (int8_t *)panel;
     float *scales = (float *)(void *)(panel + (size_t)d * 16);
+    bool finite = true;
     for (uint32_t b = 0; b < blocks(d); b++) {
         uint32_t from = b * BLOCK, to = from + BLOCK < d ? from + BLOCK : d;
         float amax = 0;
-        for (uint32_t i = from; i < to; i++) amax = fabsf(x[i]) > amax ? fabsf(x[i]) : amax;
+        bool good = true; /* before any of them becomes an integer */
+        for (uint32_t i = from; i < to; i++) {
+            good &= is_finite(x[i]);
+            amax = fabsf(x[i]) > amax ? fabsf(x[i]) : amax;
+        }
         float inv = amax > 0 ? 127.0f / amax : 0.0f;
-        bool usable = inv > 0 && inv <= 3.4028234e38f; /* an amax so small that its inverse overflows is zero */
-        scales[key ? b * 16 + slot : slot * blocks(d) + b] = usable ? amax / 127.0f : 0.0f;
+        bool usable = good && inv > 0 && inv <= 3.4028234e38f; /* an amax so small that its inverse overflows is zero */
+        float scale = usable ? amax / 127.0f : 0.0f;
+        scales[key ? b * 16 + slot : slot * blocks(d) + b] = good ? scale : NAN;
         for (uint32_t i = from; i < to; i++) q[place(key, d, i, slot)] = (int8_t)(usable ? rintf(x[i] * inv) : 0.0f);
+        finite &= good;
     }
+    return finite;
 }
 
-static void store(int type, uint8_t *panel, bool key, uint32_t d, uint32_t slot, const float *x)
+static bool store(int type, uint8_t *panel, bool key, uint32_t d, uint32_t slot, const float *x)
 {
-    if (type == STRATA_KV_Q8) {
-        store_q8(panel, key, d, slot, x);
-        return;
-    }
+    if (type == STRATA_KV_Q8) return store_q8(panel, key, d, slot, x);
+    bool finite = true;
     for (uint32_t i = 0; i < d; i++) {
         size_t at = place(key, d, i, slot);
-        if (type == STRATA_KV_F32)
+        if (type == STRATA_KV_F32) {
             ((float *)(void *)panel)[at] = x[i];
-        else
-            ((uint16_t *)(void *)panel)[at] = st_f32_to_f16(x[i]);
+            finite &= is_finite(x[i]);
+        } else {
+            uint16_t h = st_f32_to_f16(x[i]);
+            ((uint16_t *)(void *)panel)[at] = h;
+            finite &= (h & 0x7c00u) != 0x7c00u; /* from 65520 on it is infinity */
+        }
     }
+    return finite;
 }
 
-void st_kv_store(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, uint32_t pos, const float *key,
+bool st_kv_store(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, uint32_t pos, const float *key,
                  const float *value)
 {
-    const st_kv_layer *l = &kv->layers[layer];
-    size_t h = (size_t)lane * kv->n_head_kv + head, panel = pos / 16 % (l->cap / 16);
-    store(kv->type, l->k + h * l->head_bytes_k + panel * panel_bytes(kv->type, kv->d_k), true, kv->d_k, pos % 16, key);
-    store(kv->type, l->v + h * l->head_bytes_v + panel * panel_bytes(kv->type, kv->d_v), false, kv->d_v, pos % 16,
-          value);
+    bool k = store(kv->type, keys_at(kv, layer, lane, head, pos / 16), true, kv->d_k, pos % 16, key);
+    bool v = store(kv->type, values_at(kv, layer, lane, head, pos / 16), false, kv->d_v, pos % 16, value);
+    return k && v;
 }
 
 /* ---- panels: reading --------------------------------------------------------------------------------------------- */
@@ -159,30 +268,24 @@ static void load(const st_kernels *k, int type, const uint8_t *panel, bool key, 
     }
 }
 
-/* Panel p of one head's keys or values, and the one `ahead` of it on its way. */
-static const uint8_t *panel_at(const uint8_t *head, size_t bytes, uint32_t cap, uint32_t p, uint32_t ahead)
+/* A panel that is needed soon, if there is one. */
+static void fetch(const uint8_t *panel, size_t bytes)
 {
-    if (ahead) {
-        const uint8_t *next = head + (p + ahead) % (cap / 16) * bytes;
-        for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
-    }
-    return head + p % (cap / 16) * bytes;
+    for (size_t i = 0; panel && i < bytes; i += 64) __builtin_prefetch(panel + i, 0, 2);
 }
 
 void st_kv_keys(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel,
                 uint32_t ahead, float *kt)
 {
-    const st_kv_layer *l = &kv->layers[layer];
-    const uint8_t *at = l->k + ((size_t)lane * kv->n_head_kv + head) * l->head_bytes_k;
-    load(k, kv->type, panel_at(at, panel_bytes(kv->type, kv->d_k), l->cap, panel, ahead), true, kv->d_k, kt);
+    if (ahead) fetch(keys_at(kv, layer, lane, head, panel + ahead), kv->panel_k);
+    load(k, kv->type, keys_at(kv, layer, lane, head, panel), true, kv->d_k, kt);
 }
 
 void st_kv_values(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel,
                   uint32_t ahead, float *v)
 {
-    const st_kv_layer *l = &kv->layers[layer];
-    const uint8_t *at = l->v + ((size_t)lane * kv->n_head_kv + head) * l->head_bytes_v;
-    load(k, kv->type, panel_at(at, panel_bytes(kv->type, kv->d_v), l->cap, panel, ahead), false, kv->d_v, v);
+    if (ahead) fetch(values_at(kv, layer, lane, head, panel + ahead), kv->panel_v);
+    load(k, kv->type, values_at(kv, layer, lane, head, panel), false, kv->d_v, v);
 }
 
 void st_kv_load(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t p0,

@@ -49,18 +49,21 @@ static void pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
         b->pair(st_attn_qkv(a, lo, v_col + c), ld, hi - lo, v + c / 16 * ldv + (size_t)lo * 16);
 }
 
-/* What this run adds to the cache, all key heads. */
-static void store_keys(const st_attn *a)
+/* What this run adds to the cache, all key heads. Keys that are not finite are found here: in scores the softmax could
+ * hide them, and the stored type has to make integers or halves of them. */
+static void store_keys(const st_attn *a, uint32_t seq)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
     uint32_t lo, hi;
+    bool finite = true;
     st_env_share(e, a->n, 1, &lo, &hi);
     for (uint32_t t = lo; t < hi; t++)
         for (uint32_t h = 0; h < op->n_head_kv; h++)
-            st_kv_store(&e->state->kv, a->layer, a->lane, h, a->past + t,
-                        st_attn_qkv(a, t, op->n_head * op->d_head_k + h * op->d_head_k),
-                        st_attn_qkv(a, t, (op->n_head + op->n_head_kv) * op->d_head_k + h * op->d_head_v));
+            finite &= st_kv_store(&e->state->kv, a->layer, a->lane, h, a->past + t,
+                                  st_attn_qkv(a, t, op->n_head * op->d_head_k + h * op->d_head_k),
+                                  st_attn_qkv(a, t, (op->n_head + op->n_head_kv) * op->d_head_k + h * op->d_head_v));
+    if (!finite) __atomic_store_n(&e->batch->status[seq], STRATA_NONFINITE, __ATOMIC_RELAXED);
 }
 
 static void load_keys(const st_attn *a, float *kt, float *v)
@@ -251,7 +254,7 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
             a.lane = batch->lanes[s];
             st_attn_visible(&a, a.past, &a.base, &unused);
             a.base &= ~15u;
-            store_keys(&a);
+            store_keys(&a, s);
             st_env_sync(e);
             if (st_attn_can_step(&a)) {
                 st_attn_step(&a);

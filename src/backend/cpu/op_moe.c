@@ -96,12 +96,27 @@ static void keep_groups(const st_op_moe *op, float *score)
     }
 }
 
-/* Row of logits -> row of weights: 0 for experts that were not chosen. Ties go to the lower index. */
-static void choose(const st_env *e, const st_op_moe *op, float *row)
+static bool all_finite(const float *x, uint32_t n)
 {
+    bool finite = true;
+    for (uint32_t i = 0; i < n; i++) finite &= isfinite(x[i]) != 0;
+    return finite;
+}
+
+/* Row of logits -> row of weights: 0 for experts that were not chosen. Ties go to the lower index. False, with no
+ * weights, where a number that decides is none: every comparison with NaN is false, so that another expert would be
+ * chosen without a trace. */
+static bool choose(const st_env *e, const st_op_moe *op, float *row)
+{
+    bool has_shared = op->parts[ST_MOE_SHARED_ROUTER].m;
     float shared = row[op->n_expert], *p = e->worker->row[0], *score = e->worker->row[1], total = 0;
-    gate(e, op, row, p);
-    for (uint32_t i = 0; i < op->n_expert; i++) score[i] = op->choice_bias ? p[i] + op->choice_bias[i] : p[i];
+    bool finite = all_finite(row, op->n_expert) && (!has_shared || isfinite(shared));
+    if (finite) gate(e, op, row, p);
+    for (uint32_t i = 0; finite && i < op->n_expert; i++) score[i] = op->choice_bias ? p[i] + op->choice_bias[i] : p[i];
+    if (!finite || !all_finite(p, op->n_expert) || !all_finite(score, op->n_expert)) {
+        memset(row, 0, (op->n_expert + 1) * sizeof *row);
+        return false;
+    }
     keep_groups(op, score);
     memset(row, 0, op->n_expert * sizeof *row);
     for (uint32_t k = 0; k < op->n_used; k++) {
@@ -117,7 +132,20 @@ static void choose(const st_env *e, const st_op_moe *op, float *row)
         if (op->normalize) row[i] = row[i] / (total + 1e-20f);
         row[i] = row[i] * op->scale;
     }
-    row[op->n_expert] = op->parts[ST_MOE_SHARED_ROUTER].m ? sigmoid(e->k, shared) : 1.0f;
+    row[op->n_expert] = has_shared ? sigmoid(e->k, shared) : 1.0f;
+    return true;
+}
+
+/* The sequence that row r belongs to gives no numbers, whatever else it gets through. */
+static void mark_nonfinite(const st_env *e, uint32_t r)
+{
+    const st_batch *b = e->batch;
+    uint32_t s = e->seq0;
+    if (e->n_rows == e->seq1 - e->seq0) /* one row each: a step, or what GATHER left */
+        s += r;
+    else
+        while (b->starts[s + 1] - e->row0 <= r) s++;
+    __atomic_store_n(&b->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
 }
 
 /* Rows of the input that chose expert i -> G, in every form that is wanted. */
@@ -173,7 +201,7 @@ void st_run_moe(const st_env *e, uint32_t index)
     uint32_t lo, hi;
     st_env_share(e, e->n_rows, 1, &lo, &hi);
     for (uint32_t r = lo; r < hi; r++) {
-        choose(e, src, row_of(e, ST_SLOT_R, r));
+        if (!choose(e, src, row_of(e, ST_SLOT_R, r))) mark_nonfinite(e, r);
         memset(row_of(e, ST_SLOT_Y, r), 0, src->k * sizeof(float));
     }
     st_env_sync(e);

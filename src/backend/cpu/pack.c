@@ -172,7 +172,7 @@ int st_pack_all(st_exec *e, const st_file *file, const st_load_opts *opts, strat
     p.jobs = st_alloc(e->mem, (size_t)e->plan->n_ops * ST_OP_PARTS, sizeof *p.jobs);
     int rc = p.jobs ? collect(&p, e, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory to pack the weights");
     if (!rc) rc = st_pool_open(opts->n_threads, e->mem, &pool, err);
-    if (!rc) st_pool_run(pool, opts->n_threads, work, &p);
+    if (!rc) rc = st_pool_run(pool, opts->n_threads, work, &p, err);
     st_pool_close(pool);
     /* A fault maps the pages around it too, which can be some that were let go of before. */
     for (uint32_t i = 0; !rc && i < p.n_jobs; i++) release_rows(&p, p.jobs[i].part, 0, p.jobs[i].part->n);

@@ -109,6 +109,8 @@ static spin_fn bf16_spin(const st_bf16 *b, double *macs)
 #endif
 
 typedef struct job {
+    strata_error *err;
+    int rc; /* of the first run that failed */
     st_pool *pool;
     spin_fn spin;        /* NULL: read memory */
     const st_bf16 *bf16; /* set up for it, or NULL */
@@ -149,7 +151,7 @@ static double seconds(job *j, spin_fn spin, uint32_t nth)
 {
     j->spin = spin;
     j->best = 0;
-    st_pool_run(j->pool, nth, work, j);
+    if (!j->rc) j->rc = st_pool_run(j->pool, nth, work, j, j->err);
     return j->best;
 }
 
@@ -160,7 +162,7 @@ int st_cpu_peaks(const st_exec *exec, uint32_t n_threads, st_mem *mem, strata_pe
     st_bf16 bf16;
     double bf16_macs = 0;
     spin_fn bf16_fn = st_bf16_init(&bf16, exec->bf16_allowed) ? bf16_spin(&bf16, &bf16_macs) : NULL;
-    job j = {.pool = NULL};
+    job j = {.err = err};
     uint64_t *memory = st_alloc_huge(mem, READ_BYTES, 1);
     ST_FAIL_IF(!memory, err, STRATA_NO_MEMORY, "no memory to measure its bandwidth: %zu bytes", READ_BYTES);
     memset(memory, 1, READ_BYTES); /* the same zero page for all would stay in the cache */
@@ -178,6 +180,7 @@ int st_cpu_peaks(const st_exec *exec, uint32_t n_threads, st_mem *mem, strata_pe
             j.bf16 = NULL;
             out->read_gbs[i] = (double)READ_BYTES * 1e-9 / seconds(&j, NULL, nth);
         }
+        rc = j.rc;
     }
     st_pool_close(j.pool);
     st_free(mem, memory);

@@ -24,11 +24,14 @@ static ramp yarn_ramp(const st_rope *r, uint32_t n_rot, uint32_t original)
         if (high > n_rot - 1) high = n_rot - 1;
         return (ramp){(float)low, (float)(low < high ? high : low + 0.001)};
     }
+    /* Cut first, so that the integers hold them: neither changes what floor and ceil give inside. */
+    if (low < 0) low = 0;
+    if (low > 1e9) low = 1e9;
+    if (high > n_rot - 1) high = n_rot - 1;
+    if (high < -1e9) high = -1e9;
     long lo = (long)low, hi = (long)high;
     lo -= (double)lo > low;  /* floor */
     hi += (double)hi < high; /* ceil */
-    if (lo < 0) lo = 0;
-    if (hi > (long)n_rot - 1) hi = (long)n_rot - 1;
     return (ramp){(float)lo, lo == hi ? (float)hi + 0.001f : (float)hi};
 }
 
@@ -99,9 +102,14 @@ int st_state_rope(st_state *s, uint32_t len, strata_error *err)
     return STRATA_OK;
 }
 
+bool st_rope_is_long(const st_plan *p, uint32_t len)
+{
+    return p->weights->rope_factors_long.v && len > p->config->rope_original;
+}
+
 const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos)
 {
     const st_config *c = s->exec->plan->config;
-    uint32_t long_factors = s->rope[2] && len > c->rope_original ? 2 : 0;
+    uint32_t long_factors = st_rope_is_long(s->exec->plan, len) ? 2 : 0;
     return s->rope[rope_class | long_factors] + (size_t)pos * c->n_rot;
 }

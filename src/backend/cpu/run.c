@@ -203,7 +203,10 @@ static void run_group(st_env *e)
             if (!all_finite(b->out[s], (size_t)rows * p->width[ST_SLOT_OUT]))
                 __atomic_store_n(&b->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
     }
-    if (e->ith == 0 && b->progress) b->progress(b->progress_user, e->seq1 - e->seq0);
+    if (e->ith != 0 || !b->progress) return;
+    b->progress(b->progress_user, e->seq1 - e->seq0);
+    /* In a child that the callback made, the other threads and what they hold are not there. */
+    if (st_pool_lost(e->state->pool)) atomic_store(&e->state->stop, STRATA_INVALID_ARG);
 }
 
 static st_env env_of(const schedule *sc, uint32_t seq0, uint32_t seq1, uint32_t slot, uint32_t ith, uint32_t nth)
@@ -262,8 +265,7 @@ static int run_shared(schedule *sc, uint32_t seq0, uint32_t seq1, strata_error *
     sc->shared = true;
     sc->next_seq = seq0;
     sc->end_seq = seq1;
-    st_pool_run(s->pool, s->watch ? 1 : s->n_threads, work, sc);
-    return STRATA_OK;
+    return st_pool_run(s->pool, s->watch ? 1 : s->n_threads, work, sc, err);
 }
 
 static int run_groups(schedule *sc, uint32_t seq0, uint32_t n_groups, strata_error *err)
@@ -283,8 +285,7 @@ static int run_groups(schedule *sc, uint32_t seq0, uint32_t n_groups, strata_err
     sc->shared = false;
     sc->next_seq = seq0;
     sc->end_seq = b->n_seqs;
-    st_pool_run(s->pool, s->n_threads, work, sc);
-    return STRATA_OK;
+    return st_pool_run(s->pool, s->n_threads, work, sc, err);
 }
 
 static int run_phases(schedule *sc, strata_error *err)
@@ -330,6 +331,15 @@ static void log_layers(const st_state *s, const st_batch *b)
     }
 }
 
+/* The lanes that this run adds to. */
+static int begin_lanes(st_state *s, const st_batch *b, strata_error *err)
+{
+    for (uint32_t i = 0; i < b->n_seqs; i++)
+        ST_TRY(st_kv_begin(&s->kv, b->lanes[i], b->past[i], keys_of(b, i), st_rope_is_long(s->exec->plan, b->whole[i]),
+                           err));
+    return STRATA_OK;
+}
+
 int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
 {
     uint32_t longest = 0;
@@ -338,6 +348,7 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
         batch->status[i] = STRATA_OK;
     }
     ST_TRY(st_state_rope(s, room_for(s, batch, longest), err));
+    if (batch->past) ST_TRY(begin_lanes(s, batch, err));
     atomic_store(&s->stop, STRATA_OK);
     s->selected = 0;
     atomic_store(&s->n_exact, 0);
@@ -348,6 +359,7 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
     ST_TRY(rc);
     int why = atomic_load(&s->stop);
     ST_FAIL_IF(why == STRATA_CANCELLED, err, why, "cancelled");
+    if (why == STRATA_INVALID_ARG) return st_forked_error(err);
     ST_FAIL_IF(why == STRATA_DEADLINE, err, why, "the deadline passed before the run was done");
     if (batch->wanted) st_select_learn(s);
     log_layers(s, batch);

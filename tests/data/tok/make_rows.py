@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Turns a tokenizer golden (`<name>.jsonl.gz`, fields as in goldens/tok/README.md) into rows that a C test reads.
 
-    make_rows.py IN.jsonl.gz OUT.rows [FUZZ_ROWS]     # OUT "-": standard output; FUZZ_ROWS: at most so many `a:` rows
+    make_rows.py IN.jsonl.gz OUT.rows [FUZZ_ROWS] [VOCAB.gguf]
+
+OUT "-": standard output. FUZZ_ROWS: at most so many `a:` rows. VOCAB: rows are left out where sentencepiece, which made
+them, does not cut added tokens as HuggingFace does: those with a user-defined token of a vocabulary that puts a space
+before a text, or with a token that takes white space (make_hashes.py makes them anew, token/diff_hf.py has many more).
 
 A file is "STROWS1\\n" and then rows; every number is a LEB128 varint.
     id: length, bytes        text: length, bytes
@@ -13,7 +17,12 @@ before is ids for ids_special and ids_parse, and ids_parse for ids_special_parse
 """
 import gzip
 import json
+import os
 import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "token"))
+import added
+import vocab_file
 
 
 def varint(n):
@@ -55,8 +64,13 @@ def row(r):
 
 def main():
     source, target = sys.argv[1:3]
-    limit = int(sys.argv[3]) if len(sys.argv) > 3 else None
-    out, fuzz = [b"STROWS1\n"], 0
+    limit = next((int(a) for a in sys.argv[3:] if a.isdecimal()), None)
+    vocab = next((a for a in sys.argv[3:] if a.endswith(".gguf")), None)
+    kv = vocab_file.read(vocab) if vocab else None
+    other = []
+    if kv and added.cuts_user(kv):
+        other = [*added.of_types(kv, (4,)), *added.known_flags(kv)]
+    out, fuzz, left_out = [b"STROWS1\n"], 0, 0
     with gzip.open(source, "rt", encoding="utf-8") as f:
         for line in f:
             r = json.loads(line)
@@ -64,7 +78,12 @@ def main():
                 fuzz += 1
                 if limit is not None and fuzz > limit:
                     continue
+            if any(s in r.get("text", "") for s in other):
+                left_out += 1
+                continue
             out.append(row(r))
+    if left_out:
+        print(f"{left_out} rows with added tokens that sentencepiece cuts otherwise are left out", file=sys.stderr)
     if target == "-":
         sys.stdout.buffer.write(b"".join(out))
     else:

@@ -1,0 +1,70 @@
+/* words.c: what the library calls a field of its options, this program calls an option. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const struct {
+    const char *field, *option;
+} words[] = {
+    {"dims", "--dims"},
+    {"documents", "--documents"},
+    {"frequency_penalty", "--frequency-penalty"},
+    {"logit_bias", "--logit-bias"},
+    {"max_tokens", "-n"},
+    {"memory_cap", "the memory"},
+    {"min_p", "--min-p"},
+    {"mirostat", "--mirostat"},
+    {"mirostat_eta", "--mirostat-eta"},
+    {"mirostat_tau", "--mirostat-tau"},
+    {"n_ctx", "-c"},
+    {"n_threads", "-t"},
+    {"n_top", "--logprobs"},
+    {"normalize", "--normalize"},
+    {"now", "--now"},
+    {"pooling", "--pooling"},
+    {"precision", "--precision"},
+    {"presence_penalty", "--presence-penalty"},
+    {"repeat_last_n", "--repeat-last-n"},
+    {"repeat_penalty", "--repeat-penalty"},
+    {"stop text", "--stop: text"},
+    {"temperature", "--temp"},
+    {"tools", "--tools"},
+    {"top_k", "--top-k"},
+    {"top_p", "--top-p"},
+    {"truncate", "--truncate"},
+    {"truncate_query", "--truncate-query"},
+    {"typical_p", "--typical"},
+    {"variables", "--variables"},
+};
+
+/* What a message says to do, and the option that does it. */
+static const struct {
+    const char *text, *option;
+} advice[] = {
+    {"; force it", " (--force-dims)"},
+    {"; ask for mean, cls or last", " (--pooling)"},
+};
+
+/* A message begins with the field it is about; elsewhere the same letters may be part of a path. */
+const char *cli_words(strata_error *e)
+{
+    char was[sizeof e->msg];
+    memcpy(was, e->msg, sizeof was);
+    was[sizeof was - 1] = 0;
+    static const char prefix[] = "chat template: "; /* what it was given may be at fault, not the template */
+    char *begin = was;
+    if (strncmp(was, prefix, sizeof prefix - 1) == 0) begin += sizeof prefix - 1;
+    size_t n = strcspn(begin, ":[ ");
+    if (strncmp(begin, "stop text", 9) == 0) n = 9;
+    const char *option = NULL, *more = "";
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strlen(words[i].field) == n && strncmp(begin, words[i].field, n) == 0 && strchr(":[ ", begin[n]))
+            option = words[i].option;
+    for (size_t i = 0; i < sizeof advice / sizeof advice[0]; i++)
+        if (strstr(was, advice[i].text)) more = advice[i].option;
+    if (option || *more)
+        snprintf(e->msg, sizeof e->msg, "%s%.*s%s", option ? option : "", (int)(sizeof was - 40),
+                 option ? begin + n : was, more);
+    return e->msg;
+}
