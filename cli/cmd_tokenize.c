@@ -107,7 +107,7 @@ static bool put_item(job *j, const input_item *item)
 {
     const char *text = j->block.bytes.p + item->at;
     strata_error e = {0};
-    int rc = STRATA_OK;
+    int rc = STRATA_INVALID_ARG; /* a message may be left of a first attempt: it says nothing */
     if (item->bad) {
         snprintf(e.msg, sizeof e.msg, "%.*s", (int)item->len, text);
     } else if (!as_chat) {
@@ -117,7 +117,7 @@ static bool put_item(job *j, const input_item *item)
         rc = conversation_encode(&j->talk, s.model, &j->prompt, &e);
         conversation_undo(&j->talk);
     }
-    if (rc || e.msg[0]) return put_error(j, item, e.msg);
+    if (rc) return put_error(j, item, e.msg);
     return as_chat ? put_ids(j, item, j->prompt.p, NULL, j->prompt.n) : put_ids(j, item, j->t.ids, j->t.spans, j->t.n);
 }
 

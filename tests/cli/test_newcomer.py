@@ -155,6 +155,12 @@ class Ids(Case):
         out = self.ok("embed", "-m", BERT, "--jsonl", "-", "--id", "i", "--lossy", "--format", "jsonl", stdin=b'{"i":"\xff","text":"\xfe"}')
         self.assertEqual(lines(out)[0]["id"], "\ufffd")
 
+    def test_texts_that_grow(self):
+        texts = [b"word " * n for n in (1, 2, 5, 9, 40, 41, 300, 3)]
+        for more in ([], ["--text"], ["--chat"]):
+            got = lines(self.ok("tokenize", "-m", SPM, *more, stdin=b"\n".join(texts)))
+            self.assertEqual(got, [lines(self.ok("tokenize", "-m", SPM, *more, stdin=t))[0] for t in texts])
+
     def test_tokenize(self):
         out = self.ok("tokenize", "-m", SPM, "--jsonl", "-", "--id", "n", stdin=b'{"n":1,"text":"a"}\n{"n":{"x":2},"text":"b"}\n')
         self.assertEqual([o["id"] for o in lines(out)], [1, {"x": 2}])
