@@ -76,6 +76,7 @@ static void test_floats(void **state)
         snprintf(key, sizeof key, "%s.%s", arch, k->key);
         snprintf(type, sizeof type, "%s.rope.scaling.type", arch);
         for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+            if (strstr(k->key, "alibi") && (v == 7 || v == 8)) continue; /* then it wants positions */
             edit edits[] = {{SET_F32, .name = key, .f = values[v]}, {0}, {0}};
             if (k->with) edits[1] = (edit){SET_STR, .name = type, .str = k->with};
             blob b = rewrite(tiny(k->model), edits);
@@ -83,7 +84,6 @@ static void test_floats(void **state)
             int rc = open_and_run(b, &err);
             bool good = v > 8 || (k->lo == 0 && (v == 7 || v == 8));
             if (strstr(k->key, "softcapping") && v == 7) good = false;
-            if (strstr(k->key, "alibi") && (v == 7 || v == 8)) continue; /* then it wants positions */
             if (good ? rc != STRATA_OK
                      : rc != STRATA_CORRUPT_MODEL || !strstr(err.msg, key) || !strstr(err.msg, "want "))
                 fail_msg("%s, %s = %g: %s '%s'", k->model, key, (double)values[v], strata_status_name(rc), err.msg);
