@@ -247,6 +247,11 @@ static void generators(void **state)
         {"{\"anyOf\":[{\"const\":\"a\"},{\"type\":\"integer\"},{\"const\":\"b\",\"title\":\"t\"},{\"enum\":[\"a\","
          "\"c\"]}]}",
          "\"a\"\n\"b\"\n\"c\"\n7", "\"d\""},
+        /* zod 4's hostname: 253 places times those of a label */
+        {"{\"type\":\"string\",\"format\":\"hostname\",\"pattern\":\"^(?=.{1,253}\\\\.?$)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,"
+         "61}"
+         "[a-zA-Z0-9])?(?:\\\\.[a-zA-Z0-9](?:[-0-9a-zA-Z]{0,61}[0-9a-zA-Z])?)*\\\\.?$\"}",
+         "\"a\"\n\"a-b.example.com\"\n\"a.b.\"", "\"\"\n\"-a\"\n\"a-\"\n\"a..b\"\n\"a_b\""},
         /* bounds with fractions of different length: the shortest form of each is there */
         {"{\"type\":\"number\",\"minimum\":0.1,\"maximum\":0.35}", "0.1\n0.10\n0.2\n0.35\n0.350", "0.09\n0.36\n0\n1"},
         {"{\"type\":\"number\",\"minimum\":0.5,\"maximum\":0.55}", "0.5\n0.50\n0.51\n0.55", "0.49\n0.56\n0.\n0"},
