@@ -22,7 +22,7 @@
  *   - enum and const: the values that all other keywords of the schema allow.
  *   - uniqueItems (true): of items that are an enum, true, false, null, in up to 4096 sets of them; or where maxItems
  * is 1.
- *   - multipleOf: of at most 9 digits, as long as its states are no more than 20000.
+ *   - multipleOf: of at most 9 digits, as long as its states are no more than 40000.
  *   - not: {}, a type, an enum or a const of strings, null, true and false, a pattern, a minLength or a maxLength of
  *     strings; anything beside an enum or a const.
  *   - minProperties up to one more than required; maxProperties where no optional names compete for the places.

@@ -6,7 +6,7 @@
 
 /* Budgets of one set: what takes more is refused by name. */
 #define ST_SL_MAX_TERMS  300000u
-#define ST_SL_MAX_STATES 20000u
+#define ST_SL_MAX_STATES 40000u
 #define ST_SL_MAX_STEPS  2000000u
 
 enum { ST_SL_SET = 2, ST_SL_CAT, ST_SL_OR, ST_SL_AND, ST_SL_NOT, ST_SL_REP, ST_SL_MOD }; /* after NONE and EMPTY */

@@ -298,9 +298,11 @@ static bool between(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec *
         st_sbuf_fmt(b, "\"0\"{%d,%d} ", n ? 0 : 1, MORE);
         return true;
     }
+    int low = n - k - 1;
+    while (low > 0 && l[k + low] == '0') low--; /* zeros that stand for nothing need not be written */
     st_sbuf_str(b, "(");
     digit_range(b, l[k], l[k]);
-    at_least(b, l + k + 1, n - k - 1, lo_open);
+    at_least(b, l + k + 1, low, lo_open);
     if (l[k] + 1 < h[k]) {
         st_sbuf_str(b, "| ");
         digit_range(b, (char)(l[k] + 1), (char)(h[k] - 1));
@@ -319,7 +321,9 @@ static bool between(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec *
         digit_range(b, h[k], h[k]);
         st_sbuf_fmt(b, "\"0\"{0,%d} ", MORE);
     }
-    st_sbuf_str(b, ") ");
+    bool zeros = k > 0 && !lo_open; /* what is left of lo stands for nothing: the digits before may be all */
+    for (int m = k; m < n; m++) zeros &= l[m] == '0';
+    st_sbuf_str(b, zeros ? ")? " : ") ");
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* schema_object.c: objects -> GBNF. */
 #include <stdio.h>
+#include <string.h>
 
 #include "run/schema_rules.h"
 
@@ -77,16 +78,23 @@ static int collect_names(st_swriter *w, properties *o)
 
 /* ---- names that a schema tells ----------------------------------------------------------------------------------- */
 
-/* A name as a value, so that it can be checked like one. */
-static int name_value(st_schema *s, const property *p, uint32_t *value)
+/* A node that is not in the document, from its text in the pool. */
+static int make_node(st_schema *s, st_json_node node, uint32_t *id)
 {
     st_json *j = &s->json;
     if (!st_grow(j->mem, &j->nodes, &j->nodes_cap, j->n_nodes + 1, j->n_nodes, sizeof *j->nodes))
         return st_schema_no_memory(s);
-    *value = (uint32_t)j->n_nodes++;
-    j->nodes[*value] =
-        (st_json_node){.type = ST_J_STRING, .str = p->key, .len = p->key_len, .first = ST_S_NONE, .next = ST_S_NONE};
+    *id = (uint32_t)j->n_nodes++;
+    node.next = ST_S_NONE;
+    j->nodes[*id] = node;
     return STRATA_OK;
+}
+
+/* A name as a value, so that it can be checked like one. */
+static int name_value(st_schema *s, const property *p, uint32_t *value)
+{
+    return make_node(s, (st_json_node){.type = ST_J_STRING, .str = p->key, .len = p->key_len, .first = ST_S_NONE},
+                     value);
 }
 
 /* Names that propertyNames refuses cannot be there. */
@@ -130,6 +138,64 @@ static void only_objects(const st_schema *s, st_slist *l)
     l->n = n;
 }
 
+/* {"KEY": "TEXT"} as a schema that is not in the document; the text is in the pool. */
+static int make_schema(st_schema *s, const char *key, uint32_t text, uint32_t text_len, uint32_t at, uint32_t *schema)
+{
+    st_json_node value = {.type = ST_J_STRING, .at = at, .str = text, .len = text_len, .first = ST_S_NONE};
+    value.key = (uint32_t)s->json.pool.n;
+    value.key_len = (uint32_t)strlen(key);
+    st_sbuf_str(&s->json.pool, key);
+    if (s->json.pool.no_memory) return st_schema_no_memory(s);
+    uint32_t id = 0;
+    ST_TRY(make_node(s, value, &id));
+    return make_node(s, (st_json_node){.type = ST_J_OBJECT, .at = at, .first = id, .n = 1}, schema);
+}
+
+/* The rule of the names that propertyNames and a pattern of patternProperties leave. */
+static int rule_of_names(st_swriter *w, st_slist *l, properties *o)
+{
+    st_schema *s = w->s;
+    uint32_t schema = 0, text = (uint32_t)s->json.pool.n, at = st_schema_node(s, w->l.e[0].node)->at;
+    st_sbuf_str(&s->json.pool, "string"); /* whatever else the schema allows: names are strings */
+    ST_TRY(make_schema(s, "type", text, 6, at, &schema));
+    ST_TRY(st_slist_push(s, l, schema, 0));
+    if (o->key_pattern != ST_S_NONE) {
+        const st_json_node m = *st_schema_node(s, o->key_pattern);
+        ST_TRY(make_schema(s, "pattern", m.key, m.key_len, m.at, &schema));
+        ST_TRY(st_slist_push(s, l, schema, 0));
+    }
+    return st_schema_rule(s, l, &o->key_rule);
+}
+
+/* The names of a list of branches where each is a const or an enum: names that are told, which check_names goes
+ * through. *is: each is. */
+static int names_of_branches(st_swriter *w, uint32_t branches, properties *o, bool *is)
+{
+    st_schema *s = w->s;
+    st_svalues v = {0};
+    int rc = STRATA_OK;
+    property *p;
+    *is = true;
+    for (uint32_t k = st_schema_node(s, branches)->first; k != ST_S_NONE && *is && !rc;
+         k = st_schema_node(s, k)->next) {
+        st_slist l = {.n = 0};
+        uint32_t at, flag, more = ST_S_NONE;
+        bool never = false;
+        rc = st_slist_push(s, &l, k, 0);
+        if (!rc) rc = st_slist_open(s, &l, &never);
+        if (rc || never) continue;
+        only_objects(s, &l);
+        rc = st_slist_branches(s, &l, &at, &flag, &more);
+        *is = more == ST_S_NONE;
+        if (!rc && *is) rc = st_slist_values(s, &l, is, &v);
+    }
+    for (size_t i = 0; i < v.n && *is && !rc; i++)
+        if (st_schema_node(s, v.p[i])->type == ST_J_STRING)
+            rc = add_property(w, o, st_schema_node(s, v.p[i])->str, st_schema_node(s, v.p[i])->len, &p);
+    st_free(s->json.mem, v.p);
+    return rc;
+}
+
 /* propertyNames for the names that are not told: a list of them, then they are told; a rule; or nothing. */
 static int names_of_others(st_swriter *w, properties *o)
 {
@@ -149,24 +215,23 @@ static int names_of_others(st_swriter *w, properties *o)
     if (never || !(bits & ST_SV_STRING)) return o->more = false, STRATA_OK;
     st_svalues v = {0};
     property *p;
-    int rc = branches == ST_S_NONE ? st_slist_values(s, &l, &is, &v) : STRATA_OK;
+    int rc = branches == ST_S_NONE ? st_slist_values(s, &l, &is, &v) : names_of_branches(w, branches, o, &is);
     for (size_t i = 0; i < v.n && !rc; i++)
         if (st_schema_node(s, v.p[i])->type == ST_J_STRING)
             rc = add_property(w, o, st_schema_node(s, v.p[i])->str, st_schema_node(s, v.p[i])->len, &p);
     st_free(s->json.mem, v.p);
+    if (is && o->key_pattern != ST_S_NONE)
+        rc = st_swriter_error(w, "patternProperties beside propertyNames of an enum or a const is not supported");
     if (is) o->more = false;
     if (rc || is || (branches == ST_S_NONE && !limits_names(s, &l))) return rc;
     if (o->n) return st_swriter_error(w, "propertyNames for other names beside those of properties is not supported");
-    if (bits != ST_SV_STRING)
-        return st_swriter_error(w, "propertyNames of this form is not supported: want type string");
-    return st_schema_rule(s, &l, &o->key_rule);
+    return rule_of_names(w, &l, o);
 }
 
 /* One pattern for all names: those that match it, with its schema. */
 static int pattern_of_names(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
-    static const char *const other[] = {"properties", "propertyNames"};
     for (uint32_t e = 0; e < w->l.n; e++) {
         uint32_t k = st_schema_get(s, w->l.e[e].node, "patternProperties");
         if (k == ST_S_NONE) continue;
@@ -175,7 +240,7 @@ static int pattern_of_names(st_swriter *w, properties *o)
         if (!st_schema_node(s, k)->n) continue;
         bool alone = st_schema_node(s, k)->n == 1 && o->key_pattern == ST_S_NONE && o->n == 0;
         for (uint32_t i = 0; i < w->l.n && alone; i++) {
-            for (size_t j = 0; j < 2; j++) alone &= st_schema_get(s, w->l.e[i].node, other[j]) == ST_S_NONE;
+            alone &= st_schema_get(s, w->l.e[i].node, "properties") == ST_S_NONE;
             alone &= i == e || st_schema_get(s, w->l.e[i].node, "additionalProperties") == ST_S_NONE;
         }
         if (!alone)
@@ -336,8 +401,9 @@ static int write_more(st_swriter *w, properties *o)
     }
     if (o->key_rule != ST_S_NONE || o->key_pattern != ST_S_NONE) {
         st_free(s->json.mem, sorted);
-        if (o->key_pattern != ST_S_NONE) ST_TRY(write_key_pattern(w, o->key_pattern));
-        if (o->key_pattern != ST_S_NONE)
+        bool pattern = o->key_rule == ST_S_NONE; /* a rule of names has the pattern in it */
+        if (pattern) ST_TRY(write_key_pattern(w, o->key_pattern));
+        if (pattern)
             st_sbuf_fmt(&s->out, "r%u-x ::= r%u-k \":\" ws r%u\n", w->id, w->id, o->more_rule);
         else
             st_sbuf_fmt(&s->out, "r%u-x ::= r%u \":\" ws r%u\n", w->id, o->key_rule, o->more_rule);

@@ -22,6 +22,7 @@ int st_schema_resources(st_schema *s)
     size_t n = s->json.n_nodes;
     s->resource = st_calloc(s->json.mem, n, sizeof *s->resource);
     if (!s->resource) return st_schema_no_memory(s);
+    s->n_resource = n;
     for (uint32_t i = 0; i < n; i++) /* parents come first */
         for (uint32_t c = st_schema_node(s, i)->first; c != ST_S_NONE; c = st_schema_node(s, c)->next) {
             uint32_t id = st_schema_node(s, c)->type == ST_J_OBJECT ? id_of(s, c) : ST_S_NONE;
@@ -82,7 +83,7 @@ static int find_resource(st_schema *s, uint32_t ref, st_str text, uint32_t *out)
     size_t n_base = address_of(s, s->resource[ref], base);
     size_t n = n_base > MAX_URI ? n_base : absolute(base, n_base, text.ptr, text.len, want);
     *out = ST_S_NONE;
-    for (uint32_t i = 0; i < s->json.n_nodes && *out == ST_S_NONE && n <= MAX_URI; i++) {
+    for (uint32_t i = 0; i < s->n_resource && *out == ST_S_NONE && n <= MAX_URI; i++) {
         if (i % 64 == 0) ST_TRY(st_schema_step(s, ref));
         if ((i && s->resource[i] != i) || id_of(s, i) == ST_S_NONE) continue;
         size_t m = address_of(s, i, have);
@@ -148,7 +149,7 @@ static int find_anchor(st_schema *s, uint32_t ref, uint32_t resource, const char
 {
     static const char *const keys[] = {"$anchor", "$dynamicAnchor", "$id", "id"};
     *out = ST_S_NONE;
-    for (uint32_t i = 0; i < s->json.n_nodes; i++) {
+    for (uint32_t i = 0; i < s->n_resource; i++) {
         if (i % 64 == 0) ST_TRY(st_schema_step(s, ref));
         if (st_schema_node(s, i)->type != ST_J_OBJECT || s->resource[i] != resource) continue;
         for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {

@@ -73,7 +73,9 @@ typedef struct st_schema {
     size_t n_entries, entries_cap, n_rules, rules_cap;
     uint32_t hash[1024];
     uint32_t builtins, steps;
-    uint32_t *resource; /* [n_nodes] the schema with $id that a value is in, by number of its node; 0: the document */
+    size_t n_resource; /* nodes of the document: those that are made later have no resource */
+    uint32_t
+        *resource; /* [n_resource] the schema with $id that a value is in, by number of its node; 0: the document */
     struct st_sstrings *strings; /* sets of strings that have rules */
     size_t n_strings, strings_cap;
     /* The pattern that values were checked against last. */

@@ -76,7 +76,7 @@ st_jstr st_j_case(st_jrun *r, st_jstr s, st_jcase how)
         put_case(&b, s, at, to, which);
     }
     st_jstr out = st_j_buf_str(&b);
-    out.markup = s.markup;
+    out.markup = s.markup && how != ST_CASE_JINJA_TITLE; /* the words are joined by a string that is none */
     return out;
 }
 

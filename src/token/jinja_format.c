@@ -212,7 +212,8 @@ static st_jstr format_string(st_jrun *r, st_jstr s, const spec *f)
     if (f->sign || f->alternate || f->comma) ST_J_FAIL(r, "a sign, '#' or ',' for a string");
     if (f->align == '=' && !f->zero) ST_J_FAIL(r, "'=' for a string");
     if (f->align == '=') ST_J_FAIL(r, "'=' for a string");
-    return st_j_pad(r, cut(s, f->precision), f->width, f->fill, f->align ? f->align : '<');
+    if (f->type != 'c') s = cut(s, f->precision); /* a precision does not take a character away */
+    return st_j_pad(r, s, f->width, f->fill, f->align ? f->align : '<');
 }
 
 static int64_t read_number(st_jrun *r, st_jstr s, size_t *at)
@@ -460,7 +461,8 @@ static st_jstr percent_text(st_jrun *r, st_jval v, const spec *f, bool markup)
         s.markup = false;
         s = st_j_escape(r, st_j_string(s));
     }
-    return st_j_pad(r, cut(s, f->precision), f->width, st_j_lit(" "), f->align == '<' ? '<' : '>');
+    if (f->type != 'c') s = cut(s, f->precision); /* a precision does not take a character away */
+    return st_j_pad(r, s, f->width, st_j_lit(" "), f->align == '<' ? '<' : '>');
 }
 
 /* %[(name)][flags][width][.precision]type at fmt[*at], which is behind the '%'. */

@@ -286,7 +286,7 @@ static void add_caller(machine *m, const st_jins *ins)
 static void collect(machine *m, const st_jins *ins)
 {
     st_jval v = st_j_list(m->r, ins->op == ST_I_TUPLE ? ST_J_TUPLE : ST_J_LIST, ins->to);
-    const st_jval *from = m->stack + m->sp - ins->to;
+    const st_jval *from = ins->to ? m->stack + m->sp - ins->to : NULL; /* nothing was ever pushed: there is no stack */
     for (uint32_t i = 0; i < ins->to; i++) st_j_push(m->r, v.list, from[i]);
     m->sp -= ins->to;
     push(m, v);
@@ -295,7 +295,7 @@ static void collect(machine *m, const st_jins *ins)
 static void collect_dict(machine *m, const st_jins *ins)
 {
     st_jval v = st_j_dict(m->r, ST_J_DICT);
-    const st_jval *from = m->stack + m->sp - (size_t)ins->to * 2;
+    const st_jval *from = ins->to ? m->stack + m->sp - (size_t)ins->to * 2 : NULL;
     for (uint32_t i = 0; i < ins->to; i++) st_j_put(m->r, v.dict, from[2 * i], from[2 * i + 1]);
     m->sp -= (size_t)ins->to * 2;
     push(m, v);

@@ -247,7 +247,28 @@ static void generators(void **state)
         {"{\"anyOf\":[{\"const\":\"a\"},{\"type\":\"integer\"},{\"const\":\"b\",\"title\":\"t\"},{\"enum\":[\"a\","
          "\"c\"]}]}",
          "\"a\"\n\"b\"\n\"c\"\n7", "\"d\""},
+        /* zod 4's hostname: 253 places times those of a label */
+        {"{\"type\":\"string\",\"format\":\"hostname\",\"pattern\":\"^(?=.{1,253}\\\\.?$)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,"
+         "61}"
+         "[a-zA-Z0-9])?(?:\\\\.[a-zA-Z0-9](?:[-0-9a-zA-Z]{0,61}[0-9a-zA-Z])?)*\\\\.?$\"}",
+         "\"a\"\n\"a-b.example.com\"\n\"a.b.\"", "\"\"\n\"-a\"\n\"a-\"\n\"a..b\"\n\"a_b\""},
+        /* bounds with fractions of different length: the shortest form of each is there */
+        {"{\"type\":\"number\",\"minimum\":0.1,\"maximum\":0.35}", "0.1\n0.10\n0.2\n0.35\n0.350", "0.09\n0.36\n0\n1"},
+        {"{\"type\":\"number\",\"minimum\":0.5,\"maximum\":0.55}", "0.5\n0.50\n0.51\n0.55", "0.49\n0.56\n0.\n0"},
+        {"{\"type\":\"number\",\"exclusiveMinimum\":0.1,\"maximum\":0.35}", "0.101\n0.2\n0.3", "0.1\n0.10\n0.36"},
+        {"{\"type\":\"number\",\"exclusiveMinimum\":0.5,\"maximum\":0.55}", "0.501\n0.55", "0.5\n0.50\n0.56"},
         /* propertyNames */
+        {"{\"propertyNames\":{\"anyOf\":[{\"type\":\"string\",\"const\":\"a\"},{\"enum\":[\"b\",\"cc\"]},false],"
+         "\"maxLength\":1},\"additionalProperties\":{\"type\":\"null\"},\"required\":[\"a\"],\"type\":\"object\"}",
+         "{\"a\":null}\n{\"a\":null,\"b\":null}",
+         "{}\n{\"b\":null}\n{\"a\":null,\"cc\":null}\n{\"a\":null,\"x\":null}"},
+        {"{\"propertyNames\":{\"anyOf\":[{\"const\":\"a\"},{\"pattern\":\"^b+$\"}]},\"type\":\"object\"}",
+         "{}\n{\"a\":1}\n{\"bb\":1, \"a\":2}", "{\"c\":1}\n{\"aa\":1}"},
+        {"{\"propertyNames\":{\"not\":{\"enum\":[\"x\",\"yy\"]}},\"type\":\"object\"}", "{}\n{\"xx\":1,\"y\":2}",
+         "{\"x\":1}\n{\"a\":1,\"yy\":2}"},
+        {"{\"patternProperties\":{\"^[a-z]*$\":{\"type\":\"null\"}},\"propertyNames\":{\"maxLength\":3},"
+         "\"type\":\"object\"}",
+         "{}\n{\"abc\":null}", "{\"abcd\":null}\n{\"A\":null}\n{\"a\":1}"},
         {"{\"type\":\"object\",\"propertyNames\":{\"type\":\"string\"},\"additionalProperties\":{\"type\":\"null\"}}",
          "{}\n{\"a\":null}", "{\"a\":1}"},
         {"{\"propertyNames\":{\"type\":\"string\",\"enum\":[\"a\",\"b\"]},\"additionalProperties\":{\"type\":\"null\"},"
@@ -575,6 +596,10 @@ static void errors(void **state)
         {"{\"minimum\":1e99}", "a bound with more than 40 digits"},
         {"\xff\xfe{", "schema: the text is UTF-16"},
         {"{\"extends\":{}}", "'extends' is not supported"},
+        {"{\"$id\":\"http://a/b\",\"properties\":{\"a\":{}},\"propertyNames\":{\"$ref\":\"c.json\"}}",
+         "$ref to no schema of this document"}, /* looked for while there are nodes that the document does not have */
+        {"{\"patternProperties\":{\"^x\":{}},\"propertyNames\":{\"enum\":[\"x\"]},\"type\":\"object\"}",
+         "patternProperties beside propertyNames of an enum"},
         {"{\"propertyNames\":{\"pattern\":\"^a\"},\"properties\":{\"ab\":{}},\"additionalProperties\":true}",
          "propertyNames for other names"},
         {"{\"$ref\":\"#x\",\"$defs\":{\"a\":{\"$anchor\":\"y\"}}}", "$ref to what is not there"},
