@@ -177,6 +177,28 @@ static bool is_blank(const char *s, size_t len)
     return len == 0;
 }
 
+/* The caller's id; a line without it, or with two, is bad. Of one that is bad already it is told where it can be found,
+ * also if a string of the line is the reason: by its id a caller knows which line failed. */
+static void add_id(const input *in, input_block *b, input_item *item, const char *line, size_t len)
+{
+    json_error e, again;
+    item->id_at = b->bytes.len;
+    int got = json_get_raw(line, len, in->opts.id, in->opts.lossy, &b->bytes, &e);
+    if (got < 0 && !in->opts.lossy) json_get_raw(line, len, in->opts.id, true, &b->bytes, &again);
+    item->id_len = b->bytes.len - item->id_at;
+    if (got > 0 || item->bad) return;
+    item->bad = true;
+    item->at = b->bytes.len;
+    if (got < 0) {
+        buf_add(&b->bytes, e.msg, strlen(e.msg));
+    } else {
+        buf_add(&b->bytes, "no field \"", 10);
+        buf_add(&b->bytes, in->opts.id, strlen(in->opts.id));
+        buf_add(&b->bytes, "\" in the object (--id)", 22);
+    }
+    item->len = b->bytes.len - item->at;
+}
+
 static void add_line(const input *in, const source *s, input_block *b, const char *line, size_t len)
 {
     json_error e;
@@ -189,17 +211,7 @@ static void add_line(const input *in, const source *s, input_block *b, const cha
         buf_add(&b->bytes, e.msg, strlen(e.msg));
     }
     item->len = b->bytes.len - item->at;
-    if (!s->json || !in->opts.id) return;
-    item->id_at = b->bytes.len;
-    int got = json_get_raw(line, len, in->opts.id, in->opts.lossy, &b->bytes, &e);
-    item->id_len = b->bytes.len - item->id_at;
-    if (got || item->bad) return;
-    item->bad = true;
-    item->at = b->bytes.len;
-    buf_add(&b->bytes, "no field \"", 10);
-    buf_add(&b->bytes, in->opts.id, strlen(in->opts.id));
-    buf_add(&b->bytes, "\" in the object (--id)", 22);
-    item->len = b->bytes.len - item->at;
+    if (s->json && in->opts.id) add_id(in, b, item, line, len);
 }
 
 /* Lines of one source, until the block is full, the source ends (*ended), or, if there are some, it pauses. */
