@@ -122,9 +122,10 @@ static int refill(source *s)
 
 static int check_encoding(const source *s)
 {
-    const char *foreign = s->b.len > s->at ? encoding_foreign(s->b.p + s->at, s->b.len - s->at) : NULL;
+    const encoding *foreign = s->b.len > s->at ? encoding_foreign(s->b.p + s->at, s->b.len - s->at) : NULL;
     if (!foreign) return CLI_OK;
-    return cli_fail(CLI_FAILED, "%s: this is %s, want UTF-8 (iconv -f UTF-16 -t UTF-8 converts it)", s->name, foreign);
+    return cli_fail(CLI_FAILED, "%s: this is %s, want UTF-8 (iconv -f %s -t UTF-8 converts it)", s->name, foreign->name,
+                    foreign->iconv);
 }
 
 /* Whether reading would not wait; a file that cannot be asked never does. */

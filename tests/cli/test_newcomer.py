@@ -186,6 +186,9 @@ class Ids(Case):
                 self.assertIn(got[n - 1]["error"], err)
             self.assertIn('no field "id"', got[1]["error"])
             self.assertIn("twice", got[2]["error"])
+        for line, found in ((b"null", "null"), (b"nope", "no JSON value"), (b"true", "a boolean"), (b"this is text", "no JSON value")):
+            out, _ = self.fails(1, "tokenize", "-m", SPM, "--jsonl", "-", stdin=line)
+            self.assertTrue(lines(out)[0]["error"].endswith("expected an object, found " + found))
         self.fails(2, "detokenize", "-m", SPM, "--id", "id", "5")
 
 
@@ -304,9 +307,11 @@ class Names(Case):
 class Order(Case):
     def test_a_note_comes_after_the_answer(self):
         """Both go to one place here, as at a terminal."""
-        p = subprocess.run(EMULATOR + [PROGRAM, "generate", "-m", TINY, "-p", "x", "-n", "2", "--json-schema", '{"type":"object"}'],
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        self.assertRegex(p.stdout, rb"(?s)^\{.*\nstrata: warning: the answer is cut after 2 tokens \(-n\), [^\n]*\n$")
+        args = ["generate", "-m", TINY, "-p", "x", "-n", "2", "--json-schema", '{"const":"abcdefghijkl"}']
+        _, out, err = run(*args)
+        self.assertIn("the answer is cut after 2 tokens (-n), ", err)
+        p = subprocess.run(EMULATOR + [PROGRAM, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        self.assertEqual(p.stdout, out + err.encode())
 
 
 class Batch(Case):
@@ -481,6 +486,8 @@ class Encodings(Case):
                     out, err = self.fails(1, *args, **kw)
                     self.assertEqual(out, b"", args)
                     self.assertIn(name, err, args)
+                    # What it says to do is right, with a mark and without one.
+                    self.assertIn(f"(iconv -f {encoding.upper().replace('-LE', 'LE').replace('-BE', 'BE')} -t UTF-8 ", err)
                     self.assertEqual(len(err.splitlines()), 1 if "--chat" not in args else 2, err)
         self.assertIn("UTF-16", self.fails(1, "chat", "-m", TINY, *GREEDY, stdin="\ufeffhi\n".encode("utf-16-le"))[1])
 
