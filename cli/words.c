@@ -29,6 +29,7 @@ static const struct {
     {"repeat_penalty", "--repeat-penalty"},
     {"stop text", "--stop: text"},
     {"temperature", "--temp"},
+    {"threads", "-t"},
     {"tools", "--tools"},
     {"top_k", "--top-k"},
     {"top_p", "--top-p"},

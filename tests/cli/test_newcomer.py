@@ -280,6 +280,10 @@ class Names(Case):
                            (["--stop", ""], "--stop: text 0 is empty"), (["--logprobs", "100000", "--format", "json"], "--logprobs is 100000")):
             _, err = self.fails(2, "generate", "-m", TINY, "-p", "x", *args)
             self.assertTrue(err.startswith("strata: " + want), err)
+        for args in (["embed", "-m", BERT, "x"], ["generate", "-m", TINY, "-p", "x"], ["verify", BERT], ["rank", "-m", BERT, "-q", "x", "y"],
+                     ["eval", "-m", BERT, "--ids", "1", "--what", "hidden"], ["bench", "-m", BERT, "--prefill", "4"],
+                     ["quantize", BERT, self.path("q"), "Q8_0"]):
+            self.assertTrue(self.fails(2, *args, "-t", "99999")[1].startswith("strata: -t: 99999, want "), args)
         for command in ("generate", "chat"):
             self.assertTrue(self.fails(2, command, "-m", BERT, stdin=b"x")[1].endswith(": an encoder does not generate\n"))
         if RERANKER.exists():
