@@ -261,15 +261,16 @@ static int run_line(job *j, size_t index, const input_item *item, const char *by
     return lines_flush(&j->out) ? CLI_OK : write_failed();
 }
 
-static int run_batch(job *j, input *in)
+/* *failed: lines that failed alone. */
+static int run_batch(job *j, input *in, size_t *failed)
 {
     input_block b = {0};
     buf raw = {0};
-    size_t index = 0, failed = 0;
+    size_t index = 0;
     int rc;
     while (!(rc = input_next(in, &b, 64, 1 << 20)) && b.n) {
         for (size_t i = 0; i < b.n && !rc; i++, index++) {
-            rc = run_line(j, index, &b.items[i], b.bytes.p, &raw, &failed);
+            rc = run_line(j, index, &b.items[i], b.bytes.p, &raw, failed);
             input_progress(in, "prompts", index + 1, i + 1, b.n);
         }
         if (rc) break;
@@ -277,7 +278,7 @@ static int run_batch(job *j, input *in)
     cli_progress_end();
     buf_free(&raw);
     input_block_free(&b);
-    return rc ? rc : failed ? CLI_FAILED : CLI_OK;
+    return rc;
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */
@@ -336,6 +337,7 @@ static int run(const command *c, int argc, char **argv)
 {
     static job j;
     input *in = NULL;
+    size_t failed = 0;
     int rc = session_find_path(c, &s, false, &argc, &argv);
     if (!rc) rc = check_options(c, argc);
     if (!rc) rc = sampling_read(c, &sampler);
@@ -346,14 +348,15 @@ static int run(const command *c, int argc, char **argv)
     if (!rc && as_chat) conversation_warn(&j.talk, s.model, s.path);
     if (!rc) rc = output_open(&j.o, c, out_path, false);
     if (!rc && format == JSON && !lines_open(&j.out, j.o.f)) rc = write_failed();
-    if (!rc) rc = in ? run_batch(&j, in) : run_prompt(&j);
+    if (!rc) rc = in ? run_batch(&j, in, &failed) : run_prompt(&j);
     /* Lines that failed alone are in the file too. */
-    int closed = j.o.f ? output_close(&j.o, rc == CLI_OK || (in && rc == CLI_FAILED)) : CLI_OK;
+    int closed = j.o.f ? output_close(&j.o, rc == CLI_OK) : CLI_OK;
+    if (!rc) rc = closed ? closed : failed ? CLI_FAILED : CLI_OK;
     input_close(in);
     session_close(&s);
     sampling_free(&sampler);
     job_free(&j);
-    return rc ? rc : closed;
+    return rc;
 }
 
 static const opt opts[] = {

@@ -266,6 +266,19 @@ class Names(Case):
             self.assertEqual(self.read(str(i)), want)
             self.fails(1, *args, "-o", self.path("no/such/folder"), stdin=b"one\n")
         self.assertEqual(len(os.listdir(self.tmp.name)), 5)
+        # What failed alone costs no answer, however the conversation ends; what cannot be written leaves no half of a file.
+        want = self.ok("chat", "-m", TINY, *GREEDY, stdin=b"one\n")
+        for end in (b"", b"/exit\n"):
+            self.fails(1, "chat", "-m", TINY, *GREEDY, "-o", self.path("talk"), stdin=b"one\n/nope\n" + end)
+            self.assertEqual(self.read("talk"), want)
+            os.remove(self.path("talk"))
+        for args, stdin in ((["generate", "-m", TINY, *GREEDY, "--jsonl", "-"], b'{"prompt":"a"}\n' * 20),
+                            (["detokenize", "-m", SPM], b"5\n" * 2000), (["chat", "-m", TINY, *GREEDY, "--format", "json"], b"a\n/clear\n" * 12)):
+            p = subprocess.run(["sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *EMULATOR, PROGRAM, *args, "-o", self.path("half")],
+                               input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual(p.returncode, 1, args)
+            self.assertIn(b"File too large", p.stderr)
+            self.assertEqual(len(os.listdir(self.tmp.name)), 5, args)
         if os.path.exists("/dev/full"):
             for args in (["generate", "-m", TINY, "-p", "x", *GREEDY], ["tokenize", "-m", SPM, "a"], ["detokenize", "-m", SPM, "5"],
                          ["generate", "-m", TINY, "-p", "x", *GREEDY, "--format", "json"]):
