@@ -64,7 +64,7 @@ static int corpus_run(const bench_job *j, strata_ctx *ctx, corpus *c, double *se
     for (size_t i = 0; i < c->n; i += BLOCK_TEXTS) {
         size_t n = c->n - i < BLOCK_TEXTS ? c->n - i : BLOCK_TEXTS;
         int rc = strata_embed(ctx, c->texts + i, n, &o, c->out, c->dims, c->items + i, &e);
-        if (rc) return cli_fail(cli_exit_code(rc), "%s", e.msg);
+        if (rc) return cli_fail_by(rc, &e);
     }
     *seconds = bench_now() - t;
     *n_tokens = 0;

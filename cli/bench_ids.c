@@ -28,7 +28,7 @@ static int prefill_open(const bench_job *j, prefill_run *p)
     p->firsts[1] = p->ids.p[0] ? 0 : 1;
     strata_ctx_opts o = {.n_threads = j->s.threads, .precision = j->s.precision, .n_seqs = 1, .n_ctx = n + 1};
     int rc = strata_ctx_open(j->s.model, &o, &p->ctx, &e);
-    return rc ? cli_fail(cli_exit_code(rc), "%s", e.msg) : CLI_OK;
+    return rc ? cli_fail_by(rc, &e) : CLI_OK;
 }
 
 /* What a prompt costs: a decoder fills its cache and gives the last token's logits; an encoder gives every row. */
@@ -43,7 +43,7 @@ static int prefill_once(const bench_job *j, prefill_run *p, double *seconds)
                     : strata_eval(j->s.ctx, p->ids.p, NULL, p->ids.n, STRATA_EVAL_HIDDEN, 0, p->out, p->cap, &rows,
                                   &cols, &e);
     *seconds = bench_now() - t;
-    return rc ? cli_fail(cli_exit_code(rc), "%s", e.msg) : CLI_OK;
+    return rc ? cli_fail_by(rc, &e) : CLI_OK;
 }
 
 int bench_prefill(const bench_job *j, bench_rows *rows)
@@ -89,7 +89,7 @@ static int decode_once(strata_ctx *ctx, int32_t first, uint32_t n, double *secon
     o.cancel = &cli_cancel;
     int rc = strata_generate(ctx, 0, &first, 1, &o, &r, &e);
     *seconds = r.decode_ms * 1e-3;
-    return rc ? cli_fail(cli_exit_code(rc), "%s", e.msg) : CLI_OK;
+    return rc ? cli_fail_by(rc, &e) : CLI_OK;
 }
 
 int bench_decode(const bench_job *j, bench_rows *rows)
@@ -104,7 +104,7 @@ int bench_decode(const bench_job *j, bench_rows *rows)
                          .n_ctx = j->decode + 2,
                          .kv = STRATA_KV_F16};
     int rc = strata_ctx_open(j->s.model, &o, &ctx, &e);
-    if (rc) rc = cli_fail(cli_exit_code(rc), "%s", e.msg);
+    if (rc) rc = cli_fail_by(rc, &e);
     bool peers = j->peers && bench_llama();
     for (uint32_t r = 0; r <= j->runs && !rc && !cli_cancel; r++) {
         double t;

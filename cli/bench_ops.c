@@ -93,7 +93,7 @@ static int read_plan(const session *s, uint32_t n, plan *p)
 {
     strata_error e = {0};
     int rc = strata_model_print_plan(s->model, add_text, &p->text, &e);
-    if (rc) return cli_fail(cli_exit_code(rc), "%s", e.msg);
+    if (rc) return cli_fail_by(rc, &e);
     buf_add(&p->text, "", 1);
     bool once = false;
     for (char *line = p->text.p, *end; *line; line = end + 1) {
@@ -190,7 +190,7 @@ int bench_ops(const session *s, uint32_t n, uint32_t runs, bench_rows *rows)
                 strata_eval(c, ids.p, NULL, ids.n, what, s->info.pooling ? STRATA_POOLING_DEFAULT : STRATA_POOLING_MEAN,
                             out, cap, &rows_out, &cols_out, &e);
         }
-        if (got) rc = cli_fail(cli_exit_code(got), "%s", e.msg);
+        if (got) rc = cli_fail_by(got, &e);
     }
     if (!rc) collect(s, &p, len, rows);
     strata_ctx_close(c);

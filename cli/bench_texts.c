@@ -36,7 +36,7 @@ static bool count(const strata_model *m, const buf *text, size_t at, size_t *n, 
     *n_special = *n - real;
     free(ids);
     free(spans);
-    if (rc) cli_fail(cli_exit_code(rc), "%s", e.msg);
+    if (rc) cli_fail_by(rc, &e);
     return rc == STRATA_OK;
 }
 
@@ -81,7 +81,7 @@ uint32_t bench_ids(const strata_model *m, uint32_t n, ints *out)
     int32_t *ids = must_calloc(got + 1, sizeof *ids);
     int rc =
         got ? strata_tokenize(m, text.p, text.len, STRATA_TOKENIZE_ADD_SPECIAL, ids, NULL, got, &got, &e) : STRATA_OK;
-    if (rc) cli_fail(cli_exit_code(rc), "%s", e.msg), got = 0;
+    if (rc) cli_fail_by(rc, &e), got = 0;
     for (size_t i = 0; i < got; i++) ints_add(out, ids[i]);
     /* What a tokenizer cannot hit exactly is filled with the last real token. */
     while (got && out->n < n) ints_add(out, ids[got > 1 ? got - 2 : 0]);

@@ -41,6 +41,7 @@ typedef struct chat {
     strata_gen_result last;
     int code;
     bool leave;
+    bool lost; /* answers could not be written, or the input is none */
 } chat;
 
 __attribute__((format(printf, 1, 2))) static void note(const char *fmt, ...)
@@ -109,7 +110,7 @@ static void tell_end(const chat *c, int rc)
 
 static int write_failed(chat *c)
 {
-    c->leave = true;
+    c->leave = c->lost = true;
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
@@ -275,8 +276,8 @@ static int run_command(chat *c, const char *line)
 /* The first line of a pipe or file may say what it is. */
 static int check_first(chat *c, buf *line)
 {
-    const char *foreign = encoding_foreign(line->p ? line->p : "", line->len);
-    if (foreign) return c->leave = true, cli_fail(CLI_FAILED, "stdin: this is %s, want UTF-8", foreign);
+    const encoding *foreign = encoding_foreign(line->p ? line->p : "", line->len);
+    if (foreign) return c->leave = c->lost = true, cli_fail(CLI_FAILED, "stdin: this is %s, want UTF-8", foreign->name);
     size_t mark = encoding_mark(line->p ? line->p : "", line->len);
     if (mark) memmove(line->p, line->p + mark, line->len -= mark);
     return CLI_OK;
@@ -357,8 +358,9 @@ static int run(const command *cmd, int argc, char **argv)
         rc = converse(&c);
         line_close(&c.line);
     }
+    if (!rc && c.lost) rc = CLI_FAILED;
     /* Messages that failed alone are in the file too. */
-    int closed = c.o.f ? output_close(&c.o, rc == CLI_OK || (rc == CLI_FAILED && !c.leave)) : CLI_OK;
+    int closed = c.o.f ? output_close(&c.o, !c.lost && (rc == CLI_OK || rc == CLI_FAILED)) : CLI_OK;
     if (!rc) rc = closed;
     lines_close(&c.out);
     session_close(&s);

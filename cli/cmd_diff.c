@@ -26,7 +26,7 @@ static int run(const command *c, int argc, char **argv)
     if (!rc) {
         rc = strata_model_diff(s.model, against, ids.p, ids.n, s.precision, write_out, stdout, &first, &e);
         if (rc)
-            rc = cli_fail(cli_exit_code(rc), "%s", e.msg);
+            rc = cli_fail_by(rc, &e);
         else if (first >= 0)
             rc = CLI_FAILED;
     }

@@ -181,7 +181,8 @@ static int run_prompt(job *j)
         put_result(j, &r);
         ok = lines_flush(&j->out);
     } else {
-        ok = r.finish != STRATA_FINISH_CALLER && fputs("\n", j->o.f) >= 0;
+        ok = r.finish != STRATA_FINISH_CALLER && fputs("\n", j->o.f) >= 0 &&
+             fflush(j->o.f) == 0; /* notes come after it */
     }
     if (!ok) return write_failed();
     tell_end(&r);
@@ -225,51 +226,51 @@ static bool encode_line(job *j, const char *line, size_t len, buf *raw, strata_e
     return j->ids.n > 0;
 }
 
-static void put_head(job *j, size_t index, const char *line, size_t len)
+static void put_head(job *j, size_t index, const char *id, size_t len)
 {
-    buf id = {0};
-    json_error je;
     fprintf(j->out.f, "{\"index\":%zu,", index);
-    if (in_opts.id && json_get_raw(line, len, in_opts.id, false, &id, &je) > 0) {
-        fputs("\"id\":", j->out.f);
-        fwrite(id.p, 1, id.len, j->out.f);
-        putc(',', j->out.f);
-    }
-    buf_free(&id);
+    if (!len) return;
+    fputs("\"id\":", j->out.f);
+    fwrite(id, 1, len, j->out.f);
+    putc(',', j->out.f);
 }
 
 /* Seeds count up with the lines, so that equal prompts get different answers, and each line the same in every run. */
-static int run_line(job *j, size_t index, const input_item *item, const char *line, buf *raw, size_t *failed)
+static int run_line(job *j, size_t index, const input_item *item, const char *bytes, buf *raw, size_t *failed)
 {
     strata_error e = {0};
     strata_gen_result r = {0};
-    bool ok = encode_line(j, line, item->len, raw, &e);
+    const char *line = bytes + item->at;
+    bool ok = !item->bad && encode_line(j, line, item->len, raw, &e);
+    if (item->bad) snprintf(e.msg, sizeof e.msg, "%.*s", (int)item->len, line);
     int rc = ok ? run_ids(j, sampler.g.seed + index, &r, &e) : STRATA_OK;
     if (rc == STRATA_CANCELLED) return CLI_INTERRUPTED;
-    put_head(j, index, line, item->len);
+    put_head(j, index, bytes + item->id_at, item->id_len);
     if (ok && !rc) {
         put_result(j, &r);
     } else {
-        char place[300];
+        char place[300], full[600];
         input_place(item, place, sizeof place);
-        cli_fail(CLI_FAILED, "%s: %s", place, cli_words(&e));
+        snprintf(full, sizeof full, "%s: %s", place, cli_words(&e));
+        cli_fail(CLI_FAILED, "%s", full);
         fputs("\"error\":", j->out.f);
-        json_put_string(j->out.f, e.msg, strlen(e.msg));
+        json_put_string(j->out.f, full, strlen(full));
         fputs("}\n", j->out.f);
         ++*failed;
     }
     return lines_flush(&j->out) ? CLI_OK : write_failed();
 }
 
-static int run_batch(job *j, input *in)
+/* *failed: lines that failed alone. */
+static int run_batch(job *j, input *in, size_t *failed)
 {
     input_block b = {0};
     buf raw = {0};
-    size_t index = 0, failed = 0;
+    size_t index = 0;
     int rc;
     while (!(rc = input_next(in, &b, 64, 1 << 20)) && b.n) {
         for (size_t i = 0; i < b.n && !rc; i++, index++) {
-            rc = run_line(j, index, &b.items[i], b.bytes.p + b.items[i].at, &raw, &failed);
+            rc = run_line(j, index, &b.items[i], b.bytes.p, &raw, failed);
             input_progress(in, "prompts", index + 1, i + 1, b.n);
         }
         if (rc) break;
@@ -277,7 +278,7 @@ static int run_batch(job *j, input *in)
     cli_progress_end();
     buf_free(&raw);
     input_block_free(&b);
-    return rc ? rc : failed ? CLI_FAILED : CLI_OK;
+    return rc;
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */
@@ -336,24 +337,26 @@ static int run(const command *c, int argc, char **argv)
 {
     static job j;
     input *in = NULL;
+    size_t failed = 0;
     int rc = session_find_path(c, &s, false, &argc, &argv);
     if (!rc) rc = check_options(c, argc);
     if (!rc) rc = sampling_read(c, &sampler);
-    if (!rc && in_opts.jsonl) rc = input_open(&in, c, &(input_opts){.jsonl = in_opts.jsonl}, 0, NULL);
+    if (!rc && in_opts.jsonl) rc = input_open(&in, c, &(input_opts){.jsonl = in_opts.jsonl, .id = in_opts.id}, 0, NULL);
     if (!rc && !in_opts.jsonl) rc = read_prompt(c, &j, argc, argv);
     if (!rc) rc = conversation_open(&j.talk, &talk_opts);
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
     if (!rc && as_chat) conversation_warn(&j.talk, s.model, s.path);
     if (!rc) rc = output_open(&j.o, c, out_path, false);
     if (!rc && format == JSON && !lines_open(&j.out, j.o.f)) rc = write_failed();
-    if (!rc) rc = in ? run_batch(&j, in) : run_prompt(&j);
+    if (!rc) rc = in ? run_batch(&j, in, &failed) : run_prompt(&j);
     /* Lines that failed alone are in the file too. */
-    int closed = j.o.f ? output_close(&j.o, rc == CLI_OK || (in && rc == CLI_FAILED)) : CLI_OK;
+    int closed = j.o.f ? output_close(&j.o, rc == CLI_OK) : CLI_OK;
+    if (!rc) rc = closed ? closed : failed ? CLI_FAILED : CLI_OK;
     input_close(in);
     session_close(&s);
     sampling_free(&sampler);
     job_free(&j);
-    return rc ? rc : closed;
+    return rc;
 }
 
 static const opt opts[] = {

@@ -15,8 +15,7 @@ static int run(const command *c, int argc, char **argv)
     int rc = session_path_argument(c, &s, argc, argv);
     strata_error e = {0};
     if (!rc) rc = session_open(c, &s, SESSION_MODEL);
-    if (!rc && (rc = strata_model_print_plan(s.model, write_out, stdout, &e)))
-        rc = cli_fail(cli_exit_code(rc), "%s", e.msg);
+    if (!rc && (rc = strata_model_print_plan(s.model, write_out, stdout, &e))) rc = cli_fail_by(rc, &e);
     session_close(&s);
     return rc;
 }

@@ -52,9 +52,9 @@ static int run(const command *c, int argc, char **argv)
     qo.progress_user = &sum;
     int rc = strata_quantize(argv[0], argv[1], argv[2], &qo, &e);
     cli_progress_end();
-    if (rc == STRATA_INVALID_ARG) return unknown_type(c, argv[2]);
+    if (rc == STRATA_INVALID_ARG && strncmp(e.msg, "no type", 7) == 0) return unknown_type(c, argv[2]);
     if (rc == STRATA_UNSUPPORTED_OP) return cli_fail(CLI_MODEL, "%s", e.msg);
-    if (rc) return cli_fail(cli_exit_code(rc), "%s", e.msg);
+    if (rc) return cli_fail_by(rc, &e);
     if (sum.requantized)
         cli_warn("%zu tensors of %s were quantised already: the result is worse than one made from the original",
                  sum.requantized, argv[0]);

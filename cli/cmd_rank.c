@@ -286,30 +286,29 @@ static void put_results(job *j, size_t n, const char *place)
 static int rank_line(job *j, const input_item *item, size_t index, question *q)
 {
     const char *line = j->block.bytes.p + item->at;
-    char place[300];
+    char place[300], full[600];
     strata_error e = {0};
-    json_error je;
-    buf id = {0};
     input_place(item, place, sizeof place);
-    bool ok = read_question(j, line, item->len, q);
+    bool ok = !item->bad && read_question(j, line, item->len, q);
+    if (item->bad) snprintf(q->msg, sizeof q->msg, "%.*s", (int)item->len, line);
     int rc = ok ? rank_texts(j, q->query.p ? q->query.p : "", q->query.len, q->n, &e) : STRATA_OK;
     if (rc && rc != STRATA_INVALID_ARG) return cli_fail_by(rc, &e);
     if (rc) ok = refuse(q, e.msg);
     fprintf(j->out.f, "{\"index\":%zu,", index);
-    if (in_opts.id && json_get_raw(line, item->len, in_opts.id, in_opts.lossy, &id, &je) > 0) {
+    if (item->id_len) {
         fputs("\"id\":", j->out.f);
-        fwrite(id.p, 1, id.len, j->out.f);
+        fwrite(j->block.bytes.p + item->id_at, 1, item->id_len, j->out.f);
         putc(',', j->out.f);
     }
-    buf_free(&id);
     if (ok) {
         put_results(j, q->n, place);
         j->done += q->n;
     } else {
         j->failed++;
-        cli_fail(CLI_FAILED, "%s: %s", place, q->msg);
+        snprintf(full, sizeof full, "%s: %s", place, q->msg);
+        cli_fail(CLI_FAILED, "%s", full);
         fputs("\"error\":", j->out.f);
-        json_put_string(j->out.f, q->msg, strlen(q->msg));
+        json_put_string(j->out.f, full, strlen(full));
     }
     fputs("}\n", j->out.f);
     return lines_flush(&j->out) ? CLI_OK : write_failed();
@@ -360,7 +359,7 @@ static int check_model(void)
 {
     strata_error e = {0};
     int rc = strata_rank(s.ctx, (strata_text){"", 0}, NULL, 0, &ro, NULL, NULL, &e);
-    return rc ? cli_fail(cli_exit_code(rc), "%s", e.msg) : CLI_OK;
+    return rc ? cli_fail_by(rc, &e) : CLI_OK;
 }
 
 static int check_options(const command *c, int argc)
@@ -384,7 +383,9 @@ static int run(const command *c, int argc, char **argv)
     int rc = session_find_path(c, &s, false, &argc, &argv);
     if (!rc) rc = check_options(c, argc);
     if (!rc && query) rc = input_open(&j.in, c, &in_opts, argc, argv);
-    if (!rc && !query) rc = input_open(&j.in, c, &(input_opts){.jsonl = in_opts.jsonl}, 0, NULL);
+    if (!rc && !query)
+        rc = input_open(&j.in, c, &(input_opts){.jsonl = in_opts.jsonl, .id = in_opts.id, .lossy = in_opts.lossy}, 0,
+                        NULL);
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
     if (!rc) rc = check_model();
     if (!rc) rc = run_job(c, &j);

@@ -90,14 +90,15 @@ static bool put_ids(job *j, const input_item *item, const int32_t *ids, const st
 
 static bool put_error(job *j, const input_item *item, const char *msg)
 {
-    char place[300];
+    char place[300], full[600];
     input_place(item, place, sizeof place);
+    snprintf(full, sizeof full, "%s: %s", place, msg);
     fprintf(j->out.f, "{\"index\":%zu,", j->index);
     put_id(j, item);
     fputs("\"error\":", j->out.f);
-    json_put_string(j->out.f, msg, strlen(msg));
+    json_put_string(j->out.f, full, strlen(full));
     fputs("}\n", j->out.f);
-    cli_fail(CLI_FAILED, "%s: %s", place, msg);
+    cli_fail(CLI_FAILED, "%s", full);
     j->failed++;
     return lines_end(&j->out);
 }

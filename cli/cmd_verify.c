@@ -38,7 +38,7 @@ static int run(const command *c, int argc, char **argv)
     rc = strata_verify(s.path, &o, on_check, NULL, &passed, &e);
     if (as_json && strcmp(separator, ",\n ") == 0) puts("\n]");
     if (rc == STRATA_IO || rc == STRATA_UNSUPPORTED_OP) return cli_fail(CLI_MODEL, "%s", e.msg);
-    if (rc) return cli_fail(cli_exit_code(rc), "%s", e.msg);
+    if (rc) return cli_fail_by(rc, &e);
     return passed ? CLI_OK : CLI_FAILED;
 }
 

@@ -22,14 +22,20 @@ static bool zeros_of_utf16(const unsigned char *p, size_t n, size_t high)
     return pairs >= 2 && zeros * 2 >= pairs;
 }
 
-const char *encoding_foreign(const char *text, size_t n)
+/* The mark stays one in what iconv makes of these, which is UTF-8's, to be skipped. */
+static const encoding utf16_little = {"UTF-16 (little-endian)", "UTF-16LE"},
+                      utf16_big = {"UTF-16 (big-endian)", "UTF-16BE"},
+                      utf32_little = {"UTF-32 (little-endian)", "UTF-32LE"},
+                      utf32_big = {"UTF-32 (big-endian)", "UTF-32BE"};
+
+const encoding *encoding_foreign(const char *text, size_t n)
 {
     const unsigned char *p = (const unsigned char *)text;
-    if (n >= 4 && memcmp(p, "\xff\xfe\0\0", 4) == 0) return "UTF-32 (little-endian)";
-    if (n >= 4 && memcmp(p, "\0\0\xfe\xff", 4) == 0) return "UTF-32 (big-endian)";
-    if (n >= 2 && p[0] == 0xff && p[1] == 0xfe) return "UTF-16 (little-endian)";
-    if (n >= 2 && p[0] == 0xfe && p[1] == 0xff) return "UTF-16 (big-endian)";
-    if (zeros_of_utf16(p, n, 1)) return "UTF-16 (little-endian)";
-    if (zeros_of_utf16(p, n, 0)) return "UTF-16 (big-endian)";
+    if (n >= 4 && memcmp(p, "\xff\xfe\0\0", 4) == 0) return &utf32_little;
+    if (n >= 4 && memcmp(p, "\0\0\xfe\xff", 4) == 0) return &utf32_big;
+    if (n >= 2 && p[0] == 0xff && p[1] == 0xfe) return &utf16_little;
+    if (n >= 2 && p[0] == 0xfe && p[1] == 0xff) return &utf16_big;
+    if (zeros_of_utf16(p, n, 1)) return &utf16_little;
+    if (zeros_of_utf16(p, n, 0)) return &utf16_big;
     return NULL;
 }

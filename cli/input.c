@@ -122,9 +122,10 @@ static int refill(source *s)
 
 static int check_encoding(const source *s)
 {
-    const char *foreign = s->b.len > s->at ? encoding_foreign(s->b.p + s->at, s->b.len - s->at) : NULL;
+    const encoding *foreign = s->b.len > s->at ? encoding_foreign(s->b.p + s->at, s->b.len - s->at) : NULL;
     if (!foreign) return CLI_OK;
-    return cli_fail(CLI_FAILED, "%s: this is %s, want UTF-8 (iconv -f UTF-16 -t UTF-8 converts it)", s->name, foreign);
+    return cli_fail(CLI_FAILED, "%s: this is %s, want UTF-8 (iconv -f %s -t UTF-8 converts it)", s->name, foreign->name,
+                    foreign->iconv);
 }
 
 /* Whether reading would not wait; a file that cannot be asked never does. */
@@ -177,6 +178,28 @@ static bool is_blank(const char *s, size_t len)
     return len == 0;
 }
 
+/* The caller's id; a line without it, or with two, is bad. Of one that is bad already it is told where it can be found,
+ * also if a string of the line is the reason: by its id a caller knows which line failed. */
+static void add_id(const input *in, input_block *b, input_item *item, const char *line, size_t len)
+{
+    json_error e, again;
+    item->id_at = b->bytes.len;
+    int got = json_get_raw(line, len, in->opts.id, in->opts.lossy, &b->bytes, &e);
+    if (got < 0 && !in->opts.lossy) json_get_raw(line, len, in->opts.id, true, &b->bytes, &again);
+    item->id_len = b->bytes.len - item->id_at;
+    if (got > 0 || item->bad) return;
+    item->bad = true;
+    item->at = b->bytes.len;
+    if (got < 0) {
+        buf_add(&b->bytes, e.msg, strlen(e.msg));
+    } else {
+        buf_add(&b->bytes, "no field \"", 10);
+        buf_add(&b->bytes, in->opts.id, strlen(in->opts.id));
+        buf_add(&b->bytes, "\" in the object (--id)", 22);
+    }
+    item->len = b->bytes.len - item->at;
+}
+
 static void add_line(const input *in, const source *s, input_block *b, const char *line, size_t len)
 {
     json_error e;
@@ -189,17 +212,7 @@ static void add_line(const input *in, const source *s, input_block *b, const cha
         buf_add(&b->bytes, e.msg, strlen(e.msg));
     }
     item->len = b->bytes.len - item->at;
-    if (!s->json || !in->opts.id) return;
-    item->id_at = b->bytes.len;
-    int got = json_get_raw(line, len, in->opts.id, in->opts.lossy, &b->bytes, &e);
-    item->id_len = b->bytes.len - item->id_at;
-    if (got || item->bad) return;
-    item->bad = true;
-    item->at = b->bytes.len;
-    buf_add(&b->bytes, "no field \"", 10);
-    buf_add(&b->bytes, in->opts.id, strlen(in->opts.id));
-    buf_add(&b->bytes, "\" in the object (--id)", 22);
-    item->len = b->bytes.len - item->at;
+    if (s->json && in->opts.id) add_id(in, b, item, line, len);
 }
 
 /* Lines of one source, until the block is full, the source ends (*ended), or, if there are some, it pauses. */

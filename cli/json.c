@@ -39,14 +39,15 @@ static bool take(reader *r, char c)
 /* What a value at the cursor would be, for messages. */
 static const char *kind(const reader *r)
 {
+    size_t left = (size_t)(r->end - r->p);
     if (r->p == r->end) return "the end of the line";
     switch (*r->p) {
     case '{': return "an object";
     case '[': return "an array";
     case '"': return "a string";
-    case 't':
-    case 'f': return "a boolean";
-    case 'n': return "null";
+    case 't': return left >= 4 && memcmp(r->p, "true", 4) == 0 ? "a boolean" : "no JSON value";
+    case 'f': return left >= 5 && memcmp(r->p, "false", 5) == 0 ? "a boolean" : "no JSON value";
+    case 'n': return left >= 4 && memcmp(r->p, "null", 4) == 0 ? "null" : "no JSON value";
     default: return *r->p == '-' || (*r->p >= '0' && *r->p <= '9') ? "a number" : "no JSON value";
     }
 }

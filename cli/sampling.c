@@ -1,9 +1,11 @@
+#define _POSIX_C_SOURCE 200809L /* access */
 #include "sampling.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "encoding.h"
 #include "input.h"
@@ -45,8 +47,10 @@ static bool is_grammar(const char *v)
     return strstr(v, "::=") != NULL;
 }
 
-static int read_text(const char *option, const char *value, bool inline_text, buf *out)
+static int read_text(const char *option, const char *value, bool inline_text, const char *what, buf *out)
 {
+    if (!inline_text && strcmp(value, "-") != 0 && access(value, F_OK) != 0)
+        return cli_fail(CLI_FAILED, "%s %s: neither %s nor a file", option, value, what);
     return inline_text ? input_copy_string(option, value, out) : input_read_string(value, out);
 }
 
@@ -55,8 +59,10 @@ int sampling_read(const command *c, sampling *x)
     strata_gen_opts *g = &x->g;
     if (x->grammar_file && x->schema_file) return cli_usage(c, "give --grammar or --json-schema, not both");
     const char *grammar = x->grammar_file, *schema = x->schema_file;
-    int rc = grammar ? read_text("--grammar", grammar, is_grammar(grammar), &x->grammar) : CLI_OK;
-    if (!rc && schema) rc = read_text("--json-schema", schema, is_schema(schema), &x->schema);
+    int rc = grammar ? read_text("--grammar", grammar, is_grammar(grammar), "a grammar (NAME ::= ...)", &x->grammar)
+                     : CLI_OK;
+    if (!rc && schema)
+        rc = read_text("--json-schema", schema, is_schema(schema), "a schema that begins with '{'", &x->schema);
     if (!rc) rc = read_biases(c, x);
     if (rc) return rc;
     g->top_k = (uint32_t)(x->top_k < UINT32_MAX ? x->top_k : UINT32_MAX);

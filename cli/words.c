@@ -29,6 +29,7 @@ static const struct {
     {"repeat_penalty", "--repeat-penalty"},
     {"stop text", "--stop: text"},
     {"temperature", "--temp"},
+    {"threads", "-t"},
     {"tools", "--tools"},
     {"top_k", "--top-k"},
     {"top_p", "--top-p"},
@@ -43,8 +44,26 @@ static const struct {
     const char *text, *option;
 } advice[] = {
     {"; force it", " (--force-dims)"},
-    {"; ask for mean, cls or last", " (--pooling)"},
+    {" ask for mean, cls or last", " (--pooling)"},
 };
+
+/* What is said to a program, and to a person instead. */
+static const struct {
+    const char *text, *instead;
+} spoken[] = {
+    {": want n_seqs 0", ""},
+    {"use strata_rank,", "use the command rank,"},
+};
+
+static void speak(char *msg, size_t size)
+{
+    for (size_t i = 0; i < sizeof spoken / sizeof spoken[0]; i++) {
+        char rest[256], *at = strstr(msg, spoken[i].text);
+        if (!at) continue;
+        snprintf(rest, sizeof rest, "%s", at + strlen(spoken[i].text));
+        snprintf(at, size - (size_t)(at - msg), "%s%s", spoken[i].instead, rest);
+    }
+}
 
 /* A message begins with the field it is about; elsewhere the same letters may be part of a path. */
 const char *cli_words(strata_error *e)
@@ -52,6 +71,8 @@ const char *cli_words(strata_error *e)
     char was[sizeof e->msg];
     memcpy(was, e->msg, sizeof was);
     was[sizeof was - 1] = 0;
+    speak(was, sizeof was);
+    memcpy(e->msg, was, sizeof was);
     static const char prefix[] = "chat template: "; /* what it was given may be at fault, not the template */
     char *begin = was;
     if (strncmp(was, prefix, sizeof prefix - 1) == 0) begin += sizeof prefix - 1;

@@ -165,6 +165,32 @@ class Ids(Case):
         out = self.ok("tokenize", "-m", SPM, "--jsonl", "-", "--id", "n", stdin=b'{"n":1,"text":"a"}\n{"n":{"x":2},"text":"b"}\n')
         self.assertEqual([o["id"] for o in lines(out)], [1, {"x": 2}])
 
+    def test_every_command(self):
+        """A line without the field fails, as does one that has it twice; an error has the id and says which line it was."""
+        commands = [(["embed", "-m", BERT, "--format", "jsonl"], b'"text":"a"', b'"text":"\\ud800"'),
+                    (["tokenize", "-m", SPM], b'"text":"a"', b'"text":"\\ud800"'),
+                    (["tokenize", "-m", TINY, "--chat"], b'"text":"a"', b'"text":"\xff"'),
+                    (["detokenize", "-m", SPM], b'"ids":[5]', b'"ids":[99999999]'),
+                    (["generate", "-m", TINY, *GREEDY], b'"prompt":"a"', b'"prompt":"\xff"')]
+        if RERANKER.exists():
+            commands += [(["rank", "-m", RERANKER], b'"query":"a","passages":["b"]', b'"query":"a","passages":["\xff"]'),
+                         (["rank", "-m", RERANKER, "--query", "q", "--format", "jsonl"], b'"text":"a"', b'"text":"\xff"')]
+        for args, good, bad in commands:
+            data = b'{"id":1,%s}\n{%s}\n{"id":2,"id":3,%s}\n{"id":4,%s}\n[]\n{"id":5,%s}\n' % (good, good, good, bad, good)
+            out, err = self.fails(1, *args, "--jsonl", self.write("in.jsonl", data), "--id", "id")
+            got = lines(out)
+            self.assertEqual([o.get("id") for o in got], [1, None, None, 4, None, 5], args)
+            self.assertEqual(["error" in o for o in got], [False, True, True, True, True, False], args)
+            for n in range(2, 6):
+                self.assertIn(f"in.jsonl:{n}: ", got[n - 1]["error"], args)
+                self.assertIn(got[n - 1]["error"], err)
+            self.assertIn('no field "id"', got[1]["error"])
+            self.assertIn("twice", got[2]["error"])
+        for line, found in ((b"null", "null"), (b"nope", "no JSON value"), (b"true", "a boolean"), (b"this is text", "no JSON value")):
+            out, _ = self.fails(1, "tokenize", "-m", SPM, "--jsonl", "-", stdin=line)
+            self.assertTrue(lines(out)[0]["error"].endswith("expected an object, found " + found))
+        self.fails(2, "detokenize", "-m", SPM, "--id", "id", "5")
+
 
 class Stdin(Case):
     def test_dash(self):
@@ -227,17 +253,34 @@ class Names(Case):
         self.fails(1, *args, "--json-schema", "false")
         _, err = self.fails(1, *args, "--json-schema", "none.json")
         self.assertIn("none.json", err)
+        for option, text in (("--json-schema", "[]"), ("--grammar", 'root := "a"')):
+            _, err = self.fails(1, *args, option, text)
+            self.assertIn(f"{option} {text}: neither a ", err)
 
     def test_output_files(self):
         for i, args in enumerate((["generate", "-m", TINY, "-p", "x", *GREEDY], ["tokenize", "-m", SPM, "a", "b"],
-                                  ["chat", "-m", TINY, *GREEDY], ["chat", "-m", TINY, *GREEDY, "--format", "json"])):
+                                  ["chat", "-m", TINY, *GREEDY], ["chat", "-m", TINY, *GREEDY, "--format", "json"],
+                                  ["detokenize", "-m", SPM, "5"])):
             want = self.ok(*args, stdin=b"one\ntwo\n")
             self.assertEqual(self.ok(*args, "-o", self.path(str(i)), stdin=b"one\ntwo\n"), b"")
             self.assertEqual(self.read(str(i)), want)
             self.fails(1, *args, "-o", self.path("no/such/folder"), stdin=b"one\n")
-        self.assertEqual(len(os.listdir(self.tmp.name)), 4)
+        self.assertEqual(len(os.listdir(self.tmp.name)), 5)
+        # What failed alone costs no answer, however the conversation ends; what cannot be written leaves no half of a file.
+        want = self.ok("chat", "-m", TINY, *GREEDY, stdin=b"one\n")
+        for end in (b"", b"/exit\n"):
+            self.fails(1, "chat", "-m", TINY, *GREEDY, "-o", self.path("talk"), stdin=b"one\n/nope\n" + end)
+            self.assertEqual(self.read("talk"), want)
+            os.remove(self.path("talk"))
+        for args, stdin in ((["generate", "-m", TINY, *GREEDY, "--jsonl", "-"], b'{"prompt":"a"}\n' * 20),
+                            (["detokenize", "-m", SPM], b"5\n" * 2000), (["chat", "-m", TINY, *GREEDY, "--format", "json"], b"a\n/clear\n" * 12)):
+            p = subprocess.run(["sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *EMULATOR, PROGRAM, *args, "-o", self.path("half")],
+                               input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual(p.returncode, 1, args)
+            self.assertIn(b"File too large", p.stderr)
+            self.assertEqual(len(os.listdir(self.tmp.name)), 5, args)
         if os.path.exists("/dev/full"):
-            for args in (["generate", "-m", TINY, "-p", "x", *GREEDY], ["tokenize", "-m", SPM, "a"],
+            for args in (["generate", "-m", TINY, "-p", "x", *GREEDY], ["tokenize", "-m", SPM, "a"], ["detokenize", "-m", SPM, "5"],
                          ["generate", "-m", TINY, "-p", "x", *GREEDY, "--format", "json"]):
                 self.assertIn("/dev/full: No space left", self.fails(1, *args, "-o", "/dev/full")[1])
                 with open("/dev/full", "wb") as full:
@@ -250,6 +293,15 @@ class Names(Case):
                            (["--stop", ""], "--stop: text 0 is empty"), (["--logprobs", "100000", "--format", "json"], "--logprobs is 100000")):
             _, err = self.fails(2, "generate", "-m", TINY, "-p", "x", *args)
             self.assertTrue(err.startswith("strata: " + want), err)
+        for args in (["embed", "-m", BERT, "x"], ["generate", "-m", TINY, "-p", "x"], ["verify", BERT], ["rank", "-m", BERT, "-q", "x", "y"],
+                     ["eval", "-m", BERT, "--ids", "1", "--what", "hidden"], ["bench", "-m", BERT, "--prefill", "4"],
+                     ["quantize", BERT, self.path("q"), "Q8_0"]):
+            self.assertTrue(self.fails(2, *args, "-t", "99999")[1].startswith("strata: -t: 99999, want "), args)
+        for command in ("generate", "chat"):
+            self.assertTrue(self.fails(2, command, "-m", BERT, stdin=b"x")[1].endswith(": an encoder does not generate\n"))
+        if RERANKER.exists():
+            err = self.fails(2, "embed", "-m", RERANKER, "x")[1]
+            self.assertIn("use the command rank, or ask for mean, cls or last (--pooling)", err)
         self.assertIn("--dims: 65", self.fails(2, "embed", "-m", BERT, "--dims", "65", "--force-dims", "x")[1])
         self.assertIn("--force-dims", self.fails(2, "embed", "-m", BERT, "--dims", "32", "x")[1])
         self.assertIn("--variables: ", self.fails(1, "generate", "-m", TINY, "-p", "x", "--variables", self.write("v", b"5"))[1])
@@ -267,6 +319,16 @@ class Names(Case):
         self.assertIn("--chat", err)
         for more in (["--chat"], ["--parse-special"]):
             self.assertEqual(run(*args, *more)[2], "")
+
+
+class Order(Case):
+    def test_a_note_comes_after_the_answer(self):
+        """Both go to one place here, as at a terminal."""
+        args = ["generate", "-m", TINY, "-p", "x", "-n", "2", "--json-schema", '{"const":"abcdefghijkl"}']
+        _, out, err = run(*args)
+        self.assertIn("the answer is cut after 2 tokens (-n), ", err)
+        p = subprocess.run(EMULATOR + [PROGRAM, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        self.assertEqual(p.stdout, out + err.encode())
 
 
 class Batch(Case):
@@ -441,6 +503,8 @@ class Encodings(Case):
                     out, err = self.fails(1, *args, **kw)
                     self.assertEqual(out, b"", args)
                     self.assertIn(name, err, args)
+                    # What it says to do is right, with a mark and without one.
+                    self.assertIn(f"(iconv -f {encoding.upper().replace('-LE', 'LE').replace('-BE', 'BE')} -t UTF-8 ", err)
                     self.assertEqual(len(err.splitlines()), 1 if "--chat" not in args else 2, err)
         self.assertIn("UTF-16", self.fails(1, "chat", "-m", TINY, *GREEDY, stdin="\ufeffhi\n".encode("utf-16-le"))[1])
 
