@@ -48,10 +48,12 @@ static void run_routed(const char *what, blob b, const char *level, int precisio
                        err));
     for (size_t n = 1; n <= 6; n += 5) {
         int rc = strata_eval(c, ids, NULL, n, STRATA_EVAL_HIDDEN, 0, out, 256 * 6, &rows, &cols, NULL);
-        if (rc != STRATA_NONFINITE) fail_msg("%s, %s, %zu ids: %s", what, level, n, strata_status_name(rc));
+        if (rc != STRATA_NONFINITE)
+            fail_msg("%s, %s, %zu ids: %s", what, level ? level : "best", n, strata_status_name(rc));
         if (!info.causal) continue;
         rc = strata_ctx_sync(c, 1, ids, n, 0, NULL, logits, NULL);
-        if (rc != STRATA_NONFINITE) fail_msg("%s, %s, sync of %zu: %s", what, level, n, strata_status_name(rc));
+        if (rc != STRATA_NONFINITE)
+            fail_msg("%s, %s, sync of %zu: %s", what, level ? level : "best", n, strata_status_name(rc));
     }
     strata_ctx_close(c);
     strata_model_close(m);
@@ -181,6 +183,17 @@ static void test_weights_in_front_of_activations(void **state)
                 run_routed(what, b, level, STRATA_PRECISION_F32);
                 free(b.data);
             }
+}
+
+/* An angle over infinity would be a rotation by nothing. */
+static void test_rope_factors(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < 3; kind++) {
+        blob b = poisoned("phi3-edge", "rope_factors_short.weight", 0, kind);
+        run_routed("rope_factors_short", b, NULL, STRATA_PRECISION_I8);
+        free(b.data);
+    }
 }
 
 /* The head whose upper bits tell which logits are largest: a bound that is NaN would leave its columns out. */
@@ -454,6 +467,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_routers),
                                        cmocka_unit_test(test_one_of_a_batch),
                                        cmocka_unit_test(test_weights_in_front_of_activations),
+                                       cmocka_unit_test(test_rope_factors),
                                        cmocka_unit_test(test_weights_of_the_head),
                                        cmocka_unit_test(test_one_expert),
                                        cmocka_unit_test(test_masked_keys),
