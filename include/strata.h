@@ -89,7 +89,7 @@ typedef enum strata_status {
     STRATA_NO_MEMORY = -50,
     STRATA_DEVICE_UNAVAILABLE = -60,
     STRATA_DEVICE_LOST = -61,
-    STRATA_NONFINITE = -70, /* the model produced NaN or infinity */
+    STRATA_NONFINITE = -70, /* the model produced NaN or infinity, or has them in weights that the call needed */
     STRATA_CANCELLED = -80,
     STRATA_DEADLINE = -81,
     STRATA_BUSY = -82, /* the context is in a call already: another thread's, or a callback's own */

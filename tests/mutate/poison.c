@@ -146,21 +146,18 @@ static bool has(st_str name, const char *part)
 }
 
 /* Whether every setting has to say the same. Which experts a token takes, and which tokens follow, is for each to say.
- * And an infinite weight in front of an activation or a router gives infinity by the sign of a value, which int8 may
- * round to the other: of minus infinity both make zero. */
-static bool comparable(const st_gguf_tensor *t, int kind, const setting *s, int what)
+ */
+static bool comparable(const st_gguf_tensor *t, int what)
 {
     if (has(t->name, "_exps")) return false;
-    if (kind && s->precision == STRATA_PRECISION_I8 && (has(t->name, "ffn_gate") || has(t->name, "ffn_up")))
-        return false;
     return what != GENERATE || !st_str_eq(t->name, "token_embd.weight");
 }
 
-static void compare(worker *w, const st_gguf_tensor *t, int kind, int rc[N_SETTINGS][N_CALLS])
+static void compare(worker *w, const st_gguf_tensor *t, int rc[N_SETTINGS][N_CALLS])
 {
     for (int i = 1; i < N_SETTINGS; i++)
         for (int k = 0; k < N_CALLS; k++) {
-            if (!comparable(t, kind, &settings[i], k)) continue;
+            if (!comparable(t, k)) continue;
             if (rc[0][k] != STRATA_NONFINITE || rc[i][k] == STRATA_NONFINITE || rc[i][k] == NOT_RUN) continue;
             mutate_found(w, "%s: NONFINITE with f32, kv f32, but %s with %s", calls[k], strata_status_name(rc[i][k]),
                          settings[i].name);
@@ -168,7 +165,7 @@ static void compare(worker *w, const st_gguf_tensor *t, int kind, int rc[N_SETTI
     for (int k = 0; k < N_CALLS; k++) w->p->nonfinite += rc[0][k] == STRATA_NONFINITE;
 }
 
-static void run_model(worker *w, const st_gguf_tensor *t, int kind, const char *path)
+static void run_model(worker *w, const st_gguf_tensor *t, const char *path)
 {
     strata_allocator a = mutate_allocator(w);
     strata_model *m = NULL;
@@ -186,7 +183,7 @@ static void run_model(worker *w, const st_gguf_tensor *t, int kind, const char *
         for (int k = 0; k < N_CALLS; k++) rc[i][k] = NOT_RUN;
         if (!alike) run_setting(w, m, &info, &settings[i], rc[i]);
     }
-    compare(w, t, kind, rc);
+    compare(w, t, rc);
     strata_model_close(m);
 }
 
@@ -231,6 +228,6 @@ void mutate_poison(worker *w)
     bool made = poison(copy + (t->data - m->data), t, row, at, kind) && mutate_write(path, copy, m->size);
     free(copy);
     if (!made) return;
-    run_model(w, t, kind, path);
+    run_model(w, t, path);
     run_quantize(w, path, &r);
 }

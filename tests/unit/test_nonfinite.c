@@ -1,5 +1,5 @@
-/* test_nonfinite.c: NaN and infinity where something is decided or copied: routers of experts, log-probabilities,
- * tensors of a file that is quantised. */
+/* test_nonfinite.c: NaN and infinity where something is decided, hidden or copied: routers of experts, activations,
+ * softmaxes, log-probabilities, tensors of a file that is quantised. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* mkdtemp */
 #endif
@@ -39,19 +39,21 @@ static void run_routed(const char *what, blob b, const char *level, int precisio
     strata_model_info info;
     strata_ctx *c = NULL;
     const int32_t ids[] = {3, 4, 5, 6, 7, 8};
-    static float out[64 * 6];
+    static float out[256 * 6];
     const float *logits[2] = {NULL, NULL};
     size_t rows, cols;
     strata_model_get_info(m, &info);
-    assert_true(info.n_embd <= 64);
+    assert_true(info.n_embd <= 256);
     OK(strata_ctx_open(m, &(strata_ctx_opts){.n_threads = 2, .precision = precision, .n_seqs = info.causal ? 2 : 0}, &c,
                        err));
     for (size_t n = 1; n <= 6; n += 5) {
-        int rc = strata_eval(c, ids, NULL, n, STRATA_EVAL_HIDDEN, 0, out, 64 * 6, &rows, &cols, NULL);
-        if (rc != STRATA_NONFINITE) fail_msg("%s, %s, %zu ids: %s", what, level, n, strata_status_name(rc));
+        int rc = strata_eval(c, ids, NULL, n, STRATA_EVAL_HIDDEN, 0, out, 256 * 6, &rows, &cols, NULL);
+        if (rc != STRATA_NONFINITE)
+            fail_msg("%s, %s, %zu ids: %s", what, level ? level : "best", n, strata_status_name(rc));
         if (!info.causal) continue;
         rc = strata_ctx_sync(c, 1, ids, n, 0, NULL, logits, NULL);
-        if (rc != STRATA_NONFINITE) fail_msg("%s, %s, sync of %zu: %s", what, level, n, strata_status_name(rc));
+        if (rc != STRATA_NONFINITE)
+            fail_msg("%s, %s, sync of %zu: %s", what, level ? level : "best", n, strata_status_name(rc));
     }
     strata_ctx_close(c);
     strata_model_close(m);
@@ -130,6 +132,141 @@ static void test_one_of_a_batch(void **state)
     strata_model_close(m);
     strata_model_close(plain);
     free(b.data);
+}
+
+/* ---- what activations and softmaxes hide --------------------------------------------------------------------------
+ */
+
+/* The file with the scale of a block of a Q8_0 matrix, or a value of an F32 one, in place of what it was. */
+static blob poisoned(const char *model, const char *tensor, size_t block, size_t kind)
+{
+    static const uint16_t halves[] = {0x7e00, 0x7c00, 0xfc00};
+    blob b = blob_read(tiny(model));
+    st_mem mem;
+    st_mem_init(&mem, NULL, 0);
+    st_gguf g;
+    assert_int_equal(st_gguf_parse(&g, b.data, b.size, model, false, &mem, NULL), 0);
+    const st_gguf_tensor *t = st_gguf_tensor_find(&g, tensor);
+    assert_non_null(t);
+    size_t at = (size_t)(t->data - b.data);
+    if (t->type == ST_Q8_0)
+        memcpy(b.data + at + block * 34, &halves[kind], 2);
+    else
+        memcpy(b.data + at + block * 128, &bad_values[kind], 4);
+    assert_true(t->type == ST_Q8_0 || t->type == ST_F32);
+    assert_true(block * 32 < (t->type == ST_F32 ? t->bytes / 4 : t->bytes / 34 * 32));
+    st_gguf_free(&g);
+    return b;
+}
+
+/* SiLU and GELU make 0 of minus infinity, and which sign a product has rounding decides. */
+static void test_weights_in_front_of_activations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *tensor;
+    } cases[] = {{"bert", "blk.1.ffn_up.bias"},         {"bert", "blk.1.ffn_up.weight"},
+                 {"bert-q8_0", "blk.1.ffn_up.weight"},  {"llama-q8_0", "blk.1.ffn_gate.weight"},
+                 {"llama-q8_0", "blk.1.ffn_up.weight"}, {"gemma2", "blk.0.ffn_gate.weight"},
+                 {"gemma2", "blk.1.attn_k.weight"},     {"gemma2", "blk.1.attn_q.weight"},
+                 {"deepseek2", "blk.0.ffn_gate.weight"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t block = 0; block < 4; block++)
+            for (size_t kind = 0; kind < 3; kind++) {
+                blob b = poisoned(cases[i].model, cases[i].tensor, block, kind);
+                char what[160];
+                snprintf(what, sizeof what, "%s, %s, block %zu: %g", cases[i].model, cases[i].tensor, block,
+                         (double)bad_values[kind]);
+                const char *level = NULL;
+                for (uint32_t n = 0; strata_cpu_level(n); n++) level = strata_cpu_level(n);
+                run_routed(what, b, level, STRATA_PRECISION_I8);
+                run_routed(what, b, level, STRATA_PRECISION_F32);
+                free(b.data);
+            }
+}
+
+/* An angle over infinity would be a rotation by nothing. */
+static void test_rope_factors(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < 3; kind++) {
+        blob b = poisoned("phi3-edge", "rope_factors_short.weight", 0, kind);
+        run_routed("rope_factors_short", b, NULL, STRATA_PRECISION_I8);
+        free(b.data);
+    }
+}
+
+/* The head whose upper bits tell which logits are largest: a bound that is NaN would leave its columns out. */
+static void test_weights_of_the_head(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < 3; kind++) {
+        blob b = poisoned("gemma2", "token_embd.weight", 2 * 90, kind); /* the row of an id that no prompt has */
+        strata_model *m = open_blob(b, NULL);
+        strata_ctx *c = NULL;
+        const int32_t ids[] = {3, 4, 5};
+        strata_gen_opts g = strata_gen_default();
+        g.max_tokens = 3;
+        g.temperature = 0;
+        OK(strata_ctx_open(m, &(strata_ctx_opts){.n_threads = 1, .n_seqs = 1, .n_ctx = 32}, &c, err));
+        assert_int_equal(strata_generate(c, 0, ids, 3, &g, NULL, NULL), STRATA_NONFINITE);
+        strata_ctx_close(c);
+        strata_model_close(m);
+        free(b.data);
+    }
+}
+
+/* An expert counts for the tokens that choose it; the others have the bits that they had. */
+static void test_one_expert(void **state)
+{
+    (void)state;
+    enum { N_EMBD = 32, N_IDS = 40 };
+    strata_model *plain = open_model("granitemoe", NULL);
+    strata_ctx *pc = open_ctx(plain, 1, STRATA_PRECISION_I8);
+    blob b = poisoned("granitemoe", "blk.0.ffn_gate_exps.weight", 0, 2);
+    strata_model *m = open_blob(b, NULL);
+    strata_ctx *c = open_ctx(m, 2, STRATA_PRECISION_I8);
+    int spoiled = 0, whole = 0;
+    for (int32_t id = 3; id < N_IDS; id++) {
+        float want[N_EMBD], got[N_EMBD];
+        size_t rows, cols;
+        OK(strata_eval(pc, &id, NULL, 1, STRATA_EVAL_HIDDEN, 0, want, N_EMBD, &rows, &cols, err));
+        int rc = strata_eval(c, &id, NULL, 1, STRATA_EVAL_HIDDEN, 0, got, N_EMBD, &rows, &cols, NULL);
+        assert_true(rc == STRATA_OK || rc == STRATA_NONFINITE);
+        spoiled += rc == STRATA_NONFINITE;
+        if (rc) continue;
+        whole++;
+        assert_memory_equal(want, got, sizeof got);
+    }
+    assert_true(spoiled > 0 && whole > 0);
+    strata_ctx_close(c), strata_ctx_close(pc);
+    strata_model_close(m), strata_model_close(plain);
+    free(b.data);
+}
+
+/* Keys that overflow for some tokens only: a score of minus infinity would mask them, and the rest look in order. */
+static void test_masked_keys(void **state)
+{
+    (void)state;
+    static const size_t places[] = {65, 90, 120, 190, 240, 275, 600, 705};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const edit edits[] = {{POKE, .name = "blk.1.attn_k.weight", .f = 3.4e38f, .at = places[i]}, {0}};
+        blob b = rewrite(tiny("bert"), edits);
+        const char *level;
+        for (uint32_t n = 0; (level = strata_cpu_level(n)); n++)
+            for (int precision = 0; precision <= STRATA_PRECISION_F32; precision++) {
+                strata_model *m = open_blob(b, &(strata_model_opts){.cpu = level, .n_threads = 1});
+                strata_ctx *c = open_ctx(m, 2, precision);
+                const int32_t ids[] = {3, 4, 5, 6, 7, 8};
+                static float out[6 * 64];
+                size_t rows, cols;
+                int rc = strata_eval(c, ids, NULL, 6, STRATA_EVAL_HIDDEN, 0, out, 6 * 64, &rows, &cols, NULL);
+                if (rc != STRATA_NONFINITE) fail_msg("%s, place %zu: %s", level, places[i], strata_status_name(rc));
+                strata_ctx_close(c);
+                strata_model_close(m);
+            }
+        free(b.data);
+    }
 }
 
 /* ---- log-probabilities ------------------------------------------------------------------------------------------- */
@@ -329,6 +466,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_routers),
                                        cmocka_unit_test(test_one_of_a_batch),
+                                       cmocka_unit_test(test_weights_in_front_of_activations),
+                                       cmocka_unit_test(test_rope_factors),
+                                       cmocka_unit_test(test_weights_of_the_head),
+                                       cmocka_unit_test(test_one_expert),
+                                       cmocka_unit_test(test_masked_keys),
                                        cmocka_unit_test(test_logprobs_of_huge_logits),
                                        cmocka_unit_test(test_options),
                                        cmocka_unit_test(test_quantize),

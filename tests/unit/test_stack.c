@@ -304,7 +304,6 @@ static void test_moderate_programs(void **state)
     assert_int_equal(too_deep, 0);
 }
 
-#ifdef STRATA_DEEP_PROGRAMS
 /* What nests as deep as it can be written: template, grammar, schema, pattern and JSON. */
 static void test_deep_programs(void **state)
 {
@@ -386,7 +385,6 @@ static void test_deep_programs(void **state)
     }
     assert_int_equal(too_deep, 0);
 }
-#endif
 
 static int setup(void **state)
 {
@@ -416,9 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_calls),
         cmocka_unit_test(test_moderate_programs),
-#ifdef STRATA_DEEP_PROGRAMS
         cmocka_unit_test(test_deep_programs),
-#endif
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -41,7 +41,19 @@ typedef struct st_packed {
     size_t panel_bytes;
     uint32_t n_panels; /* of 16 columns */
     uint32_t k;
+    /* Panels with a weight, scale or bias that is not finite lie in [n_panels - bad_below, bad_end); 0, 0: there are
+     * none. A run that meets them is NONFINITE whatever comes out: an activation makes 0 of minus infinity, and which
+     * sign an infinite product has is for the rounding of its factors to say. */
+    _Atomic uint32_t bad_below, bad_end;
 } st_packed;
+
+/* Whether any of `n` columns from panel `panel` on may have such a weight. */
+static inline bool st_packed_bad(const st_packed *p, uint32_t panel, uint32_t n)
+{
+    uint32_t end = atomic_load_explicit(&p->bad_end, memory_order_relaxed);
+    uint32_t first = p->n_panels - atomic_load_explicit(&p->bad_below, memory_order_relaxed);
+    return end > panel && first < panel + (n + 15) / 16;
+}
 
 /* What a panel of a form has apart, from block b on; NULL if there is nothing. */
 static inline const uint8_t *st_packed_apart(const st_packed *p, uint32_t panel, uint32_t b)
@@ -71,8 +83,8 @@ int st_pack_all(st_exec *e, const st_file *file, const st_load_opts *opts, strat
 /* The form that panels of a quantised type have. */
 st_panel_form st_pack_form(uint32_t type);
 
-/* Writes panel `panel` of a part, p->panel_bytes bytes. */
-void st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel);
+/* Writes panel `panel` of a part, p->panel_bytes bytes. False: a weight or scale is not finite. */
+bool st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel);
 
 /* ---- memory of a run --------------------------------------------------------------------------------------------- */
 
@@ -189,6 +201,10 @@ static inline bool st_slot_late(st_slot s)
 /* Quantises or rounds rows [lo, hi) of a float slot into its narrow form and marks sequences that are not finite. */
 void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
                      uint32_t k0);
+
+/* The sequence of a row of the group, or all of the group's, gave what is no number. */
+void st_mark_nonfinite(const st_env *e, uint32_t row);
+void st_mark_all_nonfinite(const st_env *e);
 
 /* Writes row r of slot N or N2: the norm of x, in every form that is wanted. */
 void st_env_write_n(const st_env *e, st_slot slot, uint32_t r, const st_norm *norm, const float *x);

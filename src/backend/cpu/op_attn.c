@@ -49,8 +49,27 @@ static void pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
         b->pair(st_attn_qkv(a, lo, v_col + c), ld, hi - lo, v + c / 16 * ldv + (size_t)lo * 16);
 }
 
-/* What this run adds to the cache, all key heads. Keys that are not finite are found here: in scores the softmax could
- * hide them, and the stored type has to make integers or halves of them. */
+/* Queries, keys and values that are not finite are found here: a softmax can hide them, by a score of minus infinity,
+ * which it masks, or by a cap on scores. */
+static void check_rows(const st_attn *a, uint32_t seq)
+{
+    const st_env *e = a->env;
+    const st_op_attn *op = a->op;
+    uint32_t lo, hi, bad = 0, width = (op->n_head + op->n_head_kv) * op->d_head_k + op->n_head_kv * op->d_head_v;
+    st_env_share(e, a->n, 1, &lo, &hi);
+    for (uint32_t t = lo; t < hi; t++) {
+        const float *x = st_attn_qkv(a, t, 0);
+        for (uint32_t i = 0; i < width; i++) {
+            uint32_t u;
+            memcpy(&u, x + i, sizeof u);
+            bad |= (u & 0x7f800000u) == 0x7f800000u;
+        }
+    }
+    if (bad) __atomic_store_n(&e->batch->status[seq], STRATA_NONFINITE, __ATOMIC_RELAXED);
+}
+
+/* What this run adds to the cache, all key heads. The stored type has to make integers or halves of them, and must be
+ * able to. */
 static void store_keys(const st_attn *a, uint32_t seq)
 {
     const st_env *e = a->env;
@@ -249,6 +268,7 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
         a.past = batch->past ? batch->past[s] : 0;
         a.len = a.past + a.n;
         a.base = 0;
+        check_rows(&a, s);
         if (batch->past) {
             uint32_t unused;
             a.lane = batch->lanes[s];

@@ -23,6 +23,7 @@ void st_run_heads(const st_env *e, uint32_t index)
                                       .col = h * src->out_stride,
                                       .planes = (int)src->part.planes};
         st_linear_run(&alone, &l, e->n_rows);
+        if (st_packed_bad(l.parts[0].packed, l.parts[0].panel0, src->n)) st_mark_all_nonfinite(e);
     }
 }
 

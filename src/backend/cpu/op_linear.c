@@ -255,6 +255,9 @@ void st_run_linear(const st_env *e, uint32_t index)
         l.parts[i] = (st_linear_part){
             .packed = &e->exec->packed[index][i], .n = p->n, .col = p->col, .planes = (int)p->planes, .bias = p->bias};
     }
+    bool bad = false;
+    for (uint32_t i = 0; i < l.n_parts; i++) bad |= st_packed_bad(l.parts[i].packed, 0, l.parts[i].n);
+    if (bad) st_mark_all_nonfinite(e);
     if (st_select_can(e, &l)) {
         st_select_run(e, &l);
         return;

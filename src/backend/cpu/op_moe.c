@@ -31,6 +31,15 @@ static st_linear_part part_of(const moe *m, st_moe_part i, uint32_t row, uint32_
                             .bias = p->bias ? p->bias + row : NULL};
 }
 
+/* Whether a product has weights that are not finite. */
+static bool bad(const st_linear *l)
+{
+    bool bad = false;
+    for (uint32_t i = 0; i < l->n_parts; i++)
+        bad |= st_packed_bad(l->parts[i].packed, l->parts[i].panel0, l->parts[i].n);
+    return bad;
+}
+
 /* Logits of the router -> R, whose last column is the shared expert's. */
 static void route(const moe *m)
 {
@@ -43,6 +52,7 @@ static void route(const moe *m)
         l.parts[l.n_parts++].col = op->n_expert;
     }
     st_linear_run(e, &l, e->n_rows);
+    if (bad(&l)) st_mark_all_nonfinite(e);
     st_env_sync(e);
 }
 
@@ -136,18 +146,6 @@ static bool choose(const st_env *e, const st_op_moe *op, float *row)
     return true;
 }
 
-/* The sequence that row r belongs to gives no numbers, whatever else it gets through. */
-static void mark_nonfinite(const st_env *e, uint32_t r)
-{
-    const st_batch *b = e->batch;
-    uint32_t s = e->seq0;
-    if (e->n_rows == e->seq1 - e->seq0) /* one row each: a step, or what GATHER left */
-        s += r;
-    else
-        while (b->starts[s + 1] - e->row0 <= r) s++;
-    __atomic_store_n(&b->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
-}
-
 /* Rows of the input that chose expert i -> G, in every form that is wanted. */
 static void gather(moe *m, uint32_t expert)
 {
@@ -175,8 +173,8 @@ static void gather(moe *m, uint32_t expert)
     st_env_sync(e);
 }
 
-/* One FFN: `rows` rows of `in` -> E. */
-static void run_expert(const moe *m, st_slot in, uint32_t rows, st_moe_part gate, uint32_t expert, uint32_t n_ff)
+/* One FFN: `rows` rows of `in` -> E. False: its weights are not all finite. */
+static bool run_expert(const moe *m, st_slot in, uint32_t rows, st_moe_part gate, uint32_t expert, uint32_t n_ff)
 {
     const st_env *e = m->env;
     const st_op_moe *op = &m->op->moe;
@@ -190,6 +188,7 @@ static void run_expert(const moe *m, st_slot in, uint32_t rows, st_moe_part gate
     down.parts[0] = part_of(m, (st_moe_part)(gate + 2), expert * op->k, op->k);
     st_linear_run(e, &down, rows);
     st_env_sync(e);
+    return !bad(&up) && !bad(&down);
 }
 
 void st_run_moe(const st_env *e, uint32_t index)
@@ -201,23 +200,24 @@ void st_run_moe(const st_env *e, uint32_t index)
     uint32_t lo, hi;
     st_env_share(e, e->n_rows, 1, &lo, &hi);
     for (uint32_t r = lo; r < hi; r++) {
-        if (!choose(e, src, row_of(e, ST_SLOT_R, r))) mark_nonfinite(e, r);
+        if (!choose(e, src, row_of(e, ST_SLOT_R, r))) st_mark_nonfinite(e, r);
         memset(row_of(e, ST_SLOT_Y, r), 0, src->k * sizeof(float));
     }
     st_env_sync(e);
     for (uint32_t i = 0; i < src->n_expert; i++) {
         gather(&m, i);
         if (m.n == 0) continue;
-        run_expert(&m, ST_SLOT_G, m.n, ST_MOE_GATE, i, src->n_ff);
+        bool finite = run_expert(&m, ST_SLOT_G, m.n, ST_MOE_GATE, i, src->n_ff);
         st_env_share(e, m.n, 1, &lo, &hi);
         for (uint32_t j = lo; j < hi; j++) {
             uint32_t r = m.rows[j];
+            if (!finite) st_mark_nonfinite(e, r);
             e->k->add_scaled(row_of(e, ST_SLOT_E, j), row_of(e, ST_SLOT_R, r)[i], row_of(e, ST_SLOT_Y, r), src->k);
         }
         st_env_sync(e);
     }
     if (src->n_ff_shared == 0) return;
-    run_expert(&m, op->in, e->n_rows, ST_MOE_SHARED_GATE, 0, src->n_ff_shared);
+    if (!run_expert(&m, op->in, e->n_rows, ST_MOE_SHARED_GATE, 0, src->n_ff_shared)) st_mark_all_nonfinite(e);
     st_env_share(e, e->n_rows, 1, &lo, &hi);
     for (uint32_t r = lo; r < hi; r++)
         e->k->add_scaled(row_of(e, ST_SLOT_E, r), row_of(e, ST_SLOT_R, r)[src->n_expert], row_of(e, ST_SLOT_Y, r),

@@ -17,11 +17,21 @@ void st_apply_norm(const st_kernels *k, const st_norm *norm, const float *x, uin
     }
 }
 
-static void mark_nonfinite(const st_env *e, uint32_t row)
+void st_mark_nonfinite(const st_env *e, uint32_t row)
 {
-    uint32_t token = e->row0 + row, s = e->seq0;
-    while (e->batch->starts[s + 1] <= token) s++;
-    __atomic_store_n(&e->batch->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
+    const st_batch *b = e->batch;
+    uint32_t s = e->seq0;
+    if (e->n_rows == e->seq1 - e->seq0) /* one row each: a step, or what GATHER left */
+        s += row;
+    else
+        while (b->starts[s + 1] - e->row0 <= row) s++;
+    __atomic_store_n(&b->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
+}
+
+void st_mark_all_nonfinite(const st_env *e)
+{
+    for (uint32_t s = e->seq0; s < e->seq1; s++)
+        __atomic_store_n(&e->batch->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
 }
 
 void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
@@ -32,14 +42,14 @@ void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, 
         const st_bact *a = &e->slots->b[slot];
         if (!b->round(x, ldx, hi - lo, k, a, lo, k0)) return;
         for (uint32_t r = lo; r < hi; r++)
-            if (b->round(x + (size_t)(r - lo) * ldx, ldx, 1, k, a, r, k0)) mark_nonfinite(e, r);
+            if (b->round(x + (size_t)(r - lo) * ldx, ldx, 1, k, a, r, k0)) st_mark_nonfinite(e, r);
         return;
     }
     st_qact *q = &e->slots->q[slot];
     int planes = e->state->form[slot] & ST_FORM_LO ? 2 : 1;
     if (!e->k->quantize(x, ldx, hi - lo, k, planes, q, lo, k0)) return;
     for (uint32_t r = lo; r < hi; r++)
-        if (e->k->quantize(x + (size_t)(r - lo) * ldx, ldx, 1, k, planes, q, r, k0)) mark_nonfinite(e, r);
+        if (e->k->quantize(x + (size_t)(r - lo) * ldx, ldx, 1, k, planes, q, r, k0)) st_mark_nonfinite(e, r);
 }
 
 void st_env_write_n(const st_env *e, st_slot slot, uint32_t r, const st_norm *norm, const float *x)

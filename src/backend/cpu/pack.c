@@ -5,6 +5,7 @@
  * threads in one page would clear it twice. The pages of the file that a unit was made of are let go of behind it: in
  * steps of 2 MiB, since giving pages back interrupts the other cores (panel by panel, as this was done at first, that
  * took most of the time). */
+#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -91,6 +92,25 @@ static void release_rows(const packer *p, const st_part *part, uint32_t r, uint3
     st_file_release(p->file, part->m->data + (size_t)(part->row + r) * row, (size_t)n * row);
 }
 
+static void raise_to(_Atomic uint32_t *most, uint32_t x)
+{
+    uint32_t have = atomic_load(most);
+    while (have < x && !atomic_compare_exchange_weak(most, &have, x)) continue;
+}
+
+static void note_bad(st_packed *p, uint32_t panel)
+{
+    raise_to(&p->bad_end, panel + 1);
+    raise_to(&p->bad_below, p->n_panels - panel);
+}
+
+/* A bias that is not finite is as bad as a weight. */
+static void check_bias(st_packed *p, const st_part *part)
+{
+    for (uint32_t i = 0; part->bias && i < part->n; i++)
+        if (!isfinite(part->bias[i])) note_bad(p, i / 16);
+}
+
 /* Panels of a job that begin in [from, from + UNIT). */
 static void pack_some(const packer *p, const job *j, size_t from)
 {
@@ -98,7 +118,9 @@ static void pack_some(const packer *p, const job *j, size_t from)
     uint32_t first = (uint32_t)((skip + bytes - 1) / bytes), last = j->dst->n_panels;
     if ((end + bytes - 1) / bytes < last) last = (uint32_t)((end + bytes - 1) / bytes);
     if (first >= last) return;
-    for (uint32_t i = first; i < last; i++) st_pack_panel(&p->exec->kern, j->dst, j->part, i);
+    for (uint32_t i = first; i < last; i++) {
+        if (!st_pack_panel(&p->exec->kern, j->dst, j->part, i)) note_bad(j->dst, i);
+    }
     release_rows(p, j->part, first * 16, (last - first) * 16);
 }
 
@@ -147,6 +169,7 @@ static int collect(packer *p, st_exec *e, strata_error *err)
             d->k = k;
             d->n_panels = (part->n + 15) / 16;
             d->panel_bytes = panel_bytes(d);
+            check_bias(d, part);
             job *new = &p->jobs[p->n_jobs++];
             *new = (job){.dst = d, .part = part};
             ST_TRY(place(&at, d->panel_bytes, d->n_panels, &new->at, err));

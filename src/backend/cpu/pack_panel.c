@@ -13,6 +13,29 @@ enum {
     SIGN = 128        /* panels hold weight + 128, which is the weight with its sign bit turned */
 };
 
+/* Whether one of n half floats is NaN or infinity. */
+static bool has_bad_halves(const uint16_t *x, size_t n)
+{
+    uint32_t bad = 0;
+    for (size_t i = 0; i < n; i++) bad |= (x[i] & 0x7c00u) == 0x7c00u;
+    return bad;
+}
+
+/* Whether one of n values of 2 or 4 bytes has all the bits of its exponent. */
+static bool has_bad_floats(const void *p, size_t n, st_pack_kind kind)
+{
+    uint32_t bad = 0;
+    if (kind == ST_PACK_F32) {
+        const uint32_t *x = p;
+        for (size_t i = 0; i < n; i++) bad |= (x[i] & 0x7f800000u) == 0x7f800000u;
+        return bad;
+    }
+    if (kind == ST_PACK_F16) return has_bad_halves(p, n);
+    const uint16_t *x = p;
+    for (size_t i = 0; i < n; i++) bad |= (x[i] & 0x7f80u) == 0x7f80u;
+    return bad;
+}
+
 /* Row i of the panel, or NULL past the part's last row. */
 static const uint8_t *source_row(const st_part *part, uint32_t panel, uint32_t i)
 {
@@ -47,7 +70,7 @@ static void split_pairs(const uint32_t pairs[128], uint16_t *dst)
 }
 
 /* Blocks of 8 dwords of a row, as far as there are whole ones. */
-static void pack_floats(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
+static bool pack_floats(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
 {
     size_t per_block = p->kind == ST_PACK_F32 ? 8 : 16, row = st_mat_row_bytes(part->m);
     uint32_t blocks = source_row(part, panel, 15) ? (uint32_t)(p->k / per_block) : 0;
@@ -62,14 +85,16 @@ static void pack_floats(const st_kernels *kern, const st_packed *p, const st_par
         }
     }
     pack_float_rows(p, part, panel, blocks * per_block, dst);
+    return !has_bad_floats(dst, (size_t)p->k * 16, p->kind);
 }
 
 /* Q8_0 has the integers already. */
-static void pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
+static bool pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
 {
     const uint8_t *src = source_row(part, panel, 0);
     size_t row = st_mat_row_bytes(part->m);
     uint32_t blocks = p->k / 32;
+    bool bad = false;
     kern->interleave(src + 2, row, Q8_0_BYTES, blocks, SIGN, dst, Q8_0_BLOCK);
     for (uint32_t b = 0; b < blocks; b += SCALES) {
         uint32_t n = blocks - b < SCALES ? blocks - b : SCALES;
@@ -77,9 +102,11 @@ static void pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part 
         float scale[SCALES][16];
         for (uint32_t i = 0; i < 16; i++)
             for (uint32_t j = 0; j < n; j++) memcpy(&d[j][i], src + i * row + (size_t)(b + j) * Q8_0_BYTES, 2);
+        bad |= has_bad_halves(d[0], (size_t)n * 16);
         kern->f16_to_f32(d[0], scale[0], (size_t)n * 16);
         for (uint32_t j = 0; j < n; j++) memcpy(dst + (size_t)(b + j) * Q8_0_BLOCK + 512, scale[j], 64);
     }
+    return !bad;
 }
 
 /* Blocks are narrowed eight bytes at a time; compilers make vectors of it. */
@@ -140,12 +167,13 @@ static void split_weights(const uint64_t w[WORDS], uint8_t *dst, uint8_t *low)
 }
 
 /* Q8_0 in two places; its scales stay f16. Rows past the part's last are zero. */
-static void pack_split(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
+static bool pack_split(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
 {
     enum { ROW = CHUNK / 32 * Q8_0_BYTES };
     static const uint8_t none[ROW];
     const size_t block_bytes = st_form_block_bytes(&p->form);
     uint8_t *low = p->apart + panel * st_form_apart(&p->form, p->k / 32);
+    bool bad = false;
     for (uint32_t k0 = 0; k0 < p->k; k0 += CHUNK) {
         const uint32_t n = p->k - k0 < CHUNK ? p->k - k0 : CHUNK;
         uint8_t rows[16][ROW];
@@ -156,11 +184,14 @@ static void pack_split(const st_kernels *kern, const st_packed *p, const st_part
         }
         kern->interleave(rows[0] + 2, ROW, Q8_0_BYTES, n / 32, SIGN, (uint8_t *)w[0], sizeof w[0]);
         for (uint32_t b = 0; b < n / 32; b++, dst += block_bytes, low += ST_LOW_BYTES) {
+            uint16_t d[16];
             split_weights(w[b], dst, low);
-            for (uint32_t i = 0; i < 16; i++)
-                memcpy(dst + st_width_bytes(ST_WIDTH_5_3) + 2 * (size_t)i, rows[i] + (size_t)b * Q8_0_BYTES, 2);
+            for (uint32_t i = 0; i < 16; i++) memcpy(&d[i], rows[i] + (size_t)b * Q8_0_BYTES, 2);
+            bad |= has_bad_halves(d, 16);
+            memcpy(dst + st_width_bytes(ST_WIDTH_5_3), d, sizeof d);
         }
     }
+    return !bad;
 }
 
 static void put_tail(const st_panel_form *f, float x, uint8_t *tail, uint32_t at)
@@ -195,13 +226,14 @@ static void unpack_integers(const st_quant *quant, const uint8_t *src, int8_t *q
 }
 
 /* Any quantised type, by its exact unpacking. */
-static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
+static bool pack_ints(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
 {
     const st_quant *quant = st_quant_get(part->m->type);
     const st_panel_form *f = &p->form;
     uint32_t k = p->k, group = quant->group, per_block = 32 / group;
     size_t block_bytes = st_form_block_bytes(f), weights = st_width_bytes(f->width);
     uint8_t *apart = f->tails == ST_TAILS_I8 ? p->apart + panel * st_form_apart(f, k / 32) : NULL;
+    bool bad = false;
     for (uint32_t k0 = 0; k0 < k; k0 += CHUNK, dst += CHUNK / 32 * block_bytes) {
         uint32_t n = k - k0 < CHUNK ? k - k0 : CHUNK, groups = n / group;
         int8_t q[16][CHUNK];
@@ -228,8 +260,13 @@ static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part 
             for (uint32_t b = 0; b < n / 32; b++) narrow_weights(f, w[b], dst + b * block_bytes);
         }
         if (apart) {
+            bad |= has_bad_halves(factors, 32);
             memcpy(apart, factors, st_super_bytes(f->shape));
             apart += st_super_bytes(f->shape);
+        }
+        for (uint32_t i = 0; i < 16; i++) {
+            bad |= has_bad_floats(scale[i], groups, ST_PACK_F32);
+            if (quant->has_min) bad |= has_bad_floats(min[i], groups, ST_PACK_F32);
         }
         for (uint32_t g = 0; g < groups; g++) {
             uint8_t *tail = dst + g / per_block * block_bytes + weights;
@@ -238,17 +275,14 @@ static void pack_ints(const st_kernels *kern, const st_packed *p, const st_part 
             for (uint32_t i = 0; i < 16 && quant->has_min; i++) put_tail(f, min[i][g], tail, 16 * per_block + at + i);
         }
     }
+    return !bad;
 }
 
-void st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel)
+bool st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel)
 {
     uint8_t *dst = p->panels + (size_t)panel * p->panel_bytes;
-    if (p->kind != ST_PACK_I8)
-        pack_floats(kern, p, part, panel, dst);
-    else if (p->form.width == ST_WIDTH_5_3)
-        pack_split(kern, p, part, panel, dst);
-    else if (part->m->type == ST_Q8_0 && source_row(part, panel, 15))
-        pack_q8_0(kern, p, part, panel, dst);
-    else
-        pack_ints(kern, p, part, panel, dst);
+    if (p->kind != ST_PACK_I8) return pack_floats(kern, p, part, panel, dst);
+    if (p->form.width == ST_WIDTH_5_3) return pack_split(kern, p, part, panel, dst);
+    if (part->m->type == ST_Q8_0 && source_row(part, panel, 15)) return pack_q8_0(kern, p, part, panel, dst);
+    return pack_ints(kern, p, part, panel, dst);
 }

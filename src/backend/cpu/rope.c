@@ -1,4 +1,5 @@
 /* rope.c: cos and sin of every position, made once and kept by the context. */
+#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -59,6 +60,7 @@ static void fill(float *table, const st_config *c, const st_rope *r, const float
     if (r->scaling == ST_ROPE_SCALING_YARN) yarn = yarn_ramp(r, c->n_rot, c->rope_original);
     for (uint32_t i = 0; i < half; i++) {
         float inv = inv_freq(r, c->n_rot, i, divisors ? divisors[i] : 1.0f, yarn);
+        if (divisors && isinf(divisors[i])) inv = NAN; /* not a dimension that does not turn */
         for (uint32_t pos = from; pos < to; pos++) {
             double angle = (double)((float)pos * inv);
             table[(size_t)pos * c->n_rot + i] = (float)st_cos(angle) * r->attn_factor;
