@@ -285,7 +285,7 @@ enum {
 };
 
 /* The same with flags: with SKIP_SPECIAL as HuggingFace's decode(skip_special_tokens=True), where what the file calls
- * user-defined (type 4) is text. INVALID_ARG for a flag that is not known. */
+ * user-defined (type 4) is text. Errors: as above, INVALID_ARG (unknown flag), NO_MEMORY. */
 STRATA_API int strata_detokenize_flags(const strata_model *m, const int32_t *ids, size_t n, unsigned flags, char *text,
                                        size_t cap, size_t *len, strata_error *err);
 
