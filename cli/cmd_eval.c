@@ -36,8 +36,7 @@ static int read_ids(void)
     return rc;
 }
 
-/* One pass cannot be asked to stop, and nothing is open for writing yet: here the first signal
- * ends the process. */
+/* One pass cannot be asked to stop, and nothing is open for writing yet: here the first signal ends the process. */
 static int evaluate(float **v, size_t *rows, size_t *cols)
 {
     strata_error e = {0};

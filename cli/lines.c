@@ -21,7 +21,7 @@ static bool write_all(int fd, const char *p, size_t n)
 {
     while (n) {
         ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EAGAIN) {
+        if (k < 0 && errno == EAGAIN && !cli_cancel) {
             poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1); /* somebody made the pipe non-blocking */
         } else if (k < 0 && (errno != EINTR || cli_cancel)) {
             return false;

@@ -31,17 +31,17 @@
  *  - Stack: no call needs more than 64 KiB of the caller's, whatever the input; what nests deeper is an error.
  *  - Floating point: a call computes in a state of its own (round to nearest, no traps) and gives the caller's back,
  *    also around every callback.
- *  - Callbacks may call anything of the library but what works on the context, or the call, that they come from (BUSY,
- *    and never a close of it). They must return: no longjmp, no C++ exception may pass through the library.
+ *  - Callbacks may call anything in the library except on the context, or in the call, that they come from (BUSY; a
+ *    close of it is never allowed). They must return: no longjmp and no C++ exception may pass through the library.
  *  - Signals: threads of the library block all of them; no call installs a handler or raises one, SIGPIPE and SIGXFSZ
  *    neither: a reader that left and a file beyond its limit are IO errors.
- *  - fork(): in the child, models that were open work. A context that was open works too, once no other thread of the
- *    parent was inside it at the fork (else its calls are INVALID_ARG there); it starts threads of its own with its
- *    first call, and closing it in the child never waits. In a callback too a process may fork: a child that returns
- *    from the callback gets the call's result where it needs no other thread (strata_generate) and INVALID_ARG where it
- *    does (strata_embed, strata_rank, strata_model_open, and strata_quantize, whose file is the parent's); where the
- *    callback ran on a thread of the library (progress, log), the child ends with it. So end a child inside the
- *    callback, with exec or _exit.
+ *  - fork(): in the child, models that were open work. A context that was open works too, provided that no other
+ *    thread of the parent was inside it at the fork (else its calls are INVALID_ARG there); it starts threads of its
+ *    own with its first call, and closing it in the child never waits. A callback may fork as well: a child that
+ *    returns from the callback gets the call's result where that needs no other thread (strata_generate) and
+ *    INVALID_ARG where it does (strata_embed, strata_rank, strata_model_open, and strata_quantize, whose file is the
+ *    parent's); where the callback ran on a thread of the library (progress, log), the child ends with it. So end a
+ *    child inside the callback, with exec or _exit.
  *  - Environment: strata_model_open reads STRATA_CPU where opts->cpu is NULL, as strata_verify does; nothing else is
  *    read. Like all who read it, these calls must not meet a setenv of another thread.
  */
@@ -96,8 +96,8 @@ typedef enum strata_status {
     STRATA_INTERNAL = -90
 } strata_status;
 
-/* Filled on failure; owned by the caller. `msg` is one line of UTF-8, NUL-terminated, without a final newline. Of long
- * paths the middle is left out, the reason never; control characters of a file's strings are '?'. */
+/* Filled on failure; owned by the caller. `msg` is one line of UTF-8, NUL-terminated, without a final newline. A long
+ * path loses its middle, a message never its reason; control characters of a file's strings become '?'. */
 typedef struct strata_error {
     int code;
     char msg[256];
@@ -121,8 +121,8 @@ typedef enum strata_log_level {
 typedef void (*strata_log_fn)(void *user, int level, const char *msg);
 
 /* Where all memory of a model and its contexts comes from, except mapped files, thread stacks (1 MiB of address
- * space each, and what the system adds) and two pages a context that fork() is seen by. `align` is a power of two. Must
- * be callable from any thread; alloc returns NULL when there is none, and the call that wanted it then fails with
+ * space each, and what the system adds) and two pages a context by which it notices fork(). `align` is a power of two.
+ * Must be callable from any thread; alloc returns NULL when there is none, and the call that wanted it then fails with
  * NO_MEMORY. */
 typedef struct strata_allocator {
     void *(*alloc)(void *user, size_t size, size_t align);
@@ -285,7 +285,7 @@ enum {
 };
 
 /* The same with flags: with SKIP_SPECIAL as HuggingFace's decode(skip_special_tokens=True), where what the file calls
- * user-defined (type 4) is text. INVALID_ARG for a flag that is not known. */
+ * user-defined (type 4) is text. Errors: as above, INVALID_ARG (unknown flag), NO_MEMORY. */
 STRATA_API int strata_detokenize_flags(const strata_model *m, const int32_t *ids, size_t n, unsigned flags, char *text,
                                        size_t cap, size_t *len, strata_error *err);
 
@@ -363,8 +363,8 @@ typedef struct strata_ctx_opts {
  * first: it takes memory as tokens come, in blocks of 128 of them, and gives it back when a sequence is emptied or
  * becomes shorter. What it comes to when all are full must fit: NO_MEMORY says both figures. With an allocator of the
  * caller's the cache comes from it, in these pieces, as it is needed; the model's memory_cap counts what is taken.
- * Errors: INVALID_ARG, UNSUPPORTED_OP (precision bf16 without such a unit; sequences of a model that does
- * not generate), NO_MEMORY. */
+ * Errors: INVALID_ARG, UNSUPPORTED_OP (precision bf16 without such a unit; sequences of a model that does not
+ * generate), NO_MEMORY. */
 STRATA_API int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_ctx **out, strata_error *err);
 STRATA_API void strata_ctx_close(strata_ctx *c);
 STRATA_API uint32_t strata_ctx_threads(const strata_ctx *c);
@@ -422,15 +422,14 @@ typedef struct strata_embed_item {
  * items[i] (`items` may be NULL) while the others go on; the call then returns OK, or, without items, the first
  * failure. CANCELLED, DEADLINE and NO_MEMORY end the whole call: rows of texts that were done are whole vectors and
  * their items say OK, all other rows are NaN and their items have the call's status. An option that is refused
- * (INVALID_ARG, UNSUPPORTED_OP) leaves rows and items alone. BUSY if the context is in a call
- * already. */
+ * (INVALID_ARG, UNSUPPORTED_OP) leaves rows and items alone. BUSY if the context is in a call already. */
 STRATA_API int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts,
                             float *out, size_t stride, strata_embed_item *items, strata_error *err);
 
 /* Text -> one vector a token: `out` is [cap, n_embd], `*n_rows` the rows needed, by strata_tokenize's ids. Dense heads
- * and `dims` do not apply; normalised rows unless told otherwise. Errors as strata_embed, TOO_LONG if cap < *n_rows:
- * `out` is untouched then. Other failures set *n_rows to 0, and leave NaN in the rows that the text would have had, if
- * it came so far. */
+ * and `dims` do not apply; rows are normalised unless told otherwise. Errors as strata_embed; TOO_LONG if cap <
+ * *n_rows, which leaves `out` alone. Other failures set *n_rows to 0, and leave NaN in the rows that the text would
+ * have had, if they were known by then. */
 STRATA_API int strata_embed_tokens(strata_ctx *c, const char *text, size_t len, const strata_embed_opts *opts,
                                    float *out, size_t cap, size_t *n_rows, strata_embed_item *item, strata_error *err);
 
@@ -506,10 +505,9 @@ typedef struct strata_gen_token {
     uint32_t n_top;
 } strata_gen_token;
 
-/* Text as it becomes certain: whole characters, never part of a stop string; of a character that the end cut, nothing.
- * `token` is the token that was just
- * generated, or NULL for what was held back at the end; text may be empty. Not 0 ends the generation; no call follows.
- */
+/* Text as it becomes certain: whole characters, never part of a stop string; nothing of a character that the end cut.
+ * `token` is the token that was just generated, or NULL for what was held back at the end; text may be empty. Return
+ * not 0 to end the generation; no call follows. */
 typedef int (*strata_gen_fn)(void *user, const char *text, size_t len, const strata_gen_token *token);
 
 /* Where the grammar or schema of a model that thinks begins to hold. White space behind the end of thinking is free
@@ -523,7 +521,7 @@ typedef enum strata_think {
                               with what ended it, and `unfinished` */
 } strata_think;
 
-/* Start from strata_gen_default(): zero is a meaning here. The chain is that of llama.cpp: bias, grammar, penalties,
+/* Start from strata_gen_default(): zero means something here. The chain is that of llama.cpp: bias, grammar, penalties,
  * then greedy | temperature and mirostat | top-k, typical, top-p, min-p, temperature, draw. */
 typedef struct strata_gen_opts {
     uint32_t max_tokens; /* 0: until the context is full */
@@ -714,9 +712,9 @@ typedef struct strata_quantize_opts {
 
 /* Writes the GGUF file `in` to `out` with its matrices in another type; `out` appears whole or not at all (on the disk
  * too) and may be `in`; what it replaces gives it mode and owner, as far as this process may give them; a device or a
- * pipe is written into as it stands, a link to a file keeps being one. `type` names a type or a mix
- * of types, as strata_quantize_type lists them; which tensor gets which follows llama.cpp's rules for that name, and so
- * do the bytes. Vectors, norms, positions and routers keep their type; a matrix whose rows are not whole blocks gets a
+ * pipe is written into as it stands, a link to a file keeps being one. `type` names a type or a mix of types, as
+ * strata_quantize_type lists them; which tensor gets which follows llama.cpp's rules for that name, and so do the
+ * bytes. Vectors, norms, positions and routers keep their type; a matrix whose rows are not whole blocks gets a
  * type of smaller blocks. The source may have any runnable type; of a split model `in` is the first part, and `out` one
  * whole file. Memory does not grow with the file. Errors: INVALID_ARG (no such type), IO, NOT_GGUF, CORRUPT_MODEL,
  * UNSUPPORTED_ARCH (adapters and the like), UNSUPPORTED_TYPE, UNSUPPORTED_OP (a part that does not lead to the others),
@@ -727,8 +725,7 @@ STRATA_API int strata_quantize(const char *in, const char *out, const char *type
 /* The i-th type or mix, "Q4_K_M"; NULL past the end. Static string. */
 STRATA_API const char *strata_quantize_type(uint32_t i);
 
-/* ---- verifying a model on this machine ------------------------------------------------------------------------------
- */
+/* ---- verifying a model on this machine --------------------------------------------------------------------------- */
 
 /* One thing that was looked at. Valid during the call. */
 typedef struct strata_verify_check {

@@ -1,8 +1,9 @@
 #include "run/batcher.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/format.h"
 
 /* Sequences in one run of the backend: bounds the memory for rows that are cut before the caller gets them. */
 #define CHUNK 1024u
@@ -21,7 +22,7 @@ bool st_item_abandon(strata_embed_item *item, int status, const char *msg)
 {
     if (item->status == ST_ITEM_PENDING) {
         item->status = status;
-        snprintf(item->msg, sizeof item->msg, "%.127s", msg);
+        (void)st_format(item->msg, sizeof item->msg, "%s", msg);
     }
     return item->status != STRATA_OK;
 }

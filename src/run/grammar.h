@@ -46,10 +46,6 @@ typedef struct st_vocab_view {
     int (*kind)(void *user, uint32_t id); /* ST_PIECE_* */
 } st_vocab_view;
 
-/* Skips a byte order mark at the beginning of a text for people: a grammar, a schema. Returns NULL, or why it is none:
- * UTF-16. */
-const char *st_text_begin(const char **text, size_t *len);
-
 typedef struct st_gvocab st_gvocab;
 typedef struct st_grammar st_grammar;
 typedef struct st_grammar_state st_grammar_state;

@@ -425,23 +425,11 @@ static int read_rule(cursor *c)
     return STRATA_OK;
 }
 
-const char *st_text_begin(const char **text, size_t *len)
-{
-    const uint8_t *p = (const uint8_t *)*text;
-    size_t n = *len;
-    if (n >= 2 && ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff)))
-        return "the text is UTF-16 (a byte order mark), want UTF-8";
-    /* Without a mark: no grammar and no schema has a NUL in its first two characters, and ASCII in UTF-16 has. */
-    if (n >= 2 && (!p[0] != !p[1])) return "the text looks like UTF-16 (a NUL at its beginning), want UTF-8";
-    if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) *text += 3, *len -= 3;
-    return NULL;
-}
-
 int st_grammar_parse(st_gparse *p)
 {
     if (p->len > ST_G_MAX_TEXT)
         ST_FAIL(p->err, STRATA_BAD_GRAMMAR, "a grammar of %zu bytes, want at most %zu", p->len, ST_G_MAX_TEXT);
-    const char *wrong = st_text_begin(&p->text, &p->len);
+    const char *wrong = st_utf8_begin(&p->text, &p->len);
     if (wrong) ST_FAIL(p->err, STRATA_BAD_GRAMMAR, "grammar: %s", wrong);
     size_t bad = st_utf8_check(p->text, p->len);
     if (bad < p->len) return st_grammar_error(p, bad, "byte 0x%02x is not UTF-8", (uint8_t)p->text[bad]);

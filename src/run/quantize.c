@@ -3,6 +3,7 @@
  * chunk. */
 #include "run/quantize.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -296,6 +297,7 @@ static int check_slab(job *j, const target *t, double *error, double *square, st
 static int cannot_write(const job *j, int code, strata_error *err)
 {
     char why[ST_OUTFILE_REASON];
+    ST_FAIL_IF(code == EINTR, err, STRATA_CANCELLED, "cancelled"); /* a wait ends so with the flag alone */
     ST_FAIL(err, STRATA_IO, "%s: cannot write: %s", j->out, st_outfile_reason(code, why));
 }
 
@@ -409,8 +411,8 @@ static int write_file(job *j, strata_error *err)
     int code = st_outfile_open(&j->f, j->out, 0, j->opts.cancel), rc;
     j->f.buffer = buffer;
     j->f.cap = ST_OUTFILE_BUFFER;
-    if (code && j->opts.cancel && *j->opts.cancel) {
-        rc = st_error_set(err, STRATA_CANCELLED, "cancelled");
+    if (code == EINTR) {
+        rc = cannot_write(j, code, err);
     } else if (code) {
         rc = st_error_set(err, STRATA_IO, "%s: cannot %s: %s", j->out, j->f.replaces ? "write" : "create",
                           st_outfile_reason(code, why));

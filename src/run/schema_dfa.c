@@ -1,6 +1,7 @@
 /* schema_dfa.c: a set of strings -> its states -> GBNF, a rule for each state from which a string can end. */
 #include <stdio.h>
 
+#include "base/sort.h"
 #include "run/schema_lang_impl.h"
 
 typedef struct state {
@@ -30,24 +31,13 @@ static bool no_memory(dfa *d)
 
 /* ---- characters that no set tells apart -------------------------------------------------------------------------- */
 
-static void sort(uint32_t *p, size_t n)
+static bool cut_less(const void *user, const void *a, const void *b)
 {
-    for (size_t i = n / 2, end = n; end > 1;) { /* heap sort */
-        uint32_t e;
-        if (i > 0) {
-            e = p[--i];
-        } else {
-            e = p[--end];
-            p[end] = p[0];
-        }
-        size_t at = i;
-        for (size_t c; (c = 2 * at + 1) < end; at = c) {
-            if (c + 1 < end && p[c + 1] > p[c]) c++;
-            if (p[c] <= e) break;
-            p[at] = p[c];
-        }
-        p[at] = e;
-    }
+    uint32_t x, y;
+    (void)user;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x < y;
 }
 
 static bool in_set(const st_slang *l, const st_slterm *t, uint32_t cp)
@@ -81,7 +71,7 @@ static bool classify(dfa *d)
         d->cuts[m++] = l->ranges[i].hi + 1;
     }
     memcpy(d->cuts + m, edges, sizeof edges);
-    sort(d->cuts, n);
+    st_sort(d->cuts, n, sizeof *d->cuts, cut_less, NULL);
     m = 0;
     for (size_t i = 0; i < n; i++)
         if (!m || d->cuts[i] != d->cuts[m - 1]) d->cuts[m++] = d->cuts[i];

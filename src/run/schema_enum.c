@@ -1,5 +1,6 @@
 /* schema_enum.c: enumerations -> GBNF. Which values are left is told by tables of hashes, and they are written as a
  * trie, so that a state of the automaton is never all of them. */
+#include "base/sort.h"
 #include "run/schema_rules.h"
 
 /* ---- which values ------------------------------------------------------------------------------------------------ */
@@ -73,36 +74,21 @@ typedef struct text {
     size_t at, len; /* in the pool */
 } text;
 
+_Static_assert(sizeof(text) <= ST_SORT_SIZE, "st_sort keeps one aside");
+
 typedef struct span {
     size_t lo, hi, at; /* texts [lo, hi) agree in their first `at` bytes */
     size_t id;
 } span;
 
-static bool text_less(const st_sbuf *b, text x, text y)
+static bool text_less(const void *user, const void *a, const void *b)
 {
-    size_t n = x.len < y.len ? x.len : y.len;
-    int c = memcmp(b->p + x.at, b->p + y.at, n);
+    const st_sbuf *pool = user;
+    text x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    int c = memcmp(pool->p + x.at, pool->p + y.at, x.len < y.len ? x.len : y.len);
     return c ? c < 0 : x.len < y.len;
-}
-
-static void sort(const st_sbuf *b, text *p, size_t n)
-{
-    for (size_t i = n / 2, end = n; end > 1;) { /* heap sort */
-        text e;
-        if (i > 0) {
-            e = p[--i];
-        } else {
-            e = p[--end];
-            p[end] = p[0];
-        }
-        size_t at = i;
-        for (size_t c; (c = 2 * at + 1) < end; at = c) {
-            if (c + 1 < end && text_less(b, p[c], p[c + 1])) c++;
-            if (!text_less(b, e, p[c])) break;
-            p[at] = p[c];
-        }
-        p[at] = e;
-    }
 }
 
 /* Bytes from `at` on in which the first and the last of a span agree, and so all: whole characters. */
@@ -173,7 +159,7 @@ int st_swriter_values(st_swriter *w, const st_svalues *v)
     int rc = pool.no_memory || pool.too_long ? st_schema_no_memory(s) : STRATA_OK;
     if (pool.too_long) rc = st_swriter_error(w, "the values of an enum are too long together");
     if (!rc) {
-        sort(&pool, t, v->n);
+        st_sort(t, v->n, sizeof *t, text_less, &pool);
         for (size_t i = 0; i < v->n; i++)
             if (!n || t[i].len != t[n - 1].len || memcmp(pool.p + t[i].at, pool.p + t[n - 1].at, t[i].len) != 0)
                 t[n++] = t[i];

@@ -275,7 +275,7 @@ int st_json_parse(st_json *j)
     j->pool.mem = j->mem;
     if (j->len > ST_S_MAX_JSON)
         ST_FAIL(j->err, STRATA_BAD_GRAMMAR, "a schema of %zu bytes, want at most %zu", j->len, ST_S_MAX_JSON);
-    const char *wrong = st_text_begin(&j->text, &j->len);
+    const char *wrong = st_utf8_begin(&j->text, &j->len);
     if (wrong) ST_FAIL(j->err, STRATA_BAD_GRAMMAR, "schema: %s", wrong);
     size_t bad = st_utf8_check(j->text, j->len);
     if (bad < j->len) return st_json_error(j, bad, "byte 0x%02x is not UTF-8", (uint8_t)j->text[bad]);

@@ -155,6 +155,7 @@ uint32_t st_slang_or(st_slang *l, uint32_t a, uint32_t b)
 
 uint32_t st_slang_not(st_slang *l, uint32_t a)
 {
+    if (l->error) return ST_SL_NONE;
     if (l->terms[a].kind == ST_SL_NOT) return l->terms[a].a;
     return term(l, (st_slterm){.kind = ST_SL_NOT, .a = a, .empty = !has_empty(l, a)});
 }

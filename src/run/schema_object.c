@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sort.h"
 #include "run/schema_rules.h"
 
 typedef struct property {
@@ -297,8 +298,12 @@ static int property_list(const st_swriter *w, const property *p, st_slist *out)
     return STRATA_OK;
 }
 
-static int name_less(const st_schema *s, const property *a, const property *b)
+static bool name_less(const void *user, const void *x, const void *y)
 {
+    const st_schema *s = user;
+    const property *a, *b;
+    memcpy(&a, x, sizeof(const property *));
+    memcpy(&b, y, sizeof(const property *));
     uint32_t n = a->key_len < b->key_len ? a->key_len : b->key_len;
     int c = n ? memcmp(s->json.pool.p + a->key, s->json.pool.p + b->key, n) : 0;
     return c ? c < 0 : a->key_len < b->key_len;
@@ -383,22 +388,7 @@ static int write_more(st_swriter *w, properties *o)
     const property **sorted = st_alloc(s->json.mem, o->n, sizeof(const property *));
     if (!sorted) return st_schema_no_memory(s);
     for (size_t i = 0; i < o->n; i++) sorted[i] = &o->p[i];
-    for (size_t i = o->n / 2, end = o->n; end > 1;) { /* heap sort */
-        const property *e;
-        if (i > 0) {
-            e = sorted[--i];
-        } else {
-            e = sorted[--end];
-            sorted[end] = sorted[0];
-        }
-        size_t at = i;
-        for (size_t c; (c = 2 * at + 1) < end; at = c) {
-            if (c + 1 < end && name_less(s, sorted[c], sorted[c + 1])) c++;
-            if (!name_less(s, e, sorted[c])) break;
-            sorted[at] = sorted[c];
-        }
-        sorted[at] = e;
-    }
+    st_sort(sorted, o->n, sizeof(const property *), name_less, s);
     if (o->key_rule != ST_S_NONE || o->key_pattern != ST_S_NONE) {
         st_free(s->json.mem, sorted);
         bool pattern = o->key_rule == ST_S_NONE; /* a rule of names has the pattern in it */

@@ -176,8 +176,8 @@ static st_jval read_value(reader *j)
 
 st_jval st_j_json_parse(st_jrun *r, st_str text, const char *what)
 {
-    if (st_template_is_utf16(text)) st_j_fail(r, STRATA_INVALID_ARG, "%s: UTF-16 text, UTF-8 is needed", what);
-    text = st_template_after_bom(text);
+    const char *wrong = st_utf8_begin(&text.ptr, &text.len);
+    if (wrong) st_j_fail(r, STRATA_INVALID_ARG, "%s: %s", what, wrong);
     reader j = {r, text.ptr, text.ptr + text.len, text.ptr, what};
     size_t bad_at = st_utf8_check(text.ptr, text.len);
     if (bad_at < text.len) st_j_fail(r, STRATA_INVALID_ARG, "%s: not UTF-8 at byte %zu", what, bad_at);

@@ -286,18 +286,16 @@ static void add_caller(machine *m, const st_jins *ins)
 static void collect(machine *m, const st_jins *ins)
 {
     st_jval v = st_j_list(m->r, ins->op == ST_I_TUPLE ? ST_J_TUPLE : ST_J_LIST, ins->to);
-    const st_jval *from = ins->to ? m->stack + m->sp - ins->to : NULL; /* nothing was ever pushed: there is no stack */
-    for (uint32_t i = 0; i < ins->to; i++) st_j_push(m->r, v.list, from[i]);
     m->sp -= ins->to;
+    for (uint32_t i = 0; i < ins->to; i++) st_j_push(m->r, v.list, m->stack[m->sp + i]);
     push(m, v);
 }
 
 static void collect_dict(machine *m, const st_jins *ins)
 {
     st_jval v = st_j_dict(m->r, ST_J_DICT);
-    const st_jval *from = ins->to ? m->stack + m->sp - (size_t)ins->to * 2 : NULL;
-    for (uint32_t i = 0; i < ins->to; i++) st_j_put(m->r, v.dict, from[2 * i], from[2 * i + 1]);
     m->sp -= (size_t)ins->to * 2;
+    for (uint32_t i = 0; i < ins->to; i++) st_j_put(m->r, v.dict, m->stack[m->sp + 2 * i], m->stack[m->sp + 2 * i + 1]);
     push(m, v);
 }
 

@@ -27,20 +27,6 @@ bool st_template_known_role(const char *p, size_t n)
     return false;
 }
 
-st_str st_template_after_bom(st_str s)
-{
-    bool bom = s.len >= 3 && memcmp(s.ptr, "\xef\xbb\xbf", 3) == 0;
-    return bom ? (st_str){s.ptr + 3, s.len - 3} : s;
-}
-
-bool st_template_is_utf16(st_str s)
-{
-    if (s.len < 2) return false;
-    const uint8_t *p = (const uint8_t *)s.ptr;
-    if ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff)) return true;
-    return s.len >= 4 && !p[0] != !p[1] && !p[0] == !p[2] && !p[1] == !p[3]; /* without its mark */
-}
-
 /* ---- compilation ---- */
 
 /* All line ends become \n, and one at the very end goes, as Jinja does. */
@@ -66,8 +52,8 @@ static int compile(st_template *t, st_str source, strata_error *err)
     st_jrun *r = &t->arena;
     r->err = err;
     if (setjmp(r->leave)) return r->status;
-    if (st_template_is_utf16(source)) ST_J_FAIL(r, "UTF-16 text, UTF-8 is needed");
-    source = st_template_after_bom(source);
+    const char *wrong = st_utf8_begin(&source.ptr, &source.len);
+    if (wrong) ST_J_FAIL(r, "%s", wrong);
     size_t bad = st_utf8_check(source.ptr, source.len), n;
     if (source.len > ST_TEMPLATE_MAX_SOURCE)
         ST_J_FAIL(r, "%zu bytes, at most %zu are supported", source.len, ST_TEMPLATE_MAX_SOURCE);

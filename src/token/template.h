@@ -79,10 +79,6 @@ typedef int (*st_template_emit)(void *user, const char *text, size_t len, bool i
 int st_template_render(const st_template *t, const st_template_opts *opts, st_template_emit emit, void *user,
                        strata_error *err);
 
-/* A byte order mark at the beginning of a text is skipped; two of UTF-16, or NULs every other byte, are not UTF-8. */
-st_str st_template_after_bom(st_str s);
-bool st_template_is_utf16(st_str s);
-
 bool st_template_known_role(const char *p, size_t n);
 
 #endif

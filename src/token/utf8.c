@@ -32,6 +32,16 @@ size_t st_utf8_check(const char *text, size_t n)
     return n;
 }
 
+const char *st_utf8_begin(const char **text, size_t *n)
+{
+    const uint8_t *p = (const uint8_t *)*text;
+    bool marked = *n >= 2 && ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff));
+    bool zeros = *n >= 4 && !p[0] != !p[1] && !p[0] == !p[2] && !p[1] == !p[3];
+    if (marked || zeros) return "the text is UTF-16, want UTF-8";
+    if (*n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) *text += 3, *n -= 3;
+    return NULL;
+}
+
 bool st_utf8_fix(const char *text, size_t n, st_mem *mem, st_utf8_fixed *out)
 {
     const uint8_t *p = (const uint8_t *)text;

@@ -16,6 +16,10 @@ unsigned st_utf8_step(const uint8_t *p, size_t n, unsigned *bad);
 /* Offset of the first invalid byte; n if there is none. */
 size_t st_utf8_check(const char *text, size_t n);
 
+/* Skips the byte order mark of a text that came out of an editor: a template, JSON, a grammar. Returns NULL, or why it
+ * is not UTF-8: it has a mark of UTF-16, or NULs every other byte. */
+const char *st_utf8_begin(const char **text, size_t *n);
+
 /* Where a replaced text differs from the given one: at byte `at` of the new text stand the 3 bytes of U+FFFD for `len`
  * bytes at `from`. */
 typedef struct st_utf8_patch {

@@ -26,6 +26,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sort.h"
 #include "base/thread.h"
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
@@ -464,9 +465,35 @@ static void floats_are_ieee_inside(void **state)
     for (int i = 0; i < 3; i++) assert_int_equal(states[i], 0);
 }
 
+static bool int_less(const void *user, const void *a, const void *b)
+{
+    int x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return *(const bool *)user ? y < x : x < y;
+}
+
+static void sorts(void **state)
+{
+    (void)state;
+    int v[100];
+    for (size_t n = 0; n <= 100; n++)
+        for (int down = 0; down < 2; down++) {
+            unsigned seed = (unsigned)n + 1, sum = 0;
+            for (size_t i = 0; i < n; i++)
+                v[i] = (int)((seed = seed * 1664525u + 1013904223u) >> 26), sum += (unsigned)v[i];
+            bool is = down;
+            st_sort(v, n, sizeof *v, int_less, &is);
+            for (size_t i = 0; i < n; i++) sum -= (unsigned)v[i];
+            assert_int_equal(sum, 0);
+            for (size_t i = 1; i < n; i++) assert_true(down ? v[i - 1] >= v[i] : v[i - 1] <= v[i]);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sorts),
         cmocka_unit_test(checked_arithmetic),
         cmocka_unit_test(blocks_are_aligned_and_counted),
         cmocka_unit_test(sizes_that_wrap_give_null),

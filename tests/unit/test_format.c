@@ -1,6 +1,9 @@
 /* test_format.c: messages: printf's conversions, what is cut when it is too long, and what is masked. */
 #include "base/format.h"
 
+#include "run/batcher.h"
+#include "token/utf8.h"
+
 #include "unit/test_api.h"
 
 #define WRITES(want, ...)                                                          \
@@ -117,10 +120,25 @@ static void test_messages_of_a_file(void **state)
     }
 }
 
+/* The call's message becomes an item's, which is shorter. */
+static void test_items_of_a_call(void **state)
+{
+    (void)state;
+    char msg[256] = "a";
+    for (int i = 0; i < 100; i++) strcat(msg, "\xc3\xa9");
+    strcat(msg, ": the reason");
+    strata_embed_item item = {.status = ST_ITEM_PENDING};
+    assert_true(st_item_abandon(&item, STRATA_NO_MEMORY, msg));
+    assert_int_equal(item.status, STRATA_NO_MEMORY);
+    assert_int_equal(st_utf8_check(item.msg, strlen(item.msg)), strlen(item.msg));
+    assert_non_null(strstr(item.msg, ": the reason"));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_conversions), cmocka_unit_test(test_long_paths),
-                                       cmocka_unit_test(test_longest_of_the_others), cmocka_unit_test(test_masks),
-                                       cmocka_unit_test(test_messages_of_a_file)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conversions),           cmocka_unit_test(test_long_paths),
+        cmocka_unit_test(test_longest_of_the_others), cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_messages_of_a_file),    cmocka_unit_test(test_items_of_a_call)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

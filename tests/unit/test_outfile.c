@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "base/outfile.h"
@@ -390,6 +391,7 @@ static void no_signal_is_raised(void **state)
 }
 
 #define MODEL STRATA_SOURCE_DIR "/tests/data/tiny/gemma-embedding.gguf"
+#define SMALL STRATA_SOURCE_DIR "/tests/data/tiny/eurobert.gguf" /* less than a buffer */
 
 /* The public call, under the default actions, which would end the process. */
 static void quantising_raises_none(void **state)
@@ -429,18 +431,26 @@ static void stop(int sig)
     want_stop = 1;
 }
 
-/* A wait for the reader of a pipe ends with the flag and a signal. */
+/* A wait for the reader of a pipe ends with the flag and a signal; one for room in it too, also with the last bytes. */
 static void waits_can_be_cancelled(void **state)
 {
     (void)state;
     assert_int_equal(mkfifo("p", 0600), 0);
     struct sigaction a = {.sa_handler = stop};
+    const struct itimerval soon = {.it_value = {.tv_usec = 200000}};
     sigaction(SIGALRM, &a, NULL);
     want_stop = 0;
     strata_quantize_opts o = {.cancel = &want_stop};
     strata_error e;
-    alarm(1);
+    setitimer(ITIMER_REAL, &soon, NULL);
     assert_int_equal(strata_quantize(MODEL, "p", "Q8_0", &o, &e), STRATA_CANCELLED);
+    int full = open("p", O_RDWR | O_NONBLOCK);
+    assert_true(full >= 0);
+    while (write(full, "", 1) == 1) continue;
+    want_stop = 0;
+    setitimer(ITIMER_REAL, &soon, NULL);
+    assert_int_equal(strata_quantize(SMALL, "p", "Q8_0", &o, &e), STRATA_CANCELLED);
+    close(full);
     signal(SIGALRM, SIG_DFL);
 }
 

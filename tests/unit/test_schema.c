@@ -1096,8 +1096,14 @@ static void counting_free(void *user, void *p)
 static void no_memory(void **state)
 {
     (void)state;
-    static const char *const schemas[] = {big_schema, "{\"properties\":{\"ab\":{\"enum\":[1,[2]],\"const\":[2]},\"ac\":"
-                                                      "{}},\"additionalProperties\":{\"type\":\"null\"}}"};
+    static const char *const schemas[] = {
+        big_schema,
+        "{\"properties\":{\"ab\":{\"enum\":[1,[2]],\"const\":[2]},\"ac\":"
+        "{}},\"additionalProperties\":{\"type\":\"null\"}}",
+        "{\"type\":\"string\",\"pattern\":\"^(?=a)[a-c]+$\",\"maxLength\":3,\"not\":{\"enum\":[\"ab\"]}}",
+        "{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[1,2,\"x\"]}}",
+        "{\"type\":\"integer\",\"multipleOf\":7,\"minimum\":3}",
+        "{\"$ref\":\"#a\",\"$defs\":{\"x\":{\"$anchor\":\"a\",\"type\":\"null\"}}}"};
     for (size_t k = 0; k < N(schemas); k++) {
         int n = 0, rc;
         do {

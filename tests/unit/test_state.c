@@ -103,6 +103,13 @@ static void test_memory_left(void **state)
     put(root, "/sys/fs/cgroup/memory/y/memory.usage_in_bytes", "50000\n");
     put(root, "/sys/fs/cgroup/memory/y/memory.stat", "inactive_file 1\ntotal_inactive_file 1000\n");
     assert_int_equal(st_memory_left_below(root), 11000);
+    /* Mounted elsewhere, and showing a part of the groups only. */
+    put(root, "/proc/self/mountinfo", "30 23 0:26 /docker/abc /mnt/groups ro - cgroup2 cgroup rw\n");
+    put(root, "/proc/self/cgroup", "0::/docker/abc/inner\n");
+    put(root, "/mnt/groups/inner/memory.max", "3000\n");
+    put(root, "/mnt/groups/inner/memory.current", "1000\n");
+    assert_int_equal(st_memory_left_below(root), 2000);
+    put(root, "/proc/self/mountinfo", "");
     /* Lines that mean nothing. */
     put(root, "/proc/self/cgroup", "\n:::\nx\n5:memory\n0::\n");
     assert_int_equal(st_memory_left_below(root), 5000 << 10);
