@@ -260,6 +260,27 @@ static void counting_is_flat(void **state)
     free(text);
 }
 
+/* A letter and millions of marks are one segment to NFC: it took 36 bytes a byte. */
+static void marks_in_little_memory(void **state)
+{
+    (void)state;
+    enum { SIZE = 4 << 20 };
+    char *text = malloc(SIZE + 1);
+    for (size_t i = 0; i < SIZE; i++) text[i] = i % 2 ? '\x81' : '\xcc';
+    text[0] = text[1] = 'a';
+    model m;
+    opened(&m, "gpt2", letters, N(letters), &(keys){.pre = "qwen2", .merges = letter_merges, .n_merges = 3});
+    st_mem small;
+    st_mem_init(&small, NULL, (size_t)SIZE * 8);
+    st_tokens out = {.mem = &small, .count = true};
+    if (st_tokenizer_encode(m.t, text, SIZE, 0, &out, &m.err)) fail_msg("%s", m.err.msg);
+    assert_true(out.n > 0);
+    st_tokens_free(&out);
+    assert_int_equal(small.used, 0);
+    close_model(&m);
+    free(text);
+}
+
 static void stopping(void **state)
 {
     (void)state;
@@ -362,13 +383,10 @@ static void crossing_costs_little(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(windows_are_the_whole),
-        cmocka_unit_test(long_pieces_of_unigram),
-        cmocka_unit_test(counting_unknown_characters),
-        cmocka_unit_test(counting_is_flat),
-        cmocka_unit_test(stopping),
-        cmocka_unit_test(long_added_tokens),
-        cmocka_unit_test(crossing_costs_little),
+        cmocka_unit_test(windows_are_the_whole),       cmocka_unit_test(long_pieces_of_unigram),
+        cmocka_unit_test(counting_unknown_characters), cmocka_unit_test(counting_is_flat),
+        cmocka_unit_test(marks_in_little_memory),      cmocka_unit_test(stopping),
+        cmocka_unit_test(long_added_tokens),           cmocka_unit_test(crossing_costs_little),
     };
     (void)refused;
     (void)ids;
