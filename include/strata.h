@@ -716,9 +716,10 @@ typedef struct strata_quantize_opts {
  * strata_quantize_type lists them; which tensor gets which follows llama.cpp's rules for that name, and so do the
  * bytes. Vectors, norms, positions and routers keep their type; a matrix whose rows are not whole blocks gets a
  * type of smaller blocks. The source may have any runnable type; of a split model `in` is the first part, and `out` one
- * whole file. Memory does not grow with the file. Errors: INVALID_ARG (no such type), IO, NOT_GGUF, CORRUPT_MODEL,
- * UNSUPPORTED_ARCH (adapters and the like), UNSUPPORTED_TYPE, UNSUPPORTED_OP (a part that does not lead to the others),
- * NONFINITE (names the tensor), CANCELLED, NO_MEMORY. Thread-safe. */
+ * whole file, none of its parts. Memory does not grow with the file. Errors: INVALID_ARG (no such type, `out` is a part
+ * of a split `in`), IO, NOT_GGUF, CORRUPT_MODEL, UNSUPPORTED_ARCH (adapters and the like), UNSUPPORTED_TYPE,
+ * UNSUPPORTED_OP (a part that does not lead to the others), NONFINITE (names the tensor), CANCELLED, NO_MEMORY.
+ * Thread-safe. */
 STRATA_API int strata_quantize(const char *in, const char *out, const char *type, const strata_quantize_opts *opts,
                                strata_error *err);
 

@@ -33,6 +33,8 @@ static int fill(st_file *f, int fd, const char *path, bool copy, st_mem *mem, st
     ST_FAIL_IF(S_ISDIR(st.st_mode), err, STRATA_IO, "%s: is a directory, not a model file", path);
     ST_FAIL_IF(!S_ISREG(st.st_mode), err, STRATA_IO, "%s: is not a regular file", path);
     f->size = (size_t)st.st_size;
+    f->device = (uint64_t)st.st_dev;
+    f->inode = (uint64_t)st.st_ino;
     if (f->size == 0) return STRATA_OK;
     if (copy) {
         uint8_t *p = st_alloc_huge(mem, f->size, 1);
@@ -70,6 +72,13 @@ void st_file_close(st_file *f)
     if (f->mapped) munmap((void *)(uintptr_t)f->data, f->size);
     if (f->copied) st_free(f->mem, (void *)(uintptr_t)f->data);
     *f = (st_file){0};
+}
+
+bool st_file_is(const st_file *f, const char *path)
+{
+    struct stat st;
+    return (f->mapped || f->copied) && stat(path, &st) == 0 && f->device == (uint64_t)st.st_dev &&
+           f->inode == (uint64_t)st.st_ino;
 }
 
 void st_file_release(const st_file *f, const void *p, size_t n)

@@ -15,6 +15,7 @@ typedef struct st_file {
     size_t size;
     bool mapped; /* data is a mapping */
     bool copied; /* data is from mem */
+    uint64_t device, inode;
     st_mem *mem;
 } st_file;
 
@@ -25,6 +26,9 @@ int st_file_open(st_file *f, const char *path, bool copy, st_mem *mem, strata_er
 void st_file_borrow(st_file *f, const void *data, size_t size);
 
 void st_file_close(st_file *f);
+
+/* Does the path lead to this very file, by whatever name? Not for borrowed bytes. */
+bool st_file_is(const st_file *f, const char *path);
 
 /* Lets the system take back the pages that hold [p, p+n): they, and neighbours on the first and the last of them, are
  * read again from the file if touched. No effect on memory that is not mapped. `f` may be any of several files that

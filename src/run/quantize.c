@@ -426,11 +426,23 @@ static int write_file(job *j, strata_error *err)
     return rc;
 }
 
+/* Onto its input a file may be written, but a whole model onto one part of its own would leave the other parts behind,
+ * and no model under the name that led to them. */
+static int check_out(const job *j, strata_error *err)
+{
+    for (size_t i = 0; j->parts.n > 1 && i < j->parts.n; i++)
+        ST_FAIL_IF(st_file_is(&j->parts.files[i], j->out), err, STRATA_INVALID_ARG,
+                   "%s: is part %zu of %zu of the model itself: write the whole under another name", j->out, i + 1,
+                   j->parts.n);
+    return STRATA_OK;
+}
+
 static int run_job(job *j, strata_error *err)
 {
     uint32_t n_threads = j->opts.n_threads ? j->opts.n_threads : st_cpu_count();
     st_parts_opts parts = {.copy = j->opts.no_mmap != 0};
     ST_TRY(st_parts_open(&j->parts, &j->gguf, j->in, &parts, &j->mem, err));
+    ST_TRY(check_out(j, err));
     j->targets = st_alloc(&j->mem, j->gguf.n_tensors, sizeof *j->targets);
     ST_FAIL_IF(!j->targets, err, STRATA_NO_MEMORY, "%s: no memory for %zu tensors", j->in, j->gguf.n_tensors);
     ST_TRY(choose_types(j, err));

@@ -38,7 +38,7 @@ static bool add_node(st_added *a, st_mem *mem)
     return true;
 }
 
-bool st_added_put_long(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags)
+bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags)
 {
     const char *p = s.ptr;
     size_t n = s.len;
@@ -61,11 +61,6 @@ bool st_added_put_long(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned 
     return true;
 }
 
-bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags)
-{
-    return s.len > ST_ADDED_MAX || st_added_put_long(a, mem, s, id, class, flags);
-}
-
 uint32_t st_added_step(const st_added *a, uint32_t node, uint8_t b)
 {
     return a->edges[slot_of(a, node, b)].child;
@@ -78,11 +73,12 @@ void st_added_free(st_added *a, st_mem *mem)
     *a = (st_added){0};
 }
 
-int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, unsigned classes, size_t *len)
+int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, unsigned classes, size_t *len, size_t *work)
 {
     int32_t best = -1;
     uint32_t node = 0;
-    for (size_t i = 0; i < n && a->edges; i++) {
+    size_t i = 0;
+    for (; i < n && a->edges; i++) {
         node = a->edges[slot_of(a, node, p[i])].child;
         if (!node) break;
         if (a->nodes[node].class & classes) {
@@ -90,6 +86,7 @@ int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, unsigned c
             *len = i + 1;
         }
     }
+    *work += i;
     return best;
 }
 

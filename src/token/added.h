@@ -1,15 +1,13 @@
 /* added.h: tokens that are cut out of a text whole: control tokens, user-defined tokens.
  *
  * A trie whose edges sit in one hash table. Matching takes the longest token that starts at a place and costs one probe
- * a byte matched. Longer spellings than ST_ADDED_MAX never match, which bounds the work at each place of a text. */
+ * a byte matched, so at most the longest spelling's length at each place of a text; callers count it. */
 #ifndef ST_TOKEN_ADDED_H
 #define ST_TOKEN_ADDED_H
 
 #include "base/error.h"
 #include "base/mem.h"
 #include "gguf/gguf.h"
-
-#define ST_ADDED_MAX 1024
 
 enum { ST_ADDED_ALWAYS = 1, ST_ADDED_PARSE = 2 }; /* when a token is matched: bits of a class */
 
@@ -46,18 +44,16 @@ typedef struct st_family {
 /* ST_ADDED_LSTRIP and so on of a token, which files do not carry: added_flags.c has the table. */
 unsigned st_added_known_flags(const st_family *f, st_str spelling);
 
-/* Adds a token; the first of equal spellings stays. Spellings that are empty, too long or not UTF-8 are left out.
- * False: no memory. */
+/* Adds a token; the first of equal spellings stays. Spellings that are empty or not UTF-8 are left out. False: no
+ * memory. */
 bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags);
-/* The same for spellings of any length. */
-bool st_added_put_long(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class, unsigned flags);
 void st_added_free(st_added *a, st_mem *mem);
 
 /* The node that byte b leads to from a node; 0: none. Before: something was put in. */
 uint32_t st_added_step(const st_added *a, uint32_t node, uint8_t b);
 
-/* Longest token of these classes at p; its id and *len, or -1. */
-int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, unsigned classes, size_t *len);
+/* Longest token of these classes at p; its id and *len, or -1. *work grows by the bytes that were looked at. */
+int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, unsigned classes, size_t *len, size_t *work);
 
 /* Flags of the token that is spelled p[0..n); 0: none, or no such token. */
 unsigned st_added_flags(const st_added *a, const uint8_t *p, size_t n);

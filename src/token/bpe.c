@@ -179,7 +179,6 @@ static int encode_piece(st_encoder *e, const uint8_t *p, size_t n)
     st_bpe_scratch *s = e->scratch;
     uint32_t left;
     if (n > e->t->window && n > e->t->vocab.max_len) return st_bpe_merge_long(e, p, n);
-    ST_TRY(st_encoder_spend(e, n));
     uint32_t len = st_bpe_spell(e, p, n, &left);
     if (len == UINT32_MAX) return no_memory(e);
     if (s->dropped) return left ? st_bpe_merge(e, len, left) : STRATA_OK;
@@ -223,10 +222,14 @@ static int encode_bpe(st_encoder *e, size_t begin, size_t end)
         n = s->norm.n;
     }
     st_splitter split = st_split_begin(m->pre, p, n);
+    size_t looked = 0; /* counted here, for it shows beside a piece of four bytes */
     while (split.at < n) {
         s->piece = split.at;
         st_split_next(&split);
         ST_TRY(encode_piece(e, p + s->piece, split.at - s->piece));
+        if (split.at - looked < ST_LOOK_BYTES) continue;
+        looked = split.at;
+        ST_TRY(st_encoder_look(e));
     }
     return STRATA_OK;
 }

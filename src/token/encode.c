@@ -58,38 +58,54 @@ static int no_memory(strata_error *err, size_t len)
 
 /* ---- added tokens ------------------------------------------------------------------------------------------------ */
 
-/* The first control token of ranges[0..n) that starts in [begin, end); end if there is none. */
-static size_t next_control(const st_encoder *e, const strata_span *ranges, size_t n, size_t begin, size_t end)
+/* *at = where the first control token of ranges[0..n) starts in [begin, end); end if there is none. From call to call
+ * `begin` does not go back, so that no place is looked at twice. */
+static int next_control(st_encoder *e, const strata_span *ranges, size_t n, size_t begin, size_t end, size_t *at)
 {
     const st_added *added = &e->t->added;
     size_t len;
-    for (size_t k = 0; k < n && ranges[k].begin < end; k++)
-        for (size_t i = ranges[k].begin > begin ? ranges[k].begin : begin; i < end && i < ranges[k].end; i++)
-            if (added->first[e->text[i]] & ST_ADDED_PARSE &&
-                st_added_match(added, e->text + i, ranges[k].end - i, ST_ADDED_PARSE, &len) >= 0)
-                return i;
-    return end;
+    if (e->control < begin) {
+        e->control = begin;
+        e->control_found = false;
+    }
+    for (size_t k = 0; k < n && !e->control_found && e->control < end; k++) {
+        if (e->control < ranges[k].begin) e->control = ranges[k].begin < end ? ranges[k].begin : end;
+        for (size_t stop = ranges[k].end < end ? ranges[k].end : end; e->control < stop; e->control++) {
+            size_t i = e->control;
+            e->control_found =
+                added->first[e->text[i]] & ST_ADDED_PARSE &&
+                st_added_match(added, e->text + i, ranges[k].end - i, ST_ADDED_PARSE, &len, &e->spent) >= 0;
+            if (e->control_found) break;
+            ST_TRY(st_encoder_spend(e, 1));
+        }
+    }
+    if (!e->control_found && e->control < end) e->control = end;
+    *at = e->control_found && e->control < end ? e->control : end;
+    return STRATA_OK;
 }
 
-/* The token that is cut out at text[i], or -1. ranges[0..n) are those that end beyond i. A control token lies within
- * one range. Tokens that always count may cross from one part into another, but not over a control token, whether it
- * stands at i or begins behind: what a user wrote must not undo what the template wrote. */
-static int32_t match_at(const st_encoder *e, const strata_span *ranges, size_t n, size_t i, size_t *len)
+/* *id = the token that is cut out at text[i], or -1. ranges[0..n) are those that end beyond i. A control token lies
+ * within one range. Tokens that always count may cross from one part into another, but not over a control token,
+ * whether it stands at i or begins behind: what a user wrote must not undo what the template wrote. */
+static int match_at(st_encoder *e, const strata_span *ranges, size_t n, size_t i, int32_t *id, size_t *len)
 {
     const st_added *added = &e->t->added;
     bool inside = n && ranges->begin <= i;
-    size_t end = inside ? ranges->end : i, wide = 0;
-    int32_t id = inside ? st_added_match(added, e->text + i, end - i, ST_ADDED_ALWAYS | ST_ADDED_PARSE, len) : -1;
-    if (end == e->len || !(added->first[e->text[i]] & ST_ADDED_ALWAYS)) return id;
-    if (id >= 0 && st_added_match(added, e->text + i, *len, ST_ADDED_PARSE, &wide) == id) return id;
-    int32_t across = st_added_match(added, e->text + i, e->len - i, ST_ADDED_ALWAYS, &wide);
+    size_t end = inside ? ranges->end : i, wide = 0, most;
+    *id = -1;
+    if (inside) *id = st_added_match(added, e->text + i, end - i, ST_ADDED_ALWAYS | ST_ADDED_PARSE, len, &e->spent);
+    if (end == e->len || !(added->first[e->text[i]] & ST_ADDED_ALWAYS)) return STRATA_OK;
+    if (*id >= 0 && st_added_match(added, e->text + i, *len, ST_ADDED_PARSE, &wide, &e->spent) == *id) return STRATA_OK;
+    int32_t across = st_added_match(added, e->text + i, e->len - i, ST_ADDED_ALWAYS, &wide, &e->spent);
     if (n && across >= 0 && i + wide > end) {
-        size_t most = next_control(e, ranges + inside, n - inside, i + 1, i + wide) - i;
-        if (most < wide) across = st_added_match(added, e->text + i, most, ST_ADDED_ALWAYS, &wide);
+        ST_TRY(next_control(e, ranges, n, i + 1, i + wide, &most));
+        most -= i;
+        if (most < wide) across = st_added_match(added, e->text + i, most, ST_ADDED_ALWAYS, &wide, &e->spent);
     }
-    if (across < 0 || (id >= 0 && *len >= wide)) return id;
+    if (across < 0 || (*id >= 0 && *len >= wide)) return STRATA_OK;
     *len = wide;
-    return across;
+    *id = across;
+    return STRATA_OK;
 }
 
 /* Where the white space before `at` begins, not before `begin`. */
@@ -137,8 +153,9 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
         ST_TRY(st_encoder_spend(e, i - start));
         if (i == stop) continue;
         for (; n && ranges->end <= i; n--) ranges++;
+        int32_t id;
+        ST_TRY(match_at(e, ranges, n, i, &id, &len));
         ST_TRY(st_encoder_spend(e, MATCH_WORK));
-        int32_t id = match_at(e, ranges, n, i, &len);
         if (id < 0) {
             i++;
             continue;
@@ -161,7 +178,7 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
 static int encode_valid(const st_tokenizer *t, const char *text, size_t len, const trust *trusted, unsigned flags,
                         st_tokens *out, strata_error *err)
 {
-    st_encoder e = {t, (const uint8_t *)text, len, out, NULL, 0, err};
+    st_encoder e = {.t = t, .text = (const uint8_t *)text, .len = len, .out = out, .err = err};
     bool special = flags & STRATA_TOKENIZE_ADD_SPECIAL;
     int rc = STRATA_OK;
     if (out->count && !out->cap && !st_tokens_grow(out)) return no_memory(err, len);

@@ -129,11 +129,26 @@ static size_t compose_all(uint32_t *c, size_t n)
     return k;
 }
 
+/* Code points of p[0..n) decomposed, or more: short segments, nearly all, are not worth a look. */
+static size_t most_points(const uint8_t *p, size_t n)
+{
+    size_t k = 0;
+    if (n <= 64) return 4 * n; /* a character: at most 4 */
+    for (size_t i = 0; i < n;) {
+        unsigned len;
+        uint32_t points[4], m = st_uc_nfd(st_utf8_get(p + i, &len), points);
+        k += m ? m : 1;
+        i += len;
+    }
+    return k;
+}
+
 /* One segment: p[0..n), at `from`. */
 static bool put_segment(st_normal *o, const uint8_t *p, size_t n, size_t from, bool spans, st_mem *mem)
 {
-    if (!st_grow(mem, &o->work, &o->work_cap, 9 * n, 0, sizeof *o->work)) return false; /* a character: at most 4 */
-    uint32_t *c = o->work, *tmp = c + 4 * n;
+    size_t most = most_points(p, n);
+    if (!st_grow(mem, &o->work, &o->work_cap, 2 * most, 0, sizeof *o->work)) return false;
+    uint32_t *c = o->work, *tmp = c + most;
     size_t k = 0;
     for (size_t i = 0; i < n;) {
         unsigned len;
@@ -149,7 +164,7 @@ static bool put_segment(st_normal *o, const uint8_t *p, size_t n, size_t from, b
         i = end + 1;
     }
     k = compose_all(c, k);
-    uint8_t *out = (uint8_t *)tmp; /* k <= 4n code points of 4 bytes do fit 5n words */
+    uint8_t *out = (uint8_t *)tmp; /* a code point is 4 bytes at most, so as many words hold them */
     size_t bytes = 0;
     for (size_t i = 0; i < k; i++) bytes += st_utf8_put(out + bytes, c[i]);
     if (bytes == n && memcmp(out, p, n) == 0) return st_normal_copy(o, p, n, from, spans, mem);

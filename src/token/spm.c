@@ -46,29 +46,30 @@ static bool is_raw_run(const st_spm *m, uint32_t id, st_str s)
     return true;
 }
 
-/* Copies s with U+2581 for spaces into buf[3 * ST_ADDED_MAX]; its length, 0 if it does not fit. */
-static size_t escape(st_str s, char *buf)
+/* Copies *s with U+2581 for spaces into *buf and makes *s that. False: no memory. */
+static bool escape(st_str *s, char **buf, size_t *cap, st_mem *mem)
 {
     size_t n = 0;
-    for (size_t i = 0; i < s.len && s.len <= ST_ADDED_MAX; i++) {
-        if (s.ptr[i] == ' ')
-            memcpy(buf + n, ST_SPM_SPACE, 3), n += 3;
+    if (!st_grow(mem, buf, cap, 3 * s->len + 1, 0, 1)) return false;
+    for (size_t i = 0; i < s->len; i++) {
+        if (s->ptr[i] == ' ')
+            memcpy(*buf + n, ST_SPM_SPACE, 3), n += 3;
         else
-            buf[n++] = s.ptr[i];
+            (*buf)[n++] = s->ptr[i];
     }
-    return n;
+    *s = (st_str){*buf, n};
+    return true;
 }
 
 /* Fills the two tries: tokens of raw text, and user-defined tokens of normalised text. */
-static bool add_tokens(st_tokenizer *t, st_spm *m)
+static bool fill_tries(st_tokenizer *t, st_spm *m, char **buf, size_t *cap)
 {
-    char buf[3 * ST_ADDED_MAX];
     bool raw = false;
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
         st_str s = st_vocab_piece(&t->vocab, i);
         raw = raw || is_raw_run(m, i, s);
-        s = (st_str){buf, escape(s, buf)};
+        if (!escape(&s, buf, cap, t->mem)) return false;
         if (!st_added_put(&m->user, t->mem, s, (int32_t)i, ST_ADDED_ALWAYS, 0)) return false;
     }
     if (m->prefix && !st_tokenizer_add_user(t)) return false;
@@ -77,10 +78,19 @@ static bool add_tokens(st_tokenizer *t, st_spm *m)
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
         st_str s = st_vocab_piece(&t->vocab, i);
-        if (is_raw_run(m, i, s)) s = (st_str){buf, escape(s, buf)};
+        if (is_raw_run(m, i, s) && !escape(&s, buf, cap, t->mem)) return false;
         if (!st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS)) return false;
     }
     return true;
+}
+
+static bool add_tokens(st_tokenizer *t, st_spm *m)
+{
+    char *buf = NULL;
+    size_t cap = 0;
+    bool ok = fill_tries(t, m, &buf, &cap);
+    st_free(t->mem, buf);
+    return ok;
 }
 
 /* Which cuts before a space are safe: those after bytes that no token has right before a space. */
@@ -221,7 +231,11 @@ static int encode_norm(st_encoder *e)
             continue;
         }
         size_t len;
-        int32_t id = stop & 1 ? st_added_match(&m->user, norm + i, n - i, ST_ADDED_ALWAYS, &len) : -1;
+        int32_t id = -1;
+        if (stop & 1) {
+            id = st_added_match(&m->user, norm + i, n - i, ST_ADDED_ALWAYS, &len, &e->spent);
+            ST_TRY(st_encoder_spend(e, 0));
+        }
         if (id >= 0) {
             ST_TRY(encode_segment(e, begin, i));
             ST_TRY(st_spm_push(e, id, i, i + (uint32_t)len));

@@ -72,6 +72,10 @@ struct st_encoder {
     void *scratch; /* the kind's, NULL at first */
     size_t spent;  /* bytes of work since out->stop was looked at */
     strata_error *err;
+
+    /* What is known of control tokens: none begins in what was looked at up to here; found: one does here. */
+    size_t control;
+    bool control_found;
 };
 
 /* Puts a token into t->added, spelled s, with the flags that its own spelling is known to have. False: no memory. */

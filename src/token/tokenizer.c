@@ -52,9 +52,15 @@ static int read_id(const st_tokenizer *t, const st_gguf *g, const char *key, con
     bool wide = kv->type == ST_GGUF_I64 || kv->type == ST_GGUF_U64;
     if ((wide && memcmp(kv->data, ones, 8) == 0) || (kv->type == ST_GGUF_I32 && memcmp(kv->data, ones, 4) == 0))
         return STRATA_OK;
-    ST_TRY(st_gguf_u32(g, key, &n, err));
-    if (n < t->vocab.n) {
+    strata_error why = {0};
+    bool number = kv->type <= ST_GGUF_I32 || wide; /* what is none at all is damage */
+    int rc = st_gguf_u32(g, key, &n, number ? &why : err);
+    if (rc && !number) return rc;
+    if (!rc && n < t->vocab.n) {
         *id = (int32_t)n;
+    } else if (rc) {
+        *given = false;
+        st_log_write(log, STRATA_LOG_WARN, "%s: no token: left out", why.msg);
     } else if (n != UINT32_MAX) {
         *given = false;
         st_log_write(log, STRATA_LOG_WARN, "%s: key '%s' is %u, want less than %u, the number of tokens: left out",
@@ -174,13 +180,12 @@ bool st_tokenizer_add(st_tokenizer *t, unsigned types, unsigned class)
     return true;
 }
 
-/* Copies s with spaces for U+2581 into buf[ST_ADDED_MAX]; its length, 0 if it does not fit. *solid: it is more than
- * spaces. */
+/* Copies s with spaces for U+2581 to buf, which has room for it; its length. *solid: it is more than spaces. */
 static size_t plain_spaces(st_str s, char *buf, bool *solid)
 {
     size_t n = 0;
     *solid = false;
-    for (size_t i = 0; i < s.len && s.len <= ST_ADDED_MAX; i++) {
+    for (size_t i = 0; i < s.len; i++) {
         bool wide = i + 3 <= s.len && memcmp(s.ptr + i, "\xe2\x96\x81", 3) == 0;
         buf[n++] = wide ? ' ' : s.ptr[i];
         *solid = *solid || buf[n - 1] != ' ';
@@ -191,17 +196,21 @@ static size_t plain_spaces(st_str s, char *buf, bool *solid)
 
 bool st_tokenizer_add_user(st_tokenizer *t)
 {
-    char buf[ST_ADDED_MAX];
-    bool solid;
-    for (uint32_t i = 0; i < t->vocab.n; i++) {
+    char *buf = NULL;
+    size_t cap = 0;
+    bool solid, ok = true;
+    for (uint32_t i = 0; i < t->vocab.n && ok; i++) {
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
-        st_str s = st_vocab_piece(&t->vocab, i), plain = {buf, plain_spaces(s, buf, &solid)};
+        st_str s = st_vocab_piece(&t->vocab, i), plain;
+        ok = st_grow(t->mem, &buf, &cap, s.len + 1, 0, 1);
+        if (!ok) break;
+        plain = (st_str){buf, plain_spaces(s, buf, &solid)};
         if (!solid) continue;
-        if (!st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS) ||
-            !st_tokenizer_add_as(t, (int32_t)i, plain, ST_ADDED_ALWAYS))
-            return false;
+        ok = st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS) &&
+             st_tokenizer_add_as(t, (int32_t)i, plain, ST_ADDED_ALWAYS);
     }
-    return true;
+    st_free(t->mem, buf);
+    return ok;
 }
 
 static int hex_digit(char c)

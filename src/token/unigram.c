@@ -130,10 +130,10 @@ static void close_unigram(st_tokenizer *t)
 
 /* What stands at p[0..n) and how many bytes of it are used up: a user-defined token as it is, a rule's replacement, or
  * one character. */
-static st_str next_unit(const unigram *m, const uint8_t *p, size_t n, size_t *used)
+static st_str next_unit(const unigram *m, const uint8_t *p, size_t n, size_t *used, size_t *work)
 {
     st_str out;
-    if (m->user.first[p[0]] && st_added_match(&m->user, p, n, ST_ADDED_ALWAYS, used) >= 0)
+    if (m->user.first[p[0]] && st_added_match(&m->user, p, n, ST_ADDED_ALWAYS, used, work) >= 0)
         return (st_str){(const char *)p, *used};
     if (p[0] < 0x80 && m->map.plain[p[0]] && (n == 1 || p[1] < 0x80)) {
         *used = 1;
@@ -176,7 +176,7 @@ static bool normalize(st_encoder *e, const uint8_t *p, size_t n, st_normal *o, i
     o->n = 0;
     if (!st_grow(mem, &o->text, &o->cap, n + n / 8 + 16, 0, 1)) return false;
     while (m->squeeze && i < n) { /* leading spaces; also what a rule makes one */
-        st_str s = next_unit(m, p + i, n - i, &used);
+        st_str s = next_unit(m, p + i, n - i, &used, &e->spent);
         if (!st_str_eq(s, " ")) break;
         i += used;
     }
@@ -190,7 +190,7 @@ static bool normalize(st_encoder *e, const uint8_t *p, size_t n, st_normal *o, i
             i += plain;
             after_space = false;
         }
-        st_str s = next_unit(m, p + i, n - i, &used);
+        st_str s = next_unit(m, p + i, n - i, &used, &e->spent);
         for (; after_space && s.len && s.ptr[0] == ' '; s.len--) s.ptr++;
         if (s.len) {
             bool same =

@@ -9,7 +9,7 @@ static bool put_pieces(st_longs *m, const st_tokenizer *t)
         int type = t->vocab.types[i];
         st_str s = st_vocab_piece(&t->vocab, i);
         if ((type != ST_TOKEN_NORMAL && type != ST_TOKEN_USER) || s.len <= ST_TRIE_MAX) continue;
-        if (!st_added_put_long(&m->pieces, t->mem, s, (int32_t)i, ST_ADDED_ALWAYS, 0)) return false;
+        if (!st_added_put(&m->pieces, t->mem, s, (int32_t)i, ST_ADDED_ALWAYS, 0)) return false;
     }
     return true;
 }

@@ -229,6 +229,26 @@ static void quantised_whole(void **state)
     }
 }
 
+/* Onto a part of the model itself, also through a link: refused, and every part stays as it is. */
+static void quantised_onto_a_part(void **state)
+{
+    (void)state;
+    source s;
+    source_open(&s, blob_read(tiny("bert")));
+    two_parts(&s, NULL, NULL);
+    char link_path[PATH];
+    snprintf(link_path, sizeof link_path, "%s", path_of("link.gguf"));
+    assert_int_equal(symlink("m-00002-of-00002.gguf", link_path), 0);
+    for (int i = 0; i < 3; i++) {
+        const char *out = i == 0 ? FIRST : i == 1 ? SECOND : link_path;
+        FAILS(strata_quantize(FIRST, out, "Q8_0", &(strata_quantize_opts){.n_threads = 1}, err), STRATA_INVALID_ARG,
+              i == 0 ? "part 1 of 2 of the model itself" : "part 2 of 2 of the model itself");
+        OK(open_first(err));
+    }
+    remove_all();
+    source_close(&s);
+}
+
 static void ignore_check(void *user, const strata_verify_check *check)
 {
     (void)user;
@@ -571,10 +591,19 @@ static void every_allocation_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_model), cmocka_unit_test(quantised_whole), cmocka_unit_test(verified),
-        cmocka_unit_test(links),       cmocka_unit_test(alone),           cmocka_unit_test(missing_or_broken),
-        cmocka_unit_test(labels),      cmocka_unit_test(tensors),         cmocka_unit_test(keys),
-        cmocka_unit_test(one_file),    cmocka_unit_test(name_alone),      cmocka_unit_test(every_allocation_fails),
+        cmocka_unit_test(every_model),
+        cmocka_unit_test(quantised_whole),
+        cmocka_unit_test(quantised_onto_a_part),
+        cmocka_unit_test(verified),
+        cmocka_unit_test(links),
+        cmocka_unit_test(alone),
+        cmocka_unit_test(missing_or_broken),
+        cmocka_unit_test(labels),
+        cmocka_unit_test(tensors),
+        cmocka_unit_test(keys),
+        cmocka_unit_test(one_file),
+        cmocka_unit_test(name_alone),
+        cmocka_unit_test(every_allocation_fails),
     };
     snprintf(dir, sizeof dir, "/tmp/strata-parts-XXXXXX");
     if (!mkdtemp(dir)) return 1;

@@ -237,17 +237,22 @@ static void special_ids_that_are_none(void **state)
     static const char *const kinds[] = {"llama", "t5", "bert", "gpt2"};
     for (size_t k = 0; k < N(kinds); k++)
         for (size_t i = 0; i < N(names); i++)
-            for (int wrong = 0; wrong < 2; wrong++) {
+            for (int wrong = 0; wrong < 3; wrong++) {
                 char key[64];
                 model m;
                 snprintf(key, sizeof key, "tokenizer.ggml.%s_token_id", names[i]);
                 opened(&m, kinds[k], small, N(small),
-                       &(keys){.pre = "gpt-2", .key = {key}, .value = {wrong ? 6 : UINT32_MAX}});
+                       &(keys){.pre = "gpt-2",
+                               .key = {key},
+                               .value = {wrong == 2 ? UINT32_MAX - 1
+                                         : wrong    ? 6
+                                                    : UINT32_MAX},
+                               .negative = wrong == 2});
                 const st_token_info *info = st_tokenizer_info(m.t);
                 const int32_t got[] = {info->bos, info->eos, info->unk, info->pad, info->sep, info->cls, info->mask};
                 assert_true(got[i] >= -1 && got[i] < (int32_t)N(small));
                 if (!wrong && i != 2) assert_int_equal(got[i], -1);
-                assert_int_equal(strstr(m.log, key) != NULL, wrong); /* another id that is none: a warning */
+                assert_int_equal(strstr(m.log, key) != NULL, wrong > 0); /* another id that is none: a warning */
                 size_t n = 0;
                 st_tokens out = {.mem = &m.mem};
                 assert_int_equal(

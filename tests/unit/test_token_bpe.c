@@ -88,10 +88,10 @@ static const char *parts_ids(model *m, const char *text, unsigned flags)
     return buf;
 }
 
-static const tok parts_bpe[] = {{"a", 0, NORMAL},    {"b", 0, NORMAL},  {"c", 0, NORMAL},    {"ab", 0, NORMAL},
-                                {"abc", 0, NORMAL},  {"<", 0, NORMAL},  {"s", 0, NORMAL},    {">", 0, NORMAL},
-                                {"<s>", 0, CONTROL}, {"<u>", 0, USER},  {"<u>b", 0, USER},   {"c<", 0, USER},
-                                {"ca", 0, USER},     {"<|", 0, NORMAL}, {"<s>b", 0, NORMAL}, {"<s>c", 0, USER}};
+static const tok parts_bpe[] = {
+    {"a", 0, NORMAL}, {"b", 0, NORMAL},  {"c", 0, NORMAL},    {"ab", 0, NORMAL}, {"abc", 0, NORMAL}, {"<", 0, NORMAL},
+    {"s", 0, NORMAL}, {">", 0, NORMAL},  {"<s>", 0, CONTROL}, {"<u>", 0, USER},  {"<u>b", 0, USER},  {"c<", 0, USER},
+    {"ca", 0, USER},  {"<|", 0, NORMAL}, {"<s>b", 0, NORMAL}, {"<s>c", 0, USER}, {"ab<s>d", 0, USER}};
 static const char *const parts_merges[] = {"a b", "ab c"};
 
 static void control_tokens_only_in_trusted_parts(void **state)
@@ -127,6 +127,7 @@ static void control_tokens_only_in_trusted_parts(void **state)
     assert_string_equal(parts_ids(&m, "a<s>c", 0), "0 15"); /* both in one part: the longest */
     assert_string_equal(parts_ids(&m, "|<s>c|<s>", 0), "15 8");
     assert_string_equal(parts_ids(&m, "<s|>c", 0), "15");
+    assert_string_equal(parts_ids(&m, "ab<s>|d", 0), "3 8"); /* nor one that begins within the part it comes from */
     assert_string_equal(parts_ids(&m, "c<s>", 0), "11 6 7"); /* in one part the leftmost wins, as in HuggingFace */
     /* UTF-8 holds for the joined text. */
     assert_string_equal(parts_ids(&m, "ab|a\xff|b", 0), "part 1 is not UTF-8: byte 0xff at offset 1");

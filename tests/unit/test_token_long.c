@@ -260,6 +260,27 @@ static void counting_is_flat(void **state)
     free(text);
 }
 
+/* A letter and millions of marks are one segment to NFC: it took 36 bytes a byte. */
+static void marks_in_little_memory(void **state)
+{
+    (void)state;
+    enum { SIZE = 4 << 20 };
+    char *text = malloc(SIZE + 1);
+    for (size_t i = 0; i < SIZE; i++) text[i] = i % 2 ? '\x81' : '\xcc';
+    text[0] = text[1] = 'a';
+    model m;
+    opened(&m, "gpt2", letters, N(letters), &(keys){.pre = "qwen2", .merges = letter_merges, .n_merges = 3});
+    st_mem small;
+    st_mem_init(&small, NULL, (size_t)SIZE * 8);
+    st_tokens out = {.mem = &small, .count = true};
+    if (st_tokenizer_encode(m.t, text, SIZE, 0, &out, &m.err)) fail_msg("%s", m.err.msg);
+    assert_true(out.n > 0);
+    st_tokens_free(&out);
+    assert_int_equal(small.used, 0);
+    close_model(&m);
+    free(text);
+}
+
 static void stopping(void **state)
 {
     (void)state;
@@ -289,14 +310,83 @@ static void stopping(void **state)
     free(text);
 }
 
+/* Of any length: control tokens, and user-defined ones also where they are looked for in normalised text. */
+static void long_added_tokens(void **state)
+{
+    (void)state;
+    enum { LEN = 5000 };
+    static char user[LEN + 1], control[LEN + 1], text[2 * LEN + 3];
+    memset(user, 'u', LEN);
+    memset(control, 'c', LEN);
+    for (size_t k = 0; k < N(KINDS); k++) {
+        user[7] = k == 1 ? 'u' : ' '; /* Unigram looks for the spelling as it is */
+        for (int prefix = 0; prefix < 2; prefix++) {
+            model m;
+            tok v[N(letters) + 2];
+            memcpy(v, letters, sizeof letters);
+            v[N(letters)] = (tok){user, 0, USER};
+            v[N(letters) + 1] = (tok){control, 0, CONTROL};
+            opened(&m, KINDS[k], v, N(v),
+                   &(keys){.pre = "gpt-2",
+                           .merges = letter_merges,
+                           .n_merges = 3,
+                           .key = {"tokenizer.ggml.unknown_token_id"},
+                           .flag = {"tokenizer.ggml.add_space_prefix", "tokenizer.ggml.remove_extra_whitespaces"},
+                           .set = {prefix}});
+            size_t n = (size_t)snprintf(text, sizeof text, "%s%s", user, control), id_user = 0, id_control = 0;
+            st_tokens out = {.mem = &m.mem};
+            assert_int_equal(st_tokenizer_encode(m.t, text, n, STRATA_TOKENIZE_PARSE_SPECIAL, &out, &m.err), 0);
+            for (size_t i = 0; i < out.n; i++) {
+                id_user += out.ids[i] == (int32_t)N(letters);
+                id_control += out.ids[i] == (int32_t)N(letters) + 1;
+            }
+            if (id_user != 1 || id_control != 1)
+                fail_msg("%s, prefix %d: %zu %zu", KINDS[k], prefix, id_user, id_control);
+            st_tokens_free(&out);
+            close_model(&m);
+        }
+    }
+}
+
+/* At nearly every place of these texts a user-defined token begins that would cross a control token of a later part,
+ * and nearly a control token: each place is looked at once for those. It took the square of a token's length. */
+static void crossing_costs_little(void **state)
+{
+    (void)state;
+    enum { LEN = 1000, PLAIN_LEN = 400, COUNT = 320 };
+    static char user[LEN + 1], control[LEN / 2 + 1], text[COUNT * LEN];
+    static strata_text_part parts[COUNT];
+    memset(user, 'a', LEN);
+    memset(control, 'a', LEN / 2);
+    control[LEN / 2 - 1] = 'x';
+    memset(text, 'a', sizeof text);
+    for (size_t i = 0, at = 0; i < COUNT; at += parts[i++].len) {
+        parts[i] = (strata_text_part){text + at, i % 2 ? LEN : PLAIN_LEN, i % 2};
+        if (i % 2) text[at + LEN - 1] = 'x';
+    }
+    model m;
+    tok v[N(letters) + 2];
+    memcpy(v, letters, sizeof letters);
+    v[N(letters)] = (tok){user, 0, USER};
+    v[N(letters) + 1] = (tok){control, 0, CONTROL};
+    opened(&m, "gpt2", v, N(v), &(keys){.pre = "gpt-2", .merges = letter_merges, .n_merges = 3});
+    st_stop stop = {NULL, st_now() + 20};
+    st_tokens out = {.mem = &m.mem, .stop = &stop};
+    if (st_tokenizer_encode_parts(m.t, parts, COUNT, 0, &out, &m.err)) fail_msg("%s", m.err.msg);
+    size_t n = 0;
+    for (size_t i = 0; i < out.n; i++) n += out.ids[i] == (int32_t)N(letters) + 1;
+    assert_int_equal(n, COUNT / 2);
+    st_tokens_free(&out);
+    close_model(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(windows_are_the_whole),
-        cmocka_unit_test(long_pieces_of_unigram),
-        cmocka_unit_test(counting_unknown_characters),
-        cmocka_unit_test(counting_is_flat),
-        cmocka_unit_test(stopping),
+        cmocka_unit_test(windows_are_the_whole),       cmocka_unit_test(long_pieces_of_unigram),
+        cmocka_unit_test(counting_unknown_characters), cmocka_unit_test(counting_is_flat),
+        cmocka_unit_test(marks_in_little_memory),      cmocka_unit_test(stopping),
+        cmocka_unit_test(long_added_tokens),           cmocka_unit_test(crossing_costs_little),
     };
     (void)refused;
     (void)ids;

@@ -42,6 +42,7 @@ typedef struct keys {
     uint32_t map_type; /* ST_GGUF_U8, 0 */
     const char *key[3];
     uint32_t value[3];
+    bool negative; /* the values are int32 */
     const char *flag[4];
     bool set[4];
 } keys;
@@ -93,7 +94,15 @@ static void make_file(model *m, const char *kind, const tok *v, size_t n, const 
                                 k->map_type == ST_GGUF_F32 ? k->n_map / 4 : k->n_map, NULL);
     if (k->name) rc |= st_gguf_put_str(w, "general.name", k->name, strlen(k->name), NULL);
     if (k->pre) rc |= st_gguf_put_str(w, "tokenizer.ggml.pre", k->pre, strlen(k->pre), NULL);
-    for (int i = 0; i < 3 && k->key[i]; i++) rc |= st_gguf_put_u32(w, k->key[i], k->value[i], NULL);
+    for (int i = 0; i < 3 && k->key[i]; i++) {
+        st_gguf_kv kv = {.key = {k->key[i], strlen(k->key[i])},
+                         .type = k->negative ? ST_GGUF_I32 : ST_GGUF_U32,
+                         .elem_type = k->negative ? ST_GGUF_I32 : ST_GGUF_U32,
+                         .data = (const uint8_t *)&k->value[i],
+                         .count = 1,
+                         .bytes = 4};
+        rc |= st_gguf_put_kv(w, &kv, NULL);
+    }
     for (int i = 0; i < 4 && k->flag[i]; i++) rc |= st_gguf_put_bool(w, k->flag[i], k->set[i], NULL);
     assert_int_equal(rc, 0);
     assert_int_equal(st_gguf_writer_finish(w, &m->data, &m->size, NULL), 0);
