@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Differences between strata's templates and Jinja's in the environment of transformers, by random sources.
 
-    /tmp/venv-tpl/bin/python tests/token/diff_jinja.py RUN [--seeds N] [--seed S] [--cases FILE.tsv]
+    python3 -m venv /tmp/venv-tpl && /tmp/venv-tpl/bin/pip install transformers==5.24.0 jinja2==3.1.6
+    cc -std=c11 -Isrc -Iinclude tests/token/template_run.c build/release/libstrata.a -lm -lpthread -o build/template_run
+    /tmp/venv-tpl/bin/python tests/token/diff_jinja.py build/template_run [--seeds N] [--seed S] [--cases FILE.tsv]
 
-RUN is tests/token/template_run.c, linked with the library. Sources are made from a grammar of expressions and
+Sources are made from a grammar of expressions and
 statements, most of them sensible. Both sides must render the same bytes, or both refuse. What strata refuses by name and
 Jinja renders is counted by message and is no difference; the other way round, and other bytes, are.
 """
