@@ -84,7 +84,7 @@ static void render(const strata_model *m, const char *source, const char *variab
         fail_msg("%.100s: status %d, %s", source, c.rc, c.err.msg);
     if (getenv("STRATA_PRINT_STACK")) print_message("%6zu %.60s\n", used, source);
     if (used > worst) worst = used;
-    if (LIMIT && used > LIMIT) fail_msg("%.100s: %zu bytes of stack", source, used);
+    if (LIMIT != 0 && used > LIMIT) fail_msg("%.100s: %zu bytes of stack", source, used);
 }
 
 static const struct nested {
@@ -202,7 +202,7 @@ static void test_values(void **state)
             size_t used = measure(&c);
             if (used > worst) worst = used;
             if (c.rc && c.rc != STRATA_BAD_TEMPLATE) fail_msg("%s: status %d, %s", uses[i], c.rc, c.err.msg);
-            if (LIMIT && used > LIMIT) fail_msg("%s: %zu bytes of stack", uses[i], used);
+            if (LIMIT != 0 && used > LIMIT) fail_msg("%s: %zu bytes of stack", uses[i], used);
         }
 }
 
