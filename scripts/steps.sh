@@ -163,8 +163,9 @@ step_coverage() {
   local folder
   build cov
   find build/cov -name '*.gcda' -delete
-  suite cov -L 'unit|cli|fuzz|golden'
-  gcovr --root . --filter src/ --object-directory build/cov --json build/cov/coverage.json build/cov >/dev/null
+  # fork() writes the counters out while other threads count: branches of that moment may come out negative.
+  suite cov -L 'unit|cli|fuzz|golden' -E '^fork$'
+  gcovr --gcov-ignore-parse-errors --root . --filter src/ --object-directory build/cov --json build/cov/coverage.json build/cov >/dev/null
   for folder in src/*/ src/backend/*/; do
     gcovr --add-tracefile build/cov/coverage.json --root . --filter "${folder}[^/]*\$" |
       awk -v f="$folder" '/^TOTAL/ { printf "  %-20s %6d lines %6s\n", f, $2, $4 }'
