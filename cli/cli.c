@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "output.h"
+#include "io/output.h"
 
 volatile int cli_cancel;
 

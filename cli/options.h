@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "buf.h"
+#include "io/buf.h"
 
 typedef enum opt_kind {
     OPT_FLAG = 1, /* int, counts how often it stands */

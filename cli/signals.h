@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "base/outfile.h"
+#include "base/os/outfile.h"
 
 void signals_begin(void);
 

@@ -198,7 +198,7 @@ step_aarch64() {
   local texts=tests/data/texts.txt type cpu program
   need_arm64_cmocka
   build aarch64 -DSTRATA_WERROR=ON
-  # qemu-user makes no process with the raw system call of base/trial.c, wipes no page in children (base/fork.c) and says nothing of
+  # qemu-user makes no process with the raw system call of base/os/trial.c, wipes no page in children (base/os/fork.c) and says nothing of
   # its threads' stacks; the others are slow under emulation.
   suite aarch64 -L 'unit|fuzz|house' -E '^(trial|fork|threads|walk|walk_real|fp|api_bits|type_bits|cache|growth|api_alloc|template|token_golden|token_hashes|sampler|schema|model_mutate|mutate)$'
   say "building: aarch64 with clang"

@@ -1,42 +1,67 @@
 #!/usr/bin/env bash
-# The layer rule: data flows down the list of folders, and a folder includes only folders above it. See
-# docs/ARCHITECTURE.md. Also: the program sees strata.h alone, and base/outfile.h, which needs nothing of strata; OS
-# headers stay in src/base, intrinsics in src/backend/cpu/{k,v16}_*.
+# The layer rule: a folder includes the folders that its row of the table below names, and itself. See
+# docs/ARCHITECTURE.md. Also: the program sees strata.h alone, and base/os/outfile.h, which needs nothing of strata; OS
+# headers stay in src/base/os, intrinsics in src/backend/cpu/kernels/{k,v16}_*, src/base/os and src/base/fp.c.
 #   layers.sh [SOURCE_DIR]     names each bad #include as file:line; exit 1 if there is one
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
 
-mapfile -t files < <(find include src cli \( -name '*.[ch]' -o -name '*.inc' \) | sort)
-awk '
+# "include" is the public header, "backend" the seam that all backends share, not the folders below it.
+table='
+base                 | include
+base/os              | include base
+quant                | include base
+gguf                 | include base base/os quant
+token                | include base base/os gguf
+template             | include base base/os
+grammar              | include base base/os
+grammar/schema       | include base base/os grammar
+sample               | include base base/os
+model                | include base base/os gguf quant
+backend              | include base base/os model
+backend/cpu/kernels  | include base base/os model
+backend/cpu          | include base base/os quant model backend backend/cpu/kernels
+engine               | include base base/os quant gguf token template grammar grammar/schema sample model backend
+convert              | include base base/os quant gguf
+check                | include base base/os quant engine
+api                  | include base base/os engine convert check
+'
+
+mapfile -t files < <(find include src cli \( -name '*.[ch]' -o -name '*.inc' -o -name '*.def' \) | sort)
+awk -v table="$table" '
 function folder(path) { sub(/\/[^\/]*$/, "", path); return path }
 function bad(why) { printf "%s:%d: %s: %s\n", FILENAME, FNR, why, $0; failed = 1 }
-# A header written without a folder stands beside the file, unless it is the public one.
-function target(name, dir) {
-  if (name == "strata.h") return "include"
-  if (index(name, "/") == 0) return dir
-  return "src/" folder(name)
-}
 BEGIN {
-  n = split("include src/base src/quant src/gguf src/token src/model src/backend src/backend/cpu src/run src/api", order, " ")
-  for (i = 1; i <= n; i++) rank[order[i]] = i
+  n = split(table, rows, "\n")
+  for (i = 1; i <= n; i++) {
+    if (split(rows[i], side, "|") != 2) continue
+    gsub(/ /, "", side[1]); known[side[1]] = 1; may[side[1], side[1]] = 1
+    m = split(side[2], names, " ")
+    for (j = 1; j <= m; j++) may[side[1], names[j]] = 1
+  }
 }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
-  dir = folder(FILENAME); name = $0; sub(/^[^"]*"/, "", name); sub(/".*/, "", name); to = target(name, dir)
-  if (FILENAME ~ /^src\/base\/outfile\.[ch]$/ && name != "base/outfile.h") bad("outfile stands alone, for the program includes it too")
-  if (dir == "cli" && name == "base/outfile.h") next # one rule for files that are written
-  if (dir == "cli") { if (to != "cli" && to != "include") bad("cli sees only strata.h") ; next }
-  if (!(dir in rank)) { bad("folder without a place in the order (tests/layers.sh)"); next }
-  if (!(to in rank)) { bad("includes an unknown folder " to); next }
-  if (FILENAME == "src/backend/registry.c" && to ~ /^src\/backend\//) next # the one file that lists the backends
-  if (rank[to] > rank[dir]) bad("upward include, " dir " -> " to)
-  # Backends are reached through the seam only.
-  if (to ~ /^src\/backend\// && to != dir) bad("only backend.h is for others, " dir " -> " to)
+  dir = folder(FILENAME); name = $0; sub(/^[^"]*"/, "", name); sub(/".*/, "", name)
+  if (FILENAME ~ /^src\/base\/os\/outfile\.[ch]$/ && name != "base/os/outfile.h") bad("outfile stands alone, for the program includes it too")
+  if (dir == "include") { bad("strata.h includes nothing of ours"); next }
+  if (dir ~ /^cli/) {
+    # The program: its own folders, the public header, and one rule for files that are written.
+    if (name ~ /^(base|quant|gguf|token|template|grammar|sample|model|backend|engine|convert|check|api)\// && name != "base/os/outfile.h") bad("cli sees only strata.h")
+    next
+  }
+  sub(/^src\//, "", dir)
+  # A header written without a folder stands beside the file, unless it is the public one.
+  to = name == "strata.h" ? "include" : index(name, "/") ? folder(name) : dir
+  if (!(dir in known)) { bad("a folder without a row in tests/layers.sh"); next }
+  if (!(to in known) && to != "include") { bad("includes an unknown folder, " to); next }
+  if (FILENAME == "src/backend/registry.c" && to ~ /^backend\//) next # the one file that lists the backends
+  if (!((dir, to) in may)) bad(dir " may not include " to)
 }
-/^[ \t]*#[ \t]*include[ \t]*<(unistd|fcntl|pthread|sched|dlfcn|sys\/[a-z]+)\.h>/ && FILENAME ~ /^src\// && FILENAME !~ /^src\/base\// {
-  bad("OS header outside src/base")
+/^[ \t]*#[ \t]*include[ \t]*<(unistd|fcntl|pthread|sched|dlfcn|sys\/[a-z]+)\.h>/ && FILENAME ~ /^src\// && FILENAME !~ /^src\/base\/os\// {
+  bad("OS header outside src/base/os")
 }
-/^[ \t]*#[ \t]*include[ \t]*<([a-z]*intrin|arm_[a-z0-9_]+)\.h>/ && FILENAME ~ /^src\// && FILENAME !~ /^src\/(backend\/cpu\/(k_|v16_)|base\/)/ {
-  bad("intrinsics outside src/backend/cpu/{k,v16}_*")
+/^[ \t]*#[ \t]*include[ \t]*<([a-z]*intrin|arm_[a-z0-9_]+)\.h>/ && FILENAME ~ /^src\// && FILENAME !~ /^src\/(backend\/cpu\/kernels\/(k_|v16_)|base\/os\/|base\/fp\.c)/ {
+  bad("intrinsics outside src/backend/cpu/kernels/{k,v16}_*")
 }
 END { exit failed }
 ' "${files[@]}" || { echo "layer rule broken" >&2; exit 1; }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes src/token/jinja_chars.c: what Python's str knows of characters, for chat templates.
+"""Writes src/template/jinja_chars.c: what Python's str knows of characters, for chat templates.
 
 Templates are Python's to define: `upper`, `title`, `isdigit` and the quotes of repr() follow the Unicode of the Python that
 renders them. The tokenizers' tables (unicode_tables.c) follow other versions. Unicode 14 is that of Python 3.11.
 
-    python3.11 tools/gen_jinja_chars.py > src/token/jinja_chars.c
+    python3.11 tools/gen_jinja_chars.py > src/template/jinja_chars.c
 """
 import sys
 import unicodedata
@@ -68,7 +68,7 @@ def main():
     assert len(block_at) < 65536 and len(kinds) < 65536
     print("/* jinja_chars.c: made by tools/gen_jinja_chars.py from Python 3.11 (Unicode 14). See jinja.h. */")
     print("/* clang-format off */")
-    print('#include "token/jinja.h"\n')
+    print('#include "template/jinja.h"\n')
     print(f"enum {{ SHIFT = {SHIFT}, POOLED = 1 << 24 }};\n")
     print("/* Properties; distances to the lower, upper, title and folded form, or places in the pool. */")
     print("static const int32_t kinds[][5] = {")

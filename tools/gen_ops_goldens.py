@@ -7,7 +7,7 @@
 Inputs are float32; torch computes on them in float64, so that an expectation is right to its last bit and the tests'
 tolerances measure the engine alone. Two things are not torch's: rope's angles are float32 as in HuggingFace's
 modeling_rope_utils.py, and products of quantised weights come twice: `y` from torch, on weights that gguf-py
-dequantised, and `y_int8` from numpy, where activations are rounded to int8 step by step as src/backend/cpu/kernels.h says.
+dequantised, and `y_int8` from numpy, where activations are rounded to int8 step by step as src/backend/cpu/kernels/kernels.h says.
 
 A .bin file is "STOPS1\\0\\0", u32 n, then n arrays: u8 name length, name, u8 type (0 f32, 1 i32, 2 bytes), u8 dims, u32 each
 dim, zeros up to a multiple of 4 from the start of the file, little-endian data padded to 4.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fits the polynomials of src/backend/cpu/v16_math.h (float) and src/base/math.c (double) and prints them as C.
+"""Fits the polynomials of src/backend/cpu/kernels/v16_math.h (float) and src/base/math.c (double) and prints them as C.
 
 Needs mpmath. Each polynomial is the weighted minimax fit by Remez' exchange; coefficients are then rounded to the
 target type from the lowest degree up, the others being fitted again after each rounding, so that the rounding of the

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gguf/gguf_write.h"
+#include "convert/gguf_write.h"
 #include "model/config.h"
 #include "quant/quant.h"
 #include "token/pretok.h"

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "api/opts.h"
-#include "base/cpus.h"
-#include "base/thread.h"
-#include "run/engine.h"
-#include "run/prompt.h"
+#include "base/os/cpus.h"
+#include "base/os/thread.h"
+#include "engine/engine.h"
+#include "engine/prompt.h"
 
 #define NEED(arg) ST_FAIL_IF(!(arg), err, STRATA_INVALID_ARG, "%s: " #arg " is NULL", __func__)
 

@@ -1,5 +1,5 @@
 /* chat.c: the public functions of chat templates. */
-#include "run/prompt.h"
+#include "engine/prompt.h"
 
 #include <string.h>
 

@@ -8,10 +8,10 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/fp.h"
-#include "base/mem.h"
-#include "quant/mix.h"
-#include "run/quantize.h"
-#include "run/verify.h"
+#include "base/os/mem.h"
+#include "check/verify.h"
+#include "convert/mix.h"
+#include "convert/quantize.h"
 
 int strata_quantize(const char *in, const char *out, const char *type, const strata_quantize_opts *opts,
                     strata_error *err)

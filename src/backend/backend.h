@@ -17,8 +17,8 @@
 #define ST_BACKEND_BACKEND_H
 
 #include "backend/batch.h"
-#include "base/file.h"
 #include "base/log.h"
+#include "base/os/file.h"
 #include "model/plan.h"
 
 #define ST_BACKEND_ABI 1

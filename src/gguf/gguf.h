@@ -11,13 +11,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/mem.h"
-
-/* A view of bytes in the file; not NUL-terminated. */
-typedef struct st_str {
-    const char *ptr;
-    size_t len;
-} st_str;
+#include "base/os/mem.h"
+#include "base/str.h"
 
 typedef enum st_gguf_type {
     ST_GGUF_U8 = 0,
@@ -104,19 +99,5 @@ int st_gguf_u32_at(const st_gguf *g, const char *key, uint64_t i, uint32_t *out,
 /* Walks an array of strings in order: *at starts at 0 and is the byte position inside the array. False at its end. The
  * parser has checked every length. */
 bool st_gguf_next_string(const st_gguf_kv *kv, size_t *at, st_str *out);
-
-static inline bool st_str_eq(st_str s, const char *z)
-{
-    size_t n = __builtin_strlen(z);
-    return s.len == n && (n == 0 || __builtin_memcmp(s.ptr, z, n) == 0);
-}
-
-/* A name that may be hostile, for messages: at most 64 bytes of it, what is not printable ASCII as '?', "..." where it
- * was cut. Fills and returns buf, which has ST_STR_PRINT bytes. */
-#define ST_STR_PRINT 68
-const char *st_str_print(st_str s, char *buf);
-
-/* For printf("%.*s"): at most 64 bytes of a name, as they are. */
-#define ST_STR(s) (int)((s).len < 64 ? (s).len : 64), (s).ptr
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef ST_GGUF_PARTS_H
 #define ST_GGUF_PARTS_H
 
-#include "base/file.h"
+#include "base/os/file.h"
 #include "gguf/gguf.h"
 
 /* The files stay open: the st_gguf points into all of them. All are mapped, or all are copied. */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "token/utf8.h"
+#include "base/utf8.h"
 
 static size_t slot_of(const st_added *a, uint32_t node, uint8_t byte)
 {

@@ -6,7 +6,7 @@
 #define ST_TOKEN_ADDED_H
 
 #include "base/error.h"
-#include "base/mem.h"
+#include "base/os/mem.h"
 #include "gguf/gguf.h"
 
 enum { ST_ADDED_ALWAYS = 1, ST_ADDED_PARSE = 2 }; /* when a token is matched: bits of a class */

@@ -6,7 +6,7 @@
  * token it is left out, as HF does without an unknown token. */
 #include "token/bpe.h"
 
-#include "token/utf8.h"
+#include "base/utf8.h"
 
 /* Of an alphabet of 256 characters, all below this. */
 #define ALPHABET_END 0x144

@@ -7,7 +7,7 @@
 #include "token/heap.h"
 #include "token/nfc.h"
 #include "token/pretok.h"
-#include "token/token_impl.h"
+#include "token/token_internal.h"
 
 /* A token is reached by joining two neighbours: `left` bytes of its spelling and the rest. */
 typedef struct st_bpe_split {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "token/utf8.h"
+#include "base/utf8.h"
 #include "token/vocab.h"
 
 #define KEY "tokenizer.ggml.precompiled_charsmap"

@@ -3,11 +3,12 @@
  *
  * A text may have parts of different trust: control tokens count only where they stand within trusted text, everything
  * else is as if the parts were one text. */
-#include "base/thread.h"
-#include "token/token_impl.h"
+#include "base/os/thread.h"
+#include "token/token_internal.h"
 
+#include "base/utf8.h"
 #include "token/unicode_tables.h"
-#include "token/utf8.h"
+#include "token/utf8_fix.h"
 
 /* Longest text of one call. Kinds count bytes of a normalised text, up to three times as long, in 32 bits. */
 #define MAX_TEXT ((size_t)1 << 30)

@@ -2,7 +2,7 @@
 #ifndef ST_TOKEN_HEAP_H
 #define ST_TOKEN_HEAP_H
 
-#include "base/mem.h"
+#include "base/os/mem.h"
 
 typedef struct st_pair {
     uint64_t key; /* smaller is joined first: how good the merge is, then the place of its left part */

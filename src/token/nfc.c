@@ -7,8 +7,8 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
 #include "token/unicode_tables.h"
-#include "token/utf8.h"
 
 size_t st_nfc_check(const uint8_t *p, size_t n)
 {

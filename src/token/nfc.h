@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/mem.h"
+#include "base/os/mem.h"
 
 /* A text that was changed. from and to are kept only where spans are wanted: byte i stands for [from[i], to[i]) of the
  * text that was given. */

@@ -4,8 +4,8 @@
  * backtracking is worked out in the code. \p{..} and \s are Oniguruma's, as HF tokenizers 0.23.3 has it. */
 #include "token/pretok.h"
 
+#include "base/utf8.h"
 #include "token/unicode_tables.h"
-#include "token/utf8.h"
 
 #define L     ST_UC_L
 #define N     ST_UC_N

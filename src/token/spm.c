@@ -9,7 +9,7 @@
  * _create_vocab_sentencepiece); others come from a sentencepiece model. */
 #include "token/spm.h"
 
-#include "token/utf8.h"
+#include "base/utf8.h"
 
 #define CONVERTED_SCORE (-1000.0f)
 

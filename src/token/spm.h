@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "token/heap.h"
-#include "token/token_impl.h"
+#include "token/token_internal.h"
 
 typedef struct st_spm {
     const uint8_t *scores; /* f32 [n_vocab] in the file, unaligned */

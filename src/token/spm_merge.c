@@ -7,7 +7,7 @@
  * table for all of a text. */
 #include "token/spm.h"
 
-#include "token/utf8.h"
+#include "base/utf8.h"
 
 #define SHORT 32 /* characters: up to here a scan over all candidates beats the heap */
 

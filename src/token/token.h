@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "base/os/mem.h"
 #include "gguf/gguf.h"
 
 typedef struct st_tokenizer st_tokenizer;

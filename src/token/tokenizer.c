@@ -1,8 +1,8 @@
 /* tokenizer.c: what all kinds of tokenizers share: opening, special tokens, the frame of decode. encode.c has that of
  * encode. */
-#include "token/token_impl.h"
+#include "token/token_internal.h"
 
-#include "token/utf8.h"
+#include "base/utf8.h"
 
 /* One row a kind. */
 static const st_token_kind *const KINDS[] = {&st_token_spm, &st_token_bpe, &st_token_wordpiece, &st_token_unigram};

@@ -8,11 +8,11 @@
 #include <float.h>
 #include <math.h>
 
+#include "base/utf8.h"
 #include "token/charsmap.h"
 #include "token/nfc.h"
 #include "token/unigram_long.h"
 #include "token/unigram_trie.h"
-#include "token/utf8.h"
 
 #define SPACE       "\xe2\x96\x81"   /* U+2581 */
 #define UNK_SURFACE " \xe2\x81\x87 " /* what sentencepiece decodes <unk> to */

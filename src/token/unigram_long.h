@@ -6,7 +6,7 @@
 #ifndef ST_TOKEN_UNIGRAM_LONG_H
 #define ST_TOKEN_UNIGRAM_LONG_H
 
-#include "token/token_impl.h"
+#include "token/token_internal.h"
 
 typedef struct st_long_node {
     uint32_t fail;  /* the longest proper suffix that is a node too */

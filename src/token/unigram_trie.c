@@ -1,7 +1,7 @@
 /* unigram_trie.c: building the trie. See unigram_trie.h. */
 #include "token/unigram_trie.h"
 
-#include "token/utf8.h"
+#include "base/utf8.h"
 
 /* Node number n goes by the name n * NODE, which spreads it over the table. */
 #define NODE       0x9e3779b1u

@@ -5,7 +5,7 @@
 #ifndef ST_TOKEN_UNIGRAM_TRIE_H
 #define ST_TOKEN_UNIGRAM_TRIE_H
 
-#include "token/token_impl.h"
+#include "token/token_internal.h"
 
 typedef struct st_trie_edge {
     uint64_t key;   /* node << 32 | character << 8 | which characters follow, one bit for an eighth of them */

@@ -4,10 +4,10 @@
  * the other (normalizers/bert.rs, pre_tokenizers/bert.rs); each word is matched longest piece first (models/wordpiece).
  * GGUF spells a piece that starts a word with a leading U+2581 and one that continues a word without its "##", so a
  * word is kept behind U+2581 in memory: its start and its rest are both plain views for the hash. */
-#include "token/token_impl.h"
+#include "token/token_internal.h"
 
+#include "base/utf8.h"
 #include "token/unicode_tables.h"
-#include "token/utf8.h"
 
 #define MARK      "\xe2\x96\x81" /* U+2581 */
 #define MARK_LEN  3

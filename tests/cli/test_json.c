@@ -9,8 +9,8 @@
 
 #include <cmocka.h> /* after the headers it wants */
 
-#include "json.h"
-#include "shown.h"
+#include "io/json.h"
+#include "io/shown.h"
 
 static void checks(void **state)
 {

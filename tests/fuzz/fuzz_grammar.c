@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/grammar.h"
-#include "run/schema.h"
+#include "grammar/grammar.h"
+#include "grammar/schema/schema.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

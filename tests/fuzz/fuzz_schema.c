@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/grammar.h"
-#include "run/schema_impl.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
+#include "grammar/grammar.h"
+#include "grammar/schema/schema_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

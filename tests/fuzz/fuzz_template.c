@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "token/template.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
+#include "template/template.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

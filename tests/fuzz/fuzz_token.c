@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gguf/gguf_write.h"
+#include "base/utf8.h"
+#include "convert/gguf_write.h"
 #include "token/token.h"
-#include "token/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #if defined(__x86_64__)
-#include "base/cpu_features.h"
+#include "base/os/cpu_features.h"
 #endif
 
 /* This thread's seconds on a core: what others take of it in between does not count. */

@@ -5,7 +5,7 @@
  *     test_kernels --bench    GMAC/s and ns per value of each level beside the machine's measured peaks */
 #include "check.h"
 
-#include "base/cpu_features.h"
+#include "base/os/cpu_features.h"
 
 static st_kernels ref, cur;
 static char label[160];

@@ -2,4 +2,4 @@
  * AVX-VNNI tests all of them but the encoding. */
 #define ST_VNNI_EVEX
 #define st_kernels_avxvnni st_kernels_avxvnni_evex
-#include "../../src/backend/cpu/k_avxvnni.c"
+#include "backend/cpu/kernels/k_avxvnni.c"

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gguf/gguf_write.h"
+#include "convert/gguf_write.h"
 
 /* One number of a split.* key, in any integer type; SPLIT_LEAVE_OUT: no such key. */
 typedef struct split_key {

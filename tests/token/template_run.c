@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "token/template.h"
+#include "template/template.h"
 
 typedef struct text {
     char *p;

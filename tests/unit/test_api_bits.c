@@ -6,8 +6,8 @@
 #include <xmmintrin.h>
 #endif
 
-#include "base/cpus.h"
-#include "base/thread.h"
+#include "base/os/cpus.h"
+#include "base/os/thread.h"
 #include "unit/test_api.h"
 
 enum { N_TEXTS = 64, MAX_DIMS = 64 };

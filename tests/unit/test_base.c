@@ -21,13 +21,13 @@
 #include <xmmintrin.h>
 #endif
 
-#include "base/cpus.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "base/os/cpus.h"
+#include "base/os/file.h"
+#include "base/os/mem.h"
+#include "base/os/thread.h"
 #include "base/sort.h"
-#include "base/thread.h"
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 

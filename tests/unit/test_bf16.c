@@ -3,13 +3,13 @@
 #include "kernels/amx_emulated.h"
 
 #define st_bf16_amx emulated_amx
-#include "backend/cpu/k_amx.c"
+#include "backend/cpu/kernels/k_amx.c"
 #undef st_bf16_amx
 
 #include "kernels/check.h"
 
-#include "base/cpu_features.h"
-#include "run/engine.h"
+#include "base/os/cpu_features.h"
+#include "engine/engine.h"
 #include "unit/test_api.h"
 
 #include "ops/rig.h"

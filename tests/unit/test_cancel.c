@@ -2,7 +2,7 @@
  *
  * The trace callback comes after each op on the thread of the call: it raises the flag, or waits for the deadline to
  * pass, after the k-th op, and no other may follow. */
-#include "base/thread.h"
+#include "base/os/thread.h"
 #include "unit/test_api.h"
 
 enum { N_PROMPT = 9, MAX_NEW = 5 };

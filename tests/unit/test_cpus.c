@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <sys/stat.h>
 
-#include "base/cpus.h"
+#include "base/os/cpus.h"
 
 static char root[64];
 

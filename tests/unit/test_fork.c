@@ -22,7 +22,7 @@
 #include <cmocka.h>
 #include <sys/wait.h>
 
-#include "base/fork.h"
+#include "base/os/fork.h"
 #include "strata.h"
 
 #define TINY    STRATA_SOURCE_DIR "/tests/data/tiny/"

@@ -1,8 +1,8 @@
 /* test_format.c: messages: printf's conversions, what is cut when it is too long, and what is masked. */
 #include "base/format.h"
 
-#include "run/batcher.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
+#include "engine/batcher.h"
 
 #include "unit/test_api.h"
 

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
+#include "base/utf8.h"
 #include "strata.h"
-#include "token/utf8.h"
 
 #define MODEL STRATA_SOURCE_DIR "/tests/data/tiny/llama-q8_0.gguf"
 enum { MAX = 64 };

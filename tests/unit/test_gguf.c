@@ -19,8 +19,8 @@
 #include <cmocka.h>
 
 #include "../fuzz/fuzz_gguf.c"
-#include "base/file.h"
-#include "gguf/gguf_write.h"
+#include "base/os/file.h"
+#include "convert/gguf_write.h"
 #include "quant/quant.h"
 
 #define SEEDS STRATA_SOURCE_DIR "/tests/fuzz/corpus/gguf/"

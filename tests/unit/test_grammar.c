@@ -12,11 +12,11 @@
 
 #include <cmocka.h>
 
-#include "base/file.h"
-#include "base/thread.h"
-#include "run/grammar.h"
-#include "run/grammar_impl.h"
-#include "token/utf8.h"
+#include "base/os/file.h"
+#include "base/os/thread.h"
+#include "base/utf8.h"
+#include "grammar/grammar.h"
+#include "grammar/grammar_internal.h"
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 

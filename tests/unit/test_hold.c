@@ -1,7 +1,7 @@
 /* test_hold.c: what a generation shows of its text: never a stop text or the beginning of one that follows, never
  * bytes that are no UTF-8, and the same text however it is cut into tokens. */
-#include "run/hold.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
+#include "engine/stream.h"
 #include "unit/test_api.h"
 
 enum { MAX_BYTES = 48, MAX_STOPS = 4 };

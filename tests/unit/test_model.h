@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gguf/gguf_write.h"
+#include "convert/gguf_write.h"
 #include "quant/quant.h"
 #include "strata.h"
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/half.h"
-#include "run/sampler.h"
+#include "sample/sampler.h"
 #include "unit/test_api.h"
 
 static const float bad_values[] = {NAN, INFINITY, -INFINITY};

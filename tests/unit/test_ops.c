@@ -1,7 +1,7 @@
 /* test_ops.c: the row kernels of every level against torch: norms, activations, softmax, rope. */
 #include "ops/vectors.h"
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/kernels.h"
 
 /* Runs body once a level with k and level set. */
 #define EACH_LEVEL(level, k)                                                          \

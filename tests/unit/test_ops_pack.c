@@ -1,7 +1,7 @@
 /* test_ops_pack.c: panels hold what a type's unpacking gives, for every type and kernel level. */
 #include "ops/rig.h"
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/kernels.h"
 #include "base/half.h"
 
 /* Like, and not equal to, the tables of pack.c: a width that is too small would lose bits here. */

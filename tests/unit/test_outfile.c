@@ -22,7 +22,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
-#include "base/outfile.h"
+#include "base/os/outfile.h"
 #include "strata.h"
 
 static char dir[64];

@@ -17,8 +17,8 @@
 #include <immintrin.h>
 #endif
 
-#include "base/file.h"
 #include "base/half.h"
+#include "base/os/file.h"
 #include "quant/quant.h"
 
 static const char *const types[] = {"f32",    "f16",     "bf16",   "q8_0",  "q4_0",    "q4_1",  "q5_0",

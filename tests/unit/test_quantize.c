@@ -7,7 +7,7 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "quant/mix.h"
+#include "convert/mix.h"
 #include "unit/test_api.h"
 
 static char dir[] = "/tmp/strata-quantize-XXXXXX";

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "run/sampler.h"
+#include "sample/sampler.h"
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 

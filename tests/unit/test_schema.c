@@ -14,11 +14,11 @@
 
 #include <cmocka.h>
 
-#include "run/grammar.h"
-#include "run/sampler.h"
-#include "run/schema.h"
-#include "run/schema_impl.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
+#include "grammar/grammar.h"
+#include "grammar/schema/schema.h"
+#include "grammar/schema/schema_internal.h"
+#include "sample/sampler.h"
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 

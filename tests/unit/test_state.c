@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/memory_left.h"
-#include "run/engine.h"
+#include "base/os/memory_left.h"
+#include "engine/engine.h"
 #include "unit/test_api.h"
 
 /* ---- what is asked for at open --------------------------------------------------------------------------------- */

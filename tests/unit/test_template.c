@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "token/template.h"
+#include "template/template.h"
 
 #define DATA   STRATA_SOURCE_DIR "/tests/data/template"
 #define ST_NOW 1772856309 /* 2026-03-07 04:05:09 */

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "base/thread.h"
+#include "base/os/thread.h"
 
 static void look_at_itself(void *arg, uint32_t ith, uint32_t nth)
 {

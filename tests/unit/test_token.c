@@ -13,10 +13,11 @@
 
 #include <cmocka.h>
 
-#include "gguf/gguf_write.h"
+#include "base/utf8.h"
+#include "convert/gguf_write.h"
 #include "token/token.h"
 #include "token/unicode_tables.h"
-#include "token/utf8.h"
+#include "token/utf8_fix.h"
 
 #define SP   "\xe2\x96\x81"
 #define FFFD "\xef\xbf\xbd"

@@ -1,7 +1,7 @@
 /* test_token_added.c: added tokens: white space that they take, words that they must not touch, the space that a
  * vocabulary puts before a text, and special ids of files. What is wanted is HuggingFace tokenizers 0.23.3. */
 #include "test_token_made.h"
-#include "token/token_impl.h"
+#include "token/token_internal.h"
 
 /* ---- flags by family --------------------------------------------------------------------------------------------- */
 

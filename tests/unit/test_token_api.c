@@ -1,7 +1,7 @@
 /* test_token_api.c: what a token is (strata_token_get) and texts without control tokens (strata_detokenize_flags), on
  * the committed vocabularies; embedding and ranking that are stopped while they tokenize. */
+#include "base/utf8.h"
 #include "token/token.h"
-#include "token/utf8.h"
 #include "unit/test_api.h"
 
 #define DATA STRATA_SOURCE_DIR "/tests/data/tok/"

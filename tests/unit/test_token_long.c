@@ -2,8 +2,8 @@
  * tokens, stopped in the middle; pieces and added tokens of a length that no real vocabulary has. */
 #include "test_token_made.h"
 
-#include "base/thread.h"
-#include "token/token_impl.h"
+#include "base/os/thread.h"
+#include "token/token_internal.h"
 
 static uint64_t state_of_random;
 

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "gguf/gguf_write.h"
+#include "convert/gguf_write.h"
 #include "token/token.h"
 
 #define SP   "\xe2\x96\x81"

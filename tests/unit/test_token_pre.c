@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
+#include "base/utf8.h"
 #include "token/nfc.h"
 #include "token/pretok.h"
-#include "token/utf8.h"
 
 static uint8_t *data;
 static size_t size, at;

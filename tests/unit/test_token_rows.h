@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "base/file.h"
-#include "gguf/gguf_write.h"
+#include "base/os/file.h"
+#include "convert/gguf_write.h"
 #include "token/token.h"
 
 typedef enum kind { OTHER, SPM, BPE } kind;

@@ -16,9 +16,9 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "base/amx.h"
-#include "base/cpu_features.h"
-#include "base/trial.h"
+#include "base/os/amx.h"
+#include "base/os/cpu_features.h"
+#include "base/os/trial.h"
 
 #if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 

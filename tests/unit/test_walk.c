@@ -12,8 +12,8 @@
 #endif
 #include <dirent.h>
 
-#include "base/thread.h"
-#include "run/engine.h"
+#include "base/os/thread.h"
+#include "engine/engine.h"
 #include "unit/test_api.h"
 
 #if defined(__has_feature)

@@ -15,10 +15,10 @@
 #define ST_BACKEND_CPU_CPU_H
 
 #include "backend/backend.h"
-#include "backend/cpu/bf16_unit.h"
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/bf16_unit.h"
+#include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kv.h"
-#include "base/thread.h"
+#include "base/os/thread.h"
 
 extern const st_backend st_backend_cpu;
 

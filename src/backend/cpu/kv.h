@@ -12,7 +12,7 @@
 #define ST_BACKEND_CPU_KV_H
 
 #include "backend/backend.h"
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/kernels.h"
 
 /* 128 positions: for SmolLM2 2.9 MB, for a Llama of 8 B 16.8 MB. Smaller ones would cut the streams of a head into
  * pieces of few pages, larger ones cost a short sequence memory where pages are huge. */

@@ -1,0 +1,160 @@
+/* mix.c: the rules of the mixes. */
+#include "convert/mix.h"
+
+#include <string.h>
+
+static const st_mix mixes[] = {
+    {"Q4_0", 2, ST_Q4_0, 0},      {"Q4_1", 3, ST_Q4_1, 0},      {"Q5_0", 8, ST_Q5_0, 0},
+    {"Q5_1", 9, ST_Q5_1, 0},      {"Q8_0", 7, ST_Q8_0, 0},      {"Q4_K_S", 14, ST_Q4_K, 'S'},
+    {"Q4_K_M", 15, ST_Q4_K, 'M'}, {"Q5_K_S", 16, ST_Q5_K, 'S'}, {"Q5_K_M", 17, ST_Q5_K, 'M'},
+    {"Q6_K", 18, ST_Q6_K, 0},     {"F16", 1, ST_F16, 0},        {"BF16", 32, ST_BF16, 0},
+    {"F32", 0, ST_F32, 0},
+};
+enum { N_MIXES = sizeof mixes / sizeof *mixes };
+
+static char upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    while (*a && upper(*a) == *b) a++, b++;
+    return !*a && !*b;
+}
+
+const st_mix *st_mix_find(const char *name)
+{
+    if (same_name(name, "Q4_K")) name = "Q4_K_M";
+    if (same_name(name, "Q5_K")) name = "Q5_K_M";
+    for (int i = 0; i < N_MIXES; i++)
+        if (same_name(name, mixes[i].name)) return &mixes[i];
+    return NULL;
+}
+
+const st_mix *st_mix_at(uint32_t i)
+{
+    return i < N_MIXES ? &mixes[i] : NULL;
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+static bool is(const char *name, size_t len, const char *z)
+{
+    return len == strlen(z) && memcmp(name, z, len) == 0;
+}
+
+static bool has(const char *name, size_t len, const char *part)
+{
+    size_t n = strlen(part);
+    for (size_t i = 0; i + n <= len; i++)
+        if (memcmp(name + i, part, n) == 0) return true;
+    return false;
+}
+
+st_role st_mix_role(const char *name, size_t len)
+{
+    static const struct {
+        const char *part;
+        st_role role;
+    } parts[] = {{"attn_qkv.weight", ST_ROLE_VALUE},       {"attn_kv_b.weight", ST_ROLE_VALUE},
+                 {"attn_v.weight", ST_ROLE_VALUE},         {"attn_k.weight", ST_ROLE_KEY},
+                 {"attn_output.weight", ST_ROLE_ATTN_OUT}, {"ffn_down", ST_ROLE_DOWN}};
+    if (is(name, len, "output.weight")) return ST_ROLE_OUTPUT;
+    if (is(name, len, "token_embd.weight") || is(name, len, "per_layer_token_embd.weight")) return ST_ROLE_EMBED;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (has(name, len, parts[i].part)) return parts[i].role;
+    return ST_ROLE_OTHER;
+}
+
+int32_t st_mix_layer(const char *name, size_t len)
+{
+    int32_t n = 0;
+    size_t i = 4;
+    if (len < 4 || memcmp(name, "blk.", 4) != 0) return -1;
+    for (; i < len && i < 12 && name[i] >= '0' && name[i] <= '9'; i++) n = 10 * n + (name[i] - '0');
+    return i > 4 && i < len && name[i] == '.' ? n : -1;
+}
+
+bool st_mix_applies(const char *name, size_t len, bool matrix)
+{
+    static const char *const kept[] = {
+        "_norm.weight",
+        "ffn_gate_inp.weight",
+        "attn_rel_b.weight",
+        "ssm_conv1d",
+        "shortconv.conv.weight",
+        "time_mix_",
+        "altup",
+        "laurel",
+        "per_layer_model_proj",
+        ".position_embd",
+        ".rel_pos",
+        ".patch_embd",
+    };
+    if (!matrix || len < 6 || memcmp(name + len - 6, "weight", 6) != 0) return false;
+    if (is(name, len, "position_embd.weight") || is(name, len, "token_types.weight")) return false;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (has(name, len, kept[i])) return false;
+    return true;
+}
+
+/* ---- types ------------------------------------------------------------------------------------------------------- */
+
+/* The first and the last eighth of the layers, and every third between, which quantising hurts most. */
+static bool in_chosen_layers(uint32_t at, uint32_t n)
+{
+    return at < n / 8 || at >= 7 * (uint64_t)n / 8 || (at - n / 8) % 3 == 2;
+}
+
+static uint32_t of_values(const st_mix *mix, const st_mix_model *m, uint32_t at)
+{
+    uint32_t type = mix->base;
+    if (m->n_expert == 8) return ST_Q8_0; /* attention is a small part of such a model */
+    if (mix->grade == 'M' && in_chosen_layers(at, m->n_values)) type = ST_Q6_K;
+    if (mix->grade == 'S' && type == ST_Q4_K && at < 4) type = ST_Q5_K;
+    return m->huge && type == ST_Q4_K ? ST_Q5_K : type;
+}
+
+static uint32_t of_down(const st_mix *mix, const st_mix_model *m, uint32_t at)
+{
+    uint32_t n = m->n_layer;
+    bool chosen = in_chosen_layers(at, n);
+    if (mix->grade == 'M' && mix->base == ST_Q4_K && m->falcon)
+        return at < n / 16 ? ST_Q6_K : chosen ? ST_Q5_K : ST_Q4_K;
+    if (mix->grade == 'M' && chosen) return ST_Q6_K;
+    if (mix->grade == 'S' && mix->base == ST_Q4_K && !m->falcon && at < n / 8) return ST_Q5_K;
+    return mix->base;
+}
+
+static bool whole_blocks(uint32_t type, uint64_t cols)
+{
+    const st_quant *q = st_quant_get(type);
+    return q && cols % q->block == 0;
+}
+
+static uint32_t by_rules(const st_mix *mix, const st_mix_model *m, const st_mix_tensor *t)
+{
+    switch (t->role) {
+    case ST_ROLE_EMBED:
+        if (!m->tied) return mix->base;
+        /* fall through */
+    case ST_ROLE_OUTPUT:
+        if (mix->base == ST_Q8_0 || m->falcon || !whole_blocks(mix->base, t->cols)) return ST_Q8_0;
+        return ST_Q6_K;
+    case ST_ROLE_VALUE: return of_values(mix, m, t->at);
+    case ST_ROLE_KEY: return m->n_expert == 8 ? ST_Q8_0 : mix->base;
+    case ST_ROLE_DOWN: return of_down(mix, m, t->at);
+    case ST_ROLE_ATTN_OUT: return m->n_expert == 8 && mix->base == ST_Q4_K && !m->falcon ? ST_Q5_K : mix->base;
+    default: return mix->base;
+    }
+}
+
+uint32_t st_mix_type(const st_mix *mix, const st_mix_model *m, const st_mix_tensor *t, bool pure)
+{
+    if (st_quant_get(mix->base)->group == 0) return mix->base; /* a float type, for all */
+    uint32_t type = pure ? mix->base : by_rules(mix, m, t);
+    if (whole_blocks(type, t->cols)) return type;
+    type = type == ST_Q4_K ? ST_Q5_0 : type == ST_Q5_K ? ST_Q5_1 : type == ST_Q6_K ? ST_Q8_0 : type;
+    return whole_blocks(type, t->cols) ? type : ST_F16;
+}
