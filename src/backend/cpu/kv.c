@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "model/reach.h"
 
 /* Blocks of the 8-bit form: 32 values of one position share a scale. */
 #define BLOCK 32u
@@ -147,7 +148,7 @@ uint32_t st_kv_keep(const st_kv *kv, uint32_t lane, uint32_t keep, bool long_key
     if (l->long_keys != long_keys) return 0;
     if (ring->bytes == 0) return keep;
     /* The first panel that the token at `keep` sees; it is gone once the ring has come round to its place. */
-    uint32_t oldest = keep >= kv->window ? (keep - kv->window + 1) / 16 : 0, newest = (l->top - 1) / 16;
+    uint32_t oldest = st_reach_oldest(kv->window, keep) / 16, newest = (l->top - 1) / 16;
     return newest - oldest < ring->panels ? keep : 0;
 }
 

@@ -49,7 +49,7 @@ static void weigh(const st_attn *a, uint32_t n_panels, uint32_t kv, uint32_t c0,
     float sums[ST_ROW_CHUNK];
     for (uint32_t g = 0, head = kv * a->group; g < a->group; g++, head++) {
         memcpy(s + (size_t)g * n, scores + (size_t)head * n_keys, n_keys * sizeof *s);
-        sums[g] = st_attn_numerators(a, head, a->past, a->base, n, st_attn_slope(op, head), s + (size_t)g * n);
+        sums[g] = st_attn_numerators(a, head, a->past, a->base, n, st_reach_slope(op, head), s + (size_t)g * n);
     }
     for (uint32_t p = 0, m; p < n_panels; p += m) {
         m = n_panels - p < most ? n_panels - p : most;

@@ -71,6 +71,6 @@ void st_run_latent(const st_env *e, const st_op_latent *op)
     for (uint32_t r = lo; r < hi; r++) {
         while (b->starts[s + 1] <= e->row0 + r) s++;
         uint32_t len = b->past ? b->whole[s] : b->starts[s + 1] - b->starts[s];
-        complete(e, op, r, st_rope_at(e->state, op->rope_class, len, st_env_position(e, s, e->row0 + r)));
+        complete(e, op, r, st_state_angles(e->state, op->rope_class, len, st_env_position(e, s, e->row0 + r)));
     }
 }

@@ -140,7 +140,7 @@ void st_run_qk(const st_env *e, const st_op_qk *op)
         float *x = e->slots->f[ST_SLOT_QKV] + (size_t)r * e->slots->ld[ST_SLOT_QKV];
         if (!op->norm_last) norm_heads(e, op, x);
         if (op->rope != ST_ROPE_NONE) {
-            const float *angles = st_rope_at(e->state, op->rope_class, len, pos);
+            const float *angles = st_state_angles(e->state, op->rope_class, len, pos);
             for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++)
                 e->k->rope(x + (size_t)h * op->d_head, angles, angles + half, half, op->rope == ST_ROPE_NEOX);
         }

@@ -146,3 +146,35 @@ int st_state_reserve(st_state *s, uint32_t n_slots, uint32_t rows, uint32_t seqs
     for (uint32_t i = 0; i < s->n_threads; i++) ST_TRY(reserve_worker(s, &s->workers[i], rows, len, err));
     return STRATA_OK;
 }
+
+int st_state_rope(st_state *s, uint32_t len, strata_error *err)
+{
+    const st_plan *p = s->exec->plan;
+    const uint32_t n_rot = p->config->n_rot;
+    st_mem *mem = s->exec->mem;
+    if (p->config->arch->rope == ST_ROPE_NONE || len <= s->rope_len) return STRATA_OK;
+    uint32_t cap = len < 64 ? 64 : len;
+    float *next[ST_ROPE_TABLES] = {NULL};
+    for (uint32_t i = 0; i < ST_ROPE_TABLES; i++) {
+        if (!st_rope_has(p, i)) continue;
+        next[i] = st_alloc(mem, (size_t)cap * n_rot, sizeof *next[i]);
+        if (next[i]) continue;
+        for (uint32_t j = 0; j < i; j++) st_free(mem, next[j]);
+        ST_FAIL(err, STRATA_NO_MEMORY, "no memory for the angles of %u positions", cap);
+    }
+    for (uint32_t i = 0; i < ST_ROPE_TABLES; i++) {
+        if (!next[i]) continue;
+        const size_t kept = (size_t)s->rope_len * n_rot;
+        if (kept) memcpy(next[i], s->rope[i], kept * sizeof *next[i]);
+        st_rope_fill(p, i, s->rope_len, cap, next[i] + kept);
+        st_free(mem, s->rope[i]);
+        s->rope[i] = next[i];
+    }
+    s->rope_len = cap;
+    return STRATA_OK;
+}
+
+const float *st_state_angles(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos)
+{
+    return s->rope[st_rope_table(s->exec->plan, rope_class, len)] + (size_t)pos * s->exec->plan->config->n_rot;
+}
