@@ -324,7 +324,7 @@ int strata_ctx_open(const strata_model *m, const strata_ctx_opts *opts, strata_c
     ST_TRY(need_weights(m, err));
     strata_ctx_opts o = opts ? *opts : (strata_ctx_opts){0};
     uint64_t fp = st_fp_enter();
-    int rc = st_ctx_open((strata_model *)(uintptr_t)m, &o, ST_LANE_BATCH, out, err);
+    int rc = st_ctx_open((strata_model *)(uintptr_t)m, &o, ST_SEQ_BATCH, out, err);
     st_fp_leave(fp);
     return rc;
 }
@@ -410,7 +410,7 @@ int strata_ctx_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, u
     ST_TRY(st_ctx_enter(c, err));
     float *row = NULL;
     uint32_t reused;
-    int rc = st_lane_sync(c, seq, ids, n, chunk, NULL, cancel, 0, &row, &reused, err);
+    int rc = st_seq_sync(c, seq, ids, n, chunk, NULL, cancel, 0, &row, &reused, err);
     if (!rc) *logits = row;
     st_ctx_leave(c);
     return rc;
@@ -423,7 +423,7 @@ int strata_ctx_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, siz
     ST_FAIL_IF(n && (!seqs || !ids || !logits), err, STRATA_INVALID_ARG,
                "strata_ctx_step: seqs, ids or logits is NULL");
     ST_TRY(st_ctx_enter(c, err));
-    int rc = st_lane_step(c, seqs, ids, n, cancel, logits, err);
+    int rc = st_seq_step(c, seqs, ids, n, cancel, logits, err);
     st_ctx_leave(c);
     return rc;
 }

@@ -23,8 +23,8 @@ typedef struct job {
     size_t stride;
     st_tokens tokens; /* of all texts */
     st_stop stop;
-    st_sequence *seqs; /* texts that are run */
-    size_t n_seqs;
+    st_item *todo; /* texts that are run */
+    size_t n_todo;
     char *joined; /* prompt + text */
     size_t cap_joined;
     size_t room, n_rows; /* of rows a token: the caller's, and how many there are */
@@ -184,20 +184,20 @@ static int tokenize_one(job *j, size_t i, strata_error *err)
         fail_item(item, STRATA_TOO_LONG, "room for %zu rows, the text has %zu tokens", j->room, j->n_rows);
         return STRATA_OK;
     }
-    j->seqs[j->n_seqs++] = (st_sequence){.n_tokens = (uint32_t)(j->tokens.n - at), .index = i, .at = at};
+    j->todo[j->n_todo++] = (st_item){.n_tokens = (uint32_t)(j->tokens.n - at), .index = i, .at = at};
     return STRATA_OK;
 }
 
 /* ---- vectors ----------------------------------------------------------------------------------------------------- */
 
-static float *target(void *user, const st_sequence *s)
+static float *target(void *user, const st_item *s)
 {
     job *j = user;
     return j->out + s->index * j->stride;
 }
 
 /* What the backend made of one text -> the caller's rows. */
-static void deliver(void *user, const st_sequence *s, int status, const float *v)
+static void deliver(void *user, const st_item *s, int status, const float *v)
 {
     job *j = user;
     float *row = j->out + s->index * j->stride;
@@ -220,12 +220,12 @@ static int run_all(job *j, strata_error *err)
         if (i % 64 == 0) ST_TRY(st_stopped(j->opts.cancel, j->deadline, err));
         ST_TRY(tokenize_one(j, i, err));
     }
-    j->failed = j->n - j->n_seqs;
+    j->failed = j->n - j->n_todo;
     if (j->opts.progress && j->failed) on_progress(j, 0);
     st_batcher b = {.ctx = j->ctx,
                     .ids = j->tokens.ids,
-                    .seqs = j->seqs,
-                    .n = j->n_seqs,
+                    .items = j->todo,
+                    .n = j->n_todo,
                     .what = j->what,
                     .pooling = j->pooling,
                     .width = j->width,
@@ -254,7 +254,7 @@ static int prepare(job *j, strata_ctx *c, const strata_embed_opts *opts, strata_
 
 static void release(job *j)
 {
-    st_free(j->tokens.mem, j->seqs);
+    st_free(j->tokens.mem, j->todo);
     st_free(j->tokens.mem, j->joined);
     st_tokens_free(&j->tokens);
 }
@@ -262,8 +262,8 @@ static void release(job *j)
 static int embed_all(job *j, strata_error *err)
 {
     for (size_t i = 0; i < j->n; i++) j->items[i] = (strata_embed_item){.status = ST_ITEM_PENDING};
-    j->seqs = st_alloc(j->tokens.mem, j->n, sizeof *j->seqs);
-    ST_FAIL_IF(!j->seqs, err, STRATA_NO_MEMORY, "no memory for %zu texts", j->n);
+    j->todo = st_alloc(j->tokens.mem, j->n, sizeof *j->todo);
+    ST_FAIL_IF(!j->todo, err, STRATA_NO_MEMORY, "no memory for %zu texts", j->n);
     return run_all(j, err);
 }
 

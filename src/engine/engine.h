@@ -41,11 +41,11 @@ struct strata_model {
 };
 
 /* One sequence of a generating context. */
-typedef struct st_lane {
+typedef struct st_seq {
     int32_t *ids; /* [cap] the n first are what the cache holds */
     uint32_t n, cap;
     bool ready; /* the last call that changed it succeeded: it can be stepped */
-} st_lane;
+} st_seq;
 
 /* What a step of several sequences passes to the backend, for all of them at most. */
 typedef struct st_step {
@@ -62,10 +62,10 @@ struct strata_ctx {
     void *trace_user;
     _Atomic uint32_t busy; /* 0, or the number of the process that a call is inside in */
     st_fork mark;
-    uint64_t fp;             /* the caller's floating-point state while a call is inside */
-    uint32_t n_lanes, n_ctx; /* of generation; 0: none */
-    uint32_t n_batch;        /* most tokens of a sequence in one run */
-    st_lane *lanes;          /* [n_lanes] */
+    uint64_t fp;            /* the caller's floating-point state while a call is inside */
+    uint32_t n_seqs, n_ctx; /* of generation; 0: none */
+    uint32_t n_batch;       /* most tokens of a sequence in one run */
+    st_seq *seqs;           /* [n_seqs] */
     st_step step;
     float *logits; /* [n_rows, n_vocab]: as many rows as the widest step so far had sequences */
     uint32_t n_rows;
@@ -103,19 +103,19 @@ bool st_rank_works(const strata_model *m);
 /* What the file calls an output of the classification head; false where it has no name. */
 bool st_rank_label(const strata_model *m, uint32_t i, st_str *name);
 
-/* context.c. n_batch: most tokens of one sequence in one run of the cache, ST_LANE_BATCH but in tests, which make rings
+/* context.c. n_batch: most tokens of one sequence in one run of the cache, ST_SEQ_BATCH but in tests, which make rings
  * small enough to come round. */
 int st_ctx_open(strata_model *m, const strata_ctx_opts *opts, uint32_t n_batch, strata_ctx **out, strata_error *err);
 
-/* lane.c: sequences of a generating context. */
-#define ST_LANE_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
-int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err);
-void st_lanes_close(strata_ctx *c);
+/* seq.c: sequences of a generating context. */
+#define ST_SEQ_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
+int st_seqs_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err);
+void st_seqs_close(strata_ctx *c);
 /* wanted: the logits that the caller looks at, NULL: all. *reused: tokens that were there and did not run again. */
-int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const st_wanted *wanted,
-                 const volatile int *cancel, double deadline, float **logits, uint32_t *reused, strata_error *err);
-int st_lane_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
-                 const float **logits, strata_error *err);
+int st_seq_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const st_wanted *wanted,
+                const volatile int *cancel, double deadline, float **logits, uint32_t *reused, strata_error *err);
+int st_seq_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
+                const float **logits, strata_error *err);
 
 int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
                 strata_gen_result *result, strata_error *err);

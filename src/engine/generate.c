@@ -28,7 +28,7 @@ typedef struct job {
     st_think *think;                 /* NULL: there is none, or it has ended */
     uint32_t *mask;
     const uint32_t *allowed; /* mask, or NULL: all tokens */
-    st_hold hold;
+    st_stream stream;
     double deadline;
 } job;
 
@@ -149,7 +149,7 @@ static bool tell(const job *j, const strata_gen_token *token)
 {
     if (!j->o->on_text) return true;
     bool inside = st_fp_out();
-    int over = j->o->on_text(j->o->user, j->hold.n_ready ? j->hold.ready : "", j->hold.n_ready, token);
+    int over = j->o->on_text(j->o->user, j->stream.n_ready ? j->stream.ready : "", j->stream.n_ready, token);
     st_fp_back(inside);
     return over == 0;
 }
@@ -160,7 +160,7 @@ static int stream(job *j, const st_sampled *s, int *finish, strata_error *err)
     char piece[MAX_PIECE];
     size_t len = has_text(j, s->id) ? st_tokenizer_raw(j->m->tokenizer, s->id, piece, sizeof piece) : 0;
     bool stopped;
-    ST_TRY(st_hold_add(&j->hold, piece, len < sizeof piece ? len : sizeof piece, &stopped, err));
+    ST_TRY(st_stream_add(&j->stream, piece, len < sizeof piece ? len : sizeof piece, &stopped, err));
     strata_gen_token token = {
         .id = s->id, .logprob = s->logprob, .top = (const strata_logprob *)s->top, .n_top = s->n_top};
     bool go_on = tell(j, &token);
@@ -194,8 +194,8 @@ static int run(job *j, float **logits, strata_error *err)
     st_wanted w = {.mask = j->allowed, .ids = ids};
     bool some = st_sampler_wants(j->sampler, ST_WANTED_MAX, &w.k, ids, ST_WANTED_MAX, &w.n_ids);
     uint32_t reused;
-    ST_TRY(st_lane_sync(j->ctx, j->seq, j->ids, j->n, j->o->chunk, some ? &w : NULL, j->o->cancel, j->deadline, logits,
-                        &reused, err));
+    ST_TRY(st_seq_sync(j->ctx, j->seq, j->ids, j->n, j->o->chunk, some ? &w : NULL, j->o->cancel, j->deadline, logits,
+                       &reused, err));
     if (j->result->n_new == 0) j->result->n_cached = reused;
     return STRATA_OK;
 }
@@ -276,9 +276,9 @@ static int loop(job *j, strata_error *err)
     r->unfinished = j->state && (j->think || !st_grammar_is_done(j->state));
     r->decode_ms = (st_now() - start) * 1e3;
     /* Behind a stop text nothing is left; a caller that said it is over is not called again. */
-    if (finish == STRATA_FINISH_CALLER || (finish == STRATA_FINISH_STOP && j->hold.n == 0)) return STRATA_OK;
-    ST_TRY(st_hold_end(&j->hold, err));
-    if (j->hold.n_ready) tell(j, NULL);
+    if (finish == STRATA_FINISH_CALLER || (finish == STRATA_FINISH_STOP && j->stream.n == 0)) return STRATA_OK;
+    ST_TRY(st_stream_end(&j->stream, err));
+    if (j->stream.n_ready) tell(j, NULL);
     return STRATA_OK;
 }
 
@@ -309,8 +309,8 @@ static int open_sampler(job *j, strata_error *err)
 
 static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_opts *o, strata_error *err)
 {
-    ST_FAIL_IF(c->n_lanes == 0, err, STRATA_UNSUPPORTED_OP, "the context was opened without sequences (n_seqs)");
-    ST_FAIL_IF(seq >= c->n_lanes, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_lanes - 1);
+    ST_FAIL_IF(c->n_seqs == 0, err, STRATA_UNSUPPORTED_OP, "the context was opened without sequences (n_seqs)");
+    ST_FAIL_IF(seq >= c->n_seqs, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_seqs - 1);
     ST_FAIL_IF(n > c->n_ctx, err, STRATA_TOO_LONG, "%zu tokens, the context holds %u", n, c->n_ctx);
     ST_FAIL_IF(o->grammar && o->json_schema, err, STRATA_INVALID_ARG, "a grammar and a JSON schema: only one can hold");
     ST_FAIL_IF(o->think < STRATA_THINK_AUTO || o->think > STRATA_THINK_FREE, err, STRATA_INVALID_ARG,
@@ -355,17 +355,17 @@ int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const
              .o = &o,
              .result = result,
              .seq = seq,
-             .hold = {.stop = o.stop, .n_stop = o.n_stop, .mem = mem}};
+             .stream = {.stop = o.stop, .n_stop = o.n_stop, .mem = mem}};
     if (o.deadline_ms > 0) j.deadline = st_now() + o.deadline_ms * 1e-3;
     int rc = prepare(&j, ids, n, err);
     if (!rc) rc = loop(&j, err);
     st_think_close(j.think);
     st_grammar_state_close(j.probe);
-    if (rc == STRATA_CANCELLED || rc == STRATA_DEADLINE || rc == STRATA_NO_MEMORY) c->lanes[seq].ready = false;
+    if (rc == STRATA_CANCELLED || rc == STRATA_DEADLINE || rc == STRATA_NO_MEMORY) c->seqs[seq].ready = false;
     st_grammar_state_close(j.state);
     st_grammar_close(j.grammar);
     st_sampler_close(j.sampler);
-    st_hold_free(&j.hold);
+    st_stream_free(&j.stream);
     st_free(mem, j.mask);
     st_free(mem, j.ids);
     return rc;

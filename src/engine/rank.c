@@ -32,8 +32,8 @@ typedef struct job {
     strata_embed_item *items;
     st_tokens tokens; /* of all pairs */
     st_stop stop;
-    st_sequence *seqs;
-    size_t n_seqs;
+    st_item *todo;
+    size_t n_todo;
     uint32_t yes; /* which of two labels is "yes" */
 } job;
 
@@ -220,14 +220,14 @@ static int tokenize_pair(job *j, size_t i, strata_error *err)
         return STRATA_OK;
     }
     item->n_tokens = (uint32_t)(j->tokens.n - start);
-    j->seqs[j->n_seqs++] =
-        (st_sequence){.index = i, .at = start, .n_tokens = item->n_tokens, .n_first = (uint32_t)(l.second - start)};
+    j->todo[j->n_todo++] =
+        (st_item){.index = i, .at = start, .n_tokens = item->n_tokens, .n_first = (uint32_t)(l.second - start)};
     return STRATA_OK;
 }
 
 /* ---- scores ------------------------------------------------------------------------------------------------------ */
 
-static void deliver(void *user, const st_sequence *s, int status, const float *v)
+static void deliver(void *user, const st_item *s, int status, const float *v)
 {
     job *j = user;
     float *score = &j->scores[s->index];
@@ -333,8 +333,8 @@ static int run_all(job *j, strata_error *err)
     }
     st_batcher b = {.ctx = j->ctx,
                     .ids = j->tokens.ids,
-                    .seqs = j->seqs,
-                    .n = j->n_seqs,
+                    .items = j->todo,
+                    .n = j->n_todo,
                     .typed = j->m->weights.n_types > 1,
                     .what = STRATA_EVAL_POOLED,
                     .pooling = STRATA_POOLING_RANK,
@@ -359,18 +359,18 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
     j.n = n;
     j.scores = scores;
     j.items = items ? items : own;
-    j.seqs = st_alloc(mem, n, sizeof *j.seqs);
+    j.todo = st_alloc(mem, n, sizeof *j.todo);
     strata_error why = {0};
     for (size_t i = 0; j.items && i < n; i++) j.items[i] = (strata_embed_item){.status = ST_ITEM_PENDING};
     int rc =
-        j.items && j.seqs ? run_all(&j, &why) : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu passages", n);
+        j.items && j.todo ? run_all(&j, &why) : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu passages", n);
     if (rc && err) *err = why;
     for (size_t i = 0; i < n; i++) /* whoever was not done, and whoever failed */
         if (!j.items || st_item_abandon(&j.items[i], rc, why.msg)) st_nan_row(&scores[i], 1);
     for (size_t i = 0; !rc && !items && i < n; i++)
         if (own[i].status) rc = st_error_set(err, own[i].status, "passage %zu: %s", i, own[i].msg);
     st_free(mem, own);
-    st_free(mem, j.seqs);
+    st_free(mem, j.todo);
     st_tokens_free(&j.tokens);
     return rc;
 }

@@ -31,7 +31,7 @@ static void test_cap(void **state)
     strata_model *m = open_level("gemma3", NULL);
     strata_ctx *c = NULL;
     strata_ctx_opts o = {.n_threads = 1, .n_seqs = 3, .n_ctx = 256, .kv = STRATA_KV_F32};
-    st_kv_opts kv = {.type = o.kv, .n_lanes = o.n_seqs, .n_ctx = o.n_ctx, .n_batch = ST_LANE_BATCH};
+    st_kv_opts kv = {.type = o.kv, .n_seqs = o.n_seqs, .n_ctx = o.n_ctx, .n_batch = ST_SEQ_BATCH};
     uint64_t want = m->backend->kv_bytes(&m->plan, &kv);
     char figures[2][32];
     uint64_t before = m->mem.used;
@@ -152,7 +152,7 @@ static void lazy(const strata_allocator *a)
     uint64_t before = m->mem.used;
     OK(strata_ctx_open(m, &(strata_ctx_opts){.n_threads = 1, .n_seqs = SEQS, .n_ctx = 256, .kv = STRATA_KV_F32}, &c,
                        err));
-    st_kv_opts kv = {.type = STRATA_KV_F32, .n_lanes = 1, .n_ctx = 256, .n_batch = ST_LANE_BATCH};
+    st_kv_opts kv = {.type = STRATA_KV_F32, .n_seqs = 1, .n_ctx = 256, .n_batch = ST_SEQ_BATCH};
     uint64_t one = m->backend->kv_bytes(&m->plan, &kv);
     assert_true(m->mem.used - before < one);
     OK(strata_ctx_sync(c, 5, ids, 256, 0, NULL, &l, err)); /* scratch too */

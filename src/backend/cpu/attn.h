@@ -11,7 +11,7 @@ typedef struct st_attn {
     const st_env *env;
     const st_op_attn *op;
     uint32_t layer;
-    uint32_t lane;   /* of the cache */
+    uint32_t seq;    /* of the cache's sequences */
     uint32_t row;    /* first row of the sequence in the group */
     uint32_t past;   /* tokens before it, in the cache */
     uint32_t n;      /* its tokens in this run: queries past..past+n */

@@ -122,14 +122,14 @@ static void close_state(st_state *s)
     st_free(mem, s);
 }
 
-static uint32_t kv_keep(const st_state *s, uint32_t lane, uint32_t keep, uint32_t n)
+static uint32_t kv_keep(const st_state *s, uint32_t seq, uint32_t keep, uint32_t n)
 {
-    return st_kv_keep(&s->kv, lane, keep, st_rope_is_long(s->exec->plan, n));
+    return st_kv_keep(&s->kv, seq, keep, st_rope_is_long(s->exec->plan, n));
 }
 
-static void kv_trim(st_state *s, uint32_t lane, uint32_t keep, uint32_t n)
+static void kv_trim(st_state *s, uint32_t seq, uint32_t keep, uint32_t n)
 {
-    st_kv_trim(&s->kv, lane, keep, n);
+    st_kv_trim(&s->kv, seq, keep, n);
 }
 
 static int find_bf16(const st_exec *e, st_bf16 *units, strata_error *err)

@@ -39,7 +39,7 @@ uint64_t st_kv_bytes(const st_plan *plan, const st_kv_opts *o)
     if (!st_mul(one, c->n_head_kv, &one)) return 0;
     for (uint32_t il = 0; il < c->n_layer; il++)
         if (!st_mul(one, panels_of(c, o, st_config_windowed(c, il)), &bytes) || !st_add(total, bytes, &total)) return 0;
-    return st_mul(total, o->n_lanes, &total) ? total : 0;
+    return st_mul(total, o->n_seqs, &total) ? total : 0;
 }
 
 int st_kv_open(st_kv *kv, const st_plan *plan, const st_kv_opts *o, st_mem *mem, strata_error *err)
@@ -47,7 +47,7 @@ int st_kv_open(st_kv *kv, const st_plan *plan, const st_kv_opts *o, st_mem *mem,
     const st_config *c = plan->config;
     *kv = (st_kv){.type = o->type,
                   .n_layer = c->n_layer,
-                  .n_lanes = o->n_lanes,
+                  .n_seqs = o->n_seqs,
                   .n_ctx = o->n_ctx,
                   .n_head_kv = c->n_head_kv,
                   .d_k = c->d_head_k,
@@ -56,13 +56,13 @@ int st_kv_open(st_kv *kv, const st_plan *plan, const st_kv_opts *o, st_mem *mem,
                   .panel_k = panel_bytes(o->type, c->d_head_k),
                   .panel_v = panel_bytes(o->type, c->d_head_v),
                   .mem = mem};
-    if (o->n_lanes == 0) return STRATA_OK;
+    if (o->n_seqs == 0) return STRATA_OK;
     kv->layers = st_calloc(mem, c->n_layer, sizeof *kv->layers);
-    kv->lanes = st_calloc(mem, o->n_lanes, sizeof *kv->lanes);
+    kv->seqs = st_calloc(mem, o->n_seqs, sizeof *kv->seqs);
     /* That all bytes can be counted makes every sum below safe. */
-    if (!kv->layers || !kv->lanes || st_kv_bytes(plan, o) == 0) {
+    if (!kv->layers || !kv->seqs || st_kv_bytes(plan, o) == 0) {
         st_kv_close(kv);
-        ST_FAIL(err, STRATA_NO_MEMORY, "no memory for a cache of %u x %u tokens", o->n_lanes, o->n_ctx);
+        ST_FAIL(err, STRATA_NO_MEMORY, "no memory for a cache of %u x %u tokens", o->n_seqs, o->n_ctx);
     }
     for (uint32_t i = 0; i < ST_KV_CLASSES; i++) {
         st_kv_class *s = &kv->classes[i];
@@ -88,34 +88,34 @@ static uint32_t panels_in(const st_kv_class *c, uint32_t block)
     return left < ST_KV_BLOCK ? left : ST_KV_BLOCK;
 }
 
-/* Gives back a lane's blocks from `from` on. */
-static void drop(const st_kv *kv, st_kv_lane *lane, uint32_t kind, uint32_t from)
+/* Gives back a sequence's blocks from `from` on. */
+static void drop(const st_kv *kv, st_kv_seq *seq, uint32_t kind, uint32_t from)
 {
     const st_kv_class *c = &kv->classes[kind];
-    for (uint32_t b = from; lane->blocks[kind] && b < c->n_blocks; b++) {
-        st_free_pages(kv->mem, lane->blocks[kind][b], c->bytes * panels_in(c, b));
-        lane->blocks[kind][b] = NULL;
+    for (uint32_t b = from; seq->blocks[kind] && b < c->n_blocks; b++) {
+        st_free_pages(kv->mem, seq->blocks[kind][b], c->bytes * panels_in(c, b));
+        seq->blocks[kind][b] = NULL;
     }
 }
 
 void st_kv_close(st_kv *kv)
 {
     if (!kv->mem) return;
-    for (uint32_t i = 0; kv->lanes && i < kv->n_lanes; i++)
+    for (uint32_t i = 0; kv->seqs && i < kv->n_seqs; i++)
         for (uint32_t kind = 0; kind < ST_KV_CLASSES; kind++) {
-            drop(kv, &kv->lanes[i], kind, 0);
-            st_free(kv->mem, kv->lanes[i].blocks[kind]);
+            drop(kv, &kv->seqs[i], kind, 0);
+            st_free(kv->mem, kv->seqs[i].blocks[kind]);
         }
-    st_free(kv->mem, kv->lanes);
+    st_free(kv->mem, kv->seqs);
     st_free(kv->mem, kv->layers);
-    kv->lanes = NULL;
+    kv->seqs = NULL;
     kv->layers = NULL;
 }
 
-static int take(st_kv *kv, st_kv_lane *lane, uint32_t kind, uint32_t from, uint32_t to, strata_error *err)
+static int take(st_kv *kv, st_kv_seq *seq, uint32_t kind, uint32_t from, uint32_t to, strata_error *err)
 {
     const st_kv_class *c = &kv->classes[kind];
-    uint8_t ***table = &lane->blocks[kind];
+    uint8_t ***table = &seq->blocks[kind];
     if (c->bytes == 0) return STRATA_OK;
     if (!*table) *table = st_calloc(kv->mem, c->n_blocks, sizeof **table);
     ST_FAIL_IF(!*table, err, STRATA_NO_MEMORY, "no memory for the cache of a sequence");
@@ -130,18 +130,18 @@ static int take(st_kv *kv, st_kv_lane *lane, uint32_t kind, uint32_t from, uint3
     return STRATA_OK;
 }
 
-int st_kv_begin(st_kv *kv, uint32_t lane, uint32_t from, uint32_t to, bool long_keys, strata_error *err)
+int st_kv_begin(st_kv *kv, uint32_t seq, uint32_t from, uint32_t to, bool long_keys, strata_error *err)
 {
-    st_kv_lane *l = &kv->lanes[lane];
+    st_kv_seq *l = &kv->seqs[seq];
     for (uint32_t kind = 0; kind < ST_KV_CLASSES; kind++) ST_TRY(take(kv, l, kind, from, to, err));
     l->top = from == 0 || to > l->top ? to : l->top;
     l->long_keys = long_keys;
     return STRATA_OK;
 }
 
-uint32_t st_kv_keep(const st_kv *kv, uint32_t lane, uint32_t keep, bool long_keys)
+uint32_t st_kv_keep(const st_kv *kv, uint32_t seq, uint32_t keep, bool long_keys)
 {
-    const st_kv_lane *l = &kv->lanes[lane];
+    const st_kv_seq *l = &kv->seqs[seq];
     const st_kv_class *ring = &kv->classes[ST_KV_RING];
     if (keep == 0 || keep > l->top) return 0;
     /* The angles of what is kept would be those of the other table: HF empties its cache there too. */
@@ -152,9 +152,9 @@ uint32_t st_kv_keep(const st_kv *kv, uint32_t lane, uint32_t keep, bool long_key
     return newest - oldest < ring->panels ? keep : 0;
 }
 
-void st_kv_trim(st_kv *kv, uint32_t lane, uint32_t keep, uint32_t n)
+void st_kv_trim(st_kv *kv, uint32_t seq, uint32_t keep, uint32_t n)
 {
-    st_kv_lane *l = &kv->lanes[lane];
+    st_kv_seq *l = &kv->seqs[seq];
     if (keep == 0) l->top = 0;
     for (uint32_t kind = 0; kind < ST_KV_CLASSES; kind++) {
         const st_kv_class *c = &kv->classes[kind];
@@ -164,24 +164,24 @@ void st_kv_trim(st_kv *kv, uint32_t lane, uint32_t keep, uint32_t n)
 }
 
 /* Panel of one head's keys or values: `before` bytes of a panel of its kind come before it. */
-static uint8_t *panel_at(const st_kv *kv, uint32_t kind, uint32_t lane, uint32_t panel, size_t before, size_t bytes)
+static uint8_t *panel_at(const st_kv *kv, uint32_t kind, uint32_t seq, uint32_t panel, size_t before, size_t bytes)
 {
     const st_kv_class *c = &kv->classes[kind];
     const uint32_t p = panel % c->panels, b = p / ST_KV_BLOCK;
-    uint8_t *block = kv->lanes[lane].blocks[kind][b];
+    uint8_t *block = kv->seqs[seq].blocks[kind][b];
     return block ? block + before * panels_in(c, b) + p % ST_KV_BLOCK * bytes : NULL;
 }
 
-static uint8_t *keys_at(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel)
+static uint8_t *keys_at(const st_kv *kv, uint32_t layer, uint32_t seq, uint32_t head, uint32_t panel)
 {
     const st_kv_layer *l = &kv->layers[layer];
-    return panel_at(kv, l->kind, lane, panel, l->k + head * kv->panel_k, kv->panel_k);
+    return panel_at(kv, l->kind, seq, panel, l->k + head * kv->panel_k, kv->panel_k);
 }
 
-static uint8_t *values_at(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel)
+static uint8_t *values_at(const st_kv *kv, uint32_t layer, uint32_t seq, uint32_t head, uint32_t panel)
 {
     const st_kv_layer *l = &kv->layers[layer];
-    return panel_at(kv, l->kind, lane, panel, l->v + head * kv->panel_v, kv->panel_v);
+    return panel_at(kv, l->kind, seq, panel, l->v + head * kv->panel_v, kv->panel_v);
 }
 
 /* ---- one value at a time: writing -------------------------------------------------------------------------------- */
@@ -239,11 +239,11 @@ static bool store(int type, uint8_t *panel, bool key, uint32_t d, uint32_t slot,
     return finite;
 }
 
-bool st_kv_store(const st_kv *kv, uint32_t layer, uint32_t lane, uint32_t head, uint32_t pos, const float *key,
+bool st_kv_store(const st_kv *kv, uint32_t layer, uint32_t seq, uint32_t head, uint32_t pos, const float *key,
                  const float *value)
 {
-    bool k = store(kv->type, keys_at(kv, layer, lane, head, pos / 16), true, kv->d_k, pos % 16, key);
-    bool v = store(kv->type, values_at(kv, layer, lane, head, pos / 16), false, kv->d_v, pos % 16, value);
+    bool k = store(kv->type, keys_at(kv, layer, seq, head, pos / 16), true, kv->d_k, pos % 16, key);
+    bool v = store(kv->type, values_at(kv, layer, seq, head, pos / 16), false, kv->d_v, pos % 16, value);
     return k && v;
 }
 
@@ -275,26 +275,26 @@ static void fetch(const uint8_t *panel, size_t bytes)
     for (size_t i = 0; panel && i < bytes; i += 64) __builtin_prefetch(panel + i, 0, 2);
 }
 
-void st_kv_keys(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel,
+void st_kv_keys(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t seq, uint32_t head, uint32_t panel,
                 uint32_t ahead, float *kt)
 {
-    if (ahead) fetch(keys_at(kv, layer, lane, head, panel + ahead), kv->panel_k);
-    load(k, kv->type, keys_at(kv, layer, lane, head, panel), true, kv->d_k, kt);
+    if (ahead) fetch(keys_at(kv, layer, seq, head, panel + ahead), kv->panel_k);
+    load(k, kv->type, keys_at(kv, layer, seq, head, panel), true, kv->d_k, kt);
 }
 
-void st_kv_values(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t panel,
+void st_kv_values(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t seq, uint32_t head, uint32_t panel,
                   uint32_t ahead, float *v)
 {
-    if (ahead) fetch(values_at(kv, layer, lane, head, panel + ahead), kv->panel_v);
-    load(k, kv->type, values_at(kv, layer, lane, head, panel), false, kv->d_v, v);
+    if (ahead) fetch(values_at(kv, layer, seq, head, panel + ahead), kv->panel_v);
+    load(k, kv->type, values_at(kv, layer, seq, head, panel), false, kv->d_v, v);
 }
 
-void st_kv_load(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t lane, uint32_t head, uint32_t p0,
+void st_kv_load(const st_kv *kv, const st_kernels *k, uint32_t layer, uint32_t seq, uint32_t head, uint32_t p0,
                 uint32_t p1, float *kt, float *v, uint32_t ldv)
 {
     for (uint32_t p = p0; p < p1; p++, kt += kv->d_k * 16, v += ldv * 16) {
-        st_kv_keys(kv, k, layer, lane, head, p, 0, kt);
-        st_kv_values(kv, k, layer, lane, head, p, 0, v);
+        st_kv_keys(kv, k, layer, seq, head, p, 0, kt);
+        st_kv_values(kv, k, layer, seq, head, p, 0, v);
         if (ldv == kv->d_v) continue;
         /* Rows were read without gaps: spread them from the last one on. */
         for (uint32_t r = 16; r-- > 0;) {

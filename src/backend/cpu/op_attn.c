@@ -50,7 +50,7 @@ static void pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
 
 /* Queries, keys and values that are not finite are found here: a softmax can hide them, by a score of minus infinity,
  * which it masks, or by a cap on scores. */
-static void check_rows(const st_attn *a, uint32_t seq)
+static void check_rows(const st_attn *a, uint32_t s)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -64,12 +64,12 @@ static void check_rows(const st_attn *a, uint32_t seq)
             bad |= (u & 0x7f800000u) == 0x7f800000u;
         }
     }
-    if (bad) __atomic_store_n(&e->batch->status[seq], STRATA_NONFINITE, __ATOMIC_RELAXED);
+    if (bad) __atomic_store_n(&e->batch->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
 }
 
 /* What this run adds to the cache, all key heads. The stored type has to make integers or halves of them, and must be
  * able to. */
-static void store_keys(const st_attn *a, uint32_t seq)
+static void store_keys(const st_attn *a, uint32_t s)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -78,10 +78,10 @@ static void store_keys(const st_attn *a, uint32_t seq)
     st_env_share(e, a->n, 1, &lo, &hi);
     for (uint32_t t = lo; t < hi; t++)
         for (uint32_t h = 0; h < op->n_head_kv; h++)
-            finite &= st_kv_store(&e->state->kv, a->layer, a->lane, h, a->past + t,
+            finite &= st_kv_store(&e->state->kv, a->layer, a->seq, h, a->past + t,
                                   st_attn_qkv(a, t, op->n_head * op->d_head_k + h * op->d_head_k),
                                   st_attn_qkv(a, t, (op->n_head + op->n_head_kv) * op->d_head_k + h * op->d_head_v));
-    if (!finite) __atomic_store_n(&e->batch->status[seq], STRATA_NONFINITE, __ATOMIC_RELAXED);
+    if (!finite) __atomic_store_n(&e->batch->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
 }
 
 static void load_keys(const st_attn *a, float *kt, float *v)
@@ -90,7 +90,7 @@ static void load_keys(const st_attn *a, float *kt, float *v)
     uint32_t lo, hi;
     st_env_share(e, a->len - a->base, 16, &lo, &hi);
     if (lo >= hi) return;
-    st_kv_load(&e->state->kv, e->k, a->layer, a->lane, a->kv, (a->base + lo) / 16, (a->base + hi + 15) / 16,
+    st_kv_load(&e->state->kv, e->k, a->layer, a->seq, a->kv, (a->base + lo) / 16, (a->base + hi + 15) / 16,
                kt + (size_t)lo * a->op->d_head_k, v + (size_t)lo * a->ldv, a->ldv);
 }
 
@@ -230,7 +230,7 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
         check_rows(&a, s);
         if (batch->past) {
             uint32_t unused;
-            a.lane = batch->lanes[s];
+            a.seq = batch->seqs[s];
             st_reach_visible(a.op, a.len, a.past, &a.base, &unused);
             a.base &= ~15u;
             store_keys(&a, s);

@@ -30,7 +30,7 @@ static void score(const st_attn *a, uint32_t n_panels, uint32_t first, uint32_t 
         m = left < last - i ? left : last - i;
         if (m > most) m = most;
         for (uint32_t j = 0; j < m; j++)
-            st_kv_keys(&e->state->kv, e->k, a->layer, a->lane, kv, a->base / 16 + p + j, most, kt + (size_t)j * d * 16);
+            st_kv_keys(&e->state->kv, e->k, a->layer, a->seq, kv, a->base / 16 + p + j, most, kt + (size_t)j * d * 16);
         e->k->gemm_f32(st_attn_qkv(a, 0, kv * a->group * d), d, a->group, kt, 16, (size_t)d * 16, m, d, false,
                        scores + (size_t)kv * a->group * n + p * 16, n);
     }
@@ -54,8 +54,7 @@ static void weigh(const st_attn *a, uint32_t n_panels, uint32_t kv, uint32_t c0,
     for (uint32_t p = 0, m; p < n_panels; p += m) {
         m = n_panels - p < most ? n_panels - p : most;
         for (uint32_t j = 0; j < m; j++)
-            st_kv_values(&e->state->kv, e->k, a->layer, a->lane, kv, a->base / 16 + p + j, most,
-                         v + (size_t)j * d * 16);
+            st_kv_values(&e->state->kv, e->k, a->layer, a->seq, kv, a->base / 16 + p + j, most, v + (size_t)j * d * 16);
         const uint32_t k = keys - p * 16 < m * 16 ? keys - p * 16 : m * 16;
         e->k->gemm_f32(s + p * 16, n, a->group, v + c0, d, 16, (c1 - c0) / 16, k, p > 0, out, d);
     }

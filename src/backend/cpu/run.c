@@ -331,11 +331,11 @@ static void log_layers(const st_state *s, const st_batch *b)
     }
 }
 
-/* The lanes that this run adds to. */
-static int begin_lanes(st_state *s, const st_batch *b, strata_error *err)
+/* The cached sequences that this run adds to. */
+static int begin_seqs(st_state *s, const st_batch *b, strata_error *err)
 {
     for (uint32_t i = 0; i < b->n_seqs; i++)
-        ST_TRY(st_kv_begin(&s->kv, b->lanes[i], b->past[i], keys_of(b, i), st_rope_is_long(s->exec->plan, b->whole[i]),
+        ST_TRY(st_kv_begin(&s->kv, b->seqs[i], b->past[i], keys_of(b, i), st_rope_is_long(s->exec->plan, b->whole[i]),
                            err));
     return STRATA_OK;
 }
@@ -348,7 +348,7 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
         batch->status[i] = STRATA_OK;
     }
     ST_TRY(st_state_rope(s, room_for(s, batch, longest), err));
-    if (batch->past) ST_TRY(begin_lanes(s, batch, err));
+    if (batch->past) ST_TRY(begin_seqs(s, batch, err));
     atomic_store(&s->stop, STRATA_OK);
     s->selected = 0;
     atomic_store(&s->n_exact, 0);
