@@ -201,3 +201,12 @@ double st_pow(double x, double y)
     p.lo += y * l.lo;
     return exp_pair(p);
 }
+
+void st_l2_normalize(float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    if (!(sum > 0)) return;
+    double norm = sqrt(sum);
+    for (size_t i = 0; i < n; i++) x[i] = (float)((double)x[i] / norm);
+}

@@ -81,7 +81,7 @@ static void fill(const st_batcher *b, const st_item *items, uint32_t n, chunk *c
 
 static int run_chunk(st_batcher *b, const st_item *items, uint32_t n, strata_error *err)
 {
-    st_mem *mem = &b->ctx->model->mem;
+    st_mem *mem = b->ctx->model->mem;
     size_t n_tokens = 0, n_rows = 0;
     for (uint32_t i = 0; i < n; i++) {
         n_tokens += items[i].n_tokens;

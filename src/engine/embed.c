@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "base/math.h"
 #include "engine/batcher.h"
 
 typedef struct job {
@@ -60,6 +61,26 @@ static const char *prompt_of(const strata_model *m, const strata_embed_opts *o)
     return p ? p : "";
 }
 
+int st_embed_pooling(const strata_model *m, int asked, int *pooling, strata_error *err)
+{
+    *pooling = asked == STRATA_POOLING_DEFAULT ? (int)m->config.pooling : asked;
+    switch (*pooling) {
+    case STRATA_POOLING_MEAN:
+    case STRATA_POOLING_CLS:
+    case STRATA_POOLING_LAST: return STRATA_OK;
+    case STRATA_POOLING_NONE:
+        ST_FAIL(err, STRATA_UNSUPPORTED_OP, "%s: the model has no pooling of its own; ask for mean, cls or last",
+                m->path);
+    case STRATA_POOLING_RANK:
+        ST_FAIL_IF(m->plan.head_lacks, err, STRATA_UNSUPPORTED_OP, "%s: its classification head has no %s", m->path,
+                   m->plan.head_lacks);
+        ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP, "%s: the model has no classification head",
+                   m->path);
+        return STRATA_OK;
+    default: ST_FAIL(err, STRATA_INVALID_ARG, "pooling: no such value as %d", asked);
+    }
+}
+
 int st_embed_check(const strata_model *m, const strata_embed_opts *o, uint32_t *dims, strata_error *err)
 {
     ST_FAIL_IF(m->vocab_only, err, STRATA_UNSUPPORTED_OP, "%s: opened for its vocabulary only", m->path);
@@ -68,7 +89,7 @@ int st_embed_check(const strata_model *m, const strata_embed_opts *o, uint32_t *
     bool tokens = o->pooling == STRATA_POOLING_NONE;
     int pooling;
     if (!tokens) {
-        ST_TRY(st_engine_pooling(m, o->pooling, &pooling, err));
+        ST_TRY(st_embed_pooling(m, o->pooling, &pooling, err));
         ST_FAIL_IF(pooling == STRATA_POOLING_RANK, err, STRATA_UNSUPPORTED_OP,
                    "%s: a ranking model: use strata_rank, or ask for mean, cls or last", m->path);
     }
@@ -240,9 +261,9 @@ static int run_all(job *j, strata_error *err)
 
 static int prepare(job *j, strata_ctx *c, const strata_embed_opts *opts, strata_error *err)
 {
-    strata_model *m = c->model;
+    const strata_model *m = c->model;
     double now = st_now();
-    *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_embed_opts){0}, .tokens = {.mem = &m->mem}};
+    *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_embed_opts){0}, .tokens = {.mem = m->mem}};
     ST_TRY(st_embed_check(m, &j->opts, &j->dims, err));
     j->prompt = prompt_of(m, &j->opts);
     j->prompt_len = strlen(j->prompt);
@@ -294,7 +315,7 @@ int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_emb
     size_t floats, bytes;
     ST_FAIL_IF(!st_mul(n, stride, &floats) || !st_mul(floats, sizeof *out, &bytes), err, STRATA_INVALID_ARG,
                "stride: %zu values for each of %zu texts are more than memory has", stride, n);
-    ST_TRY(st_engine_pooling(j.m, j.opts.pooling, &j.pooling, err));
+    ST_TRY(st_embed_pooling(j.m, j.opts.pooling, &j.pooling, err));
     j.what = STRATA_EVAL_POOLED;
     j.width = j.m->plan.n_embd_out;
     j.texts = texts;

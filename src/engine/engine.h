@@ -22,7 +22,7 @@ typedef struct st_type_total {
 
 /* Immutable once open. The pieces point into each other in the order of the fields, so they are freed from the end. */
 struct strata_model {
-    st_mem mem;
+    st_mem *mem; /* of its allocator: calls that only read a model count in it too, so it stands outside */
     st_log log;
     char *path, *arch, *name, *tokenizer_name; /* NUL-terminated copies for the info; NULL if absent */
     char *prompt_query, *prompt_document;
@@ -55,7 +55,7 @@ typedef struct st_step {
 } st_step;
 
 struct strata_ctx {
-    strata_model *model;
+    const strata_model *model;
     st_state *state;
     uint32_t n_threads;
     strata_trace_fn trace;
@@ -72,23 +72,19 @@ struct strata_ctx {
     struct st_gvocab *gvocab; /* the vocabulary as grammars see it, made with the first grammar */
 };
 
-/* Loads everything that opts ask for from the file `name`, or from a buffer that stands for it. On failure the caller
- * closes m. */
-int st_engine_load(strata_model *m, const char *name, const void *buffer, size_t size, const strata_model_opts *opts,
-                   strata_error *err);
-void st_engine_free(strata_model *m);
+/* model_open.c: everything that opts ask for, from the file `name` or from a buffer that stands for it. On failure *out
+ * stays. */
+int st_model_open(const char *name, const void *buffer, size_t size, const strata_model_opts *opts, strata_model **out,
+                  strata_error *err);
+void st_model_close(strata_model *m); /* NULL: nothing */
 
-/* The pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
-int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
+/* embed.c: the pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
+int st_embed_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
 
-/* Enters and leaves a context, with floating-point state of our own in between. BUSY if it is in a call already,
+/* context.c. Enters and leaves a context, with floating-point state of our own in between. BUSY if it is in a call already,
  * INVALID_ARG if one was when this process was forked. */
 int st_ctx_enter(strata_ctx *c, strata_error *err);
 void st_ctx_leave(strata_ctx *c);
-
-/* y = x / |x|, in place; a zero vector stays. Sums in double, where the square of a float is exact, so that every
- * machine gets the same bits without an fma. */
-void st_l2_normalize(float *x, size_t n);
 
 /* Each public call of its name, after the arguments were checked for NULL. */
 int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
@@ -105,7 +101,8 @@ bool st_rank_label(const strata_model *m, uint32_t i, st_str *name);
 
 /* context.c. n_batch: most tokens of one sequence in one run of the cache, ST_SEQ_BATCH but in tests, which make rings
  * small enough to come round. */
-int st_ctx_open(strata_model *m, const strata_ctx_opts *opts, uint32_t n_batch, strata_ctx **out, strata_error *err);
+int st_ctx_open(const strata_model *m, const strata_ctx_opts *opts, uint32_t n_batch, strata_ctx **out,
+                strata_error *err);
 
 /* seq.c: sequences of a generating context. */
 #define ST_SEQ_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
@@ -122,7 +119,5 @@ int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const
 
 int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,
             size_t cap, size_t *rows, size_t *cols, strata_error *err);
-int st_diff(strata_model *m, const char *against, const int32_t *ids, size_t n, int precision, strata_write_fn write,
-            void *user, int *first, strata_error *err);
 
 #endif

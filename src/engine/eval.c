@@ -35,7 +35,7 @@ int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, i
         *cols = m->config.n_embd;
         break;
     case STRATA_EVAL_POOLED:
-        ST_TRY(st_engine_pooling(m, pooling, &pool, err));
+        ST_TRY(st_embed_pooling(m, pooling, &pool, err));
         *rows = 1;
         *cols = pool == STRATA_POOLING_RANK ? m->plan.n_labels : m->plan.n_embd_out;
         break;

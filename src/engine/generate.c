@@ -16,7 +16,7 @@
 
 typedef struct job {
     strata_ctx *ctx;
-    strata_model *m;
+    const strata_model *m;
     const strata_gen_opts *o;
     strata_gen_result *result;
     uint32_t seq;
@@ -75,7 +75,7 @@ static int open_gvocab(strata_ctx *c, strata_error *err)
     if (c->gvocab) return STRATA_OK;
     view v = {.t = c->model->tokenizer};
     st_vocab_view vv = {.n = st_tokenizer_info(v.t)->n_vocab, .user = &v, .piece = view_piece, .kind = view_kind};
-    return st_gvocab_open(&vv, &c->model->mem, &c->gvocab, err);
+    return st_gvocab_open(&vv, c->model->mem, &c->gvocab, err);
 }
 
 /* An error in a grammar that was made of a schema: its line and column are in a text that nobody wrote. */
@@ -100,7 +100,7 @@ static int open_think(job *j, strata_error *err)
         if (!o->think_end) st_think_end_of(t, end);
     }
     if (o->think_end) end[0] = o->think_end, end[1] = NULL;
-    return st_think_open(t, end, &j->m->mem, &j->think, err);
+    return st_think_open(t, end, j->m->mem, &j->think, err);
 }
 
 static int open_grammar(job *j, strata_error *err)
@@ -110,19 +110,19 @@ static int open_grammar(job *j, strata_error *err)
     ST_TRY(open_think(j, err));
     char *made = NULL;
     size_t len = o->grammar ? strlen(o->grammar) : 0;
-    if (o->json_schema) ST_TRY(st_schema_to_gbnf(o->json_schema, strlen(o->json_schema), &j->m->mem, &made, &len, err));
+    if (o->json_schema) ST_TRY(st_schema_to_gbnf(o->json_schema, strlen(o->json_schema), j->m->mem, &made, &len, err));
     int rc = open_gvocab(j->ctx, err);
     if (!rc) /* models leave an empty line after their thoughts */
         rc = (j->think ? st_grammar_open_spaced : st_grammar_open)(made ? made : o->grammar, len, j->ctx->gvocab,
-                                                                   &j->m->mem, &j->grammar, err);
-    st_free(&j->m->mem, made);
+                                                                   j->m->mem, &j->grammar, err);
+    st_free(j->m->mem, made);
     if (rc == STRATA_BAD_GRAMMAR && o->json_schema) return schema_error(err);
     ST_TRY(rc);
     ST_TRY(st_grammar_state_open(j->grammar, &j->state, err));
     if (j->think) ST_TRY(st_grammar_state_open(j->grammar, &j->probe, err));
     /* Rows of the output matrix past the vocabulary are never allowed: their bits stay 0. */
     size_t words = ((size_t)j->m->weights.n_vocab + 31) / 32;
-    j->mask = st_calloc(&j->m->mem, words, sizeof *j->mask);
+    j->mask = st_calloc(j->m->mem, words, sizeof *j->mask);
     ST_FAIL_IF(!j->mask, err, STRATA_NO_MEMORY, "no memory for a mask of %u tokens", j->m->weights.n_vocab);
     return STRATA_OK;
 }
@@ -304,7 +304,7 @@ static int open_sampler(job *j, strata_error *err)
                            .n_logit_bias = o->n_logit_bias,
                            .logprobs = o->logprobs != 0,
                            .n_top = o->n_top};
-    return st_sampler_open(&p, j->m->weights.n_vocab, &j->m->mem, &j->sampler, err);
+    return st_sampler_open(&p, j->m->weights.n_vocab, j->m->mem, &j->sampler, err);
 }
 
 static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_opts *o, strata_error *err)
@@ -334,7 +334,7 @@ static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_o
 
 static int prepare(job *j, const int32_t *ids, size_t n, strata_error *err)
 {
-    j->ids = st_alloc(&j->m->mem, j->ctx->n_ctx, sizeof *j->ids);
+    j->ids = st_alloc(j->m->mem, j->ctx->n_ctx, sizeof *j->ids);
     ST_FAIL_IF(!j->ids, err, STRATA_NO_MEMORY, "no memory for %u tokens", j->ctx->n_ctx);
     if (n) memcpy(j->ids, ids, n * sizeof *ids);
     j->n = (uint32_t)n;
@@ -349,7 +349,7 @@ int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const
     strata_gen_opts o = opts ? *opts : strata_gen_default();
     ST_TRY(check(c, seq, n, &o, err));
     *result = (strata_gen_result){.n_prompt = (uint32_t)n};
-    st_mem *mem = &c->model->mem;
+    st_mem *mem = c->model->mem;
     job j = {.ctx = c,
              .m = c->model,
              .o = &o,

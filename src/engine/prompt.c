@@ -97,7 +97,7 @@ int st_chat_prompt(const strata_model *m, const strata_message *messages, size_t
                    st_prompt *out, strata_error *err)
 {
     strata_chat_opts o = opts ? *opts : (strata_chat_opts){0};
-    st_mem *mem = (st_mem *)(uintptr_t)&m->mem;
+    st_mem *mem = m->mem;
     const st_token_info *info = st_tokenizer_info(m->tokenizer);
     st_str source, bos = piece_of(m, info->bos);
     bool own;

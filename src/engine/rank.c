@@ -310,8 +310,8 @@ bool st_rank_works(const strata_model *m)
 
 static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_error *err)
 {
-    strata_model *m = c->model;
-    *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_rank_opts){0}, .tokens = {.mem = &m->mem}};
+    const strata_model *m = c->model;
+    *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_rank_opts){0}, .tokens = {.mem = m->mem}};
     const strata_rank_opts *o = &j->opts;
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);

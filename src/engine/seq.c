@@ -12,7 +12,7 @@
 
 int st_seqs_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err)
 {
-    st_mem *mem = &c->model->mem;
+    st_mem *mem = c->model->mem;
     c->n_ctx = n_ctx;
     c->n_batch = n_batch;
     c->seqs = st_calloc(mem, n_seqs, sizeof *c->seqs);
@@ -31,7 +31,7 @@ int st_seqs_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batc
 
 void st_seqs_close(strata_ctx *c)
 {
-    st_mem *mem = &c->model->mem;
+    st_mem *mem = c->model->mem;
     for (uint32_t i = 0; i < c->n_seqs; i++) st_free(mem, c->seqs[i].ids);
     void *step[] = {c->step.starts, c->step.past, c->step.whole, c->step.out, c->step.status};
     for (size_t i = 0; i < sizeof step / sizeof *step; i++) st_free(mem, step[i]);
@@ -49,7 +49,7 @@ static int seq_check(const strata_ctx *c, strata_error *err)
 /* Rows of logits for n sequences, which need nothing of those of the call before. */
 static int seq_logits(strata_ctx *c, uint32_t n, strata_error *err)
 {
-    st_mem *mem = &c->model->mem;
+    st_mem *mem = c->model->mem;
     if (n <= c->n_rows) return STRATA_OK;
     st_free(mem, c->logits);
     c->logits = st_alloc(mem, n, c->model->weights.n_vocab * sizeof *c->logits);
@@ -61,7 +61,7 @@ static int seq_logits(strata_ctx *c, uint32_t n, strata_error *err)
 /* Room for n tokens, at most the context's. */
 static int seq_grow(strata_ctx *c, st_seq *l, uint32_t n, strata_error *err)
 {
-    st_mem *mem = &c->model->mem;
+    st_mem *mem = c->model->mem;
     if (n <= l->cap) return STRATA_OK;
     uint32_t cap = l->cap < MIN_IDS / 2 ? MIN_IDS : l->cap > c->n_ctx / 2 ? c->n_ctx : l->cap * 2;
     if (cap < n) cap = n;

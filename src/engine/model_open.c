@@ -1,10 +1,10 @@
-/* engine.c: opening a model, piece by piece. */
+/* model_open.c: opening a model, piece by piece. */
 #include "engine/engine.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fp.h"
 #include "base/os/cpus.h"
 #include "base/os/thread.h"
 #include "base/utf8.h"
@@ -14,7 +14,7 @@
 /* A NUL-terminated copy; bytes that would end it early are cut there. */
 static int copy_str(strata_model *m, st_str s, char **out, strata_error *err)
 {
-    *out = st_alloc(&m->mem, s.len + 1, 1);
+    *out = st_alloc(m->mem, s.len + 1, 1);
     ST_FAIL_IF(!*out, err, STRATA_NO_MEMORY, "no memory for a string of %zu bytes", s.len);
     memcpy(*out, s.ptr, s.len);
     (*out)[s.len] = 0;
@@ -116,7 +116,7 @@ static void open_vocabulary(void *user)
     strata_model *m = v->m;
     if (v->begun) return;
     v->begun = true;
-    v->rc = st_tokenizer_open(&m->gguf, v->pre, &m->log, &m->mem, &m->tokenizer, &v->err);
+    v->rc = st_tokenizer_open(&m->gguf, v->pre, &m->log, m->mem, &m->tokenizer, &v->err);
     if (v->rc) return;
     st_log_write(&m->log, STRATA_LOG_INFO, "%s: tokenizer %s, %u tokens", m->path, m->tokenizer_name,
                  st_tokenizer_info(m->tokenizer)->n_vocab);
@@ -128,8 +128,8 @@ static int load_model(strata_model *m, const strata_model_opts *opts, vocabulary
     st_log_write(&m->log, STRATA_LOG_INFO, "%s: %s, %u layers, width %u, %u/%u heads of %u, context %u", m->path,
                  m->config.arch->name, m->config.n_layer, m->config.n_embd, m->config.n_head, m->config.n_head_kv,
                  m->config.d_head_k, m->config.n_ctx);
-    ST_TRY(st_weights_bind(&m->gguf, &m->config, &m->log, &m->mem, &m->weights, err));
-    ST_TRY(st_plan_build(&m->config, &m->weights, &m->mem, &m->plan, err));
+    ST_TRY(st_weights_bind(&m->gguf, &m->config, &m->log, m->mem, &m->weights, err));
+    ST_TRY(st_plan_build(&m->config, &m->weights, m->mem, &m->plan, err));
     ST_TRY(st_plan_check_reads(&m->plan, m->gguf.name, err));
     ST_TRY(load_prompts(m, err));
     warn(m);
@@ -138,7 +138,7 @@ static int load_model(strata_model *m, const strata_model_opts *opts, vocabulary
     st_load_opts load = {.n_threads = opts->n_threads ? opts->n_threads : st_cpu_count(),
                          .level = level,
                          .log = &m->log,
-                         .mem = &m->mem,
+                         .mem = m->mem,
                          .beside = open_vocabulary,
                          .beside_user = vocab};
     return m->backend->load(&m->plan, m->parts.files, &load, &m->exec, err);
@@ -162,7 +162,7 @@ static int load_all(strata_model *m, const char *name, const void *buffer, size_
     ST_TRY(copy_str(m, (st_str){name, strlen(name)}, &m->path, err));
     st_parts_opts parts = {
         .copy = opts->no_mmap != 0, .vocab_only = m->vocab_only, .buffer = buffer, .size = size, .log = &m->log};
-    ST_TRY(st_parts_open(&m->parts, &m->gguf, m->path, &parts, &m->mem, err));
+    ST_TRY(st_parts_open(&m->parts, &m->gguf, m->path, &parts, m->mem, err));
     st_log_write(&m->log, STRATA_LOG_INFO, "%s: GGUF v%u, %zu keys, %zu tensors, %.1f MB, parts: %zu", m->path,
                  m->gguf.version, m->gguf.n_kv, m->gguf.n_tensors, (double)m->parts.bytes / 1e6, m->parts.n);
     ST_TRY(copy_key(m, "general.architecture", &m->arch, err));
@@ -184,17 +184,45 @@ static int load_all(strata_model *m, const char *name, const void *buffer, size_
     return STRATA_OK;
 }
 
-int st_engine_load(strata_model *m, const char *name, const void *buffer, size_t size, const strata_model_opts *opts,
-                   strata_error *err)
+/* A model and what it counts its memory in stand in one block of the caller's allocator. */
+typedef struct model_block {
+    strata_model model;
+    st_mem mem;
+} model_block;
+
+/* The counter is set up on the stack to get the block, and moves in. Nothing points to the copy. */
+static int model_new(const strata_model_opts *opts, strata_model **out, strata_error *err)
 {
+    st_mem mem;
+    st_mem_init(&mem, opts->allocator, opts->memory_cap);
+    model_block *b = st_calloc(&mem, 1, sizeof *b);
+    ST_FAIL_IF(!b, err, STRATA_NO_MEMORY, "no memory for a model");
+    st_mem_init(&b->mem, opts->allocator, opts->memory_cap);
+    atomic_store(&b->mem.used, atomic_load(&mem.used));
+    b->model.mem = &b->mem;
+    b->model.log = (st_log){opts->log, opts->log_user, opts->log_level ? opts->log_level : STRATA_LOG_INFO};
+    *out = &b->model;
+    return STRATA_OK;
+}
+
+int st_model_open(const char *name, const void *buffer, size_t size, const strata_model_opts *opts, strata_model **out,
+                  strata_error *err)
+{
+    strata_model *m = NULL;
     uint64_t fp = st_fp_enter(); /* scales, angles and packed weights must not depend on the caller's rounding */
-    int rc = load_all(m, name, buffer, size, opts, err);
+    int rc = model_new(opts, &m, err);
+    if (!rc) rc = load_all(m, name, buffer, size, opts, err);
     st_fp_leave(fp);
+    if (rc)
+        st_model_close(m);
+    else
+        *out = m;
     return rc;
 }
 
-void st_engine_free(strata_model *m)
+void st_model_close(strata_model *m)
 {
+    if (!m) return;
     if (m->backend) m->backend->unload(m->exec);
     st_plan_free(&m->plan);
     st_weights_free(&m->weights);
@@ -202,53 +230,8 @@ void st_engine_free(strata_model *m)
     st_gguf_free(&m->gguf);
     st_parts_close(&m->parts);
     char *strings[] = {m->path, m->arch, m->name, m->tokenizer_name, m->prompt_query, m->prompt_document};
-    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) st_free(&m->mem, strings[i]);
-}
-
-int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_error *err)
-{
-    *pooling = asked == STRATA_POOLING_DEFAULT ? (int)m->config.pooling : asked;
-    switch (*pooling) {
-    case STRATA_POOLING_MEAN:
-    case STRATA_POOLING_CLS:
-    case STRATA_POOLING_LAST: return STRATA_OK;
-    case STRATA_POOLING_NONE:
-        ST_FAIL(err, STRATA_UNSUPPORTED_OP, "%s: the model has no pooling of its own; ask for mean, cls or last",
-                m->path);
-    case STRATA_POOLING_RANK:
-        ST_FAIL_IF(m->plan.head_lacks, err, STRATA_UNSUPPORTED_OP, "%s: its classification head has no %s", m->path,
-                   m->plan.head_lacks);
-        ST_FAIL_IF(m->plan.n_labels == 0, err, STRATA_UNSUPPORTED_OP, "%s: the model has no classification head",
-                   m->path);
-        return STRATA_OK;
-    default: ST_FAIL(err, STRATA_INVALID_ARG, "pooling: no such value as %d", asked);
-    }
-}
-
-int st_ctx_enter(strata_ctx *c, strata_error *err)
-{
-    uint32_t inside = 0, me = st_fork_number(&c->mark);
-    if (!atomic_compare_exchange_strong(&c->busy, &inside, me)) {
-        ST_FAIL_IF(inside != me, err, STRATA_INVALID_ARG,
-                   "a call was inside this context when the process was forked: open another one in the child");
-        ST_FAIL(err, STRATA_BUSY,
-                "this context is in a call already: another thread's, or the one that a callback came from");
-    }
-    c->fp = st_fp_enter();
-    return STRATA_OK;
-}
-
-void st_ctx_leave(strata_ctx *c)
-{
-    st_fp_leave(c->fp);
-    atomic_store(&c->busy, 0);
-}
-
-void st_l2_normalize(float *x, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
-    if (!(sum > 0)) return;
-    double norm = sqrt(sum);
-    for (size_t i = 0; i < n; i++) x[i] = (float)((double)x[i] / norm);
+    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) st_free(m->mem, strings[i]);
+    st_mem mem; /* what counts stands in the block that goes */
+    st_mem_init(&mem, &m->mem->allocator, 0);
+    st_free(&mem, (model_block *)m);
 }
