@@ -79,7 +79,7 @@ int strata_detokenize(const strata_model *m, const int32_t *ids, size_t n, char 
     return strata_detokenize_flags(m, ids, n, 0, text, cap, len, err);
 }
 
-static int check_id(const strata_model *m, int32_t id, strata_error *err)
+static int tokens_check_id(const strata_model *m, int32_t id, strata_error *err)
 {
     uint32_t n = st_tokenizer_info(m->tokenizer)->n_vocab;
     ST_FAIL_IF(id < 0 || (uint32_t)id >= n, err, STRATA_INVALID_ARG, "id %d: the vocabulary has 0..%u", id, n - 1);
@@ -91,7 +91,7 @@ int strata_token_piece(const strata_model *m, int32_t id, const char **piece, si
     ST_NEED(m);
     ST_NEED(piece);
     ST_NEED(len);
-    ST_TRY(check_id(m, id, err));
+    ST_TRY(tokens_check_id(m, id, err));
     st_str s = st_tokenizer_piece(m->tokenizer, id);
     *piece = s.ptr;
     *len = s.len;
@@ -103,7 +103,7 @@ int strata_token_get(const strata_model *m, int32_t id, strata_token *token, cha
     ST_NEED(m);
     ST_NEED(token);
     ST_FAIL_IF(cap && !bytes, err, STRATA_INVALID_ARG, "strata_token_get: bytes is NULL but holds %zu", cap);
-    ST_TRY(check_id(m, id, err));
+    ST_TRY(tokens_check_id(m, id, err));
     *token = (strata_token){.kind = st_tokenizer_type(m->tokenizer, id),
                             .ends = st_tokenizer_is_end(m->tokenizer, id),
                             .n_bytes = st_tokenizer_raw(m->tokenizer, id, bytes, cap)};

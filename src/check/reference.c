@@ -7,7 +7,7 @@
 #include "engine/engine.h"
 #include "quant/quant.h"
 
-static uint64_t fnv1a(uint64_t h, const void *data, size_t n)
+static uint64_t reference_fnv1a(uint64_t h, const void *data, size_t n)
 {
     const uint8_t *p = data;
     for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 0x100000001b3u;
@@ -20,14 +20,14 @@ uint64_t st_verify_fingerprint(const strata_model *m)
     for (size_t i = 0; i < m->gguf.n_tensors; i++) {
         const st_gguf_tensor *t = &m->gguf.tensors[i];
         if (t->type != ST_F32 || t->n_dims != 1) continue;
-        uint64_t h = fnv1a(0xcbf29ce484222325u, t->name.ptr, t->name.len);
-        sum += fnv1a(fnv1a(h, "", 1), t->data, t->bytes);
+        uint64_t h = reference_fnv1a(0xcbf29ce484222325u, t->name.ptr, t->name.len);
+        sum += reference_fnv1a(reference_fnv1a(h, "", 1), t->data, t->bytes);
     }
     return sum;
 }
 
 /* Nothing in the file but this type and F32. */
-static bool is_all_of(const strata_model *m, const char *type)
+static bool reference_is_all_of(const strata_model *m, const char *type)
 {
     bool there = false;
     for (uint32_t i = 0; i < m->n_types; i++) {
@@ -45,7 +45,7 @@ const st_verify_reference *st_verify_find(const strata_model *m, int *same_type)
     *same_type = 0;
     for (uint32_t i = 0; (r = st_verify_reference_at(i)); i++) {
         if (r->fingerprint != fingerprint) continue;
-        if (is_all_of(m, r->type)) {
+        if (reference_is_all_of(m, r->type)) {
             *same_type = 1;
             return r;
         }

@@ -35,7 +35,8 @@ typedef struct verifier {
     int passed;
 } verifier;
 
-__attribute__((format(printf, 4, 5))) static void tell(verifier *v, const char *name, int passed, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static void verify_tell(verifier *v, const char *name, int passed,
+                                                              const char *fmt, ...)
 {
     char found[256];
     va_list ap;
@@ -49,14 +50,14 @@ __attribute__((format(printf, 4, 5))) static void tell(verifier *v, const char *
     st_fp_back(inside);
 }
 
-static int stop(const verifier *v, strata_error *err)
+static int verify_stop(const verifier *v, strata_error *err)
 {
     ST_FAIL_IF(v->opts.cancel && *v->opts.cancel, err, STRATA_CANCELLED, "cancelled");
     return STRATA_OK;
 }
 
 /* Cases for a model that is not known: one run must still give the bits of another. */
-static void make_up_cases(verifier *v, uint32_t n_vocab, uint32_t n_ctx, int32_t *ids, st_verify_case *cases)
+static void verify_make_up_cases(verifier *v, uint32_t n_vocab, uint32_t n_ctx, int32_t *ids, st_verify_case *cases)
 {
     static const uint32_t lengths[] = {1, 9, 40};
     v->cases = cases;
@@ -66,10 +67,10 @@ static void make_up_cases(verifier *v, uint32_t n_vocab, uint32_t n_ctx, int32_t
         cases[v->n_cases++] = (st_verify_case){.ids = ids + i, .n_ids = lengths[i]};
 }
 
-static int run_case(verifier *v, strata_ctx *c, uint32_t i, float *out, strata_error *err)
+static int verify_run_case(verifier *v, strata_ctx *c, uint32_t i, float *out, strata_error *err)
 {
     const st_verify_case *k = &v->cases[i];
-    ST_TRY(stop(v, err));
+    ST_TRY(verify_stop(v, err));
     if (k->text) {
         strata_text t = {k->text, k->len};
         strata_embed_opts o = {.cancel = v->opts.cancel};
@@ -88,7 +89,7 @@ static int run_case(verifier *v, strata_ctx *c, uint32_t i, float *out, strata_e
 }
 
 /* Ids of every text as a HuggingFace tokenizer makes them. */
-static int check_tokens(verifier *v, const strata_model *m, strata_error *err)
+static int verify_check_tokens(verifier *v, const strata_model *m, strata_error *err)
 {
     enum { CAP = 4096 };
     uint32_t texts = 0, equal = 0, first = 0;
@@ -107,20 +108,20 @@ static int check_tokens(verifier *v, const strata_model *m, strata_error *err)
     }
     st_free(&v->mem, ids);
     if (!texts)
-        tell(v, "tokens", -1, "the reference has ids only");
+        verify_tell(v, "tokens", -1, "the reference has ids only");
     else if (equal == texts)
-        tell(v, "tokens", 1, "%u texts, ids equal", texts);
+        verify_tell(v, "tokens", 1, "%u texts, ids equal", texts);
     else
-        tell(v, "tokens", 0, "%u of %u texts have equal ids; not '%.40s'", equal, texts, v->cases[first].text);
+        verify_tell(v, "tokens", 0, "%u of %u texts have equal ids; not '%.40s'", equal, texts, v->cases[first].text);
     return STRATA_OK;
 }
 
 /* Each vector on its own, kept, and compared with the reference. */
-static int check_vectors(verifier *v, strata_ctx *c, strata_error *err)
+static int verify_check_vectors(verifier *v, strata_ctx *c, strata_error *err)
 {
     double low = 2, sum = 0;
     for (uint32_t i = 0; i < v->n_cases; i++) {
-        ST_TRY(run_case(v, c, i, v->vectors + i * v->width, err));
+        ST_TRY(verify_run_case(v, c, i, v->vectors + i * v->width, err));
         if (!v->ref) continue;
         double cosine = st_verify_cosine(v->vectors + i * v->width, v->ref->vectors + (size_t)i * v->width, v->width);
         if (!(cosine >= low)) low = cosine;
@@ -129,26 +130,26 @@ static int check_vectors(verifier *v, strata_ctx *c, strata_error *err)
     if (!v->ref) return STRATA_OK;
     double mean = sum / v->n_cases, want_low = v->same_type ? v->ref->min_cosine : LOOSE_COSINE,
            want_mean = v->same_type ? v->ref->mean_cosine : LOOSE_COSINE;
-    tell(v, "vectors", low >= want_low && mean >= want_mean, "%u vectors: cosine min %.6f, mean %.6f (want %g, %g)%s%s",
-         v->n_cases, low, mean, want_low, want_mean, v->same_type ? "" : "; reference of ",
-         v->same_type ? "" : v->ref->type);
+    verify_tell(v, "vectors", low >= want_low && mean >= want_mean,
+                "%u vectors: cosine min %.6f, mean %.6f (want %g, %g)%s%s", v->n_cases, low, mean, want_low, want_mean,
+                v->same_type ? "" : "; reference of ", v->same_type ? "" : v->ref->type);
     return STRATA_OK;
 }
 
-static void tell_same(verifier *v, const char *name, uint32_t n, uint32_t differ)
+static void verify_tell_same(verifier *v, const char *name, uint32_t n, uint32_t differ)
 {
     if (differ)
-        tell(v, name, 0, "%u of %u vectors have other bits", differ, n);
+        verify_tell(v, name, 0, "%u of %u vectors have other bits", differ, n);
     else
-        tell(v, name, 1, "%u vectors, the same bits", n);
+        verify_tell(v, name, 1, "%u vectors, the same bits", n);
 }
 
-static int same_bits(const verifier *v, uint32_t i)
+static int verify_same_bits(const verifier *v, uint32_t i)
 {
     return memcmp(v->again + i * v->width, v->vectors + i * v->width, v->width * sizeof(float)) == 0;
 }
 
-static int check_batch(verifier *v, strata_ctx *c, strata_error *err)
+static int verify_check_batch(verifier *v, strata_ctx *c, strata_error *err)
 {
     uint32_t differ = 0;
     if (!v->cases[0].text) return STRATA_OK;
@@ -159,13 +160,14 @@ static int check_batch(verifier *v, strata_ctx *c, strata_error *err)
     int rc = strata_embed(c, t, v->n_cases, &o, v->again, v->width, NULL, err);
     st_free(&v->mem, t);
     if (rc) return rc;
-    for (uint32_t i = 0; i < v->n_cases; i++) differ += !same_bits(v, i);
-    tell_same(v, "in one batch", v->n_cases, differ);
+    for (uint32_t i = 0; i < v->n_cases; i++) differ += !verify_same_bits(v, i);
+    verify_tell_same(v, "in one batch", v->n_cases, differ);
     return STRATA_OK;
 }
 
 /* The shorter cases again, on a model of another level or a context of other threads. */
-static int check_again(verifier *v, const strata_model *m, uint32_t n_threads, const char *name, strata_error *err)
+static int verify_check_again(verifier *v, const strata_model *m, uint32_t n_threads, const char *name,
+                              strata_error *err)
 {
     uint32_t n = 0, differ = 0;
     strata_ctx *c = NULL;
@@ -173,23 +175,23 @@ static int check_again(verifier *v, const strata_model *m, uint32_t n_threads, c
     int rc = STRATA_OK;
     for (uint32_t i = 0; !rc && i < v->n_cases && n < LEVEL_CASES; i++) {
         if (v->cases[i].n_ids > LEVEL_TOKENS) continue;
-        rc = run_case(v, c, i, v->again + i * v->width, err);
+        rc = verify_run_case(v, c, i, v->again + i * v->width, err);
         n++;
-        differ += !rc && !same_bits(v, i);
+        differ += !rc && !verify_same_bits(v, i);
     }
     strata_ctx_close(c);
-    if (!rc) tell_same(v, name, n, differ);
+    if (!rc) verify_tell_same(v, name, n, differ);
     return rc;
 }
 
-static int open_model(const verifier *v, const char *level, strata_model **m, strata_error *err)
+static int verify_open_model(const verifier *v, const char *level, strata_model **m, strata_error *err)
 {
     strata_model_opts o = {
         .no_mmap = v->opts.no_mmap, .n_threads = v->opts.n_threads, .cpu = level, .allocator = v->opts.allocator};
     return strata_model_open(v->path, &o, m, err);
 }
 
-static int check_levels(verifier *v, const char *used, strata_error *err)
+static int verify_check_levels(verifier *v, const char *used, strata_error *err)
 {
     const char *level;
     for (uint32_t i = 0; (level = strata_cpu_level(i)); i++) {
@@ -197,16 +199,16 @@ static int check_levels(verifier *v, const char *used, strata_error *err)
         char name[48];
         if (strcmp(level, used) == 0) continue;
         snprintf(name, sizeof name, "kernels %s", level);
-        ST_TRY(stop(v, err));
-        ST_TRY(open_model(v, level, &m, err));
-        int rc = check_again(v, m, v->opts.n_threads, name, err);
+        ST_TRY(verify_stop(v, err));
+        ST_TRY(verify_open_model(v, level, &m, err));
+        int rc = verify_check_again(v, m, v->opts.n_threads, name, err);
         strata_model_close(m);
         if (rc) return rc;
     }
     return STRATA_OK;
 }
 
-static void tell_model(verifier *v, const strata_model *m)
+static void verify_tell_model(verifier *v, const strata_model *m)
 {
     char names[200] = "";
     const st_verify_reference *r;
@@ -218,8 +220,8 @@ static void tell_model(verifier *v, const strata_model *m)
             size_t len = strlen(names);
             snprintf(names + len, sizeof names - len, "%s%s", len ? " + " : "", type);
         }
-        tell(v, "model", 1, "%s in %s%s", v->ref->name, names,
-             v->same_type ? "" : ": no reference was made with these types");
+        verify_tell(v, "model", 1, "%s in %s%s", v->ref->name, names,
+                    v->same_type ? "" : ": no reference was made with these types");
         return;
     }
     for (uint32_t i = 0; (r = st_verify_reference_at(i)); i++) {
@@ -228,20 +230,20 @@ static void tell_model(verifier *v, const strata_model *m)
         snprintf(names + len, sizeof names - len, "%s%s", len ? ", " : "", r->name);
         last = r->name;
     }
-    tell(v, "model", 0, "not one with a reference (%s)", names);
+    verify_tell(v, "model", 0, "not one with a reference (%s)", names);
 }
 
-static int check_all(verifier *v, const strata_model *m, strata_ctx *c, const strata_model_info *info,
-                     strata_error *err)
+static int verify_check_all(verifier *v, const strata_model *m, strata_ctx *c, const strata_model_info *info,
+                            strata_error *err)
 {
-    tell_model(v, m);
-    tell(v, "machine", 1, "kernels %s, %u threads, strata " STRATA_VERSION, info->cpu, strata_ctx_threads(c));
-    if (v->ref) ST_TRY(check_tokens(v, m, err));
-    ST_TRY(check_vectors(v, c, err));
-    ST_TRY(check_batch(v, c, err));
+    verify_tell_model(v, m);
+    verify_tell(v, "machine", 1, "kernels %s, %u threads, strata " STRATA_VERSION, info->cpu, strata_ctx_threads(c));
+    if (v->ref) ST_TRY(verify_check_tokens(v, m, err));
+    ST_TRY(verify_check_vectors(v, c, err));
+    ST_TRY(verify_check_batch(v, c, err));
     uint32_t others = strata_ctx_threads(c) == 1 ? 2 : 1;
-    ST_TRY(check_again(v, m, others, others == 1 ? "1 thread" : "2 threads", err));
-    return check_levels(v, info->cpu, err);
+    ST_TRY(verify_check_again(v, m, others, others == 1 ? "1 thread" : "2 threads", err));
+    return verify_check_levels(v, info->cpu, err);
 }
 
 static int verify_model(verifier *v, const strata_model *m, strata_error *err)
@@ -256,7 +258,7 @@ static int verify_model(verifier *v, const strata_model *m, strata_error *err)
         v->cases = v->ref->cases;
         v->n_cases = v->ref->n_cases;
     } else {
-        make_up_cases(v, info.n_vocab, info.n_ctx, ids, made_up);
+        verify_make_up_cases(v, info.n_vocab, info.n_ctx, ids, made_up);
     }
     v->what = info.pooling != STRATA_POOLING_NONE ? STRATA_EVAL_POOLED
               : info.has_logits                   ? STRATA_EVAL_LOGITS
@@ -272,7 +274,7 @@ static int verify_model(verifier *v, const strata_model *m, strata_error *err)
     v->again = st_calloc(&v->mem, v->n_cases * v->width, sizeof *v->again);
     ST_FAIL_IF(!v->vectors || !v->again, err, STRATA_NO_MEMORY, "no memory for %u vectors", v->n_cases);
     ST_TRY(strata_ctx_open(m, &(strata_ctx_opts){.n_threads = v->opts.n_threads}, &c, err));
-    int rc = check_all(v, m, c, &info, err);
+    int rc = verify_check_all(v, m, c, &info, err);
     strata_ctx_close(c);
     return rc;
 }
@@ -284,7 +286,7 @@ int st_verify(const char *path, const strata_verify_opts *opts, strata_verify_fn
         .path = path, .opts = opts ? *opts : (strata_verify_opts){0}, .report = report, .user = user, .passed = 1};
     st_mem_init(&v.mem, v.opts.allocator, 0);
     strata_model *m = NULL;
-    int rc = open_model(&v, v.opts.cpu, &m, err);
+    int rc = verify_open_model(&v, v.opts.cpu, &m, err);
     if (!rc) rc = verify_model(&v, m, err);
     strata_model_close(m);
     st_free(&v.mem, v.vectors);

@@ -13,7 +13,7 @@
 #include "backend/cpu/attn.h"
 #include "quant/quant.h"
 
-static void pack_keys(const st_attn *a, float *kt, float *v)
+static void attn_pack_keys(const st_attn *a, float *kt, float *v)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -30,7 +30,7 @@ static void pack_keys(const st_attn *a, float *kt, float *v)
     }
 }
 
-static void pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
+static void attn_pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -50,7 +50,7 @@ static void pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
 
 /* Queries, keys and values that are not finite are found here: a softmax can hide them, by a score of minus infinity,
  * which it masks, or by a cap on scores. */
-static void check_rows(const st_attn *a, uint32_t s)
+static void attn_check_rows(const st_attn *a, uint32_t s)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -69,7 +69,7 @@ static void check_rows(const st_attn *a, uint32_t s)
 
 /* What this run adds to the cache, all key heads. The stored type has to make integers or halves of them, and must be
  * able to. */
-static void store_keys(const st_attn *a, uint32_t s)
+static void attn_store_keys(const st_attn *a, uint32_t s)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -84,7 +84,7 @@ static void store_keys(const st_attn *a, uint32_t s)
     if (!finite) __atomic_store_n(&e->batch->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
 }
 
-static void load_keys(const st_attn *a, float *kt, float *v)
+static void attn_load_keys(const st_attn *a, float *kt, float *v)
 {
     const st_env *e = a->env;
     uint32_t lo, hi;
@@ -95,7 +95,7 @@ static void load_keys(const st_attn *a, float *kt, float *v)
 }
 
 /* The bias of one head for every distance, at worker->bias + distance + len - 1. */
-static void fill_bias(const st_attn *a, uint32_t head)
+static void attn_fill_bias(const st_attn *a, uint32_t head)
 {
     st_mat m = a->op->rel_bias;
     const st_quant *q = st_quant_get(m->type);
@@ -126,7 +126,7 @@ float st_attn_numerators(const st_attn *a, uint32_t head, uint32_t q, uint32_t l
 }
 
 /* Queries [q0, q1) of this run against their keys -> A. */
-static void run_block(const st_attn *a, uint32_t q0, uint32_t q1)
+static void attn_run_block(const st_attn *a, uint32_t q0, uint32_t q1)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -146,7 +146,7 @@ static void run_block(const st_attn *a, uint32_t q0, uint32_t q1)
         float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
                      (a->kv * a->group + g) * op->d_head_v;
         float sums[ST_ROW_CHUNK], slope = st_reach_slope(op, a->kv * a->group + g);
-        if (op->rel_bias) fill_bias(a, a->kv * a->group + g);
+        if (op->rel_bias) attn_fill_bias(a, a->kv * a->group + g);
         for (uint32_t i = 0; i < n_q; i++) {
             sums[i] = st_attn_numerators(a, a->kv * a->group + g, a->past + q0 + i, lo, n, slope, sg + (size_t)i * n);
         }
@@ -169,7 +169,7 @@ static void run_block(const st_attn *a, uint32_t q0, uint32_t q1)
 }
 
 /* The same in bf16, a head at a time: its scores, in whole tiles, fill the scratch. */
-static void run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
+static void attn_run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -189,7 +189,7 @@ static void run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
         b->round(st_attn_qkv(a, q0, head * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, op->d_head_k, &q, 0, 0);
         b->gemm(q.p, 16 * q.ld, n_q, a->kt16 + (size_t)lo * a->ldk, (size_t)a->ldk * 16, n_keys / 16, a->ldk, false, s,
                 n);
-        if (op->rel_bias) fill_bias(a, head);
+        if (op->rel_bias) attn_fill_bias(a, head);
         for (uint32_t i = 0; i < n_q; i++)
             sums[i] = st_attn_numerators(a, head, q0 + i, lo, n, slope, s + (size_t)i * n);
         b->round(s, n, n_q, n_keys, &p, 0, 0);
@@ -203,7 +203,7 @@ static void run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
 }
 
 /* Queries whose scores fit the scratch of a thread, and whose outputs keep the keys in cache. */
-static uint32_t block_of(const st_attn *a)
+static uint32_t attn_block_of(const st_attn *a)
 {
     if (a->bf16) return (uint32_t)st_attn_bf16_block(a->len);
     size_t keys = st_attn_row(a->op, a->len, 16), fit = a->env->worker->n_scores / (keys * a->group);
@@ -227,31 +227,31 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
         a.past = batch->past ? batch->past[s] : 0;
         a.len = a.past + a.n;
         a.base = 0;
-        check_rows(&a, s);
+        attn_check_rows(&a, s);
         if (batch->past) {
             uint32_t unused;
             a.seq = batch->seqs[s];
             st_reach_visible(a.op, a.len, a.past, &a.base, &unused);
             a.base &= ~15u;
-            store_keys(&a, s);
+            attn_store_keys(&a, s);
             st_env_sync(e);
             if (st_attn_can_step(&a)) {
                 st_attn_step(&a);
                 continue;
             }
         }
-        uint32_t block = block_of(&a), n_blocks = (a.n + block - 1) / block, split = 1;
+        uint32_t block = attn_block_of(&a), n_blocks = (a.n + block - 1) / block, split = 1;
         /* A step of one query, above all of latent attention, has nothing else to share than the heads of a key. */
         if (n_blocks < e->nth) split = (e->nth + n_blocks - 1) / n_blocks;
         if (split > a.group) split = a.group;
         for (a.kv = 0; a.kv < op->n_head_kv; a.kv++, turn ^= 1) {
             float *kt = e->slots->kt[turn], *v = e->slots->v[turn];
             if (a.bf16)
-                pack_keys_bf16(&a, e->slots->kt16[turn], e->slots->v16[turn]);
+                attn_pack_keys_bf16(&a, e->slots->kt16[turn], e->slots->v16[turn]);
             else if (batch->past)
-                load_keys(&a, kt, v);
+                attn_load_keys(&a, kt, v);
             else
-                pack_keys(&a, kt, v);
+                attn_pack_keys(&a, kt, v);
             st_env_sync(e);
             a.kt = kt;
             a.v = v;
@@ -263,9 +263,9 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
                 a.g1 = a.group * (part + 1) / split;
                 uint32_t q0 = b * block, q1 = q0 + block < a.n ? q0 + block : a.n;
                 if (a.bf16)
-                    run_block_bf16(&a, q0, q1);
+                    attn_run_block_bf16(&a, q0, q1);
                 else
-                    run_block(&a, q0, q1);
+                    attn_run_block(&a, q0, q1);
             }
         }
     }
