@@ -154,7 +154,7 @@ static const opt opts[] = {
 
 const command cmd_eval = {
     .name = "eval",
-    .usage = "-m MODEL (--ids IDS | --ids-file FILE) --what WHAT -o FILE.npy",
+    .usage = "-m MODEL (--ids ID,... | --ids-file FILE) --what WHAT -o FILE.npy",
     .summary = "raw token ids through the model, a NumPy array out",
     .note = "logits: [n, vocab]   hidden: [n, width], after the final norm\n"
             "pooled: [width], after the dense heads, not normalised\n"
