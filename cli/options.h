@@ -1,4 +1,4 @@
-/* options.h: one table of options and arguments a command. The parser runs on it, and all that speaks of options is
+/* options.h: a table of options and arguments for each command. The parser runs on it, and all that speaks of options is
  * printed from it: help, man pages, completions and the lists of docs/CLI.md (commands/pages.h).
  *
  * Forms: -x, -xVALUE, -x VALUE, -xyz (flags), --name, --name VALUE, --name=VALUE; "--" ends the options. Options and

@@ -1,4 +1,4 @@
-/* strata completion: scripts by which a shell completes commands, options, words and files.
+/* cmd_completion.c: strata completion: scripts by which a shell completes commands, options, words and files.
  *
  * The three have the same parts: which options there are, what may be the value of an option, and what may be an
  * argument by its place, which takes counting those before it. */

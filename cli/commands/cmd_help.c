@@ -1,4 +1,4 @@
-/* strata help: the commands, or the options of one. */
+/* cmd_help.c: strata help: the commands, or the options of one. */
 #include <string.h>
 
 #include "commands/pages.h"

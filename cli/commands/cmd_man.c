@@ -1,4 +1,4 @@
-/* strata man: manual pages, in the language of man(7). */
+/* cmd_man.c: strata man: manual pages, in the language of man(7). */
 #include <ctype.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* strata quantize: a model file -> one with its matrices in another type. */
+/* cmd_quantize.c: strata quantize: a model file -> one with its matrices in another type. */
 #define _POSIX_C_SOURCE 200809L /* isatty */
 #include <stdbool.h>
 #include <stdio.h>

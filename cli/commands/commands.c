@@ -1,4 +1,4 @@
-/* commands.c: the table of commands. */
+/* commands.c: the table of commands: a new one is a line here and a cmd_*.c beside it. */
 #include "cli.h"
 
 extern const command cmd_embed, cmd_rank, cmd_generate, cmd_chat, cmd_tokenize, cmd_detokenize, cmd_eval, cmd_info,
