@@ -1,5 +1,5 @@
-/* options.h: a table of options and arguments for each command. The parser runs on it, and all that speaks of options is
- * printed from it: help, man pages, completions and the lists of docs/CLI.md (commands/pages.h).
+/* options.h: a table of options and arguments for each command. The parser runs on it, and all that speaks of options
+ * is printed from it: help, manual pages, completions and the lists of docs/CLI.md (commands/pages.h).
  *
  * Forms: -x, -xVALUE, -x VALUE, -xyz (flags), --name, --name VALUE, --name=VALUE; "--" ends the options. Options and
  * positional arguments may be mixed. A long name is written in full; a wrong one is answered with the nearest. */
@@ -31,8 +31,8 @@ typedef struct strings {
  * completions offer what it stands for (the kinds: commands/pages.c); any other is a word, offered as it stands. So
  * "FILE|chatml" is the name of a file or the word chatml, "N" a number. One that goes on with ",..." is a list.
  *
- * The default is what `value` holds before the options are read; where that is nothing (0 of OPT_COUNT, NULL, no word of
- * the list) `def` says in words what happens then. */
+ * The default is what `value` holds before the options are read; where that is nothing (0 of OPT_COUNT, NULL, no word
+ * of the list) `def` says in words what happens then. */
 typedef struct opt {
     opt_kind kind;
     char letter; /* 0: none */

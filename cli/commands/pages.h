@@ -1,4 +1,4 @@
-/* pages.h: what is printed from the tables of commands: help, manual pages, completions, and the lists of docs/CLI.md. */
+/* pages.h: what is printed from the tables of commands: help, manual pages, completions, the lists of docs/CLI.md. */
 #ifndef CLI_COMMANDS_PAGES_H
 #define CLI_COMMANDS_PAGES_H
 
