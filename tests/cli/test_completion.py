@@ -69,7 +69,7 @@ class Completion(Case):
         other = tempfile.TemporaryDirectory()
         self.addCleanup(other.cleanup)
         self.bin = pathlib.Path(other.name)
-        (self.bin / "strata").write_text(f'#!/bin/sh\nexec {shlex.join(EMULATOR + [PROGRAM])} "$@"\n')
+        (self.bin / "strata").write_text(f'#!/bin/sh\nexec {shlex.join(EMULATOR + [os.path.abspath(PROGRAM)])} "$@"\n')
         (self.bin / "strata").chmod(0o755)
         self.env = dict(os.environ, PATH=f"{self.bin}:{os.environ['PATH']}", HOME=str(self.bin), TERM="xterm",
                         LC_ALL="C.UTF-8", ASAN_OPTIONS="detect_leaks=0")
