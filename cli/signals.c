@@ -1,3 +1,4 @@
+/* signals.c: what the program does with each signal. */
 #define _GNU_SOURCE /* sigaction, the signals beyond POSIX */
 #include "signals.h"
 

@@ -229,8 +229,8 @@ STRATA_API int strata_model_get_type(const strata_model *m, uint32_t i, const ch
  * such output or it has no name. Thread-safe. */
 STRATA_API int strata_model_get_label(const strata_model *m, uint32_t i, const char **name, size_t *len);
 
-/* Writes the plan that the model was compiled to, one op a line, for people. Errors: UNSUPPORTED_OP (vocabulary only).
- */
+/* Writes the plan that the model was compiled to, one op a line, for people. Errors: UNSUPPORTED_OP (vocabulary
+ * only). */
 STRATA_API int strata_model_print_plan(const strata_model *m, strata_write_fn write, void *user, strata_error *err);
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
@@ -397,8 +397,8 @@ typedef struct strata_embed_opts {
     uint32_t dims;      /* keep the first dims values, then normalise; 0: all */
     int force_dims;     /* 1: cut even where the model is not known to be trained for it */
     int truncate;       /* strata_truncate */
-    int plain_special;  /* 1: control tokens written in a text ("[SEP]") are plain text; 0: tokens, as HuggingFace does
-                         */
+    int plain_special;  /* 1: control tokens written in a text ("[SEP]") are plain text; 0: tokens, as HuggingFace
+                         * does */
     int lossy;          /* 1: invalid UTF-8 becomes U+FFFD instead of an error of that text */
     const volatile int *cancel; /* caller's flag, looked at between ops; not 0: CANCELLED */
     double deadline_ms;         /* from the start of the call, looked at between ops; 0: none */
@@ -496,8 +496,8 @@ typedef struct strata_logprob {
     double logprob;
 } strata_logprob;
 
-/* One token that was generated; valid during the callback. Log-probabilities are the model's own, before the sampler.
- */
+/* One token that was generated; valid during the callback. Log-probabilities are the model's own, before the
+ * sampler. */
 typedef struct strata_gen_token {
     int32_t id;
     double logprob;            /* 0 unless asked for */
@@ -644,8 +644,8 @@ STRATA_API int strata_chat_encode(const strata_model *m, const strata_message *m
                                   strata_error *err);
 
 /* The template of the file: its source, which points into the model; name as in strata_chat_opts, NULL for the main
- * one. `*source` is NULL and `*len` 0 if there is none. Returns 0 or INVALID_ARG, CORRUPT_MODEL (the key is no text).
- */
+ * one. `*source` is NULL and `*len` 0 if there is none. Returns 0 or INVALID_ARG, CORRUPT_MODEL (the key is no
+ * text). */
 STRATA_API int strata_chat_template(const strata_model *m, const char *name, const char **source, size_t *len,
                                     strata_error *err);
 

@@ -1,4 +1,4 @@
-/* strata chat: a conversation with a model, at a terminal or over plain lines. */
+/* cmd_chat.c: strata chat: a conversation with a model, at a terminal or over plain lines. */
 #define _POSIX_C_SOURCE 200809L /* isatty */
 #include <errno.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* strata info: what a model file holds and how this machine runs it. */
+/* cmd_info.c: strata info: what a model file holds and how this machine runs it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* strata quantize: a model file -> one with its matrices in another type. */
+/* cmd_quantize.c: strata quantize: a model file -> one with its matrices in another type. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* input.c: reads texts block by block from arguments, files and stdin. */
 #define _POSIX_C_SOURCE 200809L /* open, read, isatty */
 #include "io/input.h"
 

@@ -65,8 +65,8 @@ void input_close(input *in);
 int input_next(input *in, input_block *b, size_t max_items, size_t max_bytes);
 void input_block_free(input_block *b);
 
-/* "12 of 80 texts", "1200 texts, 45 %": what is shown while `done` are done; n of the last block, of which `of_block`.
- */
+/* "12 of 80 texts", "1200 texts, 45 %": what is shown while `done` are done; n of the last block, of which
+ * `of_block`. */
 void input_progress(const input *in, const char *what, size_t done, size_t of_block, size_t n_block);
 
 /* "texts.jsonl:7" or "text 3", for messages. */

@@ -1,3 +1,4 @@
+/* line.c: keys, drawing and history of a line that is being typed. */
 #define _DEFAULT_SOURCE /* cfmakeraw, TIOCGWINSZ */
 #include "io/line.h"
 

@@ -6,8 +6,8 @@
  *  - An `st_exec` is a loaded plan: immutable, shared by threads. It may keep pointers into the plan, the config, the
  *    weights and the file, which outlive it.
  *  - An `st_state` is what one caller needs to run it: scratch and threads. One run at a time.
- *  - `run` checks nothing about ids, types or lengths: engine/ has. It allocates only to grow the scratch and the
- *    cache to the batch before the first op. It stops between ops when the batch is cancelled or late, and then
+ *  - `run` checks nothing about ids, types or lengths: engine/ has. It allocates only to grow the scratch and the cache
+ *    to the batch before the first op. It stops between ops when the batch is cancelled or late, and then
  * returns CANCELLED or DEADLINE with the outputs unspecified. A sequence whose numbers become NaN or infinite gets
  * status NONFINITE and does not disturb the others.
  *  - The same sequence gives the same bits, whatever else is in the batch and however many threads there are.
@@ -81,7 +81,8 @@ typedef struct st_backend {
      * fewer where what a run from there needs is no longer there, was overwritten by any later run, also one that
      * failed, or was made for a sequence of another length. */
     uint32_t (*kv_keep)(const st_state *s, uint32_t seq, uint32_t keep, uint32_t n);
-    /* The sequence keeps `keep` tokens (0: it begins anew) and will hold n: gives back memory that this does not need. */
+    /* The sequence keeps `keep` tokens (0: it begins anew) and will hold n: gives back the memory that this does not
+     * need. */
     void (*kv_trim)(st_state *s, uint32_t seq, uint32_t keep, uint32_t n);
     /* Memory that a cache takes when every sequence is full; 0: too large to count. */
     uint64_t (*kv_bytes)(const st_plan *plan, const st_kv_opts *kv);

@@ -1,6 +1,6 @@
-/* quantize.c: reads a mapped file, writes another that appears whole (base/os/outfile.h). Memory: one slab of output, and
- * a buffer of floats a thread. A tensor is one run of values for this purpose, since the blocks of every type divide a
- * chunk. */
+/* quantize.c: reads a mapped file, and writes another that appears whole (base/os/outfile.h). Memory: one slab of
+ * output, and a buffer of floats for each thread. A tensor is one run of values for this purpose, since the blocks of
+ * every type divide a chunk. */
 #include "convert/quantize.h"
 
 #include <errno.h>
@@ -56,8 +56,7 @@ typedef struct job {
     slab s;
 } job;
 
-/* ---- which type each tensor gets -----------------------------------------------------------------------------------
- */
+/* ---- which type each tensor gets --------------------------------------------------------------------------------- */
 
 /* The order in which the mixes count layers: by number, then by name. */
 static int quantize_by_layer(const void *pa, const void *pb)
@@ -160,8 +159,7 @@ static int quantize_choose_types(job *j, strata_error *err)
     return STRATA_OK;
 }
 
-/* ---- writing
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void quantize_put(job *j, const void *p, size_t n)
 {
@@ -239,8 +237,7 @@ static void quantize_put_head(job *j)
     if (g->n_tensors) quantize_put_padding(j, bytes);
 }
 
-/* ---- tensors
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 static bool quantize_all_finite(const float *x, size_t n)
 {
@@ -392,8 +389,7 @@ static int quantize_put_tensor(job *j, size_t i, strata_error *err)
     return st_pool_forked(j->pool) ? st_forked_error(err) : STRATA_OK; /* the file is the parent's */
 }
 
-/* ---- the file
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 static int quantize_put_all(job *j, strata_error *err)
 {

@@ -81,8 +81,8 @@ void st_model_close(strata_model *m); /* NULL: nothing */
 /* embed.c: the pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
 int st_embed_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
 
-/* context.c. Enters and leaves a context, with floating-point state of our own in between. BUSY if it is in a call already,
- * INVALID_ARG if one was when this process was forked. */
+/* context.c: enters and leaves a context, with a floating-point state of our own in between. BUSY if it is in a call
+ * already, INVALID_ARG if one was when this process was forked. */
 int st_ctx_enter(strata_ctx *c, strata_error *err);
 void st_ctx_leave(strata_ctx *c);
 

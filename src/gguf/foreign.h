@@ -4,8 +4,8 @@
 
 #include "gguf/gguf.h"
 
-/* What bytes that do not begin with GGUF are: "a safetensors file: ...", "" if they are nothing known. Static string.
- */
+/* What bytes that do not begin with GGUF are: "a safetensors file: ...", "" if they are nothing known. Static
+ * string. */
 const char *st_foreign_bytes(const uint8_t *p, size_t n);
 
 /* A GGUF file that goes with models or is of another trade: adapters, projectors, importance matrices, control vectors,

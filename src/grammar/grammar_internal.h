@@ -1,4 +1,4 @@
-/* grammar_impl.h: what the files of the grammar share.
+/* grammar_internal.h: what the files of the grammar share.
  *
  *   grammar_parse.c    text -> tree of nodes
  *   grammar_class.c    sets of code points, and their byte automata

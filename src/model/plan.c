@@ -1,8 +1,7 @@
+/* plan.c: the emitter: config + weights -> ops. Presence of a tensor decides; names of architectures do not appear. */
 #include "model/plan.h"
 
 #include <string.h>
-
-/* The emitter: config + weights -> ops. Presence of a tensor decides; names of architectures do not appear. */
 
 typedef struct emitter {
     st_plan *p;

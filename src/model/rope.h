@@ -1,5 +1,5 @@
-/* rope.h: the angles that rotary position embedding turns queries and keys by. Every backend takes them from here, since
- * what they are is the model's, not the hardware's. */
+/* rope.h: the angles that rotary position embedding turns queries and keys by. Every backend takes them from here: they
+ * are facts of the model, not of the hardware. */
 #ifndef ST_MODEL_ROPE_H
 #define ST_MODEL_ROPE_H
 

@@ -17,8 +17,7 @@ static int quantize_round_clip(float x, int lo, int hi)
     return (int)((x + 0x1.8p23f) - 0x1.8p23f);
 }
 
-/* ---- a scale and a minimum: value = scale * q + low, q in 0..top, low <= 0 ------------------------------------------
- */
+/* ---- a scale and a minimum: value = scale * q + low, q in 0..top, low <= 0 --------------------------------------- */
 
 typedef struct line {
     float scale, low;
@@ -172,8 +171,7 @@ void st_quantize_q5_k(const float *src, void *dst, size_t n)
     }
 }
 
-/* ---- a scale alone: value = scale * (q - 32) ------------------------------------------------------------------------
- */
+/* ---- a scale alone: value = scale * (q - 32) --------------------------------------------------------------------- */
 
 /* ggml takes a group or block below this for zeros. */
 #define NOTHING 1e-15f

@@ -1,4 +1,4 @@
-/* sampler_impl.h: what the files of the sampler share.
+/* sampler_internal.h: what the files of the sampler share.
  *
  *   sampler.c         the call: bias, penalties, log-probabilities, the order of the stages
  *   sampler_stages.c  the stages: each shortens the candidates or draws one

@@ -2,7 +2,7 @@
  *
  * A st_tokenizer is built from a file's metadata alone; it keeps views into the file, which must outlive it, and is
  * immutable after open, so any number of threads may use it. One file a kind of tokenizer (spm.c, wordpiece.c) behind
- * the small table of functions in token_impl.h; what they share (vocabulary hash, special tokens, UTF-8) stands beside.
+ * the small table of functions in token_internal.h; what they share (vocabulary hash, special tokens, UTF-8) stands beside.
  * Time is linear in the length of the text (n log n for merges). */
 #ifndef ST_TOKEN_TOKEN_H
 #define ST_TOKEN_TOKEN_H

@@ -1,4 +1,4 @@
-/* token_impl.h: what a kind of tokenizer is.
+/* token_internal.h: what a kind of tokenizer is.
  *
  * A kind is one file with one row of functions and one line in the table of tokenizer.c. Around it tokenizer.c reads
  * the vocabulary and the special ids, checks UTF-8, cuts added tokens out of the text and adds what stands around it;

@@ -61,8 +61,8 @@ static inline const uint8_t *st_packed_apart(const st_packed *p, uint32_t panel,
     return p->apart ? p->apart + panel * st_form_apart(&p->form, p->k / 32) + st_form_apart(&p->form, b) : NULL;
 }
 
-/* `blocks` blocks of a panel of kind I8 from block b on, as the GEMMs take them: where they are, or widened into dst.
- */
+/* `blocks` blocks of a panel of kind I8 from block b on, as the GEMMs take them: where they are, or widened into
+ * dst. */
 const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_t panel, uint32_t b, uint32_t blocks,
                                 uint8_t *dst);
 

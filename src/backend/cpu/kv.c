@@ -1,3 +1,4 @@
+/* kv.c: the cache: blocks of panels, rings of windowed layers, the stored types. Owns what may stay of a sequence. */
 #include "backend/cpu/kv.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* outfile.c: nameless and temporary files, links, rights, and the signals that a write may raise. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_TMPFILE, O_CLOEXEC, sigtimedwait under -std=c11 */
 #endif

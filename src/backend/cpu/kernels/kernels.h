@@ -171,8 +171,8 @@ typedef struct st_kernels {
      * (1). x and y may be the same. */
     void (*rms_norm)(const float *x, const float *w, float eps, uint32_t n, float *y);
 
-    /* y = (x - mean) * 1/sqrt(var + eps) * w + b; var = sum((x-mean)^2)/n; ((x-mean)*r)*w, then + b. w, b may be NULL.
-     */
+    /* y = (x - mean) * 1/sqrt(var + eps) * w + b; var = sum((x-mean)^2)/n; ((x-mean)*r)*w, then + b. w, b may be
+     * NULL. */
     void (*layer_norm)(const float *x, const float *w, const float *b, float eps, uint32_t n, float *y);
 
     /* In place on rows of [rows, ld], the first n columns. */
@@ -197,8 +197,8 @@ typedef struct st_kernels {
 
     /* Softmax numerators of one row: s[j] -> exp(scale*s[j] - max), for j in [lo, hi), 0 for the other j of [0, n); n
      * is a multiple of 16. First, if cap > 0: s = cap * tanh(scale*s / cap) instead of scale*s. If slope != 0 the ALiBi
-     * term slope * -|j + j0 - pos| is added before the maximum. Returns the sum (16 partial sums by j mod 16). hi > lo.
-     */
+     * term slope * -|j - pos_j0| is added before the maximum: pos_j0 is the query's position less that of key 0 of the
+     * row. Returns the sum, which is made of 16 partial sums by j mod 16. lo < hi. */
     float (*softmax)(float *s, uint32_t n, uint32_t lo, uint32_t hi, float scale, float cap, float slope,
                      int64_t pos_j0);
 
