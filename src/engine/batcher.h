@@ -32,7 +32,7 @@ typedef struct st_batcher {
     float *(*target)(void *user, const st_item *s);
     /* Rows are there; status is STRATA_OK or NONFINITE. On the calling thread. */
     void (*deliver)(void *user, const st_item *s, int status, const float *rows);
-    /* Sequences finished so far; NULL: nobody asks. One call at a time, on any thread of the run. */
+    /* Sequences finished so far; may be NULL. One call at a time, on any thread of the run. */
     void (*progress)(void *user, size_t done);
     void *user;
 

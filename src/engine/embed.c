@@ -154,7 +154,7 @@ static int embed_truncate_tokens(job *j, strata_text text, unsigned flags, size_
     return STRATA_OK;
 }
 
-/* A text that is not UTF-8 is told where in itself, not in prompt + text. */
+/* The offset of invalid UTF-8 counts from the start of the text itself, not of prompt + text. */
 static void embed_blame_text(const job *j, strata_text text, unsigned flags, strata_error *e)
 {
     strata_error own = {0};

@@ -139,8 +139,8 @@ static int load_model(strata_model *m, const strata_model_opts *opts, vocabulary
                          .level = level,
                          .log = &m->log,
                          .mem = m->mem,
-                         .beside = open_vocabulary,
-                         .beside_user = vocab};
+                         .other_work = open_vocabulary,
+                         .other_user = vocab};
     return m->backend->load(&m->plan, m->parts.files, &load, &m->exec, err);
 }
 

@@ -107,7 +107,7 @@ static line quantize_search_line(const float *x, search s, uint8_t *q)
     return best;
 }
 
-/* Eight scales and minima of 6 bits in 12 bytes: see scales_of_6_bits in k_quants.c. */
+/* Eight scales and minima of 6 bits in 12 bytes: quants_scales_of_6_bits of k_quants.c reads them. */
 static void quantize_put_scales(uint8_t *p, const uint8_t *scale, const uint8_t *min)
 {
     for (int g = 0; g < 4; g++) {

@@ -147,7 +147,7 @@ struct st_state {
     uint32_t rope_len;
     st_kv kv;
     _Atomic int stop;         /* a status that ends the run */
-    _Atomic int verdict[2];   /* of a shared group, see go_on */
+    _Atomic int verdict[2];   /* of a shared group: run_go_on */
     uint32_t selected;        /* the run left logits out (op_select.c): panels of the head, else 0 */
     _Atomic uint32_t n_exact; /* of these panels, those that were computed */
     uint32_t skip_select;     /* runs that are to compute all */
@@ -221,7 +221,7 @@ typedef struct st_linear_part {
 typedef struct st_linear {
     st_slot in, out;
     uint32_t in_col; /* where the input's k columns begin, a multiple of 32 unless exact */
-    bool ready;      /* a late slot is narrow already */
+    bool ready;      /* a late slot: its narrow form is made already */
     uint32_t n_parts;
     st_linear_part parts[ST_MAX_PARTS];
     st_act act;

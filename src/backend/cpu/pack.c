@@ -128,7 +128,7 @@ static void pack_work(void *arg, uint32_t ith, uint32_t nth)
 {
     (void)nth;
     packer *p = arg;
-    if (ith == 0 && p->opts->beside) p->opts->beside(p->opts->beside_user);
+    if (ith == 0 && p->opts->other_work) p->opts->other_work(p->opts->other_user);
     uint32_t unit;
     while ((unit = atomic_fetch_add(&p->next, 1)) < p->n_units) {
         size_t from = unit * UNIT;

@@ -69,7 +69,7 @@ static void panel_split_pairs(const uint32_t pairs[128], uint16_t *dst)
         }
 }
 
-/* Blocks of 8 dwords of a row, as far as there are whole ones. */
+/* The whole blocks of 8 dwords of a row. */
 static bool pack_floats(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
 {
     size_t per_block = p->kind == ST_PACK_F32 ? 8 : 16, row = st_mat_row_bytes(part->m);
