@@ -14,8 +14,8 @@
 #include "base/os/mem.h"
 #include "base/str.h"
 
-/* Weights, scores and lengths are read where they lie in a file, which is little-endian, and a tensor's 64-bit offset is
- * kept in a pointer until its data section is known. */
+/* Weights, scores and lengths are read where they lie in a file, which is little-endian, and a tensor's 64-bit offset
+ * is kept in a pointer until the data section is known. */
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "strata reads model files in place: it needs a little-endian machine"
 #endif
