@@ -22,7 +22,7 @@
 
 #define ST_MAX_THREADS 1024u
 
-/* Address space more than memory: what is not touched is not there. docs/ARCHITECTURE.md has what workers need. */
+/* Address space more than memory: what is not touched is not there. docs/CHOICES.md says what workers need. */
 #define ST_THREAD_STACK ((size_t)1 << 20)
 
 typedef struct st_pool st_pool;
