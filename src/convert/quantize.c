@@ -17,7 +17,8 @@
 #include "gguf/foreign.h"
 #include "gguf/parts.h"
 
-/* Values that a thread takes at a time, and chunks between two writes. */
+/* Values that a thread takes at a time (64 KB of floats, which stay in its cache), and chunks between two writes, which
+ * are of 4 MB at most. */
 enum { CHUNK = 1 << 14, SLAB_CHUNKS = 64 };
 
 /* What becomes of one tensor. */
@@ -304,8 +305,8 @@ static int quantize_stopped(const job *j, strata_error *err)
     return j->f.error ? quantize_cannot_write(j, j->f.error, err) : STRATA_OK;
 }
 
-/* In slabs; sets the relative error, root mean square. What keeps its type is looked at all the same: norms, biases and
- * blocks that are copied would else carry NaN into a file that looks well. */
+/* In slabs; sets the relative error, root mean square. What keeps its type is looked at all the same: otherwise norms,
+ * biases and blocks that are copied would carry NaN into a file that looks sound. */
 static int quantize_convert_tensor(job *j, const target *t, double *relative, strata_error *err)
 {
     slab *s = &j->s;
@@ -422,7 +423,7 @@ static int quantize_write_file(job *j, strata_error *err)
     return rc;
 }
 
-/* Onto its input a file may be written, but a whole model onto one part of its own would leave the other parts behind,
+/* A file may replace its input. But a whole model in place of one of its own parts would leave the other parts behind,
  * and no model under the name that led to them. */
 static int quantize_check_out(const job *j, strata_error *err)
 {

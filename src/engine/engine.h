@@ -22,7 +22,7 @@ typedef struct st_type_total {
 
 /* Immutable once open. The pieces point into each other in the order of the fields, so they are freed from the end. */
 struct strata_model {
-    st_mem *mem; /* of its allocator: calls that only read a model count in it too, so it stands outside */
+    st_mem *mem; /* of its allocator; outside of the model, since calls that only read the model count in it too */
     st_log log;
     char *path, *arch, *name, *tokenizer_name; /* NUL-terminated copies for the info; NULL if absent */
     char *prompt_query, *prompt_document;
@@ -105,7 +105,7 @@ int st_ctx_open(const strata_model *m, const strata_ctx_opts *opts, uint32_t n_b
                 strata_error *err);
 
 /* seq.c: sequences of a generating context. */
-#define ST_SEQ_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
+#define ST_SEQ_BATCH 512u /* most tokens of a prompt in one run: two groups; rings hold as many beyond a window */
 int st_seqs_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err);
 void st_seqs_close(strata_ctx *c);
 /* wanted: the logits that the caller looks at, NULL: all. *reused: tokens that were there and did not run again. */

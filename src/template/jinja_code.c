@@ -2,7 +2,7 @@
  * the tree leans to the left there, and the way down is walked, not recursed. See jinja_program.h. */
 #include "template/jinja_program.h"
 
-/* Inlined into one function these would give every level of a recursion the locals of all kinds of node. */
+/* Inlined into one function these would give every level of the recursion the locals of all kinds of node. */
 #define OWN_FRAME __attribute__((noinline))
 
 typedef struct loop_place {

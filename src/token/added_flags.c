@@ -52,7 +52,7 @@ static const struct {
 #undef L
 #undef R
 
-/* Is `part` in s, which is read in lower case without spaces, "-" and "_"? */
+/* Is `part` in s, when s is read in lower case without spaces, "-" and "_"? */
 static bool flags_names(st_str s, const char *part)
 {
     char buf[128];

@@ -199,7 +199,7 @@ static inline bool st_slot_late(st_slot s)
 void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
                      uint32_t k0);
 
-/* The sequence of a row of the group, or all of the group's, gave what is no number. */
+/* Marks the sequence of a row of the group, or all of the group's, as NONFINITE. */
 void st_mark_nonfinite(const st_env *e, uint32_t row);
 void st_mark_all_nonfinite(const st_env *e);
 
@@ -232,10 +232,11 @@ typedef struct st_linear {
 /* `rows` rows from slot in to slot out. All threads of the group call it; the caller synchronises. */
 void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows);
 
-/* op_select.c: the same for the output head, when the batch wants only its largest outputs and the head allows that. */
+/* op_select.c: the same for the output head, when the batch wants only its largest outputs and the head is packed for
+ * that. */
 bool st_select_can(const st_env *e, const st_linear *l);
 void st_select_run(const st_env *e, const st_linear *l);
-/* After a run that wanted some logits: whether the next ones are better off without. */
+/* After a run that wanted some logits only: whether the next runs are faster when they compute all. */
 void st_select_learn(st_state *s);
 
 /* Makes the narrow form of k columns of a late slot. All threads of the group call it, and may read when it returns. */
@@ -276,8 +277,8 @@ static inline size_t st_attn_bf16_block(uint32_t len)
 {
     return len > ST_BF16_LONG ? 16 : ST_BF16_QUERIES;
 }
-/* The most scores of a block that any text of up to `len` tokens has: the longest text's may be fewer, since its block
- * may be smaller. */
+/* The most scores that a block of any text of up to `len` tokens has. The longest text's may have fewer, since its
+ * block may be smaller. */
 static inline size_t st_attn_bf16_scores(uint32_t len, uint32_t sinks)
 {
     size_t own = st_attn_bf16_block(len) * st_round_up((size_t)len + sinks, 32),

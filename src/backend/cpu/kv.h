@@ -31,11 +31,11 @@ typedef struct st_kv_layer {
     size_t k, v; /* bytes of a panel of its kind that come before its first head's */
 } st_kv_layer;
 
-/* What has become of a sequence since it began anew, by every run that began, also those that failed. */
+/* What every run since the sequence began anew, including those that failed, has made of it. */
 typedef struct st_kv_seq {
     uint8_t **blocks[ST_KV_CLASSES]; /* [n_blocks]; NULL: not yet */
     uint32_t top;                    /* positions [0, top) were written, so a ring holds the last of these */
-    bool long_keys;                  /* its keys were turned with LongRoPE's long factors */
+    bool long_keys;                  /* its keys were rotated with LongRoPE's long factors */
 } st_kv_seq;
 
 typedef struct st_kv {

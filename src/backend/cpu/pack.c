@@ -69,7 +69,7 @@ st_panel_form st_pack_form(uint32_t type)
     return f;
 }
 
-/* The output head of a decoder is read whole for each token, unless the sampler wants but the largest logits: then its
+/* The output head of a decoder is read whole for each token, unless the sampler wants only the largest logits: then its
  * upper bits tell which those can be (op_select.c). Only where products of few rows have kernels of their own. */
 static st_panel_form pack_form_of(const st_exec *e, const st_op *op, uint32_t type)
 {

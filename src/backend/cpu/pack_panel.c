@@ -123,7 +123,7 @@ static inline uint64_t panel_bits_at(uint64_t x, int shift, int bits)
     return x >> shift & panel_every_byte((1u << bits) - 1);
 }
 
-/* Such bits of a block's steps, beside each other in the bytes of dst: of 8 / bits steps in 64 bytes. */
+/* Such bits of a block's steps, side by side in the bytes of dst: 8 / bits steps in 64 bytes. */
 static inline void panel_gather_bits(const uint64_t q[WORDS], int shift, int bits, uint8_t *dst)
 {
     const int per = 8 / bits;

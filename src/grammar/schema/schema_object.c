@@ -37,7 +37,7 @@ static int object_add_property(st_swriter *w, properties *o, uint32_t key, uint3
     return STRATA_OK;
 }
 
-/* Names, which are required, whether others may come. */
+/* The names, which of them are required, and whether others may come. */
 static int object_collect_names(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
