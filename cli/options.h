@@ -1,4 +1,5 @@
-/* options.h: one table of options a command, which drives the parser, the help and what else speaks of options.
+/* options.h: a table of options for each command, which drives the parser, the help and whatever else speaks of
+ * options.
  *
  * Forms: -x, -xVALUE, -x VALUE, -xyz (flags), --name, --name VALUE, --name=VALUE; "--" ends the options. Options and
  * positional arguments may be mixed. A long name is written in full; a wrong one is answered with the nearest. */

@@ -109,7 +109,7 @@ static void put_labels(void)
     fputs(as_json ? "]" : "\n", stdout);
 }
 
-/* What the commands can do with it. */
+/* What the commands can do with the model. */
 static void put_uses(void)
 {
     const struct {

@@ -61,7 +61,7 @@ int input_open(input **in, const command *c, const input_opts *o, int argc, char
 void input_close(input *in);
 
 /* Fills the block with at most max_items texts (it stops earlier after max_bytes); n = 0 at the end. Where the input
- * pauses it ends: who waits for an answer before he goes on gets it. Returns an exit code. */
+ * pauses it ends, so that whoever waits for an answer before going on gets it. Returns an exit code. */
 int input_next(input *in, input_block *b, size_t max_items, size_t max_bytes);
 void input_block_free(input_block *b);
 

@@ -86,7 +86,7 @@ int st_embed_pooling(const strata_model *m, int asked, int *pooling, strata_erro
 int st_ctx_enter(strata_ctx *c, strata_error *err);
 void st_ctx_leave(strata_ctx *c);
 
-/* Each public call of its name, after the arguments were checked for NULL. */
+/* The public functions of these names, after their arguments were checked for NULL. */
 int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
              size_t stride, strata_embed_item *items, strata_error *err);
 int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_opts *opts, float *out, size_t cap,

@@ -16,8 +16,8 @@
 #define MAX_KEY         ((size_t)65535)
 #define MAX_TENSOR_NAME ((size_t)255)
 
-/* Smallest records, with a one-byte name: length + name + type + a u8; length + name + n_dims + 1 dim + type +
- * offset. */
+/* The smallest records, with a one-byte name. A key: length + name + type + a u8. A tensor: length + name + n_dims + 1
+ * dim + type + offset. */
 #define MIN_KV_BYTES     (8 + 1 + 4 + 1)
 #define MIN_TENSOR_BYTES (8 + 1 + 4 + 8 + 4 + 8)
 

@@ -1,8 +1,8 @@
 /* weights.h: tensor names -> typed pointers, every shape and type checked once.
  *
  * Matrices stay where they are in the file, in their own type; vectors are float32, a view of the file where it has
- * them so and a copy otherwise. After st_weights_bind nothing checks a shape again. An absent tensor is NULL (or v =
- * NULL): the plan reads presence as a fact about the model. */
+ * them so and a copy otherwise. After st_weights_bind nothing checks a shape again. An absent tensor is NULL, or its v
+ * is: the plan reads presence as a fact about the model. */
 #ifndef ST_MODEL_WEIGHTS_H
 #define ST_MODEL_WEIGHTS_H
 

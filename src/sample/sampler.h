@@ -4,10 +4,10 @@
  * top-k, typical, top-p, min-p, temperature, draw. Greedy (temperature <= 0) takes the largest logit after bias, mask
  * and penalties; the other stages cannot change which one that is. Where logits tie, the lower id counts as the larger.
  *
- * The same logits, parameters and seed give the same tokens on every machine: probabilities are float32 made of + - *
- * and bit operations, sums are double in a fixed order, the draw is inverse CDF in order of id, and the generator is
- * splitmix64 (Steele, Lea, Flood 2014), whose n-th number is a function of seed and n alone. Nothing is allocated after
- * open. Work is a few passes over the row; nothing sorts the vocabulary. One caller at a time. */
+ * The same logits, parameters and seed give the same tokens on every machine: probabilities are float32 made of sums,
+ * products and bit operations, sums are double in a fixed order, the draw is inverse CDF in order of id, and the
+ * generator is splitmix64 (Steele, Lea, Flood 2014), whose n-th number is a function of seed and n alone. Nothing is
+ * allocated after open. Work is a few passes over the row; nothing sorts the vocabulary. One caller at a time. */
 #ifndef ST_SAMPLE_SAMPLER_H
 #define ST_SAMPLE_SAMPLER_H
 

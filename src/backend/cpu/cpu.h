@@ -1,11 +1,13 @@
 /* cpu.h: the CPU backend, inside.
  *
- *   cpu.c      load, open, close: what belongs to the model and what to a caller
- *   pack.c     weights -> panels (kernels.h has the layout), in parallel; pack_panel.c one panel
- *   run.c      a batch -> groups of tokens -> threads; walks the plan
- *   kv.c       keys and values of earlier tokens
- *   op_*.c     one file a kind of op, or the kinds that work on single rows
- *   kernels.c  the table of kernels, k_*.c the levels; bf16_unit.c the units of precision `bf16`
+ *   cpu.c       load, open, close: what belongs to the model and what to a caller
+ *   pack.c      weights -> panels (kernels/kernels.h has the layout), in parallel; pack_panel.c one panel
+ *   run.c       a batch -> groups of tokens -> threads; walks the plan
+ *   scratch.c   the memory of a run: slots of groups, scratch of threads
+ *   kv.c        keys and values of earlier tokens
+ *   op_*.c      one file a kind of op, or the kinds that work on single rows; op_select.c: only the largest logits
+ *   peaks.c     what the machine can do at most, for benchmarks
+ *   kernels/    the table of kernels and its levels; the units of precision `bf16`
  *
  * A group of tokens, cut at text boundaries, has its own slots. When there are enough groups, every thread takes its
  * own through all the ops without a barrier. Otherwise all threads share one group: each op is split by rows when it is

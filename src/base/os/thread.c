@@ -15,8 +15,7 @@
 #include "base/os/cpus.h"
 #include "base/os/fork.h"
 
-/* Longest spin before sleeping. A futex wake costs 17-33 us on a 2-core VM, a spin barrier 0.2 us (performance
- * notes). */
+/* Longest spin before sleeping. A futex wake costs 17-33 us on a 2-core VM, a barrier that spins 0.2 us. */
 #define SPIN_SECONDS 20e-6
 
 static void thread_relax(void)
