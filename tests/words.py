@@ -20,7 +20,7 @@ ROOMS = ("src", "cli", "include", "tests", "tools", "scripts", "examples", "cmak
 GENERATED = ("tests/data", "tests/fuzz/corpus")  # data: nobody's words
 # Files of others that comments and pages name.
 FOREIGN = set("""
-asm/prctl.h asm/fpu/types.h asm/hwcap.h linux/magic.h ggml-quants.c ggml-common.h
+asm/prctl.h asm/fpu/types.h asm/hwcap.h linux/magic.h sys/cdefs.h ggml-quants.c ggml-common.h
 """.split())
 
 failed = []
@@ -51,7 +51,7 @@ def check_banner(path, text):
     name = os.path.basename(path)
     if path.endswith(CODE):
         # Longer than one line or not, it is the file's first thing, and says something.
-        if not re.match(r"(/\* |// )" + re.escape(name) + r": \S", text):
+        if not re.match(r"(/\* |// )(?:[\w-]+/)*" + re.escape(name) + r": \S", text):
             bad(path, 1, "does not begin with /* %s: what it owns" % name)
         return
     if not path.endswith(SCRIPTS) and not name == "CMakeLists.txt" and path != ".ci/run":
