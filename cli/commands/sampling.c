@@ -1,3 +1,4 @@
+/* sampling.c: reads what the options of generation name: biases, grammars, schemas, stop texts. */
 #define _POSIX_C_SOURCE 200809L /* access */
 #include "commands/sampling.h"
 

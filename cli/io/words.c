@@ -1,4 +1,4 @@
-/* words.c: what the library calls a field of its options, this program calls an option. */
+/* words.c: the library's messages in the program's words: what is a field to the library is an option here. */
 #include <stdio.h>
 #include <string.h>
 
@@ -47,7 +47,7 @@ static const struct {
     {" ask for mean, cls or last", " (--pooling)"},
 };
 
-/* What is said to a program, and to a person instead. */
+/* What the library says to a program, and what to say to a person instead. */
 static const struct {
     const char *text, *instead;
 } spoken[] = {

@@ -12,7 +12,7 @@
 #include "grammar/schema/schema.h"
 #include "sample/sampler.h"
 
-#define MAX_PIECE 4096u /* bytes of one token that are streamed */
+#define MAX_PIECE 4096u /* bytes of one token that are streamed: real ones are far shorter; beyond this they are cut */
 
 typedef struct job {
     strata_ctx *ctx;
@@ -79,7 +79,7 @@ static int gen_open_gvocab(strata_ctx *c, strata_error *err)
     return st_gvocab_open(&vv, c->model->mem, &c->gvocab, err);
 }
 
-/* An error in a grammar that was made of a schema: its line and column are in a text that nobody wrote. */
+/* An error in a grammar that was made from a schema: its line and column would be those of a text that nobody wrote. */
 static int gen_schema_error(strata_error *err)
 {
     const char *what = err ? strstr(err->msg, ": ") : NULL;
@@ -187,7 +187,7 @@ static int gen_allow(job *j, strata_error *err)
     return STRATA_OK;
 }
 
-/* The logits of the next token, as far as the sampler looks at them. */
+/* The logits of the next token, as many as the sampler looks at. */
 static int gen_run(job *j, float **logits, strata_error *err)
 {
     int32_t ids[ST_WANTED_MAX];
@@ -276,7 +276,7 @@ static int gen_loop(job *j, strata_error *err)
     r->finish = finish;
     r->unfinished = j->state && (j->think || !st_grammar_is_done(j->state));
     r->decode_ms = (st_now() - start) * 1e3;
-    /* Behind a stop text nothing is left; a caller that said it is over is not called again. */
+    /* After a stop text nothing is left; a caller that has ended the generation is not called again. */
     if (finish == STRATA_FINISH_CALLER || (finish == STRATA_FINISH_STOP && j->stream.n == 0)) return STRATA_OK;
     ST_TRY(st_stream_end(&j->stream, err));
     if (j->stream.n_ready) gen_tell(j, NULL);
@@ -327,7 +327,7 @@ static int gen_check(const strata_ctx *c, uint32_t seq, size_t n, const strata_g
     for (size_t i = 0; i < o->n_stop; i++) {
         size_t len = o->stop[i] ? strlen(o->stop[i]) : 0, good = len ? st_utf8_check(o->stop[i], len) : 0;
         ST_FAIL_IF(len == 0, err, STRATA_INVALID_ARG, "stop text %zu is empty", i);
-        /* One that began inside a character would hold back the half of it that the text is left with. */
+        /* Had it started inside a character, it would hold back the half that the text is left with. */
         ST_FAIL_IF(good < len, err, STRATA_INVALID_ARG, "stop text %zu: byte %zu is not UTF-8", i, good);
     }
     return STRATA_OK;

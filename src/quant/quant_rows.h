@@ -81,8 +81,7 @@ static inline int st_clip_int(float x, int lo, int hi)
     return x > (float)lo ? (int)x : lo;
 }
 
-/* ---- blocks of 32 with q in 4 bits, or in 5 with the top bits in a word of their own: q4.c, q5.c --------------------
- */
+/* ---- blocks of 32 with q in 4 bits, or in 5 with the top bits in a word of their own: q4.c, q5.c ----------------- */
 
 /* n <= 64 low nibbles at p, then the n high ones. The copy tells the compiler that q is elsewhere, so that it takes
  * vectors; so do those in k_quants.c. */
@@ -100,8 +99,7 @@ float st_quantize_symmetric(const float *x, int half, uint8_t *q);
 /* 32 values -> q in 0..top; returns the scale. */
 float st_quantize_affine(const float *x, int top, uint8_t *q, float *min);
 
-/* ---- k_quantize.c --------------------------------------------------------------------------------------------------
- */
+/* ---- k_quantize.c ------------------------------------------------------------------------------------------------ */
 
 void st_quantize_q4_k(const float *src, void *dst, size_t n);
 void st_quantize_q5_k(const float *src, void *dst, size_t n);

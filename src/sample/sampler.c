@@ -92,8 +92,8 @@ static uint32_t sampler_bad_logit(const float *x, uint32_t n)
     return n;
 }
 
-/* Natural exponent in double for -705 <= x <= 0, relative error below 1e-15. Taylor's series to r^12, |r| <= ln(2) / 2.
- */
+/* Natural exponent in double for -705 <= x <= 0, relative error below 1e-15. Taylor's series to r^12 for |r| <=
+ * ln(2)/2. */
 static inline double sampler_exp_nonpos_double(double x)
 {
     const double magic = 6755399441055744.0; /* 1.5 * 2^52 */
@@ -323,7 +323,7 @@ int st_sampler_open(const st_sampler_params *params, uint32_t n_vocab, st_mem *m
     s->heap = st_alloc(mem, MAX_TOP, sizeof *s->heap);
     s->undo = st_alloc(mem, n_undo, sizeof *s->undo);
     s->top = st_alloc(mem, params->n_top, sizeof *s->top);
-    /* One more than there are tokens: gather writes before it counts. */
+    /* One more than there are tokens: sampler_select.c writes an entry before it counts it. */
     size_t n = params->temperature > 0 ? (size_t)n_vocab + 1 : 0;
     s->id = st_alloc(mem, n, sizeof *s->id);
     s->logit = st_alloc(mem, n, sizeof *s->logit);

@@ -4,10 +4,10 @@
  * top-k, typical, top-p, min-p, temperature, draw. Greedy (temperature <= 0) takes the largest logit after bias, mask
  * and penalties; the other stages cannot change which one that is. Where logits tie, the lower id counts as the larger.
  *
- * The same logits, parameters and seed give the same tokens on every machine: probabilities are float32 made of + - *
- * and bit operations, sums are double in a fixed order, the draw is inverse CDF in order of id, and the generator is
- * splitmix64 (Steele, Lea, Flood 2014), whose n-th number is a function of seed and n alone. Nothing is allocated after
- * open. Work is a few passes over the row; nothing sorts the vocabulary. One caller at a time. */
+ * The same logits, parameters and seed give the same tokens on every machine: probabilities are float32 made of sums,
+ * products and bit operations, sums are double in a fixed order, the draw is inverse CDF in order of id, and the
+ * generator is splitmix64 (Steele, Lea, Flood 2014), whose n-th number is a function of seed and n alone. Nothing is
+ * allocated after open. Work is a few passes over the row; nothing sorts the vocabulary. One caller at a time. */
 #ifndef ST_SAMPLE_SAMPLER_H
 #define ST_SAMPLE_SAMPLER_H
 
@@ -77,8 +77,8 @@ void st_sampler_reset(st_sampler *s, uint64_t seed);
 int st_sampler_sample(st_sampler *s, float *logits, const uint32_t *mask, st_sampled *out, strata_error *err);
 
 /* Whether the next call looks at no more of the logits than the *k largest that the mask allows (equal ones included)
- * and those of ids, at most cap of them: then the others may be -infinity. False: it needs them all, or `most` is less
- * than *k would be. */
+ * and those of `ids`, at most cap of them: then the others may be -infinity. False: it needs all of them, or *k would
+ * be more than `most`. */
 bool st_sampler_wants(const st_sampler *s, uint32_t most, uint32_t *k, int32_t *ids, size_t cap, size_t *n_ids);
 
 /* Puts a token into the history that the penalties see: each one sampled, and those of the prompt if they are to count.

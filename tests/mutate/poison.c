@@ -145,8 +145,8 @@ static bool has(st_str name, const char *part)
     return false;
 }
 
-/* Whether every setting has to say the same. Which experts a token takes, and which tokens follow, is for each to say.
- */
+/* Whether every setting has to say the same. Which experts a token takes, and which tokens follow, is for each to
+ * say. */
 static bool comparable(const st_gguf_tensor *t, int what)
 {
     if (has(t->name, "_exps")) return false;

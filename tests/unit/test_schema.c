@@ -771,8 +771,8 @@ static const char big_schema[] =
     "\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":9},"
     "\"kids\":{\"type\":\"array\",\"maxItems\":2,\"items\":{\"$ref\":\"#/$defs/node\"}}},\"required\":[\"v\"]}}}";
 
-/* A validator of its own, for this schema. Reads JSON through the library's parser, whose tree it then checks by hand.
- */
+/* A validator of its own, for this schema. Reads JSON through the library's parser, whose tree it then checks by
+ * hand. */
 typedef struct doc {
     st_json j;
 } doc;

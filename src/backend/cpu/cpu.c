@@ -175,7 +175,6 @@ static int cpu_open_state(const st_exec *e, const st_state_opts *opts, st_state 
 }
 
 const st_backend st_backend_cpu = {
-    .abi = ST_BACKEND_ABI,
     .name = "cpu",
     .load = cpu_load,
     .unload = cpu_unload,

@@ -69,7 +69,7 @@ st_panel_form st_pack_form(uint32_t type)
     return f;
 }
 
-/* The output head of a decoder is read whole for each token, unless the sampler wants but the largest logits: then its
+/* The output head of a decoder is read whole for each token, unless the sampler wants only the largest logits: then its
  * upper bits tell which those can be (op_select.c). Only where products of few rows have kernels of their own. */
 static st_panel_form pack_form_of(const st_exec *e, const st_op *op, uint32_t type)
 {
@@ -128,7 +128,7 @@ static void pack_work(void *arg, uint32_t ith, uint32_t nth)
 {
     (void)nth;
     packer *p = arg;
-    if (ith == 0 && p->opts->beside) p->opts->beside(p->opts->beside_user);
+    if (ith == 0 && p->opts->other_work) p->opts->other_work(p->opts->other_user);
     uint32_t unit;
     while ((unit = atomic_fetch_add(&p->next, 1)) < p->n_units) {
         size_t from = unit * UNIT;

@@ -1,5 +1,5 @@
-/* peaks.c: what this machine can do at most, for the instructions of a kernel level: beside these figures a benchmark
- * puts what the kernels reach. Nothing here is used to run a model. */
+/* peaks.c: the most that this machine can do with the instructions of a kernel level; a benchmark compares what the
+ * kernels reach. Nothing here is used to run a model. */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"

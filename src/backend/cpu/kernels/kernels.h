@@ -105,9 +105,9 @@ static inline size_t st_form_apart(const st_panel_form *f, size_t blocks)
 
 /* ---- int8 activations -------------------------------------------------------------------------------------------- *
  * A row x [k] (k a multiple of 32) per block of 32: d = amax/127 and hi = rint(x * (127/amax)), |hi| <= 127. If amax is
- * 0 or so small that 127/amax overflows, d = 0 and hi = 0. The second plane keeps the rest, lo = rint((x * (127/amax) -
- * hi) * 128), |lo| <= 64, so that x ~ d/128 * (128 hi + lo): 15 bits for what one plane does not carry (values, see
- * plan.c). */
+ * 0 or so small that 127/amax overflows, d = 0 and hi = 0. The second plane keeps the rest,
+ * lo = rint((x * (127/amax) - hi) * 128), |lo| <= 64, so that x ~ d/128 * (128 hi + lo): 15 bits for what one plane
+ * does not carry (values, see plan.c). */
 typedef struct st_qact {
     int8_t *hi;      /* [rows, ld] */
     int8_t *lo;      /* [rows, ld]; only where two planes are wanted */
@@ -145,8 +145,8 @@ typedef struct st_kernels {
     void (*widen[ST_WIDTH_8])(const st_panel_form *form, const uint8_t *src, const uint8_t *apart, uint32_t blocks,
                               uint8_t *dst);
 
-    /* c[j] += the sum over b, in that order, of max(s * up[b], s * down[b]), where s is value j of 16 f16 at src +
-     * b*step. Each product is rounded; a NaN among them makes c[j] NaN or is left out. */
+    /* c[j] += the sum over b, in that order, of max(s * up[b], s * down[b]), where s is value j of 16 f16 at
+     * src + b*step. Each product is rounded; a NaN among them makes c[j] NaN or is left out. */
     void (*add_bound)(const uint8_t *src, size_t step, uint32_t blocks, const float *up, const float *down, float *c);
 
     /* c [rows, ldc], columns 0..16*n_panels = a [rows, lda] times b, where b(k, 16 p + j) = b[p*panel_ld + k*ldb + j].
@@ -162,8 +162,8 @@ typedef struct st_kernels {
     /* One integer panel -> float [32*blocks][16]: scale*q, then minus min (two roundings, as the scalar dequant). */
     void (*unpack_f32[ST_SHAPE_COUNT])(const uint8_t *panel, uint32_t blocks, float *y);
 
-    /* Packing. Dword g < 8 of block b of row i < 16 (at src + i*ld + b*step + 4*g bytes) -> dst + b*dst_step + 64*g +
-     * 4*i, every byte xor flip. */
+    /* Packing. Dword g < 8 of block b of row i < 16 (at src + i*ld + b*step + 4*g bytes) goes to
+     * dst + b*dst_step + 64*g + 4*i, every byte xor flip. */
     void (*interleave)(const uint8_t *src, size_t ld, size_t step, uint32_t blocks, uint8_t flip, uint8_t *dst,
                        size_t dst_step);
 
@@ -171,8 +171,8 @@ typedef struct st_kernels {
      * (1). x and y may be the same. */
     void (*rms_norm)(const float *x, const float *w, float eps, uint32_t n, float *y);
 
-    /* y = (x - mean) * 1/sqrt(var + eps) * w + b; var = sum((x-mean)^2)/n; ((x-mean)*r)*w, then + b. w, b may be NULL.
-     */
+    /* y = (x - mean) * 1/sqrt(var + eps) * w + b; var = sum((x-mean)^2)/n; ((x-mean)*r)*w, then + b. w, b may be
+     * NULL. */
     void (*layer_norm)(const float *x, const float *w, const float *b, float eps, uint32_t n, float *y);
 
     /* In place on rows of [rows, ld], the first n columns. */
@@ -197,8 +197,8 @@ typedef struct st_kernels {
 
     /* Softmax numerators of one row: s[j] -> exp(scale*s[j] - max), for j in [lo, hi), 0 for the other j of [0, n); n
      * is a multiple of 16. First, if cap > 0: s = cap * tanh(scale*s / cap) instead of scale*s. If slope != 0 the ALiBi
-     * term slope * -|j + j0 - pos| is added before the maximum. Returns the sum (16 partial sums by j mod 16). hi > lo.
-     */
+     * term slope * -|j - pos_j0| is added before the maximum: pos_j0 is the query's position less that of key 0 of the
+     * row. Returns the sum, which is made of 16 partial sums by j mod 16. lo < hi. */
     float (*softmax)(float *s, uint32_t n, uint32_t lo, uint32_t hi, float scale, float cap, float slope,
                      int64_t pos_j0);
 
