@@ -3,41 +3,30 @@
 #include <string.h>
 
 #include "cli.h"
+#include "sample/knobs.def"
 
 static const struct {
     const char *field, *option;
-} words[] = {
-    {"dims", "--dims"},
-    {"documents", "--documents"},
-    {"frequency_penalty", "--frequency-penalty"},
-    {"logit_bias", "--logit-bias"},
-    {"max_tokens", "-n"},
-    {"memory_cap", "the memory"},
-    {"min_p", "--min-p"},
-    {"mirostat", "--mirostat"},
-    {"mirostat_eta", "--mirostat-eta"},
-    {"mirostat_tau", "--mirostat-tau"},
-    {"n_ctx", "-c"},
-    {"n_threads", "-t"},
-    {"n_top", "--logprobs"},
-    {"normalize", "--normalize"},
-    {"now", "--now"},
-    {"pooling", "--pooling"},
-    {"precision", "--precision"},
-    {"presence_penalty", "--presence-penalty"},
-    {"repeat_last_n", "--repeat-last-n"},
-    {"repeat_penalty", "--repeat-penalty"},
-    {"stop text", "--stop: text"},
-    {"temperature", "--temp"},
-    {"threads", "-t"},
-    {"tools", "--tools"},
-    {"top_k", "--top-k"},
-    {"top_p", "--top-p"},
-    {"truncate", "--truncate"},
-    {"truncate_query", "--truncate-query"},
-    {"typical_p", "--typical"},
-    {"variables", "--variables"},
-};
+} words[] = {{"dims", "--dims"},
+             {"documents", "--documents"},
+             {"logit_bias", "--logit-bias"},
+             {"max_tokens", "-n"},
+             {"memory_cap", "the memory"},
+             {"n_ctx", "-c"},
+             {"n_threads", "-t"},
+             {"n_top", "--logprobs"},
+             {"normalize", "--normalize"},
+             {"now", "--now"},
+             {"pooling", "--pooling"},
+             {"precision", "--precision"},
+             {"stop text", "--stop: text"},
+             {"threads", "-t"},
+             {"tools", "--tools"},
+             {"truncate", "--truncate"},
+             {"truncate_query", "--truncate-query"},
+             {"variables", "--variables"},
+#define WORD(x, kind, name, def, least, most, letter, option, ...) {#name, "--" option},
+             ST_KNOBS(WORD, )};
 
 /* What a message says to do, and the option that does it. */
 static const struct {

@@ -68,7 +68,7 @@ typedef struct st_backend {
     const char *name;
     int (*load)(const st_plan *plan, const st_file *file, const st_load_opts *opts, st_exec **out, strata_error *err);
     void (*unload)(st_exec *e);
-    const char *const *(*levels)(void);         /* what this machine has, best last, NULL-terminated */
+    const char *(*level_at)(uint32_t i);        /* the i-th that this machine has, best last; NULL past it */
     const char *(*level)(const st_exec *e);     /* the one in use */
     uint64_t (*packed_bytes)(const st_exec *e); /* memory of the prepared weights */
     const char *(*bf16)(const st_exec *e);      /* the unit of precision bf16, if its open is granted it; NULL: none */

@@ -114,7 +114,7 @@ int st_seq_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint3
 int st_seq_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
                 const float **logits, strata_error *err);
 
-int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
+int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *o,
                 strata_gen_result *result, strata_error *err);
 
 int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,

@@ -32,20 +32,6 @@ typedef struct job {
     double deadline;
 } job;
 
-strata_gen_opts strata_gen_default(void)
-{
-    st_sampler_params p = st_sampler_default();
-    return (strata_gen_opts){.temperature = p.temperature,
-                             .top_k = p.top_k,
-                             .top_p = p.top_p,
-                             .min_p = p.min_p,
-                             .typical_p = p.typical_p,
-                             .repeat_penalty = p.repeat_penalty,
-                             .repeat_last_n = p.repeat_last_n,
-                             .mirostat_tau = p.mirostat_tau,
-                             .mirostat_eta = p.mirostat_eta};
-}
-
 /* ---- the vocabulary as grammars see it --------------------------------------------------------------------------- */
 
 typedef struct view {
@@ -162,8 +148,7 @@ static int gen_stream(job *j, const st_sampled *s, int *finish, strata_error *er
     size_t len = gen_has_text(j, s->id) ? st_tokenizer_raw(j->m->tokenizer, s->id, piece, sizeof piece) : 0;
     bool stopped;
     ST_TRY(st_stream_add(&j->stream, piece, len < sizeof piece ? len : sizeof piece, &stopped, err));
-    strata_gen_token token = {
-        .id = s->id, .logprob = s->logprob, .top = (const strata_logprob *)s->top, .n_top = s->n_top};
+    strata_gen_token token = {.id = s->id, .logprob = s->logprob, .top = s->top, .n_top = s->n_top};
     bool go_on = gen_tell(j, &token);
     if (stopped)
         *finish = STRATA_FINISH_STOP;
@@ -288,23 +273,12 @@ static int gen_loop(job *j, strata_error *err)
 static int gen_open_sampler(job *j, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
-    st_sampler_params p = {.temperature = o->temperature,
-                           .top_k = o->top_k,
-                           .top_p = o->top_p,
-                           .min_p = o->min_p,
-                           .typical_p = o->typical_p,
-                           .repeat_penalty = o->repeat_penalty,
-                           .frequency_penalty = o->frequency_penalty,
-                           .presence_penalty = o->presence_penalty,
-                           .repeat_last_n = o->repeat_last_n,
-                           .mirostat = o->mirostat,
-                           .mirostat_tau = o->mirostat_tau,
-                           .mirostat_eta = o->mirostat_eta,
-                           .seed = o->seed,
-                           .logit_bias = (const st_logit_bias *)o->logit_bias,
+    st_sampler_params p = {.logit_bias = o->logit_bias,
                            .n_logit_bias = o->n_logit_bias,
                            .logprobs = o->logprobs != 0,
-                           .n_top = o->n_top};
+                           .n_top = o->n_top,
+#define SAME(o, kind, name, ...) .name = (o)->name,
+                           ST_KNOBS(SAME, o)};
     return st_sampler_open(&p, j->m->weights.n_vocab, j->m->mem, &j->sampler, err);
 }
 
@@ -344,20 +318,19 @@ static int gen_prepare(job *j, const int32_t *ids, size_t n, strata_error *err)
     return gen_open_grammar(j, err);
 }
 
-int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
+int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *o,
                 strata_gen_result *result, strata_error *err)
 {
-    strata_gen_opts o = opts ? *opts : strata_gen_default();
-    ST_TRY(gen_check(c, seq, n, &o, err));
+    ST_TRY(gen_check(c, seq, n, o, err));
     *result = (strata_gen_result){.n_prompt = (uint32_t)n};
     st_mem *mem = c->model->mem;
     job j = {.ctx = c,
              .m = c->model,
-             .o = &o,
+             .o = o,
              .result = result,
              .seq = seq,
-             .stream = {.stop = o.stop, .n_stop = o.n_stop, .mem = mem}};
-    if (o.deadline_ms > 0) j.deadline = st_now() + o.deadline_ms * 1e-3;
+             .stream = {.stop = o->stop, .n_stop = o->n_stop, .mem = mem}};
+    if (o->deadline_ms > 0) j.deadline = st_now() + o->deadline_ms * 1e-3;
     int rc = gen_prepare(&j, ids, n, err);
     if (!rc) rc = gen_loop(&j, err);
     st_think_close(j.think);

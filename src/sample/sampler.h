@@ -15,48 +15,26 @@
 
 #include "base/error.h"
 #include "base/os/mem.h"
-
-typedef struct st_logit_bias {
-    int32_t id;
-    float bias; /* added to the logit; -infinity bans the token */
-} st_logit_bias;
+#include "sample/knobs.def"
 
 typedef struct st_sampler_params {
-    float temperature;       /* <= 0: greedy */
-    uint32_t top_k;          /* 0: off */
-    float top_p;             /* 0..1, 1: off */
-    float min_p;             /* 0..1, 0: off: keep p >= min_p * the largest */
-    float typical_p;         /* 0..1, 1: off */
-    float repeat_penalty;    /* > 0, 1: off: divides positive logits, multiplies negative ones */
-    float frequency_penalty; /* 0: off: subtracted once for each occurrence */
-    float presence_penalty;  /* 0: off: subtracted once */
-    uint32_t repeat_last_n;  /* tokens that the three penalties look back, 0: off; <= 1 << 20 */
-    int mirostat;            /* 0: off, 1, 2: replaces top-k, typical, top-p, min-p */
-    float mirostat_tau;      /* wanted surprise in bits, >= 0 */
-    float mirostat_eta;      /* learning rate, >= 0 */
-    uint64_t seed;
-    uint32_t min_keep;               /* top-p, min-p and typical leave at least so many; 0 counts as 1 */
-    const st_logit_bias *logit_bias; /* [n_logit_bias], copied; biases of one id add up */
+    ST_KNOBS(ST_KNOB_FIELD, )            /* temperature and so on: knobs.def explains them */
+    uint32_t min_keep;                   /* top-p, min-p and typical leave at least so many; 0 counts as 1 */
+    const strata_logit_bias *logit_bias; /* [n_logit_bias], copied; biases of one id add up */
     size_t n_logit_bias;
     bool logprobs;  /* fill st_sampled.logprob and .top */
     uint32_t n_top; /* entries of .top, <= 1024 */
 } st_sampler_params;
 
-/* temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, typical_p 1, penalties off over 64 tokens, mirostat off with tau 5
- * and eta 0.1: llama.cpp's. */
+/* The defaults of knobs.def, and nothing else. */
 st_sampler_params st_sampler_default(void);
-
-typedef struct st_logprob {
-    int32_t id;
-    double logprob;
-} st_logprob;
 
 /* Log-probabilities are those of the model: log-softmax in double over the whole row as given, before bias, mask,
  * penalties and temperature. */
 typedef struct st_sampled {
     int32_t id;
-    double logprob;        /* of id; 0 without params.logprobs */
-    const st_logprob *top; /* [n_top] falling, the sampler's until the next call */
+    double logprob;            /* of id; 0 without params.logprobs */
+    const strata_logprob *top; /* [n_top] falling, the sampler's until the next call */
     uint32_t n_top;
 } st_sampled;
 

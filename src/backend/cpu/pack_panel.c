@@ -219,8 +219,8 @@ static void panel_unpack_integers(const st_quant *quant, const uint8_t *src, int
     memcpy(block, src, quant->bytes);
     for (uint32_t i = 0; i < n; i++) {
         const uint16_t one = ONE;
-        memcpy(apart + 16 * (size_t)i, block + quant->factors_at + 2 * (size_t)i, 2);
-        memcpy(block + quant->factors_at + 2 * (size_t)i, &one, 2);
+        memcpy(apart + 16 * (size_t)i, block + quant->scale_at + 2 * (size_t)i, 2);
+        memcpy(block + quant->scale_at + 2 * (size_t)i, &one, 2);
     }
     quant->unpack(block, q, scale, min, quant->block);
 }

@@ -61,7 +61,6 @@ V16_FN void dots(i8_int q[8][4], int steps, int mr, int nv, const int8_t *x, siz
 
 void st_kernels_dotprod(st_kernels *k)
 {
-    k->level = "dotprod";
     gemm_i8_fill(k);
 }
 

@@ -1,7 +1,8 @@
 /* kernels.h: the table of CPU kernels, one pointer an operation.
  *
  * k_generic.c fills every entry in plain C and is the definition; each k_<isa>.c overwrites the entries that it does
- * faster with *the same bits*. kernels.c walks the cascade of levels that this CPU and its operating system grant.
+ * faster with *the same bits*. levels.def has a row for each, and kernels.c takes those that this CPU and its
+ * operating system grant.
  *
  * Why the bits are the same: one output element is owned by one lane and its terms are added in the order stated here,
  * so the width of the vector unit does not matter. Sums over a row use a fixed virtual width: 16 partial sums by
@@ -118,7 +119,7 @@ typedef struct st_qact {
 } st_qact;
 
 typedef struct st_kernels {
-    const char *level; /* "generic", "avx2", "avxvnni", "avx512", ... */
+    const char *level; /* "generic", "avx2", ...: the last that had its turn */
 
     /* Rows row0..row0+rows of a, columns k0..k0+k (multiples of 32) from x [rows, ldx] (x's column 0 is k0). lo and
      * sum_lo are written if planes == 2. Returns 0, or 1 if any value is NaN or infinite (what is written then is
@@ -213,19 +214,11 @@ typedef struct st_kernels {
  * False if there is no such level at all; a level above what the machine has gives the machine's best. */
 bool st_kernels_init(st_kernels *k, const char *cap);
 
-/* Levels that this machine can run, ascending, NULL-terminated. Static. */
-const char *const *st_kernels_levels(void);
+/* The i-th level that this machine can run, ascending from "generic"; NULL past the last. Static string. */
+const char *st_kernels_level_at(uint32_t i);
 
 /* Each level, overwriting what it has. */
-void st_kernels_generic(st_kernels *k);
-#if defined(__x86_64__)
-void st_kernels_avx2(st_kernels *k);
-void st_kernels_avxvnni(st_kernels *k);
-void st_kernels_avx512(st_kernels *k); /* F BW VL DQ + VNNI */
-#elif defined(__aarch64__)
-void st_kernels_neon(st_kernels *k);
-void st_kernels_dotprod(st_kernels *k);
-void st_kernels_i8mm(st_kernels *k);
-#endif
+#define ST_KERNEL_LEVEL(name, needs) void st_kernels_##name(st_kernels *k);
+#include "backend/cpu/kernels/levels.def"
 
 #endif
