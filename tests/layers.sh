@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The layer rule: a folder includes the folders that its row of the table below names, and itself. See
-# docs/ARCHITECTURE.md. Also: the program sees strata.h alone, and base/os/outfile.h, which needs nothing of strata; OS
-# headers stay in src/base/os, intrinsics in src/backend/cpu/kernels/{k,v16}_*, src/base/os and src/base/fp.c.
+# docs/ARCHITECTURE.md. Also: the program sees strata.h alone, and the modules of `alone` below, which need nothing of
+# strata but each other; OS headers stay in src/base/os, intrinsics in src/backend/cpu/kernels/{k,v16}_*, src/base/os
+# and src/base/fp.c.
 #   layers.sh [SOURCE_DIR]     names each bad #include as file:line; exit 1 if there is one
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
@@ -27,8 +28,11 @@ check                | include base base/os quant engine
 api                  | include base base/os engine convert check
 '
 
+# What library and program share: a way to write a file, a reader of JSON, UTF-8.
+alone='base/os/outfile base/json base/utf8'
+
 mapfile -t files < <(find include src cli \( -name '*.[ch]' -o -name '*.inc' -o -name '*.def' \) | sort)
-awk -v table="$table" '
+awk -v table="$table" -v alone="$alone" '
 function folder(path) { sub(/\/[^\/]*$/, "", path); return path }
 function bad(why) { printf "%s:%d: %s: %s\n", FILENAME, FNR, why, $0; failed = 1 }
 BEGIN {
@@ -39,14 +43,16 @@ BEGIN {
     m = split(side[2], names, " ")
     for (j = 1; j <= m; j++) may[side[1], names[j]] = 1
   }
+  n = split(alone, names, " ")
+  for (i = 1; i <= n; i++) shared[names[i] ".h"] = needs_nothing["src/" names[i] ".h"] = needs_nothing["src/" names[i] ".c"] = 1
 }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
   dir = folder(FILENAME); name = $0; sub(/^[^"]*"/, "", name); sub(/".*/, "", name)
-  if (FILENAME ~ /^src\/base\/os\/outfile\.[ch]$/ && name != "base/os/outfile.h") bad("outfile stands alone, for the program includes it too")
+  if (FILENAME in needs_nothing && !(name in shared)) bad("stands alone, for the program includes it too")
   if (dir == "include") { bad("strata.h includes nothing of ours"); next }
   if (dir ~ /^cli/) {
-    # The program: its own folders, the public header, and one rule for files that are written.
-    if (name ~ /^(base|quant|gguf|token|template|grammar|sample|model|backend|engine|convert|check|api)\// && name != "base/os/outfile.h") bad("cli sees only strata.h")
+    # The program: its own folders, the public header, and what is shared.
+    if (name ~ /^(base|quant|gguf|token|template|grammar|sample|model|backend|engine|convert|check|api)\// && !(name in shared)) bad("cli sees only strata.h")
     next
   }
   sub(/^src\//, "", dir)

@@ -24,10 +24,14 @@ size_t st_utf8_check(const char *text, size_t n)
     while (i < n) {
         uint64_t w;
         while (i + 8 <= n && (memcpy(&w, p + i, 8), !(w & 0x8080808080808080u))) i += 8;
-        if (i == n) break;
-        unsigned bad, len = st_utf8_step(p + i, n - i, &bad);
-        if (!len) return i;
-        i += len;
+        for (; i < n && p[i] < 0x80; i++) continue;
+        for (unsigned bad, len; i < n && p[i] >= 0x80; i += len) { /* what is not ASCII comes in runs */
+            const uint8_t *q = p + i;
+            /* Quickly what most of them are, East Asian: behind these bytes no second one is special. */
+            bool plain = n - i >= 3 && q[0] >= 0xe1 && q[0] <= 0xec && (q[1] & 0xc0) == 0x80 && (q[2] & 0xc0) == 0x80;
+            len = plain ? 3 : st_utf8_step(q, n - i, &bad);
+            if (!len) return i;
+        }
     }
     return n;
 }

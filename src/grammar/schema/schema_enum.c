@@ -38,8 +38,8 @@ int st_slist_values(st_schema *s, const st_slist *l, bool *is, st_svalues *out)
         for (int one = 0; one < 2; one++) {
             uint32_t k = st_schema_get(s, l->e[i].node, one ? "const" : "enum");
             if (k == ST_S_NONE) continue;
-            if (!one && (st_schema_node(s, k)->type != ST_J_ARRAY || !st_schema_node(s, k)->n))
-                return st_json_error(&s->json, st_schema_node(s, k)->at, "enum, want a list with a value at least");
+            if (!one && (st_schema_node(s, k)->type != ST_JSON_ARRAY || !st_schema_node(s, k)->n))
+                return st_sjson_error(&s->json, st_schema_node(s, k)->at, "enum, want a list with a value at least");
             if (*is) { /* only those that were found before */
                 st_svalues part = {.p = out->p + from, .n = out->n - from};
                 ST_TRY(enum_intersect(s, k, !one, &part));
@@ -153,7 +153,7 @@ int st_swriter_values(st_swriter *w, const st_svalues *v)
     size_t n = 0;
     for (size_t i = 0; i < v->n; i++) {
         size_t at = pool.n;
-        st_json_write(&s->json, v->p[i], &pool);
+        st_sjson_write(&s->json, v->p[i], &pool);
         t[i] = (text){at, pool.n - at};
     }
     int rc = pool.no_memory || pool.too_long ? st_schema_no_memory(s) : STRATA_OK;
