@@ -162,8 +162,7 @@ static int gen_stream(job *j, const st_sampled *s, int *finish, strata_error *er
     size_t len = gen_has_text(j, s->id) ? st_tokenizer_raw(j->m->tokenizer, s->id, piece, sizeof piece) : 0;
     bool stopped;
     ST_TRY(st_stream_add(&j->stream, piece, len < sizeof piece ? len : sizeof piece, &stopped, err));
-    strata_gen_token token = {
-        .id = s->id, .logprob = s->logprob, .top = (const strata_logprob *)s->top, .n_top = s->n_top};
+    strata_gen_token token = {.id = s->id, .logprob = s->logprob, .top = s->top, .n_top = s->n_top};
     bool go_on = gen_tell(j, &token);
     if (stopped)
         *finish = STRATA_FINISH_STOP;
@@ -301,7 +300,7 @@ static int gen_open_sampler(job *j, strata_error *err)
                            .mirostat_tau = o->mirostat_tau,
                            .mirostat_eta = o->mirostat_eta,
                            .seed = o->seed,
-                           .logit_bias = (const st_logit_bias *)o->logit_bias,
+                           .logit_bias = o->logit_bias,
                            .n_logit_bias = o->n_logit_bias,
                            .logprobs = o->logprobs != 0,
                            .n_top = o->n_top};

@@ -278,7 +278,7 @@ static int gguf_parse_tensors(parser *p)
         uint64_t offset = 0;
         ST_TRY(gguf_parse_tensor(p, i, t, true, &offset));
         if (offset > p->size) return gguf_beyond(p, t, offset);
-        t->data = (const uint8_t *)(uintptr_t)offset; /* until the data section is known, below */
+        t->data = p->start + offset; /* until it is known, below, where the data begin */
         ST_TRY(gguf_index_tensor(g, i, p->err));
     }
     if (g->n_tensors == 0) return STRATA_OK;
@@ -288,7 +288,7 @@ static int gguf_parse_tensors(parser *p)
     data_at &= ~((size_t)g->alignment - 1);
     ST_FAIL_IF(data_at > p->size, p->err, STRATA_CORRUPT_MODEL, "%s: the file ends before its tensor data", p->file);
     for (size_t i = 0; i < g->n_tensors; i++)
-        ST_TRY(gguf_place(p, &g->tensors[i], (uint64_t)(uintptr_t)g->tensors[i].data, data_at));
+        ST_TRY(gguf_place(p, &g->tensors[i], (uint64_t)(g->tensors[i].data - p->start), data_at));
     return gguf_check_overlap(p);
 }
 

@@ -151,7 +151,7 @@ static void sampler_row_logprobs(st_sampler *s, const float *logits, st_sampled 
     out->n_top = st_sampler_first_k(s, logits, NULL, out->n_top);
     st_sampler_heap_sort(s->heap, out->n_top);
     for (uint32_t i = 0; i < out->n_top; i++)
-        s->top[i] = (st_logprob){(int32_t)s->heap[i].id, sampler_logprob_of(s, s->heap[i].logit)};
+        s->top[i] = (strata_logprob){(int32_t)s->heap[i].id, sampler_logprob_of(s, s->heap[i].logit)};
     out->top = s->top;
 }
 
@@ -287,7 +287,7 @@ static int sampler_check_params(const st_sampler_params *q, uint32_t n_vocab, st
     ST_FAIL_IF(q->n_logit_bias && !q->logit_bias, err, STRATA_INVALID_ARG, "logit_bias is NULL, want %zu entries",
                q->n_logit_bias);
     for (size_t i = 0; i < q->n_logit_bias; i++) {
-        st_logit_bias b = q->logit_bias[i];
+        strata_logit_bias b = q->logit_bias[i];
         ST_FAIL_IF(b.id < 0 || (uint32_t)b.id >= n_vocab, err, STRATA_INVALID_ARG,
                    "logit_bias[%zu] is for token %d, want 0 to %u", i, (int)b.id, (unsigned)n_vocab - 1);
         ST_FAIL_IF(!(b.bias <= big && (b.bias >= -big || b.bias == -INFINITY)), err, STRATA_INVALID_ARG,

@@ -15,11 +15,7 @@
 
 #include "base/error.h"
 #include "base/os/mem.h"
-
-typedef struct st_logit_bias {
-    int32_t id;
-    float bias; /* added to the logit; -infinity bans the token */
-} st_logit_bias;
+#include "strata.h"
 
 typedef struct st_sampler_params {
     float temperature;       /* <= 0: greedy */
@@ -35,8 +31,8 @@ typedef struct st_sampler_params {
     float mirostat_tau;      /* wanted surprise in bits, >= 0 */
     float mirostat_eta;      /* learning rate, >= 0 */
     uint64_t seed;
-    uint32_t min_keep;               /* top-p, min-p and typical leave at least so many; 0 counts as 1 */
-    const st_logit_bias *logit_bias; /* [n_logit_bias], copied; biases of one id add up */
+    uint32_t min_keep;                   /* top-p, min-p and typical leave at least so many; 0 counts as 1 */
+    const strata_logit_bias *logit_bias; /* [n_logit_bias], copied; biases of one id add up */
     size_t n_logit_bias;
     bool logprobs;  /* fill st_sampled.logprob and .top */
     uint32_t n_top; /* entries of .top, <= 1024 */
@@ -46,17 +42,12 @@ typedef struct st_sampler_params {
  * and eta 0.1: llama.cpp's. */
 st_sampler_params st_sampler_default(void);
 
-typedef struct st_logprob {
-    int32_t id;
-    double logprob;
-} st_logprob;
-
 /* Log-probabilities are those of the model: log-softmax in double over the whole row as given, before bias, mask,
  * penalties and temperature. */
 typedef struct st_sampled {
     int32_t id;
-    double logprob;        /* of id; 0 without params.logprobs */
-    const st_logprob *top; /* [n_top] falling, the sampler's until the next call */
+    double logprob;            /* of id; 0 without params.logprobs */
+    const strata_logprob *top; /* [n_top] falling, the sampler's until the next call */
     uint32_t n_top;
 } st_sampled;
 

@@ -37,7 +37,7 @@ struct st_sampler {
     st_mem *mem;
     st_sampler_params params;
     uint32_t n_vocab;
-    st_logit_bias *bias;
+    strata_logit_bias *bias;
     size_t n_bias;
 
     uint32_t *ring; /* [repeat_last_n] */
@@ -57,7 +57,7 @@ struct st_sampler {
     entry *heap; /* [max(HEAP_K, MAX_TOP)] */
     saved *undo; /* [n_bias + repeat_last_n] logits as given */
     size_t n_undo;
-    st_logprob *top;
+    strata_logprob *top;
     double max, ln_sum; /* of the row as given: largest logit, ln of the sum of exp(logit - max) */
 };
 

@@ -100,7 +100,7 @@ static void close_bpe(st_tokenizer *t)
     if (!m) return;
     st_free(t->mem, m->start);
     st_free(t->mem, m->splits);
-    st_free(t->mem, (void *)m->whole);
+    st_free(t->mem, m->whole);
     st_free(t->mem, m);
 }
 

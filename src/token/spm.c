@@ -141,7 +141,7 @@ static void close_spm(st_tokenizer *t)
     st_spm *m = t->state;
     if (!m) return;
     st_added_free(&m->user, t->mem);
-    st_free(t->mem, (void *)m->whole);
+    st_free(t->mem, m->whole);
     st_free(t->mem, m);
 }
 
