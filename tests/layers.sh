@@ -29,7 +29,7 @@ api                  | include base base/os engine convert check
 '
 
 # What library and program share: a way to write a file, a reader of JSON, UTF-8.
-alone='base/os/outfile base/json base/utf8'
+alone='base/os/outfile base/json base/utf8 base/ascii'
 
 mapfile -t files < <(find include src cli \( -name '*.[ch]' -o -name '*.inc' -o -name '*.def' \) | sort)
 awk -v table="$table" -v alone="$alone" '

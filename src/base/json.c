@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 /* What may follow. */
@@ -47,8 +48,7 @@ static bool json_hex4(const st_json *j, size_t *at, uint32_t *v)
 {
     *v = 0;
     for (int k = 0; k < 4; k++, ++*at) {
-        char c = json_peek(j, *at), low = (char)(c | 0x20);
-        int d = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+        int d = st_hex_digit(json_peek(j, *at));
         if (d < 0) return false;
         *v = *v << 4 | (uint32_t)d;
     }

@@ -1,4 +1,4 @@
-/* utf8.c: validation and lossy replacement. See utf8.h. */
+/* utf8.c: validation, and where in a text something is. See utf8.h. */
 #include "base/utf8.h"
 
 #include <string.h>
@@ -44,4 +44,15 @@ const char *st_utf8_begin(const char **text, size_t *n)
     if (marked || zeros) return "the text is UTF-16, want UTF-8";
     if (*n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) *text += 3, *n -= 3;
     return NULL;
+}
+
+void st_utf8_position(const char *text, size_t n, size_t at, size_t *line, size_t *column)
+{
+    *line = *column = 1;
+    for (size_t i = 0; i < at && i < n; i++) {
+        if (text[i] == '\n')
+            ++*line, *column = 1;
+        else if (((uint8_t)text[i] & 0xc0) != 0x80)
+            ++*column;
+    }
 }

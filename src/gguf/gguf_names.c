@@ -2,6 +2,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 #include "gguf/cursor.h"
 
 const char *st_gguf_type_name(uint32_t type)
@@ -14,8 +16,7 @@ const char *st_gguf_type_name(uint32_t type)
 /* FNV-1a, and a final mix, so that the low bits depend on all. */
 size_t st_gguf_hash(st_str name, const void *salt)
 {
-    uint64_t h = 0xcbf29ce484222325u ^ (uint64_t)(uintptr_t)salt * 0x9e3779b97f4a7c15u;
-    for (size_t i = 0; i < name.len; i++) h = (h ^ (unsigned char)name.ptr[i]) * 0x100000001b3u;
+    uint64_t h = st_fnv64(ST_FNV64 ^ (uint64_t)(uintptr_t)salt * 0x9e3779b97f4a7c15u, name.ptr, name.len);
     h ^= h >> 32;
     h *= 0xd6e8feb86659fd93u;
     return (size_t)(h ^ h >> 32);

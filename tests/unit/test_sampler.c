@@ -578,7 +578,7 @@ static void parameters(void **state)
     st_mem mem;
     st_mem_init(&mem, NULL, 0);
     strata_logit_bias ok = {1, -INFINITY}, wrong_id = {4, 0}, negative = {-1, 0}, nan_bias = {1, NAN},
-                  inf_bias = {1, INFINITY};
+                      inf_bias = {1, INFINITY};
     for (int i = 0; i < 25; i++) {
         st_sampler_params q = st_sampler_default();
         uint32_t n = 4;

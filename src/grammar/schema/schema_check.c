@@ -2,6 +2,8 @@
  * exactly. Recursion is as deep as schemas are followed: MAX_DEPTH small frames. */
 #include "grammar/schema/schema_rules.h"
 
+#include "base/hash.h"
+
 #define MAX_DEPTH 96
 
 typedef struct checker {
@@ -47,14 +49,14 @@ static uint32_t schema_check_mix(uint32_t h, uint32_t v)
 
 static uint32_t schema_check_hash_bytes(uint32_t h, const char *p, size_t n)
 {
-    for (size_t i = 0; i < n; i++) h = (h ^ (uint8_t)p[i]) * 16777619u;
+    h = st_fnv32(h, p, n);
     return h ^ h >> 13;
 }
 
 uint32_t st_schema_hash(const st_schema *s, uint32_t value)
 {
     const st_sjson_node *n = st_schema_node(s, value);
-    uint32_t h = 2166136261u + n->type, sum = 0;
+    uint32_t h = ST_FNV32 + n->type, sum = 0;
     st_sdec d;
     switch (n->type) {
     case ST_JSON_NUMBER:

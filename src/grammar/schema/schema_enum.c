@@ -1,6 +1,7 @@
 /* schema_enum.c: enumerations -> GBNF. Which values are left is told by tables of hashes, and they are written as a
  * trie, so that a state of the automaton is never all of them. */
 #include "base/sort.h"
+#include "base/utf8.h"
 #include "grammar/schema/schema_rules.h"
 
 /* ---- which values ------------------------------------------------------------------------------------------------ */
@@ -101,12 +102,6 @@ static size_t enum_agreed(const st_sbuf *b, text x, text y, size_t at)
     return i;
 }
 
-static size_t enum_cp_len(const char *p)
-{
-    uint8_t b = (uint8_t)*p;
-    return b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
-}
-
 /* Rules rID-eK; the first is the whole. */
 static int enum_write_trie(st_swriter *w, const st_sbuf *pool, const text *t, size_t n)
 {
@@ -127,7 +122,7 @@ static int enum_write_trie(st_swriter *w, const st_sbuf *pool, const text *t, si
         }
         for (size_t i = q.lo, j; i < q.hi && !rc; i = j) {
             const char *p = pool->p + t[i].at + q.at;
-            size_t len = enum_cp_len(p);
+            size_t len = st_utf8_len((uint8_t)*p);
             for (j = i + 1; j < q.hi && memcmp(pool->p + t[j].at + q.at, p, len) == 0;) j++;
             size_t to = j == i + 1 ? t[i].len : enum_agreed(pool, t[i], t[j - 1], q.at);
             if (bar) st_sbuf_str(&s->out, " | ");

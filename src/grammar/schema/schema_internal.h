@@ -54,6 +54,7 @@ int st_sjson_parse(st_sjson *j);
 void st_sjson_free(st_sjson *j);
 /* BAD_GRAMMAR at an offset of the text. */
 int st_sjson_error(const st_sjson *j, size_t at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int st_sjson_no_memory(const st_sjson *j);
 /* Member of an object, ST_S_NONE if there is none. */
 uint32_t st_sjson_get(const st_sjson *j, uint32_t object, const char *key, size_t key_len);
 /* The value as JSON in its shortest form. */

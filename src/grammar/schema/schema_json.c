@@ -62,17 +62,12 @@ int st_sjson_error(const st_sjson *j, size_t at, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
-    size_t line = 1, column = 1;
-    for (size_t i = 0; i < at && i < j->len; i++) {
-        if (j->text[i] == '\n')
-            line++, column = 1;
-        else if (((uint8_t)j->text[i] & 0xc0) != 0x80)
-            column++;
-    }
+    size_t line, column;
+    st_utf8_position(j->text, j->len, at, &line, &column);
     ST_FAIL(j->err, STRATA_BAD_GRAMMAR, "schema %zu:%zu: %s", line, column, msg);
 }
 
-static int schema_json_no_memory(const st_sjson *j)
+int st_sjson_no_memory(const st_sjson *j)
 {
     st_error_set(j->err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", j->len);
     return STRATA_NO_MEMORY;
@@ -82,8 +77,7 @@ static int schema_json_no_memory(const st_sjson *j)
 static int schema_json_keep(st_sjson *j, const st_json *r, uint32_t *str, uint32_t *len)
 {
     st_sbuf *pool = &j->pool;
-    if (!st_grow(j->mem, &pool->p, &pool->cap, pool->n + st_json_room(r) + 1, pool->n, 1))
-        return schema_json_no_memory(j);
+    if (!st_grow(j->mem, &pool->p, &pool->cap, pool->n + st_json_room(r) + 1, pool->n, 1)) return st_sjson_no_memory(j);
     *str = (uint32_t)pool->n;
     *len = (uint32_t)st_json_string(r, pool->p + pool->n);
     pool->n += *len;
@@ -94,7 +88,7 @@ static int schema_json_keep(st_sjson *j, const st_json *r, uint32_t *str, uint32
 static int schema_json_add(st_sjson *j, const st_json *r, st_json_event e, st_sjson_node *out)
 {
     if (!st_grow(j->mem, &j->nodes, &j->nodes_cap, j->n_nodes + 1, j->n_nodes, sizeof *j->nodes))
-        return schema_json_no_memory(j);
+        return st_sjson_no_memory(j);
     out->type = (uint8_t)e;
     out->at = (uint32_t)r->from;
     out->first = out->next = ST_S_NONE;

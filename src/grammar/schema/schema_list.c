@@ -1,10 +1,11 @@
 /* schema_list.c: lists of schemas that hold together. */
 #include "grammar/schema/schema_rules.h"
 
+#include "base/hash.h"
+
 int st_schema_no_memory(const st_schema *s)
 {
-    st_error_set(s->json.err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", s->json.len);
-    return STRATA_NO_MEMORY;
+    return st_sjson_no_memory(&s->json);
 }
 
 uint32_t st_schema_get(const st_schema *s, uint32_t node, const char *key)
@@ -186,7 +187,7 @@ int st_slist_branches(const st_schema *s, const st_slist *l, uint32_t *entry_at,
 
 int st_schema_rule(st_schema *s, const st_slist *l, uint32_t *id)
 {
-    uint32_t h = 2166136261u;
+    uint32_t h = ST_FNV32;
     for (uint32_t i = 0; i < l->n; i++) h = ((h ^ l->e[i].node) * 16777619u ^ l->e[i].flags) * 16777619u;
     uint32_t *slot = &s->hash[(h ^ h >> 16) & 1023];
     for (uint32_t k = *slot; k; k = s->rules[k - 1].hash_next) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/sort.h"
+#include "base/utf8.h"
 #include "grammar/schema/schema_rules.h"
 
 typedef struct property {
@@ -320,12 +321,6 @@ static void object_put_cp(st_sbuf *b, const char *p, size_t n)
     st_sbuf_fmt(b, "\\U%08X", (unsigned)cp);
 }
 
-static size_t object_cp_len(const char *p)
-{
-    uint8_t b = (uint8_t)*p;
-    return b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
-}
-
 /* Rules for a name that is none of sorted[lo..hi), which agree in their first `at` bytes: rID-nK for each prefix. Keys
  * are written without escapes, so that none spells a name in another way. Names that need escapes cannot be met. */
 static int object_write_other_names(st_swriter *w, const property *const *sorted, size_t n)
@@ -351,7 +346,7 @@ static int object_write_other_names(st_swriter *w, const property *const *sorted
         size_t first = t.lo;
         for (size_t i = t.lo; i < t.hi && !rc;) { /* a group for each next character */
             const char *p = s->json.pool.p + sorted[i]->key + t.at;
-            size_t len = object_cp_len(p), j = i + 1;
+            size_t len = st_utf8_len((uint8_t)*p), j = i + 1;
             while (j < t.hi && sorted[j]->key_len >= t.at + len &&
                    memcmp(s->json.pool.p + sorted[j]->key + t.at, p, len) == 0)
                 j++;
@@ -369,7 +364,7 @@ static int object_write_other_names(st_swriter *w, const property *const *sorted
         st_sbuf_str(&s->out, "[^\"\\\\\\x00-\\x1F\\x7F");
         for (size_t i = first; i < t.hi;) {
             const char *p = s->json.pool.p + sorted[i]->key + t.at;
-            size_t len = object_cp_len(p), j = i + 1;
+            size_t len = st_utf8_len((uint8_t)*p), j = i + 1;
             while (j < t.hi && sorted[j]->key_len >= t.at + len &&
                    memcmp(s->json.pool.p + sorted[j]->key + t.at, p, len) == 0)
                 j++;

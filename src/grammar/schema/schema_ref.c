@@ -1,4 +1,5 @@
 /* schema_ref.c: what a $ref names: "#", "#/a/b" (RFC 6901), "#anchor", and schemas of the document by their $id. */
+#include "base/ascii.h"
 #include "base/str.h"
 #include "grammar/schema/schema_rules.h"
 
@@ -94,21 +95,13 @@ static int ref_find_resource(st_schema *s, uint32_t ref, st_str text, uint32_t *
 
 /* ---- fragments --------------------------------------------------------------------------------------------------- */
 
-static int ref_hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* %25 -> %. */
 static void ref_unescape(st_str t, st_sbuf *out)
 {
     for (size_t i = 0; i < t.len; i++) {
         char c = t.ptr[i];
-        if (c == '%' && t.len - i > 2 && ref_hex_digit(t.ptr[i + 1]) >= 0 && ref_hex_digit(t.ptr[i + 2]) >= 0) {
-            c = (char)(ref_hex_digit(t.ptr[i + 1]) * 16 + ref_hex_digit(t.ptr[i + 2]));
+        if (c == '%' && t.len - i > 2 && st_hex_digit(t.ptr[i + 1]) >= 0 && st_hex_digit(t.ptr[i + 2]) >= 0) {
+            c = (char)(st_hex_digit(t.ptr[i + 1]) * 16 + st_hex_digit(t.ptr[i + 2]));
             i += 2;
         }
         st_sbuf_put(out, &c, 1);
