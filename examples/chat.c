@@ -15,6 +15,7 @@ typedef struct chat {
     strata_model *m;
     strata_ctx *c;
     strata_message messages[MAX_MESSAGES];
+    char *contents[MAX_MESSAGES]; /* what the messages point to, ours to free */
     size_t n;
     char *answer; /* so far */
     size_t answer_len;
@@ -32,6 +33,7 @@ static int say(chat *x, const char *role, char *content)
         free(content);
         return -1;
     }
+    x->contents[x->n] = content;
     x->messages[x->n++] = (strata_message){.role = text(role, strlen(role)), .content = text(content, strlen(content))};
     return 0;
 }
@@ -91,7 +93,7 @@ int main(int argc, char **argv)
         }
     }
     if (rc) fprintf(stderr, "chat: %s\n", e.msg);
-    for (size_t i = 0; i < x.n; i++) free((char *)x.messages[i].content.ptr);
+    for (size_t i = 0; i < x.n; i++) free(x.contents[i]);
     free(line);
     strata_ctx_close(x.c);
     strata_model_close(x.m);

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The layer rule: a folder includes the folders that its row of the table below names, and itself. See
-# docs/ARCHITECTURE.md. Also: the program sees strata.h alone, and two files that need nothing of strata: base/os/outfile.h
-# and sample/knobs.def, the list of knobs that its options are made of; OS headers stay in src/base/os, intrinsics in
-# src/backend/cpu/kernels/{k,v16}_*, src/base/os and src/base/fp.c.
+# docs/ARCHITECTURE.md. Also: the program sees strata.h alone, and the modules of `alone` below, which need nothing of
+# strata but each other; OS headers stay in src/base/os, intrinsics in src/backend/cpu/kernels/{k,v16}_*, src/base/os
+# and src/base/fp.c.
 #   layers.sh [SOURCE_DIR]     names each bad #include as file:line; exit 1 if there is one
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
@@ -28,8 +28,11 @@ check                | include base base/os quant engine
 api                  | include base base/os sample engine convert check
 '
 
+# What library and program share: a way to write a file, a reader of JSON, UTF-8, the list of the sampler's knobs.
+alone='base/os/outfile base/json base/utf8 base/ascii sample/knobs'
+
 mapfile -t files < <(find include src cli \( -name '*.[ch]' -o -name '*.inc' -o -name '*.def' \) | sort)
-awk -v table="$table" '
+awk -v table="$table" -v alone="$alone" '
 function folder(path) { sub(/\/[^\/]*$/, "", path); return path }
 function bad(why) { printf "%s:%d: %s: %s\n", FILENAME, FNR, why, $0; failed = 1 }
 BEGIN {
@@ -40,15 +43,18 @@ BEGIN {
     m = split(side[2], names, " ")
     for (j = 1; j <= m; j++) may[side[1], names[j]] = 1
   }
+  n = split(alone, names, " ")
+  m = split("h c def", kinds, " ")
+  for (i = 1; i <= n; i++)
+    for (j = 1; j <= m; j++) shared[names[i] "." kinds[j]] = needs_nothing["src/" names[i] "." kinds[j]] = 1
 }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
   dir = folder(FILENAME); name = $0; sub(/^[^"]*"/, "", name); sub(/".*/, "", name)
-  if (FILENAME ~ /^src\/base\/os\/outfile\.[ch]$/ && name != "base/os/outfile.h") bad("outfile stands alone, for the program includes it too")
-  if (FILENAME == "src/sample/knobs.def") bad("the list of knobs stands alone, for the program includes it too")
+  if (FILENAME in needs_nothing && !(name in shared)) bad("stands alone, for the program includes it too")
   if (dir == "include") { bad("strata.h includes nothing of ours"); next }
   if (dir ~ /^cli/) {
-    # The program: its own folders, the public header, one rule for files that are written, and one list of knobs.
-    if (name ~ /^(base|quant|gguf|token|template|grammar|sample|model|backend|engine|convert|check|api)\// && name != "base/os/outfile.h" && name != "sample/knobs.def") bad("cli sees only strata.h")
+    # The program: its own folders, the public header, and what is shared.
+    if (name ~ /^(base|quant|gguf|token|template|grammar|sample|model|backend|engine|convert|check|api)\// && !(name in shared)) bad("cli sees only strata.h")
     next
   }
   sub(/^src\//, "", dir)

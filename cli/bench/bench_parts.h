@@ -108,7 +108,7 @@ typedef struct bench_process {
 
 /* A whole process, its standard output into `out` (NULL: nowhere). bin: the folder of its libraries, or NULL. False: it
  * could not be run or failed. */
-bool bench_run_process(char *const argv[], const char *bin, buf *out, bench_process *p);
+bool bench_run_process(const char *const argv[], const char *bin, buf *out, bench_process *p);
 
 /* The path of this program; NULL where the system does not say. */
 const char *bench_self(void);

@@ -13,7 +13,7 @@
 
 const char bench_llama_separator[] = "<#sep#>";
 
-static void child(char *const argv[], const char *bin, int out)
+static void child(const char *const argv[], const char *bin, int out)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, STDIN_FILENO);
@@ -25,11 +25,12 @@ static void child(char *const argv[], const char *bin, int out)
         snprintf(path, sizeof path, "%s%s%s", bin, old ? ":" : "", old ? old : "");
         setenv("LD_LIBRARY_PATH", path, 1);
     }
-    execv(argv[0], argv);
+    /* It takes char *const [] for old callers' sake and changes nothing (POSIX, RATIONALE of exec). */
+    execv(argv[0], (char *const *)(uintptr_t)argv);
     _exit(127);
 }
 
-bool bench_run_process(char *const argv[], const char *bin, buf *out, bench_process *p)
+bool bench_run_process(const char *const argv[], const char *bin, buf *out, bench_process *p)
 {
     int fds[2] = {-1, -1}, status = 0;
     if (out && pipe(fds) != 0) return false;
@@ -126,24 +127,24 @@ static bool llama_bench(const session *s, const uint32_t *n, size_t count, bool 
     /* An encoder takes a text in one piece: ubatch must hold it. */
     char ubatch[16];
     snprintf(ubatch, sizeof ubatch, "%u", longest);
-    char *argv[] = {program,
-                    "-m",
-                    (char *)(uintptr_t)s->path,
-                    "-p",
-                    decode ? none : lengths.p,
-                    "-n",
-                    decode ? lengths.p : none,
-                    "-r",
-                    "3",
-                    "-t",
-                    threads,
-                    "-b",
-                    batch,
-                    "-ub",
-                    ubatch,
-                    "-o",
-                    "json",
-                    NULL};
+    const char *argv[] = {program,
+                          "-m",
+                          s->path,
+                          "-p",
+                          decode ? none : lengths.p,
+                          "-n",
+                          decode ? lengths.p : none,
+                          "-r",
+                          "3",
+                          "-t",
+                          threads,
+                          "-b",
+                          batch,
+                          "-ub",
+                          ubatch,
+                          "-o",
+                          "json",
+                          NULL};
     bench_process p;
     bool ok = bench_run_process(argv, bin, &out, &p);
     buf_add(&out, "", 1);
@@ -182,21 +183,21 @@ bool bench_llama_embed(const session *s, const char *file, bench_process *p)
     char program[4200], threads[16];
     snprintf(program, sizeof program, "%s/llama-embedding", bin);
     snprintf(threads, sizeof threads, "%u", strata_ctx_threads(s->ctx));
-    char *argv[] = {program,
-                    "-m",
-                    (char *)(uintptr_t)s->path,
-                    "-f",
-                    (char *)(uintptr_t)file,
-                    "--embd-separator",
-                    (char *)(uintptr_t)bench_llama_separator,
-                    "--embd-output-format",
-                    "array",
-                    "-t",
-                    threads,
-                    "-b",
-                    "2048",
-                    "-ub",
-                    "2048",
-                    NULL};
+    const char *argv[] = {program,
+                          "-m",
+                          s->path,
+                          "-f",
+                          file,
+                          "--embd-separator",
+                          bench_llama_separator,
+                          "--embd-output-format",
+                          "array",
+                          "-t",
+                          threads,
+                          "-b",
+                          "2048",
+                          "-ub",
+                          "2048",
+                          NULL};
     return bench_run_process(argv, bin, NULL, p);
 }

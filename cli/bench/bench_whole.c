@@ -56,7 +56,7 @@ void bench_whole(const bench_job *j, bench_rows *rows, const strata_text *texts,
     bool ok = true;
     for (uint32_t r = 0; r <= n_runs && ok && !cli_cancel; r++) {
         bench_process p;
-        ok = bench_run_process((char *const *)(uintptr_t)argv, NULL, NULL, &p);
+        ok = bench_run_process(argv, NULL, NULL, &p);
         if (ok && r) bench_time(&mine, p.seconds);
         if (ok && p.peak_mb > mb) mb = p.peak_mb;
         if (ok && (!r || p.cpu < cpu)) cpu = p.cpu;

@@ -5,286 +5,61 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/json.h"
+#include "base/utf8.h"
+
 /* ---- reading ---- */
 
-typedef struct reader {
-    const char *start, *p, *end;
-    bool lossy;
-    int depth;
-    json_error *err;
-} reader;
-
-__attribute__((format(printf, 2, 3))) static bool fail(reader *r, const char *fmt, ...)
+size_t utf8_len(const char *p, const char *end)
 {
-    int n = snprintf(r->err->msg, sizeof r->err->msg, "byte %zu: ", (size_t)(r->p - r->start));
+    unsigned bad;
+    return p < end ? st_utf8_step((const uint8_t *)p, (size_t)(end - p), &bad) : 0;
+}
+
+__attribute__((format(printf, 3, 4))) static bool fail(json_error *err, size_t at, const char *fmt, ...)
+{
+    int n = snprintf(err->msg, sizeof err->msg, "byte %zu: ", at);
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(r->err->msg + n, sizeof r->err->msg - (size_t)n, fmt, ap);
+    vsnprintf(err->msg + n, sizeof err->msg - (size_t)n, fmt, ap);
     va_end(ap);
     return false;
 }
 
-static void skip_space(reader *r)
+static bool broken(const st_json *j, json_error *err)
 {
-    while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r')) r->p++;
+    char why[ST_JSON_REASON];
+    return fail(err, j->at, "%s", st_json_reason(j, why));
 }
 
-static bool take(reader *r, char c)
+static void begin(st_json *j, const char *text, size_t len, bool lossy)
 {
-    skip_space(r);
-    if (r->p == r->end || *r->p != c) return false;
-    r->p++;
-    return true;
+    st_json_begin(j, text, len, JSON_MAX_DEPTH, lossy ? ST_JSON_LONE_SURROGATES | ST_JSON_ANY_BYTES : 0);
 }
 
-/* What a value at the cursor would be, for messages. */
-static const char *kind(const reader *r)
+/* What the value is that the reader met, or what stands where one should. */
+static const char *kind(const st_json *j, st_json_event e)
 {
-    size_t left = (size_t)(r->end - r->p);
-    if (r->p == r->end) return "the end of the line";
-    switch (*r->p) {
-    case '{': return "an object";
-    case '[': return "an array";
-    case '"': return "a string";
-    case 't': return left >= 4 && memcmp(r->p, "true", 4) == 0 ? "a boolean" : "no JSON value";
-    case 'f': return left >= 5 && memcmp(r->p, "false", 5) == 0 ? "a boolean" : "no JSON value";
-    case 'n': return left >= 4 && memcmp(r->p, "null", 4) == 0 ? "null" : "no JSON value";
-    default: return *r->p == '-' || (*r->p >= '0' && *r->p <= '9') ? "a number" : "no JSON value";
-    }
+    static const char *const kinds[] = {
+        [ST_JSON_NULL] = "null",       [ST_JSON_FALSE] = "a boolean", [ST_JSON_TRUE] = "a boolean",
+        [ST_JSON_NUMBER] = "a number", [ST_JSON_STRING] = "a string", [ST_JSON_ARRAY] = "an array",
+        [ST_JSON_OBJECT] = "an object"};
+    if (e >= ST_JSON_NULL && e <= ST_JSON_OBJECT) return kinds[e];
+    if (j->from >= j->len) return "the end of the line";
+    char c = j->text[j->from];
+    return c == '"' ? "a string" : c == '-' || (c >= '0' && c <= '9') ? "a number" : "no JSON value";
 }
 
-size_t utf8_len(const char *p, const char *end)
+static bool nothing_follows(st_json *j, json_error *err)
 {
-    const unsigned char *u = (const unsigned char *)p;
-    size_t left = (size_t)(end - p);
-    if (left < 1) return 0;
-    if (u[0] < 0x80) return 1;
-    /* The first continuation byte has a narrower range where overlong forms, surrogates and > U+10FFFF begin. */
-    unsigned lo = 0x80, hi = 0xbf;
-    size_t n;
-    if (u[0] >= 0xc2 && u[0] <= 0xdf)
-        n = 2;
-    else if ((u[0] & 0xf0) == 0xe0)
-        n = 3, lo = u[0] == 0xe0 ? 0xa0 : 0x80, hi = u[0] == 0xed ? 0x9f : 0xbf;
-    else if (u[0] >= 0xf0 && u[0] <= 0xf4)
-        n = 4, lo = u[0] == 0xf0 ? 0x90 : 0x80, hi = u[0] == 0xf4 ? 0x8f : 0xbf;
-    else
-        return 0;
-    if (left < n || u[1] < lo || u[1] > hi) return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((u[i] & 0xc0) != 0x80) return 0;
-    return n;
+    return st_json_next(j) == ST_JSON_END || broken(j, err);
 }
 
-static bool hex4(reader *r, unsigned *out)
+static void add_string(const st_json *j, buf *out)
 {
-    unsigned v = 0;
-    for (int i = 0; i < 4; i++, r->p++) {
-        char c = r->p < r->end ? *r->p : 0;
-        if (c >= '0' && c <= '9')
-            v = v << 4 | (unsigned)(c - '0');
-        else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-            v = v << 4 | (unsigned)((c | 32) - 'a' + 10);
-        else
-            return fail(r, "\\u needs four hexadecimal digits");
-    }
-    *out = v;
-    return true;
+    out->p = must_grow(out->p, &out->cap, out->len + st_json_room(j) + 1, 1);
+    out->len += st_json_string(j, out->p + out->len);
 }
-
-static void put_utf8(buf *out, unsigned c)
-{
-    char s[4];
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const unsigned char lead[5] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = n - 1; i > 0; i--, c >>= 6) s[i] = (char)(0x80 | (c & 0x3f));
-    s[0] = (char)(lead[n] | c);
-    buf_add(out, s, n);
-}
-
-/* After "\u". */
-static bool unicode_escape(reader *r, buf *out)
-{
-    unsigned c = 0, low = 0;
-    if (!hex4(r, &c)) return false;
-    if (c >= 0xd800 && c <= 0xdbff && r->end - r->p >= 2 && r->p[0] == '\\' && r->p[1] == 'u') {
-        const char *back = r->p;
-        r->p += 2;
-        if (!hex4(r, &low)) return false;
-        if (low >= 0xdc00 && low <= 0xdfff)
-            c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-        else
-            r->p = back; /* not a pair: the first stands alone */
-    }
-    if (c >= 0xd800 && c <= 0xdfff) {
-        if (!r->lossy) return fail(r, "\\u%04x is half of a surrogate pair", c);
-        c = 0xfffd;
-    }
-    if (out) put_utf8(out, c);
-    return true;
-}
-
-/* A string at the cursor; out NULL: only checked. */
-static bool string(reader *r, buf *out)
-{
-    if (!take(r, '"')) return fail(r, "expected a string, found %s", kind(r));
-    for (;;) {
-        const char *run = r->p;
-        while (r->p < r->end && *r->p != '"' && *r->p != '\\' && (unsigned char)*r->p >= 0x20) {
-            size_t n = utf8_len(r->p, r->end);
-            if (!n && !r->lossy) return fail(r, "not valid UTF-8");
-            r->p += n ? n : 1;
-        }
-        if (out) buf_add(out, run, (size_t)(r->p - run));
-        if (r->p == r->end) return fail(r, "the string does not end");
-        char c = *r->p++;
-        if (c == '"') return true;
-        if (c != '\\') {
-            r->p--;
-            return fail(r, "control character 0x%02x inside a string", (unsigned char)c);
-        }
-        c = r->p < r->end ? *r->p++ : 0;
-        static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-        const char *at = c ? strchr(from, c) : NULL;
-        if (c == 'u') {
-            if (!unicode_escape(r, out)) return false;
-        } else if (at) {
-            if (out) buf_add(out, &to[at - from], 1);
-        } else {
-            return fail(r, "unknown escape in a string");
-        }
-    }
-}
-
-static size_t digits(reader *r)
-{
-    const char *p = r->p;
-    while (r->p < r->end && *r->p >= '0' && *r->p <= '9') r->p++;
-    return (size_t)(r->p - p);
-}
-
-/* A number at the cursor; *is_int: neither fraction nor exponent. */
-static bool number(reader *r, bool *is_int)
-{
-    *is_int = true;
-    if (r->p < r->end && *r->p == '-') r->p++;
-    const char *first = r->p;
-    size_t n = digits(r);
-    if (n == 0 || (n > 1 && *first == '0')) return fail(r, "malformed number");
-    if (r->p < r->end && *r->p == '.') {
-        r->p++;
-        *is_int = false;
-        if (!digits(r)) return fail(r, "malformed number");
-    }
-    if (r->p < r->end && (*r->p | 32) == 'e') {
-        r->p++;
-        *is_int = false;
-        if (r->p < r->end && (*r->p == '+' || *r->p == '-')) r->p++;
-        if (!digits(r)) return fail(r, "malformed number");
-    }
-    return true;
-}
-
-static bool word(reader *r, const char *w)
-{
-    size_t n = strlen(w);
-    if ((size_t)(r->end - r->p) < n || memcmp(r->p, w, n) != 0) return fail(r, "expected a JSON value");
-    r->p += n;
-    return true;
-}
-
-/* Consumes the value of a member; *user is the caller's. */
-typedef bool (*member_fn)(reader *r, const buf *key, void *user);
-
-static bool skip(reader *r);
-
-static bool skip_member(reader *r, const buf *key, void *user)
-{
-    (void)key, (void)user;
-    return skip(r);
-}
-
-static bool object(reader *r, member_fn member, void *user)
-{
-    if (!take(r, '{')) return fail(r, "expected an object, found %s", kind(r));
-    if (++r->depth > JSON_MAX_DEPTH) return fail(r, "nested deeper than %d", JSON_MAX_DEPTH);
-    buf key = {0};
-    bool ok = true;
-    if (!take(r, '}')) {
-        do {
-            key.len = 0;
-            ok = string(r, member == skip_member ? NULL : &key) && (take(r, ':') || fail(r, "expected ':'"));
-            skip_space(r);
-            ok = ok && member(r, &key, user);
-        } while (ok && take(r, ','));
-        ok = ok && (take(r, '}') || fail(r, "expected ',' or '}'"));
-    }
-    buf_free(&key);
-    r->depth--;
-    return ok;
-}
-
-static bool array(reader *r, bool (*element)(reader *r, void *user), void *user)
-{
-    if (!take(r, '[')) return fail(r, "expected an array, found %s", kind(r));
-    if (++r->depth > JSON_MAX_DEPTH) return fail(r, "nested deeper than %d", JSON_MAX_DEPTH);
-    if (!take(r, ']')) {
-        do {
-            skip_space(r);
-            if (!element(r, user)) return false;
-        } while (take(r, ','));
-        if (!take(r, ']')) return fail(r, "expected ',' or ']'");
-    }
-    r->depth--;
-    return true;
-}
-
-static bool skip_element(reader *r, void *user)
-{
-    (void)user;
-    return skip(r);
-}
-
-static bool skip(reader *r)
-{
-    bool is_int;
-    skip_space(r);
-    switch (r->p < r->end ? *r->p : 0) {
-    case '{': return object(r, skip_member, NULL);
-    case '[': return array(r, skip_element, NULL);
-    case '"': return string(r, NULL);
-    case 't': return word(r, "true");
-    case 'f': return word(r, "false");
-    case 'n': return word(r, "null");
-    case '-':
-    case '0':
-    case '1':
-    case '2':
-    case '3':
-    case '4':
-    case '5':
-    case '6':
-    case '7':
-    case '8':
-    case '9': return number(r, &is_int);
-    default: return fail(r, "expected a JSON value, found %s", kind(r));
-    }
-}
-
-static bool nothing_follows(reader *r)
-{
-    skip_space(r);
-    return r->p == r->end || fail(r, "more follows after the JSON value");
-}
-
-/* The member that is wanted, and whether it has been seen. */
-typedef struct wanted {
-    const char *field;
-    bool seen;
-    buf *text;
-    ints *list;
-    buf *raw;
-} wanted;
 
 /* Text [p, end) with U+FFFD for what is not UTF-8. */
 static void add_replaced(buf *out, const char *p, const char *end)
@@ -299,115 +74,146 @@ static void add_replaced(buf *out, const char *p, const char *end)
     }
 }
 
-static bool integer(reader *r, void *user)
+/* The member that is wanted, and the one place where it goes. */
+typedef struct wanted {
+    const char *field;
+    buf *text; /* of a string */
+    buf *raw;
+    ints *list;
+} wanted;
+
+static bool integers(st_json *j, ints *out, json_error *err)
 {
-    const char *p = r->p;
-    bool is_int, negative = p < r->end && *p == '-';
-    if (!number(r, &is_int)) return false;
-    if (!is_int) return fail(r, "expected a whole number");
-    int64_t v = 0;
-    for (p += negative; p < r->p; p++) {
-        v = v * 10 + (*p - '0');
-        if (v > INT32_MAX) return fail(r, "the number does not fit 32 bits");
+    st_json_event e;
+    while ((e = st_json_next(j)) == ST_JSON_NUMBER && j->whole) {
+        bool negative = j->text[j->from] == '-';
+        int64_t v = 0;
+        for (size_t i = j->from + negative; i < j->to; i++) {
+            v = v * 10 + (j->text[i] - '0');
+            if (v > INT32_MAX) return fail(err, j->from, "the number does not fit 32 bits");
+        }
+        ints_add(out, (int32_t)(negative ? -v : v));
     }
-    ints_add(user, (int32_t)(negative ? -v : v));
+    if (e == ST_JSON_ERROR) return broken(j, err);
+    if (e == ST_JSON_NUMBER) return fail(err, j->from, "expected a whole number");
+    return e == ST_JSON_CLOSE || fail(err, j->from, "expected a whole number, found %s", kind(j, e));
+}
+
+/* The value that e began, of the member that is wanted. */
+static bool take(st_json *j, st_json_event e, const wanted *w, json_error *err)
+{
+    if (w->list) {
+        if (e != ST_JSON_ARRAY) return fail(err, j->from, "expected an array, found %s", kind(j, e));
+        return integers(j, w->list, err);
+    }
+    if (w->text && (e == ST_JSON_ERROR ? strcmp(kind(j, e), "a string") != 0 : e != ST_JSON_STRING))
+        return fail(err, j->from, "\"%s\" is %s, not a string", w->field, kind(j, e));
+    if (!st_json_finish(j, e)) return broken(j, err);
+    if (w->text)
+        add_string(j, w->text);
+    else
+        add_replaced(w->raw, j->text + j->from, j->text + j->to);
     return true;
 }
 
-static bool take_member(reader *r, const buf *key, void *user)
+/* Reads an object to its end. *seen: the member is there. */
+static bool get(st_json *j, const wanted *w, bool *seen, json_error *err)
 {
-    wanted *w = user;
-    if (key->len != strlen(w->field) || memcmp(key->p, w->field, key->len) != 0) return skip(r);
-    if (w->seen) return fail(r, "\"%s\" stands twice", w->field);
-    w->seen = true;
-    if (w->list) return array(r, integer, w->list);
-    if (w->raw) {
-        const char *from = r->p;
-        if (!skip(r)) return false;
-        add_replaced(w->raw, from, r->p);
-        return true;
+    st_json_event e = st_json_next(j);
+    *seen = false;
+    if (e != ST_JSON_OBJECT) return fail(err, j->from, "expected an object, found %s", kind(j, e));
+    while ((e = st_json_next(j)) == ST_JSON_NAME) {
+        bool it = st_json_is(j, w->field);
+        e = st_json_next(j);
+        if (!it) {
+            if (!st_json_finish(j, e)) return broken(j, err);
+            continue;
+        }
+        if (*seen) return fail(err, j->from, "\"%s\" stands twice", w->field);
+        if (!take(j, e, w, err)) return false;
+        *seen = true;
     }
-    if (r->p == r->end || *r->p != '"') return fail(r, "\"%s\" is %s, not a string", w->field, kind(r));
-    return string(r, w->text);
+    return e == ST_JSON_CLOSE ? nothing_follows(j, err) : broken(j, err);
 }
 
-static bool get(reader *r, wanted *w)
+static bool get_or_say(st_json *j, const wanted *w, json_error *err)
 {
-    if (!object(r, take_member, w) || !nothing_follows(r)) return false;
-    if (w->seen) return true;
-    snprintf(r->err->msg, sizeof r->err->msg, "no field \"%.100s\" in the object", w->field);
-    return false;
+    bool seen;
+    if (!get(j, w, &seen, err)) return false;
+    if (!seen) snprintf(err->msg, sizeof err->msg, "no field \"%.100s\" in the object", w->field);
+    return seen;
 }
 
 bool json_get_string(const char *line, size_t len, const char *field, bool lossy, buf *text, json_error *err)
 {
-    reader r = {.start = line, .p = line, .end = line + len, .lossy = lossy, .err = err};
+    st_json j;
     size_t before = text->len;
-    bool ok = get(&r, &(wanted){.field = field, .text = text});
+    begin(&j, line, len, lossy);
+    bool ok = get_or_say(&j, &(wanted){.field = field, .text = text}, err);
     if (!ok) text->len = before;
     return ok;
 }
 
 int json_get_raw(const char *line, size_t len, const char *field, bool lossy, buf *out, json_error *err)
 {
-    reader r = {.start = line, .p = line, .end = line + len, .lossy = lossy, .err = err};
+    st_json j;
     size_t before = out->len;
-    wanted w = {.field = field, .raw = out};
-    if (object(&r, take_member, &w) && nothing_follows(&r)) return w.seen;
+    begin(&j, line, len, lossy);
+    bool seen;
+    if (get(&j, &(wanted){.field = field, .raw = out}, &seen, err)) return seen;
     out->len = before;
     return -1;
 }
 
 bool json_decode(const char *text, size_t len, bool lossy, buf *out, json_error *err)
 {
-    reader r = {.start = text, .p = text, .end = text + len, .lossy = lossy, .err = err};
-    size_t before = out->len;
-    bool ok = string(&r, out) && nothing_follows(&r);
-    if (!ok) out->len = before;
-    return ok;
-}
-
-typedef struct elements {
-    json_part *p;
-    size_t n, cap;
-} elements;
-
-static bool add_element(reader *r, void *user)
-{
-    elements *e = user;
-    const char *from = r->p;
-    if (!skip(r)) return false;
-    e->p = must_grow(e->p, &e->cap, e->n + 1, sizeof *e->p);
-    e->p[e->n++] = (json_part){from, (size_t)(r->p - from)};
+    st_json j;
+    begin(&j, text, len, lossy);
+    st_json_event e = st_json_next(&j);
+    if (e == ST_JSON_ERROR) return broken(&j, err);
+    if (e != ST_JSON_STRING) return fail(err, j.from, "expected a string, found %s", kind(&j, e));
+    st_json string = j;
+    if (!nothing_follows(&j, err)) return false;
+    add_string(&string, out);
     return true;
 }
 
 bool json_elements(const char *text, size_t len, bool lossy, json_part **parts, size_t *cap, size_t *n, json_error *err)
 {
-    reader r = {.start = text, .p = text, .end = text + len, .lossy = lossy, .err = err};
-    elements e = {.p = *parts, .cap = *cap};
-    bool ok = array(&r, add_element, &e) && nothing_follows(&r);
-    *parts = e.p;
-    *cap = e.cap;
-    *n = ok ? e.n : 0;
-    return ok;
+    st_json j;
+    *n = 0;
+    begin(&j, text, len, lossy);
+    st_json_event e = st_json_next(&j);
+    if (e != ST_JSON_ARRAY) return fail(err, j.from, "expected an array, found %s", kind(&j, e));
+    size_t got = 0;
+    while ((e = st_json_next(&j)) != ST_JSON_CLOSE) {
+        if (!st_json_finish(&j, e)) return broken(&j, err);
+        *parts = must_grow(*parts, cap, got + 1, sizeof **parts);
+        (*parts)[got++] = (json_part){j.text + j.from, j.to - j.from};
+    }
+    if (!nothing_follows(&j, err)) return false;
+    *n = got;
+    return true;
 }
 
 bool json_get_ints(const char *line, size_t len, const char *field, ints *out, json_error *err)
 {
-    reader r = {.start = line, .p = line, .end = line + len, .err = err};
+    st_json j, at_first;
     size_t before = out->n;
-    skip_space(&r);
-    bool alone = r.p < r.end && *r.p == '[';
-    bool ok = alone ? array(&r, integer, out) && nothing_follows(&r) : get(&r, &(wanted){.field = field, .list = out});
+    begin(&j, line, len, false);
+    at_first = j;
+    bool alone = st_json_next(&at_first) == ST_JSON_ARRAY;
+    bool ok = alone ? integers(&at_first, out, err) && nothing_follows(&at_first, err)
+                    : get_or_say(&j, &(wanted){.field = field, .list = out}, err);
     if (!ok) out->n = before;
     return ok;
 }
 
 bool json_check(const char *text, size_t len, json_error *err)
 {
-    reader r = {.start = text, .p = text, .end = text + len, .err = err};
-    return skip(&r) && nothing_follows(&r);
+    st_json j;
+    begin(&j, text, len, false);
+    return st_json_finish(&j, st_json_next(&j)) ? nothing_follows(&j, err) : broken(&j, err);
 }
 
 /* ---- writing ---- */

@@ -1,7 +1,7 @@
-/* json.h: reads one line of jsonl, writes JSON strings and numbers.
+/* json.h: what the program takes out of one line of jsonl, and how it writes JSON strings and numbers.
  *
- * The reader is strict (RFC 8259), bounded and builds no tree: it walks the line once, checks all of it and keeps the
- * one member that is wanted. Nesting goes JSON_MAX_DEPTH deep. Strings must be UTF-8 unless `lossy`; \u0000 is a byte
+ * Reading is base/json.h's, strict and without a tree: a line is walked once, all of it is checked, and the one member
+ * that is wanted is kept. Nesting goes JSON_MAX_DEPTH deep. Strings must be UTF-8 unless `lossy`; \u0000 is a byte
  * like any other; a lone surrogate is an error, or U+FFFD when lossy. A wanted key that stands twice is refused. */
 #ifndef CLI_IO_JSON_H
 #define CLI_IO_JSON_H

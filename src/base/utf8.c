@@ -1,4 +1,5 @@
-/* utf8.c: validation, and the mark at the beginning of a text. token/utf8_fix.c replaces what is invalid. */
+/* utf8.c: validation, the mark at the beginning of a text, and where in a text something is. token/utf8_fix.c replaces
+ * what is invalid. */
 #include "base/utf8.h"
 
 #include <string.h>
@@ -24,10 +25,14 @@ size_t st_utf8_check(const char *text, size_t n)
     while (i < n) {
         uint64_t w;
         while (i + 8 <= n && (memcpy(&w, p + i, 8), !(w & 0x8080808080808080u))) i += 8;
-        if (i == n) break;
-        unsigned bad, len = st_utf8_step(p + i, n - i, &bad);
-        if (!len) return i;
-        i += len;
+        for (; i < n && p[i] < 0x80; i++) continue;
+        for (unsigned bad, len; i < n && p[i] >= 0x80; i += len) { /* what is not ASCII comes in runs */
+            const uint8_t *q = p + i;
+            /* Quickly what most of them are, East Asian: behind these bytes no second one is special. */
+            bool plain = n - i >= 3 && q[0] >= 0xe1 && q[0] <= 0xec && (q[1] & 0xc0) == 0x80 && (q[2] & 0xc0) == 0x80;
+            len = plain ? 3 : st_utf8_step(q, n - i, &bad);
+            if (!len) return i;
+        }
     }
     return n;
 }
@@ -40,4 +45,15 @@ const char *st_utf8_begin(const char **text, size_t *n)
     if (marked || zeros) return "the text is UTF-16, want UTF-8";
     if (*n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) *text += 3, *n -= 3;
     return NULL;
+}
+
+void st_utf8_position(const char *text, size_t n, size_t at, size_t *line, size_t *column)
+{
+    *line = *column = 1;
+    for (size_t i = 0; i < at && i < n; i++) {
+        if (text[i] == '\n')
+            ++*line, *column = 1;
+        else if (((uint8_t)text[i] & 0xc0) != 0x80)
+            ++*column;
+    }
 }

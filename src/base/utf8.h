@@ -19,6 +19,9 @@ size_t st_utf8_check(const char *text, size_t n);
  * is not UTF-8: it has a mark of UTF-16, or NULs every other byte. */
 const char *st_utf8_begin(const char **text, size_t *n);
 
+/* Where byte `at` of a text is for people: line and column, in characters, from 1. */
+void st_utf8_position(const char *text, size_t n, size_t at, size_t *line, size_t *column);
+
 /* Length of a sequence by its first byte, in valid text. */
 static inline unsigned st_utf8_len(uint8_t lead)
 {

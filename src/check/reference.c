@@ -4,15 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "engine/engine.h"
 #include "quant/quant.h"
-
-static uint64_t reference_fnv1a(uint64_t h, const void *data, size_t n)
-{
-    const uint8_t *p = data;
-    for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 0x100000001b3u;
-    return h;
-}
 
 uint64_t st_verify_fingerprint(const strata_model *m)
 {
@@ -20,8 +14,8 @@ uint64_t st_verify_fingerprint(const strata_model *m)
     for (size_t i = 0; i < m->gguf.n_tensors; i++) {
         const st_gguf_tensor *t = &m->gguf.tensors[i];
         if (t->type != ST_F32 || t->n_dims != 1) continue;
-        uint64_t h = reference_fnv1a(0xcbf29ce484222325u, t->name.ptr, t->name.len);
-        sum += reference_fnv1a(reference_fnv1a(h, "", 1), t->data, t->bytes);
+        uint64_t h = st_fnv64(ST_FNV64, t->name.ptr, t->name.len);
+        sum += st_fnv64(st_fnv64(h, "", 1), t->data, t->bytes);
     }
     return sum;
 }

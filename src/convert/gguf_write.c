@@ -1,41 +1,51 @@
-/* gguf_write.c: the writer. Owns the two growing buffers, metadata and tensor directory, in the file's own encoding;
- * tensor data stays with the caller until the file is written. It refuses what the reader would refuse. */
+/* gguf_write.c: the writer. Owns the two growing buffers, metadata and tensor directory, in the file's own encoding, and
+ * tables of the names in them; tensor data and copied values stay with the caller until the file is written. It refuses
+ * what the reader would refuse. */
 #include "convert/gguf_write.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/half.h"
-#include "base/os/outfile.h"
 #include "gguf/cursor.h"
 #include "quant/quant.h"
 
-#define HEADER_BYTES  24
-#define ALIGNMENT_KEY "general.alignment"
+#define HEADER_BYTES 24
 
 typedef struct buffer {
     uint8_t *data;
     size_t len, cap;
 } buffer;
 
-/* Where a name lies in a buffer. */
-typedef struct place {
-    size_t at, len;
-} place;
-
-typedef struct payload {
+/* A name that lies in a buffer, and what is not in the buffer: a value that belongs behind `end`, or a tensor's data. */
+typedef struct named {
+    size_t at, len, end;
     const void *data;
     size_t bytes;
-} payload;
+} named;
+
+/* In order, and found by their names. */
+typedef struct names {
+    buffer text;
+    named *v;
+    size_t n, cap;
+    uint32_t *slots; /* index + 1; 0 is free, and at least half of them are */
+    size_t n_slots;
+} names;
+
+/* A file, or memory that is large enough. */
+typedef struct sink {
+    st_outfile *file;
+    uint8_t *at;
+} sink;
 
 struct st_gguf_writer {
     st_mem *mem;
-    buffer kv, info;
-    place *keys, *names;
-    payload *tensors;
-    size_t n_kv, n_tensors, keys_cap, names_cap, tensors_cap;
+    names kv, info;
     size_t data_bytes; /* of the tensors so far, padded */
     size_t alignment;
+    sink out;
+    size_t tensor, written; /* the one at work, and its bytes so far */
 };
 
 int st_gguf_writer_open(st_mem *mem, st_gguf_writer **out, strata_error *err)
@@ -43,19 +53,23 @@ int st_gguf_writer_open(st_mem *mem, st_gguf_writer **out, strata_error *err)
     st_gguf_writer *w = st_calloc(mem, 1, sizeof *w);
     ST_FAIL_IF(!w, err, STRATA_NO_MEMORY, "no memory for a GGUF writer");
     w->mem = mem;
-    w->alignment = 32;
+    w->alignment = ST_GGUF_DEFAULT_ALIGNMENT;
     *out = w;
     return STRATA_OK;
+}
+
+static void write_free_names(st_gguf_writer *w, names *t)
+{
+    st_free(w->mem, t->text.data);
+    st_free(w->mem, t->v);
+    st_free(w->mem, t->slots);
 }
 
 void st_gguf_writer_close(st_gguf_writer *w)
 {
     if (!w) return;
-    st_free(w->mem, w->kv.data);
-    st_free(w->mem, w->info.data);
-    st_free(w->mem, w->keys);
-    st_free(w->mem, w->names);
-    st_free(w->mem, w->tensors);
+    write_free_names(w, &w->kv);
+    write_free_names(w, &w->info);
     st_free(w->mem, w);
 }
 
@@ -68,9 +82,10 @@ static uint8_t *write_encode(uint8_t *p, uint64_t v, size_t bytes)
 }
 
 /* The put_ functions append to space that reserve has made. */
-static int write_reserve(st_gguf_writer *w, buffer *b, size_t bytes, strata_error *err)
+static int write_reserve(st_gguf_writer *w, names *t, size_t bytes, strata_error *err)
 {
     size_t need;
+    buffer *b = &t->text;
     ST_FAIL_IF(!st_add(b->len, bytes, &need) || !st_grow(w->mem, &b->data, &b->cap, need, b->len, 1), err,
                STRATA_NO_MEMORY, "no memory for %zu bytes of GGUF metadata", bytes);
     return STRATA_OK;
@@ -88,11 +103,59 @@ static void write_put_bytes(buffer *b, const void *p, size_t n)
     b->len += n;
 }
 
-static bool write_is_there(const buffer *b, const place *p, size_t n, const char *name, size_t len)
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+static uint32_t *write_slot(const names *t, st_str name)
 {
-    for (size_t i = 0; i < n; i++)
-        if (p[i].len == len && memcmp(b->data + p[i].at, name, len) == 0) return true;
-    return false;
+    size_t i = st_gguf_hash(name, t->slots) & (t->n_slots - 1);
+    for (; t->slots[i]; i = (i + 1) & (t->n_slots - 1)) {
+        const named *v = &t->v[t->slots[i] - 1];
+        if (v->len == name.len && memcmp(t->text.data + v->at, name.ptr, name.len) == 0) break;
+    }
+    return &t->slots[i];
+}
+
+static bool write_is_there(const names *t, st_str name)
+{
+    return t->n && *write_slot(t, name);
+}
+
+/* For one more. */
+static int write_grow_names(st_gguf_writer *w, names *t, const char *what, strata_error *err)
+{
+    ST_FAIL_IF(!st_grow(w->mem, &t->v, &t->cap, t->n + 1, t->n, sizeof *t->v), err, STRATA_NO_MEMORY,
+               "no memory for another %s", what);
+    if ((t->n + 1) * 2 <= t->n_slots) return STRATA_OK;
+    names larger = *t;
+    larger.n_slots = t->n_slots ? t->n_slots * 2 : 64;
+    larger.slots = st_calloc(w->mem, larger.n_slots, sizeof *larger.slots);
+    ST_FAIL_IF(!larger.slots || t->n >= UINT32_MAX, err, STRATA_NO_MEMORY, "no memory for another %s", what);
+    for (size_t i = 0; i < t->n; i++) {
+        st_str name = {(const char *)t->text.data + t->v[i].at, t->v[i].len};
+        *write_slot(&larger, name) = (uint32_t)i + 1;
+    }
+    st_free(w->mem, t->slots);
+    *t = larger;
+    return STRATA_OK;
+}
+
+/* A length and the name: the begin of either kind of entry. */
+static void write_put_name(names *t, st_str name)
+{
+    uint32_t *slot = write_slot(t, name);
+    write_put_int(&t->text, name.len, 8);
+    t->v[t->n] = (named){.at = t->text.len, .len = name.len};
+    write_put_bytes(&t->text, name.ptr, name.len);
+    *slot = (uint32_t)++t->n;
+}
+
+/* The last entry ends here, and has this outside of the buffer. */
+static void write_refer(names *t, const void *data, size_t bytes)
+{
+    named *v = &t->v[t->n - 1];
+    v->end = t->text.len;
+    v->data = data;
+    v->bytes = bytes;
 }
 
 /* ---- metadata ---------------------------------------------------------------------------------------------------- */
@@ -102,21 +165,18 @@ static int write_begin_kv(st_gguf_writer *w, st_str key, uint32_t type, size_t v
 {
     char name[ST_STR_PRINT];
     size_t bytes;
-    ST_FAIL_IF(key.len == 0 || key.len > 65535, err, STRATA_INVALID_ARG, "a key has %zu bytes, want 1 to 65535",
-               key.len);
-    ST_FAIL_IF(type != ST_GGUF_U32 && st_str_eq(key, ALIGNMENT_KEY), err, STRATA_INVALID_ARG,
-               ALIGNMENT_KEY " is of type %s, want u32", st_gguf_type_name(type));
-    ST_FAIL_IF(write_is_there(&w->kv, w->keys, w->n_kv, key.ptr, key.len), err, STRATA_INVALID_ARG,
-               "key '%s' is there twice", st_str_print(key, name));
-    ST_FAIL_IF(!st_grow(w->mem, &w->keys, &w->keys_cap, w->n_kv + 1, w->n_kv, sizeof *w->keys), err, STRATA_NO_MEMORY,
-               "no memory for another GGUF key");
+    ST_FAIL_IF(key.len == 0 || key.len > ST_GGUF_MAX_KEY, err, STRATA_INVALID_ARG, "a key has %zu bytes, want 1 to %zu",
+               key.len, ST_GGUF_MAX_KEY);
+    ST_FAIL_IF(type != ST_GGUF_U32 && st_str_eq(key, ST_GGUF_ALIGNMENT), err, STRATA_INVALID_ARG,
+               ST_GGUF_ALIGNMENT " is of type %s, want u32", st_gguf_type_name(type));
+    ST_FAIL_IF(write_is_there(&w->kv, key), err, STRATA_INVALID_ARG, "key '%s' is there twice",
+               st_str_print(key, name));
+    ST_TRY(write_grow_names(w, &w->kv, "GGUF key", err));
     ST_FAIL_IF(!st_add(value_bytes, 8 + key.len + 4, &bytes), err, STRATA_INVALID_ARG, "key '%s' is too large",
                st_str_print(key, name));
     ST_TRY(write_reserve(w, &w->kv, bytes, err));
-    write_put_int(&w->kv, key.len, 8);
-    w->keys[w->n_kv++] = (place){w->kv.len, key.len};
-    write_put_bytes(&w->kv, key.ptr, key.len);
-    write_put_int(&w->kv, type, 4);
+    write_put_name(&w->kv, key);
+    write_put_int(&w->kv.text, type, 4);
     return STRATA_OK;
 }
 
@@ -127,18 +187,19 @@ static st_str write_str_of(const char *z)
 
 static int write_check_alignment(const st_gguf_writer *w, uint32_t v, strata_error *err)
 {
-    ST_FAIL_IF(v < 8 || v > 4096 || (v & (v - 1)), err, STRATA_INVALID_ARG,
-               ALIGNMENT_KEY " is %u, want a power of two from 8 to 4096", v);
-    ST_FAIL_IF(w->n_tensors, err, STRATA_INVALID_ARG, ALIGNMENT_KEY " must be set before the first tensor");
+    ST_FAIL_IF(!st_gguf_alignment_ok(v), err, STRATA_INVALID_ARG,
+               ST_GGUF_ALIGNMENT " is %u, want a power of two from %u to %u", v, ST_GGUF_MIN_ALIGNMENT,
+               ST_GGUF_MAX_ALIGNMENT);
+    ST_FAIL_IF(w->info.n, err, STRATA_INVALID_ARG, ST_GGUF_ALIGNMENT " must be set before the first tensor");
     return STRATA_OK;
 }
 
 int st_gguf_put_u32(st_gguf_writer *w, const char *key, uint32_t v, strata_error *err)
 {
-    bool alignment = strcmp(key, ALIGNMENT_KEY) == 0;
+    bool alignment = strcmp(key, ST_GGUF_ALIGNMENT) == 0;
     if (alignment) ST_TRY(write_check_alignment(w, v, err));
     ST_TRY(write_begin_kv(w, write_str_of(key), ST_GGUF_U32, 4, err));
-    write_put_int(&w->kv, v, 4);
+    write_put_int(&w->kv.text, v, 4);
     if (alignment) w->alignment = v;
     return STRATA_OK;
 }
@@ -146,14 +207,14 @@ int st_gguf_put_u32(st_gguf_writer *w, const char *key, uint32_t v, strata_error
 int st_gguf_put_f32(st_gguf_writer *w, const char *key, float v, strata_error *err)
 {
     ST_TRY(write_begin_kv(w, write_str_of(key), ST_GGUF_F32, 4, err));
-    write_put_int(&w->kv, st_f32_bits(v), 4);
+    write_put_int(&w->kv.text, st_f32_bits(v), 4);
     return STRATA_OK;
 }
 
 int st_gguf_put_bool(st_gguf_writer *w, const char *key, bool v, strata_error *err)
 {
     ST_TRY(write_begin_kv(w, write_str_of(key), ST_GGUF_BOOL, 1, err));
-    write_put_int(&w->kv, v, 1);
+    write_put_int(&w->kv.text, v, 1);
     return STRATA_OK;
 }
 
@@ -162,8 +223,8 @@ int st_gguf_put_str(st_gguf_writer *w, const char *key, const char *v, size_t le
     size_t bytes;
     ST_FAIL_IF(!st_add(len, 8, &bytes), err, STRATA_INVALID_ARG, "key '%s' is too large", key);
     ST_TRY(write_begin_kv(w, write_str_of(key), ST_GGUF_STRING, bytes, err));
-    write_put_int(&w->kv, len, 8);
-    write_put_bytes(&w->kv, v, len);
+    write_put_int(&w->kv.text, len, 8);
+    write_put_bytes(&w->kv.text, v, len);
     return STRATA_OK;
 }
 
@@ -179,9 +240,9 @@ int st_gguf_put_array(st_gguf_writer *w, const char *key, uint32_t elem_type, co
     for (size_t i = 0; elem_type == ST_GGUF_BOOL && i < bytes; i++)
         ST_FAIL_IF(p[i] > 1, err, STRATA_INVALID_ARG, "key '%s': bool %zu has the byte %u, want 0 or 1", key, i, p[i]);
     ST_TRY(write_begin_kv(w, write_str_of(key), ST_GGUF_ARRAY, 12 + bytes, err));
-    write_put_int(&w->kv, elem_type, 4);
-    write_put_int(&w->kv, count, 8);
-    write_put_bytes(&w->kv, data, bytes);
+    write_put_int(&w->kv.text, elem_type, 4);
+    write_put_int(&w->kv.text, count, 8);
+    write_put_bytes(&w->kv.text, data, bytes);
     return STRATA_OK;
 }
 
@@ -192,27 +253,42 @@ int st_gguf_put_strings(st_gguf_writer *w, const char *key, const st_str *v, uin
         ST_FAIL_IF(!st_add(bytes, 8, &bytes) || !st_add(bytes, v[i].len, &bytes), err, STRATA_INVALID_ARG,
                    "key '%s' is too large", key);
     ST_TRY(write_begin_kv(w, write_str_of(key), ST_GGUF_ARRAY, bytes, err));
-    write_put_int(&w->kv, ST_GGUF_STRING, 4);
-    write_put_int(&w->kv, count, 8);
+    write_put_int(&w->kv.text, ST_GGUF_STRING, 4);
+    write_put_int(&w->kv.text, count, 8);
     for (uint64_t i = 0; i < count; i++) {
-        write_put_int(&w->kv, v[i].len, 8);
-        write_put_bytes(&w->kv, v[i].ptr, v[i].len);
+        write_put_int(&w->kv.text, v[i].len, 8);
+        write_put_bytes(&w->kv.text, v[i].ptr, v[i].len);
     }
+    return STRATA_OK;
+}
+
+static int write_kv(st_gguf_writer *w, const st_gguf_kv *kv, bool refer, strata_error *err)
+{
+    bool array = kv->type == ST_GGUF_ARRAY,
+         alignment = kv->type == ST_GGUF_U32 && st_str_eq(kv->key, ST_GGUF_ALIGNMENT);
+    if (alignment) ST_TRY(write_check_alignment(w, st_le32(kv->data), err));
+    size_t bytes = (refer ? 0 : kv->bytes) + (array ? 12 : 0); /* of a file: cannot wrap */
+    ST_TRY(write_begin_kv(w, kv->key, kv->type, bytes, err));
+    if (array) {
+        write_put_int(&w->kv.text, kv->elem_type, 4);
+        write_put_int(&w->kv.text, kv->count, 8);
+    }
+    if (refer)
+        write_refer(&w->kv, kv->data, kv->bytes);
+    else
+        write_put_bytes(&w->kv.text, kv->data, kv->bytes);
+    if (alignment) w->alignment = st_le32(kv->data);
     return STRATA_OK;
 }
 
 int st_gguf_put_kv(st_gguf_writer *w, const st_gguf_kv *kv, strata_error *err)
 {
-    bool array = kv->type == ST_GGUF_ARRAY, alignment = kv->type == ST_GGUF_U32 && st_str_eq(kv->key, ALIGNMENT_KEY);
-    if (alignment) ST_TRY(write_check_alignment(w, st_le32(kv->data), err));
-    ST_TRY(write_begin_kv(w, kv->key, kv->type, kv->bytes + (array ? 12 : 0), err)); /* bytes of a file: cannot wrap */
-    if (array) {
-        write_put_int(&w->kv, kv->elem_type, 4);
-        write_put_int(&w->kv, kv->count, 8);
-    }
-    write_put_bytes(&w->kv, kv->data, kv->bytes);
-    if (alignment) w->alignment = st_le32(kv->data);
-    return STRATA_OK;
+    return write_kv(w, kv, false, err);
+}
+
+int st_gguf_refer_kv(st_gguf_writer *w, const st_gguf_kv *kv, strata_error *err)
+{
+    return write_kv(w, kv, true, err);
 }
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
@@ -225,10 +301,9 @@ static int write_check_tensor(const st_gguf_writer *w, st_str name, uint32_t typ
     uint32_t block, block_bytes;
     uint64_t n = 1;
     st_str_print(name, nm);
-    ST_FAIL_IF(name.len == 0 || name.len > 255, err, STRATA_INVALID_ARG, "a tensor name has %zu bytes, want 1 to 255",
-               name.len);
-    ST_FAIL_IF(write_is_there(&w->info, w->names, w->n_tensors, name.ptr, name.len), err, STRATA_INVALID_ARG,
-               "tensor '%s' is there twice", nm);
+    ST_FAIL_IF(name.len == 0 || name.len > ST_GGUF_MAX_TENSOR_NAME, err, STRATA_INVALID_ARG,
+               "a tensor name has %zu bytes, want 1 to %zu", name.len, ST_GGUF_MAX_TENSOR_NAME);
+    ST_FAIL_IF(write_is_there(&w->info, name), err, STRATA_INVALID_ARG, "tensor '%s' is there twice", nm);
     ST_FAIL_IF(!st_quant_geometry(type, &type_name, &block, &block_bytes), err, STRATA_INVALID_ARG,
                "tensor '%s' has the unknown type %u", nm, type);
     ST_FAIL_IF(n_dims == 0 || n_dims > ST_GGUF_MAX_DIMS, err, STRATA_INVALID_ARG,
@@ -249,82 +324,106 @@ int st_gguf_put_tensor(st_gguf_writer *w, st_str name, uint32_t type, uint32_t n
                        const void *data, size_t bytes, strata_error *err)
 {
     ST_TRY(write_check_tensor(w, name, type, n_dims, dims, bytes, err));
-    size_t n = w->n_tensors, end;
+    size_t end;
     ST_FAIL_IF(!st_add(w->data_bytes, bytes, &end) || end > SIZE_MAX / 2, err, STRATA_INVALID_ARG,
                "the tensors do not fit a file");
-    ST_FAIL_IF(!st_grow(w->mem, &w->names, &w->names_cap, n + 1, n, sizeof *w->names) ||
-                   !st_grow(w->mem, &w->tensors, &w->tensors_cap, n + 1, n, sizeof *w->tensors),
-               err, STRATA_NO_MEMORY, "no memory for another tensor");
+    ST_TRY(write_grow_names(w, &w->info, "tensor", err));
     ST_TRY(write_reserve(w, &w->info, 8 + name.len + 4 + 8 * (size_t)n_dims + 4 + 8, err));
-    write_put_int(&w->info, name.len, 8);
-    w->names[n] = (place){w->info.len, name.len};
-    write_put_bytes(&w->info, name.ptr, name.len);
-    write_put_int(&w->info, n_dims, 4);
-    for (uint32_t d = 0; d < n_dims; d++) write_put_int(&w->info, dims[d], 8);
-    write_put_int(&w->info, type, 4);
-    write_put_int(&w->info, w->data_bytes, 8);
-    w->tensors[n] = (payload){data, bytes};
+    write_put_name(&w->info, name);
+    write_put_int(&w->info.text, n_dims, 4);
+    for (uint32_t d = 0; d < n_dims; d++) write_put_int(&w->info.text, dims[d], 8);
+    write_put_int(&w->info.text, type, 4);
+    write_put_int(&w->info.text, w->data_bytes, 8);
+    write_refer(&w->info, data, bytes);
     w->data_bytes = st_round_up(end, w->alignment);
-    w->n_tensors = n + 1;
     return STRATA_OK;
 }
 
 /* ---- output ------------------------------------------------------------------------------------------------------ */
 
-/* A file, or memory that is large enough. */
-typedef struct sink {
-    st_outfile *file;
-    uint8_t *at;
-} sink;
-
-static void write_emit(sink *s, const void *p, size_t n)
+static void write_emit(st_gguf_writer *w, const void *p, size_t n)
 {
     if (n == 0) return;
-    if (s->file) {
-        (void)st_outfile_write(s->file, p, n); /* the file remembers what failed */
+    if (w->out.file) {
+        (void)st_outfile_write(w->out.file, p, n); /* the file remembers what failed */
     } else {
-        memcpy(s->at, p, n);
-        s->at += n;
+        memcpy(w->out.at, p, n);
+        w->out.at += n;
     }
 }
 
-static void write_pad(sink *s, size_t bytes, size_t alignment)
+static void write_pad(st_gguf_writer *w, size_t bytes)
 {
     static const uint8_t zeros[64];
-    for (size_t n = st_round_up(bytes, alignment) - bytes; n > 0;) {
+    for (size_t n = st_round_up(bytes, w->alignment) - bytes; n > 0;) {
         size_t part = n < sizeof zeros ? n : sizeof zeros;
-        write_emit(s, zeros, part);
+        write_emit(w, zeros, part);
         n -= part;
     }
 }
 
+/* Of the header, up to the data; of a file, so that it cannot wrap. */
 static size_t write_head_bytes(const st_gguf_writer *w)
 {
-    return HEADER_BYTES + w->kv.len + w->info.len;
+    size_t n = HEADER_BYTES + w->kv.text.len + w->info.text.len;
+    for (size_t i = 0; i < w->kv.n; i++) n += w->kv.v[i].bytes;
+    return n;
 }
 
-static void write_emit_all(const st_gguf_writer *w, sink *s)
+static void write_begin(st_gguf_writer *w, sink out)
 {
     uint8_t head[HEADER_BYTES] = {'G', 'G', 'U', 'F', 3};
-    write_encode(write_encode(head + 8, w->n_tensors, 8), w->n_kv, 8);
-    write_emit(s, head, sizeof head);
-    write_emit(s, w->kv.data, w->kv.len);
-    write_emit(s, w->info.data, w->info.len);
-    if (w->n_tensors) write_pad(s, write_head_bytes(w), w->alignment);
-    for (size_t i = 0; i < w->n_tensors; i++) {
-        write_emit(s, w->tensors[i].data, w->tensors[i].bytes);
-        write_pad(s, w->tensors[i].bytes, w->alignment);
+    w->out = out;
+    w->tensor = w->written = 0;
+    write_encode(write_encode(head + 8, w->info.n, 8), w->kv.n, 8);
+    write_emit(w, head, sizeof head);
+    size_t from = 0;
+    for (size_t i = 0; i < w->kv.n; i++) {
+        const named *v = &w->kv.v[i];
+        if (!v->bytes) continue;
+        write_emit(w, w->kv.text.data + from, v->end - from);
+        write_emit(w, v->data, v->bytes);
+        from = v->end;
     }
+    if (w->kv.n) write_emit(w, w->kv.text.data + from, w->kv.text.len - from);
+    write_emit(w, w->info.text.data, w->info.text.len);
+    if (w->info.n) write_pad(w, write_head_bytes(w));
+}
+
+void st_gguf_writer_begin(st_gguf_writer *w, st_outfile *f)
+{
+    write_begin(w, (sink){.file = f});
+}
+
+int st_gguf_writer_data(st_gguf_writer *w, const void *p, size_t n, strata_error *err)
+{
+    size_t want = w->tensor < w->info.n ? w->info.v[w->tensor].bytes : 0;
+    ST_FAIL_IF(n > want - w->written, err, STRATA_INVALID_ARG,
+               "tensor %zu of %zu gets more data than it was said to have", w->tensor, w->info.n);
+    write_emit(w, p, n);
+    w->written += n;
+    if (w->written < want) return STRATA_OK;
+    write_pad(w, want);
+    w->tensor++;
+    w->written = 0;
+    return STRATA_OK;
+}
+
+static void write_all(st_gguf_writer *w, sink out)
+{
+    write_begin(w, out);
+    for (size_t i = 0; i < w->info.n; i++)
+        (void)st_gguf_writer_data(w, w->info.v[i].data, w->info.v[i].bytes, NULL); /* as much as was said */
 }
 
 int st_gguf_writer_finish(st_gguf_writer *w, uint8_t **data, size_t *size, strata_error *err)
 {
     size_t total = write_head_bytes(w);
-    if (w->n_tensors) total = st_round_up(total, w->alignment);
+    if (w->info.n) total = st_round_up(total, w->alignment);
     ST_FAIL_IF(!st_add(total, w->data_bytes, &total), err, STRATA_INVALID_ARG, "the tensors do not fit a file");
     uint8_t *p = st_alloc(w->mem, total, 1);
     ST_FAIL_IF(!p, err, STRATA_NO_MEMORY, "no memory for a GGUF file of %zu bytes", total);
-    write_emit_all(w, &(sink){.at = p});
+    write_all(w, (sink){.at = p});
     *data = p;
     *size = total;
     return STRATA_OK;
@@ -343,7 +442,7 @@ int st_gguf_writer_save(st_gguf_writer *w, const char *path, strata_error *err)
         ST_FAIL(err, STRATA_NO_MEMORY, "%s: no memory to write it", path);
     }
     f.cap = ST_OUTFILE_BUFFER;
-    write_emit_all(w, &(sink){.file = &f});
+    write_all(w, (sink){.file = &f});
     code = st_outfile_commit(&f);
     st_free(w->mem, f.buffer);
     ST_FAIL_IF(code, err, STRATA_IO, "%s: cannot write: %s", path, st_outfile_reason(code, why));

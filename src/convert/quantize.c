@@ -13,6 +13,7 @@
 #include "base/os/file.h"
 #include "base/os/outfile.h"
 #include "base/os/thread.h"
+#include "convert/gguf_write.h"
 #include "convert/mix.h"
 #include "gguf/foreign.h"
 #include "gguf/parts.h"
@@ -54,6 +55,7 @@ typedef struct job {
     target *targets;
     st_pool *pool;
     st_outfile f;
+    st_gguf_writer *w;
     slab s;
 } job;
 
@@ -160,39 +162,7 @@ static int quantize_choose_types(job *j, strata_error *err)
     return STRATA_OK;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
-
-static void quantize_put(job *j, const void *p, size_t n)
-{
-    (void)st_outfile_write(&j->f, p, n); /* the file remembers what failed: quantize_stopped looks */
-}
-
-static void quantize_put_int(job *j, uint64_t v, size_t bytes)
-{
-    uint8_t b[8];
-    for (size_t i = 0; i < bytes; i++) b[i] = (uint8_t)(v >> (8 * i));
-    quantize_put(j, b, bytes);
-}
-
-static size_t quantize_put_key_u32(job *j, const char *key, uint32_t v)
-{
-    size_t len = strlen(key);
-    quantize_put_int(j, len, 8);
-    quantize_put(j, key, len);
-    quantize_put_int(j, ST_GGUF_U32, 4);
-    quantize_put_int(j, v, 4);
-    return 8 + len + 4 + 4;
-}
-
-static void quantize_put_padding(job *j, size_t written)
-{
-    static const uint8_t zeros[64];
-    for (size_t n = st_round_up(written, j->gguf.alignment) - written; n > 0;) {
-        size_t part = n < sizeof zeros ? n : sizeof zeros;
-        quantize_put(j, zeros, part);
-        n -= part;
-    }
-}
+/* ---- metadata and directory ------------------------------------------------------------------------------------- */
 
 /* What the result says anew, or, being one file, no longer. */
 #define FILE_TYPE    "general.file_type"
@@ -203,39 +173,19 @@ static bool quantize_is_replaced(const st_gguf_kv *kv)
     return st_str_eq(kv->key, FILE_TYPE) || st_str_eq(kv->key, QUANT_FORMAT) || st_parts_is_key(kv->key);
 }
 
-/* The header. Entries are copied as they are in the file, from the length of the key to the end of the value. */
-static void quantize_put_head(job *j)
+static int quantize_declare(job *j, strata_error *err)
 {
     const st_gguf *g = &j->gguf;
-    size_t n_kv = 2, bytes = 24;
-    for (size_t i = 0; i < g->n_kv; i++) n_kv += !quantize_is_replaced(&g->kv[i]);
-    quantize_put(j, "GGUF", 4);
-    quantize_put_int(j, 3, 4);
-    quantize_put_int(j, g->n_tensors, 8);
-    quantize_put_int(j, n_kv, 8);
-    for (size_t i = 0; i < g->n_kv; i++) {
-        const st_gguf_kv *kv = &g->kv[i];
-        if (quantize_is_replaced(kv)) continue;
-        const char *from = kv->key.ptr - 8;
-        size_t n = (size_t)((const char *)kv->data + kv->bytes - from);
-        quantize_put(j, from, n);
-        bytes += n;
-    }
-    bytes += quantize_put_key_u32(j, QUANT_FORMAT, 2);
-    bytes += quantize_put_key_u32(j, FILE_TYPE, j->mix->file_type);
-    size_t offset = 0;
+    ST_TRY(st_gguf_writer_open(&j->mem, &j->w, err));
+    for (size_t i = 0; i < g->n_kv; i++)
+        if (!quantize_is_replaced(&g->kv[i])) ST_TRY(st_gguf_refer_kv(j->w, &g->kv[i], err));
+    ST_TRY(st_gguf_put_u32(j->w, QUANT_FORMAT, 2, err));
+    ST_TRY(st_gguf_put_u32(j->w, FILE_TYPE, j->mix->file_type, err));
     for (size_t i = 0; i < g->n_tensors; i++) {
         const target *t = &j->targets[i];
-        quantize_put_int(j, t->t->name.len, 8);
-        quantize_put(j, t->t->name.ptr, t->t->name.len);
-        quantize_put_int(j, t->t->n_dims, 4);
-        for (uint32_t d = 0; d < t->t->n_dims; d++) quantize_put_int(j, t->t->dims[d], 8);
-        quantize_put_int(j, t->type, 4);
-        quantize_put_int(j, offset, 8);
-        bytes += 8 + t->t->name.len + 4 + 8 * (size_t)t->t->n_dims + 4 + 8;
-        offset += st_round_up(t->bytes, g->alignment);
+        ST_TRY(st_gguf_put_tensor(j->w, t->t->name, t->type, t->t->n_dims, t->t->dims, NULL, t->bytes, err));
     }
-    if (g->n_tensors) quantize_put_padding(j, bytes);
+    return STRATA_OK;
 }
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
@@ -321,10 +271,8 @@ static int quantize_convert_tensor(job *j, const target *t, double *relative, st
         ST_TRY(st_pool_run(j->pool, st_pool_size(j->pool), quantize_convert_slab, s, err));
         ST_TRY(quantize_check_slab(j, t, &error, &square, err));
         size_t bytes = (size_t)(s->n / s->from->block * s->from->bytes);
-        if (s->to)
-            quantize_put(j, s->dst, (size_t)(s->n / s->to->block * s->to->bytes));
-        else
-            quantize_put(j, s->src, bytes);
+        ST_TRY(st_gguf_writer_data(j->w, s->to ? s->dst : s->src,
+                                   s->to ? (size_t)(s->n / s->to->block * s->to->bytes) : bytes, err));
         st_file_release(j->parts.files, s->src, bytes);
     }
     *relative = square > 0 ? sqrt(error / square) : 0;
@@ -352,7 +300,7 @@ static int quantize_copy_tensor(job *j, const target *t, strata_error *err)
         n = t->bytes - at < most ? t->bytes - at : most;
         ST_TRY(quantize_stopped(j, err));
         ST_TRY(quantize_check_doubles(j, t, t->t->data + at, n, err));
-        quantize_put(j, t->t->data + at, n);
+        ST_TRY(st_gguf_writer_data(j->w, t->t->data + at, n, err));
         st_file_release(j->parts.files, t->t->data + at, n);
     }
     return STRATA_OK;
@@ -366,7 +314,6 @@ static int quantize_put_tensor(job *j, size_t i, strata_error *err)
         ST_TRY(quantize_convert_tensor(j, t, &error, err));
     else
         ST_TRY(quantize_copy_tensor(j, t, err));
-    quantize_put_padding(j, t->bytes);
     ST_TRY(quantize_stopped(j, err));
     if (!j->opts.progress) return STRATA_OK;
     char name[ST_STR_PRINT];
@@ -394,7 +341,7 @@ static int quantize_put_tensor(job *j, size_t i, strata_error *err)
 
 static int quantize_put_all(job *j, strata_error *err)
 {
-    quantize_put_head(j);
+    st_gguf_writer_begin(j->w, &j->f);
     ST_TRY(quantize_stopped(j, err));
     for (size_t i = 0; i < j->gguf.n_tensors; i++) ST_TRY(quantize_put_tensor(j, i, err));
     return STRATA_OK;
@@ -443,6 +390,7 @@ static int quantize_run_job(job *j, strata_error *err)
     j->targets = st_alloc(&j->mem, j->gguf.n_tensors, sizeof *j->targets);
     ST_FAIL_IF(!j->targets, err, STRATA_NO_MEMORY, "%s: no memory for %zu tensors", j->in, j->gguf.n_tensors);
     ST_TRY(quantize_choose_types(j, err));
+    ST_TRY(quantize_declare(j, err));
     ST_TRY(st_pool_open(n_threads, &j->mem, &j->pool, err));
     j->s.floats = st_alloc(&j->mem, (size_t)n_threads * 2 * CHUNK, sizeof *j->s.floats);
     j->s.dst = st_alloc(&j->mem, (size_t)SLAB_CHUNKS * CHUNK, sizeof(float));
@@ -461,6 +409,7 @@ int st_quantize_file(const char *in, const char *out, const char *type, const st
     st_free(&j.mem, j.s.floats);
     st_free(&j.mem, j.s.dst);
     st_pool_close(j.pool);
+    st_gguf_writer_close(j.w);
     st_free(&j.mem, j.targets);
     st_gguf_free(&j.gguf);
     st_parts_close(&j.parts);

@@ -1,6 +1,7 @@
 /* model_open.c: opening a model, piece by piece. */
 #include "engine/engine.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,5 +234,5 @@ void st_model_close(strata_model *m)
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) st_free(m->mem, strings[i]);
     st_mem mem; /* what counts stands in the block that goes */
     st_mem_init(&mem, &m->mem->allocator, 0);
-    st_free(&mem, (model_block *)m);
+    st_free(&mem, (uint8_t *)m - offsetof(model_block, model));
 }

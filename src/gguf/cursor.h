@@ -9,6 +9,20 @@
 
 #include "gguf/gguf.h"
 
+/* What reader and writer take. The format allows 65,535 bytes to a key and 64 to a tensor name; forks of ggml write names
+ * up to 127. */
+#define ST_GGUF_MAX_KEY           ((size_t)65535)
+#define ST_GGUF_MAX_TENSOR_NAME   ((size_t)255)
+#define ST_GGUF_ALIGNMENT         "general.alignment"
+#define ST_GGUF_DEFAULT_ALIGNMENT 32u
+#define ST_GGUF_MIN_ALIGNMENT     8u
+#define ST_GGUF_MAX_ALIGNMENT     4096u
+
+static inline bool st_gguf_alignment_ok(uint32_t a)
+{
+    return a >= ST_GGUF_MIN_ALIGNMENT && a <= ST_GGUF_MAX_ALIGNMENT && (a & (a - 1)) == 0;
+}
+
 typedef struct st_cursor {
     const uint8_t *at;
     size_t left;
@@ -72,6 +86,9 @@ static inline uint32_t st_gguf_type_size(uint32_t type)
     static const uint8_t size[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
     return type < sizeof size ? size[type] : 0;
 }
+
+/* A name's hash. `salt` is where the table lies, so that a file cannot be written to collide. */
+size_t st_gguf_hash(st_str name, const void *salt);
 
 /* Slots of the hash tables over names hold the record's index + 1; 0 is free. Returns the slot of the name, or the free
  * slot where it belongs. `first` is the first of the records, whose first member is the name. */

@@ -12,18 +12,10 @@
 #include "gguf/foreign.h"
 #include "quant/quant.h"
 
-/* The format allows 65,535 bytes to a key and 64 to a tensor name; forks of ggml write names up to 127. */
-#define MAX_KEY         ((size_t)65535)
-#define MAX_TENSOR_NAME ((size_t)255)
-
 /* The smallest records, with a one-byte name. A key: length + name + type + a u8. A tensor: length + name + n_dims + 1
  * dim + type + offset. */
 #define MIN_KV_BYTES     (8 + 1 + 4 + 1)
 #define MIN_TENSOR_BYTES (8 + 1 + 4 + 8 + 4 + 8)
-
-#define DEFAULT_ALIGNMENT 32u
-#define MIN_ALIGNMENT     8u
-#define MAX_ALIGNMENT     4096u
 
 typedef struct parser {
     st_gguf *g;
@@ -122,8 +114,8 @@ static int gguf_parse_kv(parser *p, size_t i)
     ST_FAIL_IF(!st_take_str(&p->in, &kv->key), p->err, STRATA_CORRUPT_MODEL,
                "%s: metadata key %zu of %zu runs past the end of the file", p->file, i, g->n_kv);
     ST_FAIL_IF(kv->key.len == 0, p->err, STRATA_CORRUPT_MODEL, "%s: metadata key %zu is empty", p->file, i);
-    ST_FAIL_IF(kv->key.len > MAX_KEY, p->err, STRATA_CORRUPT_MODEL,
-               "%s: metadata key %zu has %zu bytes, want at most %zu", p->file, i, kv->key.len, MAX_KEY);
+    ST_FAIL_IF(kv->key.len > ST_GGUF_MAX_KEY, p->err, STRATA_CORRUPT_MODEL,
+               "%s: metadata key %zu has %zu bytes, want at most %zu", p->file, i, kv->key.len, ST_GGUF_MAX_KEY);
     ST_FAIL_IF(!st_take_u32(&p->in, &kv->type), p->err, STRATA_CORRUPT_MODEL,
                "%s: key '%s': the file ends before its type", p->file, st_str_print(kv->key, key));
     ST_TRY(gguf_parse_value(p, kv));
@@ -137,15 +129,15 @@ static int gguf_parse_kv(parser *p, size_t i)
  * #26318). */
 static int gguf_parse_alignment(parser *p)
 {
-    const st_gguf_kv *kv = st_gguf_find(p->g, "general.alignment");
-    p->g->alignment = DEFAULT_ALIGNMENT;
+    const st_gguf_kv *kv = st_gguf_find(p->g, ST_GGUF_ALIGNMENT);
+    p->g->alignment = ST_GGUF_DEFAULT_ALIGNMENT;
     if (!kv) return STRATA_OK;
     ST_FAIL_IF(kv->type != ST_GGUF_U32, p->err, STRATA_CORRUPT_MODEL,
                "%s: key 'general.alignment' is of type %s, want u32", p->file, st_gguf_type_name(kv->type));
     uint32_t a = st_le32(kv->data);
-    ST_FAIL_IF(a < MIN_ALIGNMENT || a > MAX_ALIGNMENT || (a & (a - 1)), p->err, STRATA_CORRUPT_MODEL,
-               "%s: key 'general.alignment' is %u, want a power of two from %u to %u", p->file, a, MIN_ALIGNMENT,
-               MAX_ALIGNMENT);
+    ST_FAIL_IF(!st_gguf_alignment_ok(a), p->err, STRATA_CORRUPT_MODEL,
+               "%s: key 'general.alignment' is %u, want a power of two from %u to %u", p->file, a,
+               ST_GGUF_MIN_ALIGNMENT, ST_GGUF_MAX_ALIGNMENT);
     p->g->alignment = a;
     return STRATA_OK;
 }
@@ -198,8 +190,9 @@ static int gguf_parse_tensor(parser *p, size_t i, st_gguf_tensor *t, bool keep, 
     uint64_t n = 0;
     ST_FAIL_IF(!st_take_str(&p->in, &t->name), p->err, STRATA_CORRUPT_MODEL,
                "%s: the name of tensor %zu runs past the end of the file", p->file, i);
-    ST_FAIL_IF(t->name.len == 0 || t->name.len > MAX_TENSOR_NAME, p->err, STRATA_CORRUPT_MODEL,
-               "%s: the name of tensor %zu has %zu bytes, want 1 to %zu", p->file, i, t->name.len, MAX_TENSOR_NAME);
+    ST_FAIL_IF(t->name.len == 0 || t->name.len > ST_GGUF_MAX_TENSOR_NAME, p->err, STRATA_CORRUPT_MODEL,
+               "%s: the name of tensor %zu has %zu bytes, want 1 to %zu", p->file, i, t->name.len,
+               ST_GGUF_MAX_TENSOR_NAME);
     ST_FAIL_IF(!st_take_u32(&p->in, &t->n_dims), p->err, STRATA_CORRUPT_MODEL,
                "%s: tensor '%s': the file ends inside its record", p->file, st_str_print(t->name, name));
     ST_FAIL_IF(t->n_dims == 0 || t->n_dims > ST_GGUF_MAX_DIMS, p->err, STRATA_CORRUPT_MODEL,
@@ -285,7 +278,7 @@ static int gguf_parse_tensors(parser *p)
         uint64_t offset = 0;
         ST_TRY(gguf_parse_tensor(p, i, t, true, &offset));
         if (offset > p->size) return gguf_beyond(p, t, offset);
-        t->data = (const uint8_t *)(uintptr_t)offset; /* until the data section is known, below */
+        t->data = p->start + offset; /* until it is known, below, where the data begin */
         ST_TRY(gguf_index_tensor(g, i, p->err));
     }
     if (g->n_tensors == 0) return STRATA_OK;
@@ -295,7 +288,7 @@ static int gguf_parse_tensors(parser *p)
     data_at &= ~((size_t)g->alignment - 1);
     ST_FAIL_IF(data_at > p->size, p->err, STRATA_CORRUPT_MODEL, "%s: the file ends before its tensor data", p->file);
     for (size_t i = 0; i < g->n_tensors; i++)
-        ST_TRY(gguf_place(p, &g->tensors[i], (uint64_t)(uintptr_t)g->tensors[i].data, data_at));
+        ST_TRY(gguf_place(p, &g->tensors[i], (uint64_t)(g->tensors[i].data - p->start), data_at));
     return gguf_check_overlap(p);
 }
 

@@ -2,6 +2,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 #include "gguf/cursor.h"
 
 const char *st_gguf_type_name(uint32_t type)
@@ -11,12 +13,10 @@ const char *st_gguf_type_name(uint32_t type)
     return type < sizeof name / sizeof *name ? name[type] : "unknown";
 }
 
-/* FNV-1a from a start that depends on where the table lies, so that a file cannot be written to collide, and a final
- * mix, so that the low bits depend on all. */
-static size_t names_hash_name(st_str s, const void *table)
+/* FNV-1a, and a final mix, so that the low bits depend on all. */
+size_t st_gguf_hash(st_str name, const void *salt)
 {
-    uint64_t h = 0xcbf29ce484222325u ^ (uint64_t)(uintptr_t)table * 0x9e3779b97f4a7c15u;
-    for (size_t i = 0; i < s.len; i++) h = (h ^ (unsigned char)s.ptr[i]) * 0x100000001b3u;
+    uint64_t h = st_fnv64(ST_FNV64 ^ (uint64_t)(uintptr_t)salt * 0x9e3779b97f4a7c15u, name.ptr, name.len);
     h ^= h >> 32;
     h *= 0xd6e8feb86659fd93u;
     return (size_t)(h ^ h >> 32);
@@ -38,7 +38,7 @@ _Static_assert(offsetof(st_gguf_kv, key) == 0 && offsetof(st_gguf_tensor, name) 
 
 uint32_t *st_gguf_probe(uint32_t *table, size_t slots, const void *first, size_t stride, st_str name)
 {
-    size_t i = names_hash_name(name, table) & (slots - 1);
+    size_t i = st_gguf_hash(name, table) & (slots - 1);
     while (table[i] && !names_same(names_name_at(first, stride, table[i] - 1), name)) i = (i + 1) & (slots - 1);
     return &table[i];
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ascii.h"
+#include "base/hash.h"
 #include "base/utf8.h"
 #include "grammar/grammar_internal.h"
 
@@ -23,18 +25,6 @@ typedef struct level {
     uint32_t items, last, before_last; /* the sequence */
 } level;
 
-/* Line and column in characters, from 1. */
-static void grammar_parse_position(const st_gparse *p, size_t at, size_t *line, size_t *column)
-{
-    *line = *column = 1;
-    for (size_t i = 0; i < at && i < p->len; i++) {
-        if (p->text[i] == '\n')
-            (*line)++, *column = 1;
-        else if (((uint8_t)p->text[i] & 0xc0) != 0x80)
-            (*column)++;
-    }
-}
-
 int st_grammar_error(const st_gparse *p, size_t at, const char *fmt, ...)
 {
     char msg[200];
@@ -43,7 +33,7 @@ int st_grammar_error(const st_gparse *p, size_t at, const char *fmt, ...)
     vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
     size_t line, column;
-    grammar_parse_position(p, at, &line, &column);
+    st_utf8_position(p->text, p->len, at, &line, &column);
     ST_FAIL(p->err, STRATA_BAD_GRAMMAR, "grammar %zu:%zu: %s", line, column, msg);
 }
 
@@ -122,8 +112,7 @@ static void grammar_parse_append(st_gparse *p, uint32_t list, uint32_t *last, ui
 static int grammar_parse_rule_id(cursor *c, size_t from, size_t len, uint32_t *id)
 {
     st_gparse *p = c->p;
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < len; i++) h = (h ^ (uint8_t)p->text[from + i]) * 16777619u;
+    uint32_t h = st_fnv32(ST_FNV32, p->text + from, len);
     uint32_t *slot = &p->hash[(h ^ h >> 16) & 1023];
     for (uint32_t k = *slot; k; k = p->rules[k - 1].hash_next) {
         const st_grule *r = &p->rules[k - 1];
@@ -153,11 +142,7 @@ static int grammar_parse_read_hex(cursor *c, unsigned digits, uint32_t *cp)
     size_t at = c->i - 2;
     *cp = 0;
     for (unsigned k = 0; k < digits; k++, c->i++) {
-        char b = grammar_parse_peek(c);
-        int v = b >= '0' && b <= '9'   ? b - '0'
-                : b >= 'a' && b <= 'f' ? b - 'a' + 10
-                : b >= 'A' && b <= 'F' ? b - 'A' + 10
-                                       : -1;
+        int v = st_hex_digit(grammar_parse_peek(c));
         if (v < 0) {
             char what[40];
             snprintf(what, sizeof what, "%u hexadecimal digits", digits);

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/os/mem.h"
 #include "sample/knobs.def"
+#include "strata.h"
 
 typedef struct st_sampler_params {
     ST_KNOBS(ST_KNOB_FIELD, )            /* temperature and so on: knobs.def explains them */

@@ -3,174 +3,92 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/json.h"
 #include "base/utf8.h"
 #include "template/jinja.h"
 
+/* ---- in ---- */
+
 typedef struct reader {
     st_jrun *r;
-    const char *p, *end, *start, *what;
+    st_json j;
+    const char *what;
 } reader;
 
-static _Noreturn void jinja_json_bad(reader *j, const char *wanted)
+/* Apart from those that call each other, whose frames are many. */
+static _Noreturn __attribute__((noinline)) void jinja_json_bad(reader *in)
 {
-    st_j_fail(j->r, STRATA_INVALID_ARG, "%s: not JSON at byte %zu: %s expected", j->what, (size_t)(j->p - j->start),
-              wanted);
+    char why[ST_JSON_REASON];
+    st_j_fail(in->r, STRATA_INVALID_ARG, "%s: not JSON at byte %zu: %s", in->what, in->j.at,
+              st_json_reason(&in->j, why));
 }
 
-static void jinja_json_skip(reader *j)
+static st_json_event jinja_json_next(reader *in)
 {
-    while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\t' || *j->p == '\r')) j->p++;
+    st_json_event e = st_json_next(&in->j);
+    if (e == ST_JSON_ERROR) jinja_json_bad(in);
+    return e;
 }
 
-static bool jinja_json_take(reader *j, char c)
+static st_jval jinja_json_string(reader *in)
 {
-    jinja_json_skip(j);
-    if (j->p >= j->end || *j->p != c) return false;
-    j->p++;
-    return true;
+    size_t room = st_json_room(&in->j);
+    st_j_step(in->r, room / 16 + 1);
+    char *out = st_j_alloc(in->r, room, 1);
+    return st_j_string((st_jstr){.p = out, .n = st_json_string(&in->j, out), .user = true});
 }
 
-static uint32_t jinja_json_hex4(reader *j)
+static st_jval jinja_json_number(reader *in)
 {
-    uint32_t cp = 0;
-    for (int i = 0; i < 4; i++, j->p++) {
-        char c = j->p < j->end ? *j->p : 0;
-        int d = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
-        if (d < 0) jinja_json_bad(j, "four hexadecimal digits");
-        cp = cp << 4 | (uint32_t)d;
-    }
-    return cp;
+    const char *p = in->j.text + in->j.from;
+    size_t n = in->j.to - in->j.from;
+    bool ok;
+    double f = 0;
+    if (*p == 'N') return st_j_float((double)NAN);
+    if (*p == 'I') return st_j_float((double)INFINITY);
+    if (n > 1 && p[1] == 'I') return st_j_float(-(double)INFINITY);
+    if (!in->j.whole) return (void)st_j_parse_float(p, n, &f), st_j_float(f);
+    if (n > ST_J_MAX_DIGITS)
+        st_j_fail(in->r, STRATA_INVALID_ARG, "%s: an integer of more than %d digits", in->what, ST_J_MAX_DIGITS);
+    return st_j_int_parse(in->r, p, n, 10, &ok);
 }
 
-/* The escape behind a backslash. A lone surrogate is no character: U+FFFD. */
-static uint32_t jinja_json_escape(reader *j)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    char c = j->p < j->end ? *j->p++ : 0;
-    const char *k = c ? strchr(from, c) : NULL;
-    if (k) return (uint8_t)to[k - from];
-    if (c != 'u') jinja_json_bad(j, "an escape");
-    uint32_t cp = jinja_json_hex4(j);
-    if (cp >= 0xd800 && cp < 0xdc00 && j->end - j->p >= 6 && j->p[0] == '\\' && j->p[1] == 'u') {
-        const char *back = j->p;
-        j->p += 2;
-        uint32_t low = jinja_json_hex4(j);
-        if (low >= 0xdc00 && low < 0xe000) return 0x10000 + ((cp & 0x3ff) << 10 | (low & 0x3ff));
-        j->p = back;
-    }
-    return cp >= 0xd800 && cp < 0xe000 ? 0xfffd : cp;
-}
+static st_jval jinja_json_value(reader *in, st_json_event e);
 
-static st_jval jinja_json_read_string(reader *j)
+static st_jval jinja_json_object(reader *in)
 {
-    const char *from = j->p;
-    while (j->p < j->end && *j->p != '"') j->p += *j->p == '\\' ? 2 : 1;
-    if (j->p >= j->end) jinja_json_bad(j, "the end of a string");
-    size_t n = 0, cap = (size_t)(j->p - from);
-    st_j_step(j->r, cap / 16 + 1);
-    char *out = st_j_alloc(j->r, cap, 1);
-    for (j->p = from; *j->p != '"';) {
-        if ((uint8_t)*j->p < 32) jinja_json_bad(j, "no control character");
-        if (*j->p != '\\') {
-            out[n++] = *j->p++;
-            continue;
-        }
-        j->p++;
-        n += st_utf8_put((uint8_t *)out + n, jinja_json_escape(j));
-    }
-    j->p++;
-    return st_j_string((st_jstr){.p = out, .n = n, .user = true});
-}
-
-/* As JSON has them: no sign but '-', no leading zeros, digits on both sides of a point. */
-static st_jval jinja_json_read_number(reader *j)
-{
-    const char *from = j->p, *p = j->p, *end = j->end, *digits;
-    bool real = false, ok;
-    double f;
-    if (p < end && *p == '-') p++;
-    for (digits = p; p < end && *p >= '0' && *p <= '9';) p++;
-    if (p == digits || (*digits == '0' && p > digits + 1)) jinja_json_bad(j, "a value");
-    if (p < end && *p == '.') {
-        real = true;
-        for (digits = ++p; p < end && *p >= '0' && *p <= '9';) p++;
-        j->p = p;
-        if (p == digits) jinja_json_bad(j, "a digit");
-    }
-    if (p < end && (*p == 'e' || *p == 'E')) {
-        real = true;
-        if (++p < end && (*p == '-' || *p == '+')) p++;
-        for (digits = p; p < end && *p >= '0' && *p <= '9';) p++;
-        j->p = p;
-        if (p == digits) jinja_json_bad(j, "a digit");
-    }
-    j->p = p;
-    if (real) {
-        if (!st_j_parse_float(from, (size_t)(p - from), &f)) jinja_json_bad(j, "a value");
-        return st_j_float(f);
-    }
-    if ((size_t)(p - from) > ST_J_MAX_DIGITS)
-        st_j_fail(j->r, STRATA_INVALID_ARG, "%s: an integer of more than %d digits", j->what, ST_J_MAX_DIGITS);
-    return st_j_int_parse(j->r, from, (size_t)(p - from), 10, &ok);
-}
-
-static st_jval jinja_json_read_value(reader *j);
-
-static st_jval jinja_json_read_object(reader *j)
-{
-    st_jval d = st_j_dict(j->r, ST_J_DICT);
-    while (!jinja_json_take(j, '}')) {
-        if (d.dict->n && !jinja_json_take(j, ',')) jinja_json_bad(j, "',' or '}'");
-        if (!jinja_json_take(j, '"')) jinja_json_bad(j, "a key");
-        st_jval key = jinja_json_read_string(j);
-        if (!jinja_json_take(j, ':')) jinja_json_bad(j, "':'");
-        st_jval val = jinja_json_read_value(j);
+    st_jval d = st_j_dict(in->r, ST_J_DICT);
+    while (jinja_json_next(in) == ST_JSON_NAME) {
+        st_jval key = jinja_json_string(in), val = jinja_json_value(in, jinja_json_next(in));
         if (st_j_same(key.str, "role") && val.kind == ST_J_STR && st_template_known_role(val.str.p, val.str.n))
             val.str.user = false; /* see template.h */
-        st_j_put(j->r, d.dict, key, val);
+        st_j_put(in->r, d.dict, key, val);
     }
     return d;
 }
 
-static bool jinja_json_word(reader *j, const char *w)
+static st_jval jinja_json_array(reader *in)
 {
-    size_t n = strlen(w);
-    if ((size_t)(j->end - j->p) < n || memcmp(j->p, w, n) != 0) return false;
-    j->p += n;
-    return true;
+    st_jval v = st_j_list(in->r, ST_J_LIST, 0);
+    for (st_json_event e; (e = jinja_json_next(in)) != ST_JSON_CLOSE;)
+        st_j_push(in->r, v.list, jinja_json_value(in, e));
+    return v;
 }
 
-static st_jval jinja_json_read_value(reader *j)
+static st_jval jinja_json_value(reader *in, st_json_event e)
 {
-    st_jval v;
-    jinja_json_skip(j);
-    st_j_enter(j->r);
-    if (jinja_json_take(j, '{')) {
-        v = jinja_json_read_object(j);
-    } else if (jinja_json_take(j, '[')) {
-        v = st_j_list(j->r, ST_J_LIST, 0);
-        while (!jinja_json_take(j, ']')) {
-            if (v.list->n && !jinja_json_take(j, ',')) jinja_json_bad(j, "',' or ']'");
-            st_j_push(j->r, v.list, jinja_json_read_value(j));
-        }
-    } else if (jinja_json_take(j, '"')) {
-        v = jinja_json_read_string(j);
-    } else if (jinja_json_word(j, "true")) {
-        v = st_j_bool(true);
-    } else if (jinja_json_word(j, "false")) {
-        v = st_j_bool(false);
-    } else if (jinja_json_word(j, "null")) {
-        v = st_j_none();
-    } else if (jinja_json_word(j, "NaN")) { /* Python reads these three */
-        v = st_j_float((double)NAN);
-    } else if (jinja_json_word(j, "Infinity")) {
-        v = st_j_float((double)INFINITY);
-    } else if (jinja_json_word(j, "-Infinity")) {
-        v = st_j_float(-(double)INFINITY);
-    } else {
-        v = jinja_json_read_number(j);
+    st_jval v = st_j_none();
+    st_j_enter(in->r);
+    switch (e) {
+    case ST_JSON_OBJECT: v = jinja_json_object(in); break;
+    case ST_JSON_ARRAY: v = jinja_json_array(in); break;
+    case ST_JSON_STRING: v = jinja_json_string(in); break;
+    case ST_JSON_NUMBER: v = jinja_json_number(in); break;
+    case ST_JSON_TRUE:
+    case ST_JSON_FALSE: v = st_j_bool(e == ST_JSON_TRUE); break;
+    default: break;
     }
-    st_j_leave(j->r);
+    st_j_leave(in->r);
     return v;
 }
 
@@ -178,12 +96,11 @@ st_jval st_j_json_parse(st_jrun *r, st_str text, const char *what)
 {
     const char *wrong = st_utf8_begin(&text.ptr, &text.len);
     if (wrong) st_j_fail(r, STRATA_INVALID_ARG, "%s: %s", what, wrong);
-    reader j = {r, text.ptr, text.ptr + text.len, text.ptr, what};
-    size_t bad_at = st_utf8_check(text.ptr, text.len);
-    if (bad_at < text.len) st_j_fail(r, STRATA_INVALID_ARG, "%s: not UTF-8 at byte %zu", what, bad_at);
-    st_jval v = jinja_json_read_value(&j);
-    jinja_json_skip(&j);
-    if (j.p < j.end) jinja_json_bad(&j, "the end");
+    reader in = {.r = r, .what = what};
+    /* st_j_enter stops one level before the reader does. Python reads NaN and half a pair too. */
+    st_json_begin(&in.j, text.ptr, text.len, ST_TEMPLATE_MAX_NESTING + 1, ST_JSON_NAN | ST_JSON_LONE_SURROGATES);
+    st_jval v = jinja_json_value(&in, jinja_json_next(&in));
+    (void)jinja_json_next(&in);
     return v;
 }
 

@@ -1,6 +1,7 @@
 /* jinja_lex.c: a template's tokens. Whitespace is Jinja's with trim_blocks and lstrip_blocks: the newline after a block
  * goes, and so do the blanks before a block that begins its line; '-' strips all whitespace on its side, '+' keeps what
  * would be trimmed. See jinja_program.h. */
+#include "base/ascii.h"
 #include "base/utf8.h"
 #include "template/jinja_program.h"
 
@@ -164,20 +165,12 @@ static void lex_next_text(st_jlexer *x, st_jtok *t)
     t->kind = ST_T_EOF;
 }
 
-static int lex_hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* \xHH, \uHHHH, \UHHHHHHHH at p (behind the letter). */
 static uint32_t lex_hex_escape(st_jlexer *x, const char *p, const char *end, int digits)
 {
     uint32_t cp = 0;
     for (int i = 0; i < digits; i++) {
-        int d = p + i < end ? lex_hex_digit(p[i]) : -1;
+        int d = p + i < end ? st_hex_digit(p[i]) : -1;
         if (d < 0) ST_J_FAIL(x->r, "a string with a broken escape");
         cp = cp << 4 | (uint32_t)d;
     }
@@ -241,7 +234,7 @@ static bool lex_is_digit(char c)
 
 static bool lex_is_base_digit(char c, int base)
 {
-    int d = lex_hex_digit(c);
+    int d = st_hex_digit(c);
     return d >= 0 && d < base;
 }
 

@@ -100,16 +100,11 @@ static void close_bpe(st_tokenizer *t)
     if (!m) return;
     st_free(t->mem, m->start);
     st_free(t->mem, m->splits);
-    st_free(t->mem, (void *)m->whole);
+    st_free(t->mem, m->whole);
     st_free(t->mem, m);
 }
 
 /* ---- encode ------------------------------------------------------------------------------------------------------ */
-
-static int bpe_no_memory(st_encoder *e)
-{
-    ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
-}
 
 int st_bpe_push(st_encoder *e, int32_t id, size_t begin, size_t end)
 {
@@ -125,7 +120,7 @@ int st_bpe_push(st_encoder *e, int32_t id, size_t begin, size_t end)
         span = s->normal ? (strata_span){s->base + s->norm.from[begin], s->base + s->norm.to[end - 1]}
                          : (strata_span){s->base + begin, s->base + end};
     }
-    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : bpe_no_memory(e);
+    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : st_encoder_no_memory(e);
 }
 
 /* Spells p[0..n) in s->word without the bytes that are no token; returns the length, *left is how many bytes remain. */
@@ -180,7 +175,7 @@ static int bpe_encode_piece(st_encoder *e, const uint8_t *p, size_t n)
     uint32_t left;
     if (n > e->t->window && n > e->t->vocab.max_len) return st_bpe_merge_long(e, p, n);
     uint32_t len = st_bpe_spell(e, p, n, &left);
-    if (len == UINT32_MAX) return bpe_no_memory(e);
+    if (len == UINT32_MAX) return st_encoder_no_memory(e);
     if (s->dropped) return left ? st_bpe_merge(e, len, left) : STRATA_OK;
     int32_t id = n == 1 ? m->bytes[p[0]] : st_vocab_find(&e->t->vocab, s->word, len);
     if (id < 0) return st_bpe_merge(e, len, left);
@@ -215,7 +210,7 @@ static int encode_bpe(st_encoder *e, size_t begin, size_t end)
     st_bpe_scratch *s = e->scratch;
     const uint8_t *p = e->text + begin;
     size_t n = end - begin;
-    if (!s || !bpe_normalize(m, s, p, n, e->out->want_spans, mem)) return bpe_no_memory(e);
+    if (!s || !bpe_normalize(m, s, p, n, e->out->want_spans, mem)) return st_encoder_no_memory(e);
     s->base = begin;
     if (s->normal) {
         p = s->norm.text;

@@ -15,11 +15,6 @@
 
 #define SHORT 48 /* symbols: up to here a scan over all candidates beats the heap */
 
-static int bpe_merge_no_memory(st_encoder *e)
-{
-    ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
-}
-
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 typedef struct merge {
@@ -201,7 +196,7 @@ static bool bpe_merge_propose(st_encoder *e, uint32_t i)
 static int bpe_merge_join_all(st_encoder *e, uint32_t len, uint32_t n)
 {
     st_bpe_scratch *s = e->scratch;
-    if (!st_grow(e->out->mem, &s->symbols, &s->symbol_cap, n, 0, sizeof *s->symbols)) return bpe_merge_no_memory(e);
+    if (!st_grow(e->out->mem, &s->symbols, &s->symbol_cap, n, 0, sizeof *s->symbols)) return st_encoder_no_memory(e);
     st_bpe_symbol *y = s->symbols;
     for (uint32_t i = 0, at = 0; at < len; i++) {
         uint32_t bytes = s->word[at] < 0x80 ? 1 : 2;
@@ -210,7 +205,7 @@ static int bpe_merge_join_all(st_encoder *e, uint32_t len, uint32_t n)
     }
     s->heap.n = 0;
     for (uint32_t i = 0; i + 1 < n; i++)
-        if (!bpe_merge_propose(e, i)) return bpe_merge_no_memory(e);
+        if (!bpe_merge_propose(e, i)) return st_encoder_no_memory(e);
     while (s->heap.n) {
         st_pair p = st_heap_take(&s->heap);
         uint32_t i = (uint32_t)p.key;
@@ -221,8 +216,8 @@ static int bpe_merge_join_all(st_encoder *e, uint32_t len, uint32_t n)
         y[i].next = right->next;
         right->len = 0;
         if (y[i].next < n) y[y[i].next].prev = i;
-        if (i && !bpe_merge_propose(e, y[i].prev)) return bpe_merge_no_memory(e);
-        if (y[i].next < n && !bpe_merge_propose(e, i)) return bpe_merge_no_memory(e);
+        if (i && !bpe_merge_propose(e, y[i].prev)) return st_encoder_no_memory(e);
+        if (y[i].next < n && !bpe_merge_propose(e, i)) return st_encoder_no_memory(e);
     }
     return STRATA_OK;
 }
@@ -258,7 +253,7 @@ static int bpe_merge_windows(st_encoder *e, const uint8_t *p, size_t n, size_t w
         ST_TRY(st_encoder_spend(e, take));
         s->piece = piece + at;
         uint32_t len = st_bpe_spell(e, p + at, take, &left);
-        if (len == UINT32_MAX) return bpe_merge_no_memory(e);
+        if (len == UINT32_MAX) return st_encoder_no_memory(e);
         if (!left) continue;
         ST_TRY(bpe_merge_join_all(e, len, left));
         const st_bpe_symbol *y = s->symbols;

@@ -57,6 +57,11 @@ static int encode_no_memory(strata_error *err, size_t len)
     ST_FAIL(err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", len);
 }
 
+int st_encoder_no_memory(const st_encoder *e)
+{
+    return encode_no_memory(e->err, e->len);
+}
+
 /* ---- added tokens ------------------------------------------------------------------------------------------------ */
 
 /* *at = where the first control token of ranges[0..n) starts in [begin, end); end if there is none. From call to call
@@ -168,7 +173,7 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
         if (flags & ST_ADDED_LSTRIP) from = encode_spaces_before(e, begin, from);
         if (flags & ST_ADDED_RSTRIP) to = encode_spaces_after(e, to);
         if (from > begin) ST_TRY(e->t->kind->encode(e, begin, from));
-        if (!st_tokens_push(e->out, id, from, to)) return encode_no_memory(e->err, e->len);
+        if (!st_tokens_push(e->out, id, from, to)) return st_encoder_no_memory(e);
         begin = to;
     }
     return begin < e->len ? e->t->kind->encode(e, begin, e->len) : STRATA_OK;

@@ -141,7 +141,7 @@ static void close_spm(st_tokenizer *t)
     st_spm *m = t->state;
     if (!m) return;
     st_added_free(&m->user, t->mem);
-    st_free(t->mem, (void *)m->whole);
+    st_free(t->mem, m->whole);
     st_free(t->mem, m);
 }
 
@@ -159,9 +159,7 @@ int st_spm_push(st_encoder *e, int32_t id, uint32_t begin, uint32_t end)
 {
     strata_span span = st_spm_span(e, begin, end);
     ((st_spm_scratch *)e->scratch)->after_unk = false;
-    ST_FAIL_IF(!st_tokens_push(e->out, id, span.begin, span.end), e->err, STRATA_NO_MEMORY,
-               "no memory to tokenize %zu bytes", e->len);
-    return STRATA_OK;
+    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : st_encoder_no_memory(e);
 }
 
 /* norm = the fragment as sentencepiece's normalizer.cc makes it, without its character map. With from == NULL the
@@ -268,7 +266,7 @@ static int encode_spm(st_encoder *e, size_t begin, size_t end)
     for (size_t i = begin; i < end; i++) need += e->text[i] == ' ' ? 2 : 0;
     bool ok = s && st_grow(mem, &s->norm, &s->norm_cap, need, 0, 1) &&
               (!e->out->want_spans || st_grow(mem, &s->from, &s->from_cap, need, 0, sizeof *s->from));
-    ST_FAIL_IF(!ok, e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
+    if (!ok) return st_encoder_no_memory(e);
     s->base = begin;
     s->after_unk = false;
     s->n_norm = spm_normalize(m, e->text + begin, n, s, e->out->want_spans ? s->from : NULL);

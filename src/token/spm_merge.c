@@ -11,11 +11,6 @@
 
 #define SHORT 32 /* characters: up to here a scan over all candidates beats the heap */
 
-static int spm_merge_no_memory(st_encoder *e)
-{
-    ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
-}
-
 /* Order of a candidate: float scores as integers, highest first, then the place. -0 counts as 0. */
 static uint64_t spm_merge_rank_of(const st_spm *m, int32_t id, uint32_t at)
 {
@@ -113,14 +108,14 @@ static int spm_merge_push_parts(st_encoder *e, const st_spm_symbol *y)
     st_spm_scratch *s = e->scratch;
     const st_vocab *v = &e->t->vocab;
     size_t n = 0;
-    if (!st_grow(e->out->mem, &s->stack, &s->stack_cap, 16, 0, sizeof *s->stack)) return spm_merge_no_memory(e);
+    if (!st_grow(e->out->mem, &s->stack, &s->stack_cap, 16, 0, sizeof *s->stack)) return st_encoder_no_memory(e);
     s->stack[n++] = y->at + y->len;
     for (uint32_t at = y->at; n;) { /* the stack holds where parts end, the nearest on top */
         uint32_t end = s->stack[n - 1], len = end - at;
         int32_t id = st_vocab_find(v, s->norm + at, len);
         if (id >= 0 && v->types[id] == ST_TOKEN_UNUSED && s->split[id] && s->split[id] < len) {
             if (!st_grow(e->out->mem, &s->stack, &s->stack_cap, n + 1, n, sizeof *s->stack))
-                return spm_merge_no_memory(e);
+                return st_encoder_no_memory(e);
             s->stack[n++] = at + s->split[id];
             continue;
         }
@@ -136,7 +131,7 @@ static int spm_merge_join_all(st_encoder *e, uint32_t begin, uint32_t end, uint3
 {
     st_spm_scratch *s = e->scratch;
     st_mem *mem = e->out->mem;
-    if (!st_grow(mem, &s->symbols, &s->symbol_cap, n, 0, sizeof *s->symbols)) return spm_merge_no_memory(e);
+    if (!st_grow(mem, &s->symbols, &s->symbol_cap, n, 0, sizeof *s->symbols)) return st_encoder_no_memory(e);
     st_spm_symbol *y = s->symbols;
     uint32_t k = 0;
     for (uint32_t i = begin, len; i < end; i += len, k++) {
@@ -145,7 +140,7 @@ static int spm_merge_join_all(st_encoder *e, uint32_t begin, uint32_t end, uint3
     }
     s->heap.n = 0;
     for (uint32_t i = 0; i + 1 < n; i++)
-        if (!spm_merge_propose(e, i)) return spm_merge_no_memory(e);
+        if (!spm_merge_propose(e, i)) return st_encoder_no_memory(e);
     while (s->heap.n) {
         st_pair p = st_heap_take(&s->heap);
         uint32_t i = (uint32_t)p.key;
@@ -156,8 +151,8 @@ static int spm_merge_join_all(st_encoder *e, uint32_t begin, uint32_t end, uint3
         y[i].next = right->next;
         right->len = 0;
         if (y[i].next < n) y[y[i].next].prev = i;
-        if (i && !spm_merge_propose(e, y[i].prev)) return spm_merge_no_memory(e);
-        if (y[i].next < n && !spm_merge_propose(e, i)) return spm_merge_no_memory(e);
+        if (i && !spm_merge_propose(e, y[i].prev)) return st_encoder_no_memory(e);
+        if (y[i].next < n && !spm_merge_propose(e, i)) return st_encoder_no_memory(e);
     }
     return STRATA_OK;
 }
@@ -234,7 +229,7 @@ int st_spm_merge(st_encoder *e, uint32_t begin, uint32_t end)
     if (n <= SHORT && !m->has_unused) return spm_merge_short(e, begin, end);
     if (m->has_unused) {
         if (!s->split) s->split = st_calloc(e->out->mem, e->t->vocab.n, sizeof *s->split);
-        if (!s->split) return spm_merge_no_memory(e);
+        if (!s->split) return st_encoder_no_memory(e);
     }
     ST_TRY(spm_merge_join_all(e, begin, end, n));
     return spm_merge_push_joined(e, n);

@@ -121,6 +121,9 @@ void st_lossy_end(st_lossy *l);
 
 bool st_tokens_grow(st_tokens *o);
 
+/* NO_MEMORY, with the length of the text. */
+int st_encoder_no_memory(const st_encoder *e);
+
 /* Work on n more bytes. Errors: CANCELLED, DEADLINE. */
 #define ST_LOOK_BYTES 16384
 int st_encoder_look(st_encoder *e);

@@ -2,6 +2,7 @@
  * encode. */
 #include "token/token_internal.h"
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 /* One row a kind. */
@@ -213,18 +214,10 @@ bool st_tokenizer_add_user(st_tokenizer *t)
     return ok;
 }
 
-static int tokenizer_hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
 int st_byte_token(st_str s)
 {
     if (s.len != 6 || memcmp(s.ptr, "<0x", 3) != 0 || s.ptr[5] != '>') return -1;
-    int hi = tokenizer_hex_digit(s.ptr[3]), lo = tokenizer_hex_digit(s.ptr[4]);
+    int hi = st_hex_digit(s.ptr[3]), lo = st_hex_digit(s.ptr[4]);
     return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
 }
 

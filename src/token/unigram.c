@@ -55,11 +55,6 @@ typedef struct scratch {
     size_t best_cap, stack_cap, shift_cap, n_shifts;
 } scratch;
 
-static int unigram_no_memory(st_encoder *e)
-{
-    ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
-}
-
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
 static int unigram_read_scores(st_tokenizer *t, unigram *m, const st_gguf *g, strata_error *err)
@@ -216,7 +211,7 @@ static int unigram_push(st_encoder *e, int32_t id, size_t begin, size_t end)
     const scratch *s = e->scratch;
     strata_span span = {0, 0};
     if (e->out->want_spans) span = (strata_span){s->base + s->norm.from[begin], s->base + s->norm.to[end - 1]};
-    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : unigram_no_memory(e);
+    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : st_encoder_no_memory(e);
 }
 
 /* A character that no piece covers: its byte tokens, or <unk>, one for a run of them. */
@@ -243,7 +238,7 @@ static int unigram_flush(st_encoder *e, size_t begin, size_t end)
     size_t n = 0;
     for (uint32_t at = (uint32_t)(end - begin); at; at = s->best[at].from) {
         if (n == s->stack_cap && !st_grow(e->out->mem, &s->stack, &s->stack_cap, n + 1, n, sizeof *s->stack))
-            return unigram_no_memory(e);
+            return st_encoder_no_memory(e);
         s->stack[n++] = at;
     }
     for (size_t from = 0; n;) {
@@ -342,7 +337,7 @@ static int unigram_read_longs(st_encoder *e, walk *w, size_t to)
         if (!st_longs_ends(&m->longs, w->node)) continue;
         size_t end = w->read + 1;
         if (end > w->far) {
-            if (!unigram_reach(s, w->far - w->begin, end - w->begin, e->out->mem)) return unigram_no_memory(e);
+            if (!unigram_reach(s, w->far - w->begin, end - w->begin, e->out->mem)) return st_encoder_no_memory(e);
             w->far = end;
         }
         unigram_offer_longs(e, w, end);
@@ -399,7 +394,7 @@ static int unigram_restart(st_encoder *e, walk *w, size_t i)
             s->n_shifts -= k;
         }
         if (!st_grow(e->out->mem, &s->shifts, &s->shift_cap, s->n_shifts + 1, s->n_shifts, sizeof *s->shifts))
-            return unigram_no_memory(e);
+            return st_encoder_no_memory(e);
         s->shifts[s->n_shifts++] = (shift){i, score};
     }
     unigram_rebase(s->best, (uint32_t)(i - w->begin), (uint32_t)(w->far - w->begin));
@@ -417,7 +412,7 @@ static inline int unigram_viterbi(st_encoder *e, const bool longs, const bool co
     const uint8_t *text = s->norm.text;
     size_t n = s->norm.n;
     walk w = {.count = count};
-    if (!st_grow(mem, &s->best, &s->best_cap, 64, 0, sizeof *s->best)) return unigram_no_memory(e);
+    if (!st_grow(mem, &s->best, &s->best_cap, 64, 0, sizeof *s->best)) return st_encoder_no_memory(e);
     s->best[0] = (best){0, 0, count ? s->after_unk : -1};
     s->n_shifts = 0;
     for (size_t i = 0; i < n;) {
@@ -434,7 +429,7 @@ static inline int unigram_viterbi(st_encoder *e, const bool longs, const bool co
         size_t at = i + len, next = at;
         bool single = g->child && g->id >= 0;
         if (at > w.far) {
-            if (!unigram_reach(s, w.far - w.begin, at - w.begin, mem)) return unigram_no_memory(e);
+            if (!unigram_reach(s, w.far - w.begin, at - w.begin, mem)) return st_encoder_no_memory(e);
             w.far = at;
         }
         if (!single && !count) unigram_offer(&s->best[at - w.begin], m->unk_score + till_here, from, -1);
@@ -446,7 +441,7 @@ static inline int unigram_viterbi(st_encoder *e, const bool longs, const bool co
         for (;;) {
             if (g->id >= 0 && g->child) {
                 if (at > w.far) {
-                    if (!unigram_reach(s, w.far - w.begin, at - w.begin, mem)) return unigram_no_memory(e);
+                    if (!unigram_reach(s, w.far - w.begin, at - w.begin, mem)) return st_encoder_no_memory(e);
                     w.far = at;
                 }
                 float score = m->scores[g->id];
@@ -474,7 +469,8 @@ static int encode_unigram(st_encoder *e, size_t begin, size_t end)
     if (!e->scratch) e->scratch = st_calloc(mem, 1, sizeof(scratch));
     scratch *s = e->scratch;
     int rc = STRATA_OK;
-    if (!s || !unigram_normalize(e, e->text + begin, end - begin, &s->norm, &rc)) return rc ? rc : unigram_no_memory(e);
+    if (!s || !unigram_normalize(e, e->text + begin, end - begin, &s->norm, &rc))
+        return rc ? rc : st_encoder_no_memory(e);
     s->base = begin;
     s->after_unk = false;
     const unigram *m = e->t->state;

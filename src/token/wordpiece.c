@@ -121,9 +121,7 @@ static void close_wordpiece(st_tokenizer *t)
 
 static inline __attribute__((always_inline)) int wordpiece_push(st_encoder *e, int32_t id, size_t begin, size_t end)
 {
-    ST_FAIL_IF(!st_tokens_push(e->out, id, begin, end), e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes",
-               e->len);
-    return STRATA_OK;
+    return st_tokens_push(e->out, id, begin, end) ? STRATA_OK : st_encoder_no_memory(e);
 }
 
 /* Longest token at text[at..]; its length goes to *len. -1: none. */

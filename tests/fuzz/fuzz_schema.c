@@ -52,14 +52,14 @@ static unsigned next_byte(st_grammar_state *s, uint32_t *seed)
 static void check_document(const char *text, size_t n, st_mem *mem)
 {
     strata_error err = {0};
-    st_json j = {.text = text, .len = n, .mem = mem, .err = &err};
+    st_sjson j = {.text = text, .len = n, .mem = mem, .err = &err};
     must(st_utf8_check(text, n) == n, "a document that is not UTF-8");
     /* Free names may come twice, and a reference to itself goes as deep as it likes. */
-    if (st_json_parse(&j) && !strstr(err.msg, "twice") && !strstr(err.msg, "deeper")) {
+    if (st_sjson_parse(&j) && !strstr(err.msg, "twice") && !strstr(err.msg, "deeper")) {
         fprintf(stderr, "%.*s\n", (int)n, text);
         must(0, err.msg);
     }
-    st_json_free(&j);
+    st_sjson_free(&j);
 }
 
 static void walk(st_grammar *g, uint32_t seed, st_mem *mem)

@@ -277,7 +277,7 @@ static void files(void **state)
             assert_int_equal(f.size, size);
             if (size) {
                 assert_memory_equal(f.data, bytes, SIZE);
-                assert_int_equal(f.copied, copy);
+                assert_ptr_equal(f.held, f.data);
                 assert_int_equal(f.mapped, !copy);
                 st_file_release(&f, f.data + 1, SIZE - 1); /* comes back from the file, or was never given away */
                 st_file_release(&f, f.data + 1, 10);

@@ -731,6 +731,75 @@ static void writer_refuses(void **state)
     assert_int_equal(mem.used, 0);
 }
 
+/* Data that comes in pieces gives the same file; more than was declared is refused, and nothing of it is written. */
+static void writer_streams(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/strata-gguf-XXXXXX";
+    strata_error err;
+    uint8_t *whole, *streamed;
+    size_t size;
+    st_gguf g;
+    st_gguf_writer *w;
+    st_outfile f;
+    close(mkstemp(path));
+    assert_int_equal(write_sample(&mem, &whole, &size, NULL, &err), STRATA_OK);
+    assert_int_equal(st_gguf_parse(&g, whole, size, "m.gguf", false, &mem, &err), STRATA_OK);
+    assert_int_equal(st_gguf_writer_open(&mem, &w, &err), STRATA_OK);
+    for (size_t i = 0; i < g.n_kv; i++) {
+        int rc = i % 2 ? st_gguf_put_kv(w, &g.kv[i], &err) : st_gguf_refer_kv(w, &g.kv[i], &err);
+        assert_int_equal(rc, STRATA_OK);
+    }
+    for (size_t i = 0; i < g.n_tensors; i++) {
+        const st_gguf_tensor *t = &g.tensors[i];
+        assert_int_equal(st_gguf_put_tensor(w, t->name, t->type, t->n_dims, t->dims, NULL, t->bytes, &err), STRATA_OK);
+    }
+    assert_int_equal(st_outfile_open(&f, path, 0, NULL), 0);
+    st_gguf_writer_begin(w, &f);
+    for (size_t i = 0; i < g.n_tensors; i++) {
+        const st_gguf_tensor *t = &g.tensors[i];
+        assert_int_equal(st_gguf_writer_data(w, t->data, t->bytes + 1, &err), STRATA_INVALID_ARG);
+        for (size_t at = 0, n; at < t->bytes; at += n) {
+            n = t->bytes - at < 7 ? t->bytes - at : 7;
+            assert_int_equal(st_gguf_writer_data(w, t->data + at, n, &err), STRATA_OK);
+        }
+    }
+    assert_int_equal(st_gguf_writer_data(w, whole, 1, &err), STRATA_INVALID_ARG);
+    assert_string_equal(err.msg, "tensor 2 of 2 gets more data than it was said to have");
+    assert_int_equal(st_outfile_commit(&f), 0);
+    st_gguf_writer_close(w);
+    st_gguf_free(&g);
+    FILE *in = fopen(path, "rb");
+    streamed = malloc(size + 1);
+    assert_true(in && streamed);
+    assert_int_equal(fread(streamed, 1, size + 1, in), size);
+    assert_memory_equal(streamed, whole, size);
+    fclose(in);
+    free(streamed);
+    st_free(&mem, whole);
+    remove(path);
+}
+
+/* Names are found among many, also those that were there before a table grew. */
+static void writer_finds_names(void **state)
+{
+    (void)state;
+    enum { NAMES = 3000 };
+    char name[24];
+    strata_error err;
+    st_gguf_writer *w;
+    assert_int_equal(st_gguf_writer_open(&mem, &w, &err), STRATA_OK);
+    for (uint32_t i = 0; i < NAMES; i++) {
+        snprintf(name, sizeof name, "key.%u", (unsigned)i);
+        assert_int_equal(st_gguf_put_u32(w, name, i, &err), STRATA_OK);
+        if (i % 7) continue;
+        snprintf(name, sizeof name, "key.%u", (unsigned)i / 2);
+        assert_int_equal(st_gguf_put_u32(w, name, i, &err), STRATA_INVALID_ARG);
+    }
+    st_gguf_writer_close(w);
+    assert_int_equal(mem.used, 0);
+}
+
 static void writer_survives_no_memory(void **state)
 {
     (void)state;
@@ -809,6 +878,8 @@ int main(void)
         cmocka_unit_test(failed_saves_leave_nothing),
         cmocka_unit_test(gguf_py_reads_what_we_write),
         cmocka_unit_test(writer_refuses),
+        cmocka_unit_test(writer_streams),
+        cmocka_unit_test(writer_finds_names),
         cmocka_unit_test(writer_survives_no_memory),
         cmocka_unit_test(parses_the_goldens),
     };

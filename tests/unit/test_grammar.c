@@ -417,13 +417,13 @@ static uint32_t check_mask(const st_grammar_state *s, st_grammar_state *copy, co
     return n;
 }
 
-static void walk(const fixture *f, const char *name, const char *text, size_t len, int walks, int steps)
+static void walk(fixture *f, const char *name, const char *text, size_t len, int walks, int steps)
 {
     st_grammar *g;
     st_grammar_state *s, *copy;
     strata_error err;
     uint32_t mask[N(words.len) / 32 + 1];
-    if (st_grammar_open(text, len, f->v, (st_mem *)&f->mem, &g, &err)) fail_msg("%s: %s", name, err.msg);
+    if (st_grammar_open(text, len, f->v, &f->mem, &g, &err)) fail_msg("%s: %s", name, err.msg);
     assert_int_equal(st_grammar_state_open(g, &s, &err), STRATA_OK);
     assert_int_equal(st_grammar_state_clone(s, &copy, &err), STRATA_OK);
     uint64_t seed = 99;
@@ -613,9 +613,9 @@ static void split_characters(void **state)
 /* ---- hostile ----------------------------------------------------------------------------------------------------- */
 
 /* Compiles and, if that succeeds, takes masks along `text`. Returns the status that ended it. */
-static int attack(const fixture *f, const char *name, const char *grammar, size_t len, const char *text)
+static int attack(fixture *f, const char *name, const char *grammar, size_t len, const char *text)
 {
-    st_mem *mem = (st_mem *)&f->mem;
+    st_mem *mem = &f->mem;
     uint64_t before = mem->used;
     strata_error err = {0};
     st_grammar *g;

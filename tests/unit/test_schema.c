@@ -836,60 +836,60 @@ static const char big_schema[] =
 /* A validator of its own, for this schema. Reads JSON through the library's parser, whose tree it then checks by
  * hand. */
 typedef struct doc {
-    st_json j;
+    st_sjson j;
 } doc;
 
-static const st_json_node *field(const doc *d, uint32_t o, const char *name)
+static const st_sjson_node *field(const doc *d, uint32_t o, const char *name)
 {
-    uint32_t k = st_json_get(&d->j, o, name, strlen(name));
+    uint32_t k = st_sjson_get(&d->j, o, name, strlen(name));
     return k == ST_S_NONE ? NULL : &d->j.nodes[k];
 }
 
-static uint32_t index_of(const doc *d, const st_json_node *n)
+static uint32_t index_of(const doc *d, const st_sjson_node *n)
 {
     return (uint32_t)(n - d->j.nodes);
 }
 
-static void copy_text(const doc *d, const st_json_node *n, char out[256])
+static void copy_text(const doc *d, const st_sjson_node *n, char out[256])
 {
     assert_true(n->len < 255);
-    memcpy(out, n->type == ST_J_STRING ? (n->len ? d->j.pool.p + n->str : "") : d->j.text + n->str, n->len);
+    memcpy(out, n->type == ST_JSON_STRING ? (n->len ? d->j.pool.p + n->str : "") : d->j.text + n->str, n->len);
     out[n->len] = 0;
 }
 
-static size_t string_length(const doc *d, const st_json_node *n)
+static size_t string_length(const doc *d, const st_sjson_node *n)
 {
-    assert_int_equal(n->type, ST_J_STRING);
+    assert_int_equal(n->type, ST_JSON_STRING);
     size_t c = 0;
     for (uint32_t i = 0; i < n->len; i++) c += ((uint8_t)d->j.pool.p[n->str + i] & 0xc0) != 0x80;
     assert_true(!n->len || st_utf8_check(d->j.pool.p + n->str, n->len) == n->len);
     return c;
 }
 
-static double number(const doc *d, const st_json_node *n)
+static double number(const doc *d, const st_sjson_node *n)
 {
     char s[256], *end;
-    assert_int_equal(n->type, ST_J_NUMBER);
+    assert_int_equal(n->type, ST_JSON_NUMBER);
     copy_text(d, n, s);
     double v = strtod(s, &end);
     assert_true(!*end);
     return v;
 }
 
-static void check_integer(const doc *d, const st_json_node *n, double lo, double hi)
+static void check_integer(const doc *d, const st_sjson_node *n, double lo, double hi)
 {
     double v = number(d, n);
     assert_true(v == floor(v) && v >= lo && v <= hi);
 }
 
-static void check_tree(const doc *d, const st_json_node *n)
+static void check_tree(const doc *d, const st_sjson_node *n)
 {
-    assert_int_equal(n->type, ST_J_OBJECT);
+    assert_int_equal(n->type, ST_JSON_OBJECT);
     check_integer(d, field(d, index_of(d, n), "v"), 0, 9);
-    const st_json_node *kids = field(d, index_of(d, n), "kids");
+    const st_sjson_node *kids = field(d, index_of(d, n), "kids");
     assert_int_equal(n->n, 1 + (kids != NULL));
     if (!kids) return;
-    assert_true(kids->type == ST_J_ARRAY && kids->n <= 2);
+    assert_true(kids->type == ST_JSON_ARRAY && kids->n <= 2);
     for (uint32_t k = kids->first; k != ST_S_NONE; k = d->j.nodes[k].next) check_tree(d, &d->j.nodes[k]);
 }
 
@@ -899,13 +899,13 @@ static void check_document(const char *text, size_t len)
     strata_error err;
     st_mem_init(&mem, NULL, 0);
     doc d = {.j = {.text = text, .len = len, .mem = &mem, .err = &err}};
-    if (st_json_parse(&d.j)) fail_msg("%s\n%.*s", err.msg, (int)len, text);
+    if (st_sjson_parse(&d.j)) fail_msg("%s\n%.*s", err.msg, (int)len, text);
     char s[256];
-    const st_json_node *n;
+    const st_sjson_node *n;
     static const char *const names[] = {"id",   "name", "email",   "score",  "active", "role", "born",
                                         "tags", "pair", "address", "parent", "note",   "key",  "kind"};
     uint32_t known = 0;
-    assert_int_equal(d.j.nodes[0].type, ST_J_OBJECT);
+    assert_int_equal(d.j.nodes[0].type, ST_JSON_OBJECT);
     for (size_t i = 0; i < N(names); i++) known += field(&d, 0, names[i]) != NULL;
     assert_int_equal(known, d.j.nodes[0].n); /* no others */
     check_integer(&d, field(&d, 0, "id"), 1, 99999);
@@ -919,7 +919,7 @@ static void check_document(const char *text, size_t len)
     double v = number(&d, field(&d, 0, "score"));
     assert_true(v >= -1.5 && v < 2.25);
     n = field(&d, 0, "active");
-    assert_true(n->type == ST_J_TRUE || n->type == ST_J_FALSE);
+    assert_true(n->type == ST_JSON_TRUE || n->type == ST_JSON_FALSE);
     copy_text(&d, field(&d, 0, "role"), s);
     assert_true(!strcmp(s, "admin") || !strcmp(s, "user") || !strcmp(s, "gu\"est"));
     if ((n = field(&d, 0, "born"))) {
@@ -931,27 +931,27 @@ static void check_document(const char *text, size_t len)
         assert_true(strlen(s) == 10 && m >= 1 && m <= 12 && day >= 1 && day <= days[m - 1] + (m == 2 && leap));
     }
     n = field(&d, 0, "tags");
-    assert_true(n->type == ST_J_ARRAY && n->n >= 1 && n->n <= 3);
+    assert_true(n->type == ST_JSON_ARRAY && n->n >= 1 && n->n <= 3);
     for (uint32_t k = n->first; k != ST_S_NONE; k = d.j.nodes[k].next)
         assert_true(string_length(&d, &d.j.nodes[k]) <= 6);
     n = field(&d, 0, "pair");
-    assert_true(n->type == ST_J_ARRAY && n->n == 2);
+    assert_true(n->type == ST_JSON_ARRAY && n->n == 2);
     check_integer(&d, &d.j.nodes[n->first], -1e17, 1e17);
-    assert_int_equal(d.j.nodes[d.j.nodes[n->first].next].type, ST_J_NULL);
+    assert_int_equal(d.j.nodes[d.j.nodes[n->first].next].type, ST_JSON_NULL);
     n = field(&d, 0, "address");
-    const st_json_node *zip = field(&d, index_of(&d, n), "zip"), *street = field(&d, index_of(&d, n), "street");
+    const st_sjson_node *zip = field(&d, index_of(&d, n), "zip"), *street = field(&d, index_of(&d, n), "street");
     copy_text(&d, zip, s);
     assert_true(strlen(s) == 5 && strspn(s, "0123456789") == 5);
     if (street) assert_true(string_length(&d, street) <= 12);
     assert_int_equal(n->n, 1 + (street != NULL));
     n = field(&d, 0, "parent");
-    if (n->type != ST_J_NULL) check_tree(&d, n);
-    if ((n = field(&d, 0, "note")) && n->type != ST_J_NULL) assert_true(string_length(&d, n) <= 15);
+    if (n->type != ST_JSON_NULL) check_tree(&d, n);
+    if ((n = field(&d, 0, "note")) && n->type != ST_JSON_NULL) assert_true(string_length(&d, n) <= 15);
     copy_text(&d, field(&d, 0, "key"), s);
     assert_true(strlen(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' &&
                 strspn(s, "0123456789abcdefABCDEF-") == 36);
     if ((n = field(&d, 0, "kind"))) check_integer(&d, n, 7, 7);
-    st_json_free(&d.j);
+    st_sjson_free(&d.j);
     assert_true(mem.used == 0);
 }
 

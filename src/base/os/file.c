@@ -40,13 +40,12 @@ static int file_fill(st_file *f, int fd, const char *path, bool copy, st_mem *me
     if (copy) {
         uint8_t *p = st_alloc_huge(mem, f->size, 1);
         ST_FAIL_IF(!p, err, STRATA_NO_MEMORY, "%s: no memory for its %zu bytes", path, f->size);
-        f->data = p;
-        f->copied = true;
+        f->data = f->held = p;
         return file_read_all(fd, p, f->size, path, err);
     }
     void *p = mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, fd, 0);
     ST_FAIL_IF(p == MAP_FAILED, err, STRATA_IO, "%s: cannot map: %s", path, st_outfile_reason(errno, why));
-    f->data = p;
+    f->data = f->held = p;
     f->mapped = true;
     return STRATA_OK;
 }
@@ -70,22 +69,23 @@ void st_file_borrow(st_file *f, const void *data, size_t size)
 
 void st_file_close(st_file *f)
 {
-    if (f->mapped) munmap((void *)(uintptr_t)f->data, f->size);
-    if (f->copied) st_free(f->mem, (void *)(uintptr_t)f->data);
+    if (f->mapped)
+        munmap(f->held, f->size);
+    else
+        st_free(f->mem, f->held);
     *f = (st_file){0};
 }
 
 bool st_file_is(const st_file *f, const char *path)
 {
     struct stat st;
-    return (f->mapped || f->copied) && stat(path, &st) == 0 && f->device == (uint64_t)st.st_dev &&
-           f->inode == (uint64_t)st.st_ino;
+    return f->held && stat(path, &st) == 0 && f->device == (uint64_t)st.st_dev && f->inode == (uint64_t)st.st_ino;
 }
 
 void st_file_release(const st_file *f, const void *p, size_t n)
 {
     if (!f->mapped || n == 0) return;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), lo = (uintptr_t)p & ~(page - 1);
-    /* Only ever a hint; the length is rounded up to whole pages. */
+    /* Only ever a hint, which changes no byte; the length is rounded up to whole pages. */
     (void)madvise((void *)lo, (uintptr_t)p + n - lo, MADV_DONTNEED);
 }

@@ -13,8 +13,8 @@
 typedef struct st_file {
     const uint8_t *data;
     size_t size;
-    bool mapped; /* data is a mapping */
-    bool copied; /* data is from mem */
+    void *held;  /* data, to give it back; NULL: it is borrowed */
+    bool mapped; /* held is a mapping, not from mem */
     uint64_t device, inode;
     st_mem *mem;
 } st_file;

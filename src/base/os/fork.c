@@ -33,7 +33,7 @@ void st_fork_open(st_fork *f)
 
 void st_fork_close(st_fork *f)
 {
-    if (f->page) munmap((void *)(uintptr_t)f->page, fork_page_size());
+    if (f->page) munmap(f->page, fork_page_size());
     f->page = NULL;
 }
 

@@ -15,7 +15,7 @@ static void schema_drop_true(const st_schema *s, st_slist *l)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < l->n; i++)
-        if (st_schema_node(s, l->e[i].node)->type == ST_J_OBJECT) l->e[n++] = l->e[i];
+        if (st_schema_node(s, l->e[i].node)->type == ST_JSON_OBJECT) l->e[n++] = l->e[i];
     l->n = n;
 }
 
@@ -84,7 +84,7 @@ static int schema_write_body(st_swriter *w)
         if (!is) ST_TRY(schema_write_types(w, bits));
     }
     if (w->values.n) ST_TRY(st_swriter_values(w, &w->values));
-    return w->bar ? STRATA_OK : st_json_error(&s->json, st_schema_node(s, node)->at, "nothing satisfies this schema");
+    return w->bar ? STRATA_OK : st_sjson_error(&s->json, st_schema_node(s, node)->at, "nothing satisfies this schema");
 }
 
 static void schema_write_builtins(st_schema *s)
@@ -141,7 +141,7 @@ static int schema_write_rules(st_schema *s)
         if (s->out.no_memory) return st_schema_no_memory(s);
         if (rc) return rc;
         if (s->out.too_long)
-            return st_json_error(&s->json, 0, "the schema needs more than %zu bytes of grammar", ST_S_MAX_OUT);
+            return st_sjson_error(&s->json, 0, "the schema needs more than %zu bytes of grammar", ST_S_MAX_OUT);
     }
     return STRATA_OK;
 }
@@ -150,10 +150,10 @@ int st_schema_to_gbnf(const char *json, size_t len, st_mem *mem, char **gbnf, si
 {
     st_schema *s = st_calloc(mem, 1, sizeof *s);
     ST_FAIL_IF(!s, err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", len);
-    s->json = (st_json){.text = json, .len = len, .mem = mem, .err = err};
+    s->json = (st_sjson){.text = json, .len = len, .mem = mem, .err = err};
     s->out.mem = mem;
     st_slist *first = st_calloc(mem, 1, sizeof *first);
-    int rc = first ? st_json_parse(&s->json) : st_schema_no_memory(s);
+    int rc = first ? st_sjson_parse(&s->json) : st_schema_no_memory(s);
     if (!rc) rc = st_schema_resources(s);
     if (!rc) {
         uint32_t id;
@@ -168,7 +168,7 @@ int st_schema_to_gbnf(const char *json, size_t len, st_mem *mem, char **gbnf, si
         schema_write_builtins(s);
         if (s->out.no_memory) rc = st_schema_no_memory(s);
         if (!rc && s->out.too_long)
-            rc = st_json_error(&s->json, 0, "the schema needs more than %zu bytes of grammar", ST_S_MAX_OUT);
+            rc = st_sjson_error(&s->json, 0, "the schema needs more than %zu bytes of grammar", ST_S_MAX_OUT);
     }
     st_free(mem, first);
     st_free(mem, s->entries);
@@ -176,7 +176,7 @@ int st_schema_to_gbnf(const char *json, size_t len, st_mem *mem, char **gbnf, si
     st_free(mem, s->resource);
     st_free(mem, s->strings);
     st_slang_close(s->lang);
-    st_json_free(&s->json);
+    st_sjson_free(&s->json);
     if (rc)
         st_free(mem, s->out.p);
     else

@@ -1,6 +1,7 @@
 /* schema_enum.c: enumerations -> GBNF. Which values are left is told by tables of hashes, and they are written as a
  * trie, so that a state of the automaton is never all of them. */
 #include "base/sort.h"
+#include "base/utf8.h"
 #include "grammar/schema/schema_rules.h"
 
 /* ---- which values ------------------------------------------------------------------------------------------------ */
@@ -38,8 +39,8 @@ int st_slist_values(st_schema *s, const st_slist *l, bool *is, st_svalues *out)
         for (int one = 0; one < 2; one++) {
             uint32_t k = st_schema_get(s, l->e[i].node, one ? "const" : "enum");
             if (k == ST_S_NONE) continue;
-            if (!one && (st_schema_node(s, k)->type != ST_J_ARRAY || !st_schema_node(s, k)->n))
-                return st_json_error(&s->json, st_schema_node(s, k)->at, "enum, want a list with a value at least");
+            if (!one && (st_schema_node(s, k)->type != ST_JSON_ARRAY || !st_schema_node(s, k)->n))
+                return st_sjson_error(&s->json, st_schema_node(s, k)->at, "enum, want a list with a value at least");
             if (*is) { /* only those that were found before */
                 st_svalues part = {.p = out->p + from, .n = out->n - from};
                 ST_TRY(enum_intersect(s, k, !one, &part));
@@ -101,12 +102,6 @@ static size_t enum_agreed(const st_sbuf *b, text x, text y, size_t at)
     return i;
 }
 
-static size_t enum_cp_len(const char *p)
-{
-    uint8_t b = (uint8_t)*p;
-    return b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
-}
-
 /* Rules rID-eK; the first is the whole. */
 static int enum_write_trie(st_swriter *w, const st_sbuf *pool, const text *t, size_t n)
 {
@@ -127,7 +122,7 @@ static int enum_write_trie(st_swriter *w, const st_sbuf *pool, const text *t, si
         }
         for (size_t i = q.lo, j; i < q.hi && !rc; i = j) {
             const char *p = pool->p + t[i].at + q.at;
-            size_t len = enum_cp_len(p);
+            size_t len = st_utf8_len((uint8_t)*p);
             for (j = i + 1; j < q.hi && memcmp(pool->p + t[j].at + q.at, p, len) == 0;) j++;
             size_t to = j == i + 1 ? t[i].len : enum_agreed(pool, t[i], t[j - 1], q.at);
             if (bar) st_sbuf_str(&s->out, " | ");
@@ -153,7 +148,7 @@ int st_swriter_values(st_swriter *w, const st_svalues *v)
     size_t n = 0;
     for (size_t i = 0; i < v->n; i++) {
         size_t at = pool.n;
-        st_json_write(&s->json, v->p[i], &pool);
+        st_sjson_write(&s->json, v->p[i], &pool);
         t[i] = (text){at, pool.n - at};
     }
     int rc = pool.no_memory || pool.too_long ? st_schema_no_memory(s) : STRATA_OK;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "grammar/schema/schema.h"
 
 #define ST_S_NONE     UINT32_MAX
@@ -31,43 +32,34 @@ void st_sbuf_fmt(st_sbuf *b, const char *fmt, ...) __attribute__((format(printf,
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
-typedef enum st_json_type {
-    ST_J_NULL,
-    ST_J_FALSE,
-    ST_J_TRUE,
-    ST_J_NUMBER,
-    ST_J_STRING,
-    ST_J_ARRAY,
-    ST_J_OBJECT
-} st_json_type;
-
-typedef struct st_json_node {
-    uint8_t type;
+typedef struct st_sjson_node {
+    uint8_t type;            /* st_json_event, NULL to OBJECT */
     uint32_t at;             /* in the text */
     uint32_t str, len;       /* string: in the pool; number: in the text */
     uint32_t key, key_len;   /* of a member: in the pool */
     uint32_t first, next, n; /* children, sibling */
-} st_json_node;
+} st_sjson_node;
 
-typedef struct st_json {
+typedef struct st_sjson {
     const char *text;
     size_t len;
     st_mem *mem;
     strata_error *err;
-    st_json_node *nodes; /* 0: the document */
+    st_sjson_node *nodes; /* 0: the document */
     size_t n_nodes, nodes_cap;
     st_sbuf pool;
-} st_json;
+} st_sjson;
 
-int st_json_parse(st_json *j);
-void st_json_free(st_json *j);
+int st_sjson_parse(st_sjson *j);
+void st_sjson_free(st_sjson *j);
 /* BAD_GRAMMAR at an offset of the text. */
-int st_json_error(const st_json *j, size_t at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int st_sjson_error(const st_sjson *j, size_t at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int st_sjson_no_memory(const st_sjson *j);
 /* Member of an object, ST_S_NONE if there is none. */
-uint32_t st_json_get(const st_json *j, uint32_t object, const char *key, size_t key_len);
+uint32_t st_sjson_get(const st_sjson *j, uint32_t object, const char *key, size_t key_len);
 /* The value as JSON in its shortest form. */
-void st_json_write(const st_json *j, uint32_t node, st_sbuf *out);
-void st_json_write_string(st_sbuf *out, const char *p, size_t n);
+void st_sjson_write(const st_sjson *j, uint32_t node, st_sbuf *out);
+void st_sjson_write_string(st_sbuf *out, const char *p, size_t n);
 
 /* Text as a GBNF literal, quotes included. */
 void st_sbuf_literal(st_sbuf *b, const char *p, size_t n);

@@ -1,35 +1,36 @@
 /* schema_list.c: lists of schemas that hold together. */
 #include "grammar/schema/schema_rules.h"
 
+#include "base/hash.h"
+
 int st_schema_no_memory(const st_schema *s)
 {
-    st_error_set(s->json.err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", s->json.len);
-    return STRATA_NO_MEMORY;
+    return st_sjson_no_memory(&s->json);
 }
 
 uint32_t st_schema_get(const st_schema *s, uint32_t node, const char *key)
 {
-    return st_json_get(&s->json, node, key, strlen(key));
+    return st_sjson_get(&s->json, node, key, strlen(key));
 }
 
 bool st_schema_is_str(const st_schema *s, uint32_t node, const char *text)
 {
-    const st_json_node *n = st_schema_node(s, node);
-    return n->type == ST_J_STRING && n->len == strlen(text) &&
+    const st_sjson_node *n = st_schema_node(s, node);
+    return n->type == ST_JSON_STRING && n->len == strlen(text) &&
            (!n->len || memcmp(s->json.pool.p + n->str, text, n->len) == 0);
 }
 
 int st_schema_step(st_schema *s, uint32_t node)
 {
     if (++s->steps > ST_S_MAX_STEPS)
-        return st_json_error(&s->json, st_schema_node(s, node)->at, "the schema takes more than %u steps",
-                             ST_S_MAX_STEPS);
+        return st_sjson_error(&s->json, st_schema_node(s, node)->at, "the schema takes more than %u steps",
+                              ST_S_MAX_STEPS);
     return STRATA_OK;
 }
 
 /* ---- which keywords ---------------------------------------------------------------------------------------------- */
 
-static bool list_key_is(const st_schema *s, const st_json_node *m, const char *key)
+static bool list_key_is(const st_schema *s, const st_sjson_node *m, const char *key)
 {
     return m->key_len == strlen(key) && memcmp(s->json.pool.p + m->key, key, m->key_len) == 0;
 }
@@ -55,12 +56,12 @@ static const st_skeyword *list_keyword(const st_schema *s, uint32_t member)
 int st_schema_keywords(st_schema *s, uint32_t node)
 {
     for (uint32_t k = st_schema_node(s, node)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
-        const st_json_node *m = st_schema_node(s, k);
+        const st_sjson_node *m = st_schema_node(s, k);
         const st_skeyword *known = list_keyword(s, k);
         if (known && known->kind == ST_S_REFUSED)
-            return st_json_error(&s->json, m->at, "the keyword '%s' is not supported", known->name);
-        if (list_key_is(s, m, "uniqueItems") && m->type != ST_J_TRUE && m->type != ST_J_FALSE)
-            return st_json_error(&s->json, m->at, "uniqueItems, want true or false");
+            return st_sjson_error(&s->json, m->at, "the keyword '%s' is not supported", known->name);
+        if (list_key_is(s, m, "uniqueItems") && m->type != ST_JSON_TRUE && m->type != ST_JSON_FALSE)
+            return st_sjson_error(&s->json, m->at, "uniqueItems, want true or false");
     }
     return STRATA_OK;
 }
@@ -68,9 +69,9 @@ int st_schema_keywords(st_schema *s, uint32_t node)
 /* Only keywords that say nothing about values. */
 static bool list_says_nothing(const st_schema *s, uint32_t node)
 {
-    const st_json_node *n = st_schema_node(s, node);
-    if (n->type == ST_J_TRUE) return true;
-    if (n->type != ST_J_OBJECT) return false;
+    const st_sjson_node *n = st_schema_node(s, node);
+    if (n->type == ST_JSON_TRUE) return true;
+    if (n->type != ST_JSON_OBJECT) return false;
     for (uint32_t k = n->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
         const st_skeyword *known = list_keyword(s, k);
         if (!known || known->kind != ST_S_NOTE) return false;
@@ -82,8 +83,8 @@ bool st_schema_excludes(const st_schema *s, uint32_t negated)
 {
     static const char *const keys[] = {"const", "enum", "pattern", "minLength", "maxLength"};
     uint32_t type = st_schema_get(s, negated, "type"), n = 0, values = 0;
-    const st_json_node *x = st_schema_node(s, negated);
-    if (x->type != ST_J_OBJECT || (type != ST_S_NONE && !st_schema_is_str(s, type, "string"))) return false;
+    const st_sjson_node *x = st_schema_node(s, negated);
+    if (x->type != ST_JSON_OBJECT || (type != ST_S_NONE && !st_schema_is_str(s, type, "string"))) return false;
     for (uint32_t k = x->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
         bool known = list_key_is(s, st_schema_node(s, k), "type") ||
                      list_key_is(s, st_schema_node(s, k), "description") ||
@@ -107,13 +108,13 @@ int st_slist_push(st_schema *s, st_slist *l, uint32_t node, uint32_t flags)
     for (uint32_t i = 0; i < l->n; i++)
         if (l->e[i].node == node) {
             if (l->e[i].flags & (ST_S_USED_ANY_OF | ST_S_USED_ONE_OF))
-                return st_json_error(&s->json, st_schema_node(s, node)->at,
-                                     "a schema that is an alternative of itself");
+                return st_sjson_error(&s->json, st_schema_node(s, node)->at,
+                                      "a schema that is an alternative of itself");
             return STRATA_OK;
         }
     if (l->n == ST_S_MAX_LIST)
-        return st_json_error(&s->json, st_schema_node(s, node)->at, "more than %u schemas hold together",
-                             ST_S_MAX_LIST);
+        return st_sjson_error(&s->json, st_schema_node(s, node)->at, "more than %u schemas hold together",
+                              ST_S_MAX_LIST);
     l->e[l->n++] = (st_sentry){node, flags};
     return STRATA_OK;
 }
@@ -133,10 +134,11 @@ int st_slist_open(st_schema *s, st_slist *l, bool *never)
     *never = false;
     for (uint32_t i = 0; i < l->n; i++) {
         uint32_t node = l->e[i].node, k;
-        const st_json_node *n = st_schema_node(s, node);
-        if (n->type == ST_J_FALSE) *never = true;
-        if (n->type == ST_J_TRUE || n->type == ST_J_FALSE) continue;
-        if (n->type != ST_J_OBJECT) return st_json_error(&s->json, n->at, "a schema, want an object, true or false");
+        const st_sjson_node *n = st_schema_node(s, node);
+        if (n->type == ST_JSON_FALSE) *never = true;
+        if (n->type == ST_JSON_TRUE || n->type == ST_JSON_FALSE) continue;
+        if (n->type != ST_JSON_OBJECT)
+            return st_sjson_error(&s->json, n->at, "a schema, want an object, true or false");
         if (l->e[i].flags & ST_S_OPENED) continue;
         l->e[i].flags |= ST_S_OPENED;
         ST_TRY(st_schema_keywords(s, node));
@@ -148,8 +150,8 @@ int st_slist_open(st_schema *s, st_slist *l, bool *never)
             ST_TRY(st_slist_push(s, l, to, 0));
         }
         if ((k = st_schema_get(s, node, "allOf")) != ST_S_NONE) {
-            if (st_schema_node(s, k)->type != ST_J_ARRAY)
-                return st_json_error(&s->json, st_schema_node(s, k)->at, "allOf, want a list");
+            if (st_schema_node(s, k)->type != ST_JSON_ARRAY)
+                return st_sjson_error(&s->json, st_schema_node(s, k)->at, "allOf, want a list");
             for (k = st_schema_node(s, k)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next)
                 ST_TRY(st_slist_push(s, l, k, 0));
         }
@@ -162,14 +164,14 @@ int st_slist_branches(const st_schema *s, const st_slist *l, uint32_t *entry_at,
 {
     *branches = ST_S_NONE;
     for (uint32_t i = 0; i < l->n && *branches == ST_S_NONE; i++) {
-        if (st_schema_node(s, l->e[i].node)->type != ST_J_OBJECT) continue;
+        if (st_schema_node(s, l->e[i].node)->type != ST_JSON_OBJECT) continue;
         for (uint32_t f = ST_S_USED_ANY_OF; f <= ST_S_USED_ONE_OF && *branches == ST_S_NONE; f *= 2) {
             uint32_t k = l->e[i].flags & f ? ST_S_NONE
                                            : st_schema_get(s, l->e[i].node, f == ST_S_USED_ANY_OF ? "anyOf" : "oneOf");
             if (k == ST_S_NONE) continue;
-            if (st_schema_node(s, k)->type != ST_J_ARRAY || !st_schema_node(s, k)->n)
-                return st_json_error(&s->json, st_schema_node(s, k)->at,
-                                     "anyOf and oneOf, want a list with a schema at least");
+            if (st_schema_node(s, k)->type != ST_JSON_ARRAY || !st_schema_node(s, k)->n)
+                return st_sjson_error(&s->json, st_schema_node(s, k)->at,
+                                      "anyOf and oneOf, want a list with a schema at least");
             *entry_at = i;
             *flag = f;
             *branches = k;
@@ -180,7 +182,7 @@ int st_slist_branches(const st_schema *s, const st_slist *l, uint32_t *entry_at,
 
 int st_schema_rule(st_schema *s, const st_slist *l, uint32_t *id)
 {
-    uint32_t h = 2166136261u;
+    uint32_t h = ST_FNV32;
     for (uint32_t i = 0; i < l->n; i++) h = ((h ^ l->e[i].node) * 16777619u ^ l->e[i].flags) * 16777619u;
     uint32_t *slot = &s->hash[(h ^ h >> 16) & 1023];
     for (uint32_t k = *slot; k; k = s->rules[k - 1].hash_next) {
@@ -189,7 +191,7 @@ int st_schema_rule(st_schema *s, const st_slist *l, uint32_t *id)
             return *id = k - 1, STRATA_OK;
     }
     if (s->n_rules == ST_S_MAX_RULES)
-        return st_json_error(&s->json, 0, "the schema needs more than %u rules", ST_S_MAX_RULES);
+        return st_sjson_error(&s->json, 0, "the schema needs more than %u rules", ST_S_MAX_RULES);
     if (!st_grow(s->json.mem, &s->entries, &s->entries_cap, s->n_entries + l->n, s->n_entries, sizeof *s->entries) ||
         !st_grow(s->json.mem, &s->rules, &s->rules_cap, s->n_rules + 1, s->n_rules, sizeof *s->rules))
         return st_schema_no_memory(s);

@@ -12,15 +12,15 @@ static int schema_merge_type_bit(const st_schema *s, uint32_t node, uint32_t *bi
                  {"string", ST_SV_STRING}, {"integer", ST_SV_INTEGER}, {"number", ST_SV_NUMBER}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (st_schema_is_str(s, node, types[i].name)) return *bits |= types[i].bits, STRATA_OK;
-    return st_json_error(&s->json, st_schema_node(s, node)->at,
-                         "a type, want null, boolean, object, array, string, integer or number");
+    return st_sjson_error(&s->json, st_schema_node(s, node)->at,
+                          "a type, want null, boolean, object, array, string, integer or number");
 }
 
 int st_schema_entry_types(const st_schema *s, uint32_t node, uint32_t *bits)
 {
     uint32_t k = st_schema_get(s, node, "type");
     *bits = 0;
-    if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_J_ARRAY) {
+    if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_JSON_ARRAY) {
         for (uint32_t i = st_schema_node(s, k)->first; i != ST_S_NONE; i = st_schema_node(s, i)->next)
             ST_TRY(schema_merge_type_bit(s, i, bits));
     } else if (k != ST_S_NONE) {
@@ -33,19 +33,19 @@ int st_schema_entry_types(const st_schema *s, uint32_t node, uint32_t *bits)
         return STRATA_OK;
     }
     k = st_schema_get(s, node, "nullable");
-    if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_J_TRUE) *bits |= ST_SV_NULL;
+    if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_JSON_TRUE) *bits |= ST_SV_NULL;
     return STRATA_OK;
 }
 
 uint32_t st_schema_value_types(const st_schema *s, uint32_t node)
 {
-    const st_json_node *n = st_schema_node(s, node);
+    const st_sjson_node *n = st_schema_node(s, node);
     switch (n->type) {
-    case ST_J_NULL: return ST_SV_NULL;
-    case ST_J_STRING: return ST_SV_STRING;
-    case ST_J_ARRAY: return ST_SV_ARRAY;
-    case ST_J_OBJECT: return ST_SV_OBJECT;
-    case ST_J_NUMBER: {
+    case ST_JSON_NULL: return ST_SV_NULL;
+    case ST_JSON_STRING: return ST_SV_STRING;
+    case ST_JSON_ARRAY: return ST_SV_ARRAY;
+    case ST_JSON_OBJECT: return ST_SV_OBJECT;
+    case ST_JSON_NUMBER: {
         st_sdec d;
         return st_sdec_parse(s->json.text + n->str, n->len, &d) && d.n_frac ? ST_SV_FRACTION : ST_SV_INTEGER;
     }
@@ -64,14 +64,14 @@ static bool schema_merge_has_enum(const st_schema *s, const st_slist *l)
 /* The types that a `not` leaves, where it is about types, or values that are all of theirs. */
 static int schema_merge_negate(st_schema *s, uint32_t negated, uint32_t *bits)
 {
-    const st_json_node *n = st_schema_node(s, negated);
+    const st_sjson_node *n = st_schema_node(s, negated);
     uint32_t type = st_schema_get(s, negated, "type"), gone = 0, values = 0;
-    if (n->type == ST_J_FALSE) return STRATA_OK;
+    if (n->type == ST_JSON_FALSE) return STRATA_OK;
     if (type != ST_S_NONE && n->n == 1) {
         ST_TRY(st_schema_entry_types(s, negated, &gone));
         *bits &= ~gone;
         if ((*bits & ST_SV_FRACTION) && !(*bits & ST_SV_INTEGER))
-            return st_json_error(&s->json, n->at, "'not' that leaves numbers which are no integers is not supported");
+            return st_sjson_error(&s->json, n->at, "'not' that leaves numbers which are no integers is not supported");
         return STRATA_OK;
     }
     if (st_schema_excludes(s, negated)) {
@@ -80,16 +80,18 @@ static int schema_merge_negate(st_schema *s, uint32_t negated, uint32_t *bits)
         for (k = list ? st_schema_node(s, k)->first : k; k != ST_S_NONE;
              k = list ? st_schema_node(s, k)->next : ST_S_NONE) {
             values |= st_schema_value_types(s, k);
-            if (st_schema_node(s, k)->type == ST_J_NULL) gone |= ST_SV_NULL;
-            some |= st_schema_node(s, k)->type == ST_J_TRUE ? 1u : st_schema_node(s, k)->type == ST_J_FALSE ? 2u : 0u;
+            if (st_schema_node(s, k)->type == ST_JSON_NULL) gone |= ST_SV_NULL;
+            some |= st_schema_node(s, k)->type == ST_JSON_TRUE    ? 1u
+                    : st_schema_node(s, k)->type == ST_JSON_FALSE ? 2u
+                                                                  : 0u;
         }
         if (some == 3) gone |= ST_SV_BOOL;
         if (type != ST_S_NONE) gone = values = 0; /* of strings alone */
         *bits &= ~gone;
         if (!(values & *bits & ~(uint32_t)ST_SV_STRING)) return STRATA_OK;
     }
-    return st_json_error(&s->json, n->at,
-                         "'not' is supported with {}, a type, or a const, an enum or a pattern of strings");
+    return st_sjson_error(&s->json, n->at,
+                          "'not' is supported with {}, a type, or a const, an enum or a pattern of strings");
 }
 
 int st_slist_types(st_schema *s, const st_slist *l, uint32_t *bits)
@@ -97,7 +99,7 @@ int st_slist_types(st_schema *s, const st_slist *l, uint32_t *bits)
     *bits = ST_SV_ALL;
     for (uint32_t i = 0; i < l->n; i++) {
         uint32_t one, n = 0, scale = 0;
-        if (st_schema_node(s, l->e[i].node)->type != ST_J_OBJECT) continue;
+        if (st_schema_node(s, l->e[i].node)->type != ST_JSON_OBJECT) continue;
         ST_TRY(st_schema_step(s, l->e[i].node));
         ST_TRY(st_schema_entry_types(s, l->e[i].node, &one));
         *bits &= one;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/sort.h"
+#include "base/utf8.h"
 #include "grammar/schema/schema_rules.h"
 
 typedef struct property {
@@ -46,28 +47,28 @@ static int object_collect_names(st_swriter *w, properties *o)
     for (uint32_t e = 0; e < w->l.n; e++) {
         uint32_t k = st_schema_get(s, w->l.e[e].node, "properties");
         if (k != ST_S_NONE) {
-            if (st_schema_node(s, k)->type != ST_J_OBJECT)
-                return st_json_error(&s->json, st_schema_node(s, k)->at, "properties, want an object");
+            if (st_schema_node(s, k)->type != ST_JSON_OBJECT)
+                return st_sjson_error(&s->json, st_schema_node(s, k)->at, "properties, want an object");
             named = true;
             for (k = st_schema_node(s, k)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next)
                 ST_TRY(object_add_property(w, o, st_schema_node(s, k)->key, st_schema_node(s, k)->key_len, &p));
         }
         k = st_schema_get(s, w->l.e[e].node, "additionalProperties");
         if (k == ST_S_NONE) continue;
-        if (st_schema_node(s, k)->type == ST_J_FALSE)
+        if (st_schema_node(s, k)->type == ST_JSON_FALSE)
             closed = true;
         else
             opened = true;
     }
     for (uint32_t e = 0; e < w->l.n; e++) {
         uint32_t k = st_schema_get(s, w->l.e[e].node, "required");
-        if (k == ST_S_NONE || st_schema_node(s, k)->type == ST_J_TRUE || st_schema_node(s, k)->type == ST_J_FALSE)
+        if (k == ST_S_NONE || st_schema_node(s, k)->type == ST_JSON_TRUE || st_schema_node(s, k)->type == ST_JSON_FALSE)
             continue; /* draft 3 */
-        if (st_schema_node(s, k)->type != ST_J_ARRAY)
-            return st_json_error(&s->json, st_schema_node(s, k)->at, "required, want a list of names");
+        if (st_schema_node(s, k)->type != ST_JSON_ARRAY)
+            return st_sjson_error(&s->json, st_schema_node(s, k)->at, "required, want a list of names");
         for (k = st_schema_node(s, k)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
-            if (st_schema_node(s, k)->type != ST_J_STRING)
-                return st_json_error(&s->json, st_schema_node(s, k)->at, "required, want names");
+            if (st_schema_node(s, k)->type != ST_JSON_STRING)
+                return st_sjson_error(&s->json, st_schema_node(s, k)->at, "required, want names");
             ST_TRY(object_add_property(w, o, st_schema_node(s, k)->str, st_schema_node(s, k)->len, &p));
             if (!p->required) o->required++;
             p->required = true;
@@ -80,9 +81,9 @@ static int object_collect_names(st_swriter *w, properties *o)
 /* ---- names that a schema tells ----------------------------------------------------------------------------------- */
 
 /* A node that is not in the document, from its text in the pool. */
-static int object_make_node(st_schema *s, st_json_node node, uint32_t *id)
+static int object_make_node(st_schema *s, st_sjson_node node, uint32_t *id)
 {
-    st_json *j = &s->json;
+    st_sjson *j = &s->json;
     if (!st_grow(j->mem, &j->nodes, &j->nodes_cap, j->n_nodes + 1, j->n_nodes, sizeof *j->nodes))
         return st_schema_no_memory(s);
     *id = (uint32_t)j->n_nodes++;
@@ -95,7 +96,7 @@ static int object_make_node(st_schema *s, st_json_node node, uint32_t *id)
 static int object_name_value(st_schema *s, const property *p, uint32_t *value)
 {
     return object_make_node(
-        s, (st_json_node){.type = ST_J_STRING, .str = p->key, .len = p->key_len, .first = ST_S_NONE}, value);
+        s, (st_sjson_node){.type = ST_JSON_STRING, .str = p->key, .len = p->key_len, .first = ST_S_NONE}, value);
 }
 
 /* Names that propertyNames refuses cannot be there. */
@@ -135,7 +136,7 @@ static void only_objects(const st_schema *s, st_slist *l)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < l->n; i++)
-        if (st_schema_node(s, l->e[i].node)->type == ST_J_OBJECT) l->e[n++] = l->e[i];
+        if (st_schema_node(s, l->e[i].node)->type == ST_JSON_OBJECT) l->e[n++] = l->e[i];
     l->n = n;
 }
 
@@ -143,14 +144,14 @@ static void only_objects(const st_schema *s, st_slist *l)
 static int object_make_schema(st_schema *s, const char *key, uint32_t text, uint32_t text_len, uint32_t at,
                               uint32_t *schema)
 {
-    st_json_node value = {.type = ST_J_STRING, .at = at, .str = text, .len = text_len, .first = ST_S_NONE};
+    st_sjson_node value = {.type = ST_JSON_STRING, .at = at, .str = text, .len = text_len, .first = ST_S_NONE};
     value.key = (uint32_t)s->json.pool.n;
     value.key_len = (uint32_t)strlen(key);
     st_sbuf_str(&s->json.pool, key);
     if (s->json.pool.no_memory) return st_schema_no_memory(s);
     uint32_t id = 0;
     ST_TRY(object_make_node(s, value, &id));
-    return object_make_node(s, (st_json_node){.type = ST_J_OBJECT, .at = at, .first = id, .n = 1}, schema);
+    return object_make_node(s, (st_sjson_node){.type = ST_JSON_OBJECT, .at = at, .first = id, .n = 1}, schema);
 }
 
 /* The rule of the names that propertyNames and a pattern of patternProperties leave. */
@@ -162,7 +163,7 @@ static int object_rule_of_names(st_swriter *w, st_slist *l, properties *o)
     ST_TRY(object_make_schema(s, "type", text, 6, at, &schema));
     ST_TRY(st_slist_push(s, l, schema, 0));
     if (o->key_pattern != ST_S_NONE) {
-        const st_json_node m = *st_schema_node(s, o->key_pattern);
+        const st_sjson_node m = *st_schema_node(s, o->key_pattern);
         ST_TRY(object_make_schema(s, "pattern", m.key, m.key_len, m.at, &schema));
         ST_TRY(st_slist_push(s, l, schema, 0));
     }
@@ -192,7 +193,7 @@ static int object_names_of_branches(st_swriter *w, uint32_t branches, properties
         if (!rc && *is) rc = st_slist_values(s, &l, is, &v);
     }
     for (size_t i = 0; i < v.n && *is && !rc; i++)
-        if (st_schema_node(s, v.p[i])->type == ST_J_STRING)
+        if (st_schema_node(s, v.p[i])->type == ST_JSON_STRING)
             rc = object_add_property(w, o, st_schema_node(s, v.p[i])->str, st_schema_node(s, v.p[i])->len, &p);
     st_free(s->json.mem, v.p);
     return rc;
@@ -219,7 +220,7 @@ static int object_names_of_others(st_swriter *w, properties *o)
     property *p;
     int rc = branches == ST_S_NONE ? st_slist_values(s, &l, &is, &v) : object_names_of_branches(w, branches, o, &is);
     for (size_t i = 0; i < v.n && !rc; i++)
-        if (st_schema_node(s, v.p[i])->type == ST_J_STRING)
+        if (st_schema_node(s, v.p[i])->type == ST_JSON_STRING)
             rc = object_add_property(w, o, st_schema_node(s, v.p[i])->str, st_schema_node(s, v.p[i])->len, &p);
     st_free(s->json.mem, v.p);
     if (is && o->key_pattern != ST_S_NONE)
@@ -237,8 +238,8 @@ static int object_pattern_of_names(st_swriter *w, properties *o)
     for (uint32_t e = 0; e < w->l.n; e++) {
         uint32_t k = st_schema_get(s, w->l.e[e].node, "patternProperties");
         if (k == ST_S_NONE) continue;
-        if (st_schema_node(s, k)->type != ST_J_OBJECT)
-            return st_json_error(&s->json, st_schema_node(s, k)->at, "patternProperties, want an object");
+        if (st_schema_node(s, k)->type != ST_JSON_OBJECT)
+            return st_sjson_error(&s->json, st_schema_node(s, k)->at, "patternProperties, want an object");
         if (!st_schema_node(s, k)->n) continue;
         bool alone = st_schema_node(s, k)->n == 1 && o->key_pattern == ST_S_NONE && o->n == 0;
         for (uint32_t i = 0; i < w->l.n && alone; i++) {
@@ -246,8 +247,8 @@ static int object_pattern_of_names(st_swriter *w, properties *o)
             alone &= i == e || st_schema_get(s, w->l.e[i].node, "additionalProperties") == ST_S_NONE;
         }
         if (!alone)
-            return st_json_error(&s->json, st_schema_node(s, k)->at,
-                                 "the keyword 'patternProperties' is supported with one pattern and no other names");
+            return st_sjson_error(&s->json, st_schema_node(s, k)->at,
+                                  "the keyword 'patternProperties' is supported with one pattern and no other names");
         o->key_pattern = st_schema_node(s, k)->first;
         o->more = true;
     }
@@ -258,7 +259,7 @@ static int object_pattern_of_names(st_swriter *w, properties *o)
 static int object_write_key_pattern(st_swriter *w, uint32_t member)
 {
     st_schema *s = w->s;
-    const st_json_node *m = st_schema_node(s, member);
+    const st_sjson_node *m = st_schema_node(s, member);
     st_sregex r;
     ST_TRY(st_schema_regex_text(s, m->key_len ? s->json.pool.p + m->key : "", m->key_len, m->at, &r));
     bool any = true;
@@ -276,7 +277,7 @@ static int object_write_key_pattern(st_swriter *w, uint32_t member)
         if (!rc && !st_slang_write(l, st_slang_pattern(l, &r), prefix, &s->out, &any))
             rc = st_schema_lang_error(s, l, member, "patternProperties");
         st_slang_close(l);
-        if (!rc && !any) rc = st_json_error(&s->json, m->at, "patternProperties: no name matches");
+        if (!rc && !any) rc = st_sjson_error(&s->json, m->at, "patternProperties: no name matches");
         st_sbuf_fmt(&s->out, "r%u-k ::= \"\\\"\" r%u-l0 \"\\\"\"\n", w->id, w->id);
     }
     st_sregex_free(&r);
@@ -291,7 +292,7 @@ static int object_property_list(const st_swriter *w, const property *p, st_slist
     for (uint32_t e = 0; e < w->l.n; e++) {
         uint32_t k = st_schema_get(s, w->l.e[e].node, "properties"), own = ST_S_NONE;
         if (p && k != ST_S_NONE)
-            own = st_json_get(&s->json, k, s->json.pool.p ? s->json.pool.p + p->key : "", p->key_len);
+            own = st_sjson_get(&s->json, k, s->json.pool.p ? s->json.pool.p + p->key : "", p->key_len);
         if (own == ST_S_NONE) own = st_schema_get(s, w->l.e[e].node, "additionalProperties");
         if (own != ST_S_NONE) ST_TRY(st_slist_push(s, out, own, 0));
         s->steps += st_schema_node(s, w->l.e[e].node)->n;
@@ -320,12 +321,6 @@ static void object_put_cp(st_sbuf *b, const char *p, size_t n)
     st_sbuf_fmt(b, "\\U%08X", (unsigned)cp);
 }
 
-static size_t object_cp_len(const char *p)
-{
-    uint8_t b = (uint8_t)*p;
-    return b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
-}
-
 /* Rules for a name that is none of sorted[lo..hi), which agree in their first `at` bytes: rID-nK for each prefix. Keys
  * are written without escapes, so that none spells a name in another way. Names that need escapes cannot be met. */
 static int object_write_other_names(st_swriter *w, const property *const *sorted, size_t n)
@@ -351,7 +346,7 @@ static int object_write_other_names(st_swriter *w, const property *const *sorted
         size_t first = t.lo;
         for (size_t i = t.lo; i < t.hi && !rc;) { /* a group for each next character */
             const char *p = s->json.pool.p + sorted[i]->key + t.at;
-            size_t len = object_cp_len(p), j = i + 1;
+            size_t len = st_utf8_len((uint8_t)*p), j = i + 1;
             while (j < t.hi && sorted[j]->key_len >= t.at + len &&
                    memcmp(s->json.pool.p + sorted[j]->key + t.at, p, len) == 0)
                 j++;
@@ -369,7 +364,7 @@ static int object_write_other_names(st_swriter *w, const property *const *sorted
         st_sbuf_str(&s->out, "[^\"\\\\\\x00-\\x1F\\x7F");
         for (size_t i = first; i < t.hi;) {
             const char *p = s->json.pool.p + sorted[i]->key + t.at;
-            size_t len = object_cp_len(p), j = i + 1;
+            size_t len = st_utf8_len((uint8_t)*p), j = i + 1;
             while (j < t.hi && sorted[j]->key_len >= t.at + len &&
                    memcmp(s->json.pool.p + sorted[j]->key + t.at, p, len) == 0)
                 j++;
@@ -423,7 +418,7 @@ static int object_write_properties(st_swriter *w, properties *o)
             continue;
         }
         key.n = 0;
-        st_json_write_string(&key, s->json.pool.p ? s->json.pool.p + p->key : "", p->key_len);
+        st_sjson_write_string(&key, s->json.pool.p ? s->json.pool.p + p->key : "", p->key_len);
         st_sbuf_str(&key, ":");
         st_sbuf_fmt(&s->out, "r%u-p%zu ::= ", w->id, i);
         if (key.n) st_sbuf_literal(&s->out, key.p, key.n);

@@ -1,4 +1,5 @@
 /* schema_ref.c: what a $ref names: "#", "#/a/b" (RFC 6901), "#anchor", and schemas of the document by their $id. */
+#include "base/ascii.h"
 #include "base/str.h"
 #include "grammar/schema/schema_rules.h"
 
@@ -8,12 +9,12 @@ static uint32_t ref_id_of(const st_schema *s, uint32_t node)
 {
     uint32_t k = st_schema_get(s, node, "$id");
     if (k == ST_S_NONE) k = st_schema_get(s, node, "id"); /* draft 4 */
-    return k != ST_S_NONE && st_schema_node(s, k)->type == ST_J_STRING ? k : ST_S_NONE;
+    return k != ST_S_NONE && st_schema_node(s, k)->type == ST_JSON_STRING ? k : ST_S_NONE;
 }
 
 static st_str ref_text_of(const st_schema *s, uint32_t node)
 {
-    const st_json_node *n = st_schema_node(s, node);
+    const st_sjson_node *n = st_schema_node(s, node);
     return (st_str){n->len ? s->json.pool.p + n->str : "", n->len};
 }
 
@@ -25,7 +26,7 @@ int st_schema_resources(st_schema *s)
     s->n_resource = n;
     for (uint32_t i = 0; i < n; i++) /* parents come first */
         for (uint32_t c = st_schema_node(s, i)->first; c != ST_S_NONE; c = st_schema_node(s, c)->next) {
-            uint32_t id = st_schema_node(s, c)->type == ST_J_OBJECT ? ref_id_of(s, c) : ST_S_NONE;
+            uint32_t id = st_schema_node(s, c)->type == ST_JSON_OBJECT ? ref_id_of(s, c) : ST_S_NONE;
             bool own = id != ST_S_NONE && st_schema_node(s, id)->len && *ref_text_of(s, id).ptr != '#';
             s->resource[c] = own ? c : s->resource[i];
         }
@@ -94,21 +95,13 @@ static int ref_find_resource(st_schema *s, uint32_t ref, st_str text, uint32_t *
 
 /* ---- fragments --------------------------------------------------------------------------------------------------- */
 
-static int ref_hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* %25 -> %. */
 static void ref_unescape(st_str t, st_sbuf *out)
 {
     for (size_t i = 0; i < t.len; i++) {
         char c = t.ptr[i];
-        if (c == '%' && t.len - i > 2 && ref_hex_digit(t.ptr[i + 1]) >= 0 && ref_hex_digit(t.ptr[i + 2]) >= 0) {
-            c = (char)(ref_hex_digit(t.ptr[i + 1]) * 16 + ref_hex_digit(t.ptr[i + 2]));
+        if (c == '%' && t.len - i > 2 && st_hex_digit(t.ptr[i + 1]) >= 0 && st_hex_digit(t.ptr[i + 2]) >= 0) {
+            c = (char)(st_hex_digit(t.ptr[i + 1]) * 16 + st_hex_digit(t.ptr[i + 2]));
             i += 2;
         }
         st_sbuf_put(out, &c, 1);
@@ -139,8 +132,8 @@ static uint32_t ref_follow(const st_schema *s, uint32_t at, char *p, size_t n)
             if (c == '~' && i + 1 < n && (p[i + 1] == '0' || p[i + 1] == '1')) c = p[++i] == '0' ? '~' : '/';
             name[len++] = c;
         }
-        bool list = st_schema_node(s, at)->type == ST_J_ARRAY;
-        at = list ? ref_item_at(s, at, name, len) : st_json_get(&s->json, at, name, len);
+        bool list = st_schema_node(s, at)->type == ST_JSON_ARRAY;
+        at = list ? ref_item_at(s, at, name, len) : st_sjson_get(&s->json, at, name, len);
     }
     return at;
 }
@@ -151,10 +144,10 @@ static int ref_find_anchor(st_schema *s, uint32_t ref, uint32_t resource, const 
     *out = ST_S_NONE;
     for (uint32_t i = 0; i < s->n_resource; i++) {
         if (i % 64 == 0) ST_TRY(st_schema_step(s, ref));
-        if (st_schema_node(s, i)->type != ST_J_OBJECT || s->resource[i] != resource) continue;
+        if (st_schema_node(s, i)->type != ST_JSON_OBJECT || s->resource[i] != resource) continue;
         for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
             uint32_t a = st_schema_get(s, i, keys[k]);
-            if (a == ST_S_NONE || st_schema_node(s, a)->type != ST_J_STRING) continue;
+            if (a == ST_S_NONE || st_schema_node(s, a)->type != ST_JSON_STRING) continue;
             st_str t = ref_text_of(s, a);
             if (k >= 2) { /* before 2019: "$id": "#name" */
                 if (!t.len || *t.ptr != '#') continue;
@@ -168,15 +161,15 @@ static int ref_find_anchor(st_schema *s, uint32_t ref, uint32_t resource, const 
 
 int st_schema_resolve(st_schema *s, uint32_t ref, uint32_t *out)
 {
-    const st_json_node *r = st_schema_node(s, ref);
-    if (r->type != ST_J_STRING) return st_json_error(&s->json, r->at, "$ref, want a string");
+    const st_sjson_node *r = st_schema_node(s, ref);
+    if (r->type != ST_JSON_STRING) return st_sjson_error(&s->json, r->at, "$ref, want a string");
     st_str t = ref_text_of(s, ref);
     size_t n = ref_without_fragment(t);
     uint32_t at = s->resource[ref];
     if (n) ST_TRY(ref_find_resource(s, ref, (st_str){t.ptr, n}, &at));
     if (at == ST_S_NONE)
-        return st_json_error(&s->json, r->at,
-                             "$ref to no schema of this document: references out of the document are not supported");
+        return st_sjson_error(&s->json, r->at,
+                              "$ref to no schema of this document: references out of the document are not supported");
     st_sbuf name = {.mem = s->json.mem};
     if (n < t.len) ref_unescape((st_str){t.ptr + n + 1, t.len - n - 1}, &name);
     int rc = name.no_memory ? st_schema_no_memory(s) : STRATA_OK;
@@ -186,7 +179,7 @@ int st_schema_resolve(st_schema *s, uint32_t ref, uint32_t *out)
         rc = ref_find_anchor(s, ref, at, name.p, name.n, &at);
     st_free(s->json.mem, name.p);
     ST_TRY(rc);
-    if (at == ST_S_NONE) return st_json_error(&s->json, r->at, "$ref to what is not there");
+    if (at == ST_S_NONE) return st_sjson_error(&s->json, r->at, "$ref to what is not there");
     *out = at;
     return STRATA_OK;
 }

@@ -2,6 +2,7 @@
  * that it matches. Characters that JSON must escape are written with their short escapes. */
 #include <stdio.h>
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 #include "grammar/schema/schema_lang.h"
 
@@ -111,11 +112,7 @@ static bool regex_read_hex(regex *x, int min, int max, uint32_t *v)
     int k = 0;
     *v = 0;
     for (; k < max; k++, x->i++) {
-        char c = regex_peek(x);
-        int d = c >= '0' && c <= '9'   ? c - '0'
-                : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                       : -1;
+        int d = st_hex_digit(regex_peek(x));
         if (d < 0) break;
         *v = *v << 4 | (uint32_t)d;
     }

@@ -67,7 +67,7 @@ enum {
 };
 
 typedef struct st_schema {
-    st_json json;
+    st_sjson json;
     st_sbuf out;
     st_sentry *entries;
     st_srule *rules;
@@ -93,7 +93,7 @@ typedef struct st_svalues {
 /* ---- schema_list.c ----------------------------------------------------------------------------------------------- */
 
 /* Where a value of the schema is. */
-static inline const st_json_node *st_schema_node(const st_schema *s, uint32_t node)
+static inline const st_sjson_node *st_schema_node(const st_schema *s, uint32_t node)
 {
     return &s->json.nodes[node];
 }

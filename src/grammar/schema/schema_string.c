@@ -55,14 +55,14 @@ static int string_collect(st_swriter *w, strings *q)
     for (uint32_t i = 0; i < w->l.n; i++) {
         uint32_t k = st_schema_get(s, w->l.e[i].node, "pattern");
         if (k == ST_S_NONE) continue;
-        if (st_schema_node(s, k)->type != ST_J_STRING)
-            return st_json_error(&s->json, st_schema_node(s, k)->at, "pattern, want a string");
+        if (st_schema_node(s, k)->type != ST_JSON_STRING)
+            return st_sjson_error(&s->json, st_schema_node(s, k)->at, "pattern, want a string");
         bool same = false;
         for (uint32_t j = 0; j < q->n_patterns && !same; j++) same = st_schema_same(s, q->patterns[j], k);
         if (same) continue;
         if (q->n_patterns == MAX_PATTERNS)
-            return st_json_error(&s->json, st_schema_node(s, k)->at, "more than %d patterns for one string",
-                                 MAX_PATTERNS);
+            return st_sjson_error(&s->json, st_schema_node(s, k)->at, "more than %d patterns for one string",
+                                  MAX_PATTERNS);
         q->patterns[q->n_patterns++] = q->last = k;
     }
     return STRATA_OK;
@@ -76,12 +76,12 @@ int st_schema_regex_text(st_schema *s, const char *p, size_t n, size_t at, st_sr
     bool no_memory = r->no_memory;
     st_sregex_free(r);
     if (no_memory) return st_schema_no_memory(s);
-    return st_json_error(&s->json, at, "pattern, character %zu: %s", i, wrong);
+    return st_sjson_error(&s->json, at, "pattern, character %zu: %s", i, wrong);
 }
 
 int st_schema_regex(st_schema *s, uint32_t pattern, st_sregex *r)
 {
-    const st_json_node *p = st_schema_node(s, pattern);
+    const st_sjson_node *p = st_schema_node(s, pattern);
     return st_schema_regex_text(s, p->len ? s->json.pool.p + p->str : "", p->len, p->at, r);
 }
 
@@ -113,7 +113,7 @@ int st_schema_lang_error(st_schema *s, const st_slang *l, uint32_t at, const cha
 {
     const char *why = st_slang_error(l);
     if (!why || !*why) return st_schema_no_memory(s);
-    return st_json_error(&s->json, st_schema_node(s, at)->at, "%s: %s", what, why);
+    return st_sjson_error(&s->json, st_schema_node(s, at)->at, "%s: %s", what, why);
 }
 
 /* The strings that a `not` leaves. */
@@ -123,8 +123,8 @@ static int string_exclude(st_schema *s, st_slang *l, uint32_t negated, uint32_t 
     bool list = k == ST_S_NONE && (k = st_schema_get(s, negated, "enum")) != ST_S_NONE;
     for (k = list ? st_schema_node(s, k)->first : k; k != ST_S_NONE;
          k = list ? st_schema_node(s, k)->next : ST_S_NONE) {
-        const st_json_node *v = st_schema_node(s, k);
-        if (v->type == ST_J_STRING)
+        const st_sjson_node *v = st_schema_node(s, k);
+        if (v->type == ST_JSON_STRING)
             out = st_slang_or(l, out, st_slang_string(l, v->len ? s->json.pool.p + v->str : "", v->len));
     }
     k = st_schema_get(s, negated, "pattern");

@@ -16,7 +16,7 @@ bool st_swriter_wants_unique(const st_swriter *w)
     const st_schema *s = w->s;
     for (uint32_t i = 0; i < w->l.n; i++) {
         uint32_t k = st_schema_get(s, w->l.e[i].node, "uniqueItems");
-        if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_J_TRUE) return true;
+        if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_JSON_TRUE) return true;
     }
     return false;
 }
@@ -36,7 +36,7 @@ static int unique_collect(st_swriter *w, st_slist *l, items *t)
     st_svalues v = {0};
     ST_TRY(st_slist_open(s, l, &never));
     for (uint32_t i = 0; i < l->n; i++)
-        if (st_schema_node(s, l->e[i].node)->type == ST_J_OBJECT) l->e[m++] = l->e[i];
+        if (st_schema_node(s, l->e[i].node)->type == ST_JSON_OBJECT) l->e[m++] = l->e[i];
     l->n = m;
     if (!never) ST_TRY(st_slist_types(s, l, &bits));
     ST_TRY(st_slist_branches(s, l, &at, &flag, &branches));
@@ -49,7 +49,7 @@ static int unique_collect(st_swriter *w, st_slist *l, items *t)
         if (again) continue;
         t->finite = t->n < MAX_ITEMS;
         if (!t->finite) break;
-        st_json_write(&s->json, v.p[i], &t->text);
+        st_sjson_write(&s->json, v.p[i], &t->text);
         t->ends[t->n++] = (uint32_t)t->text.n;
     }
     st_free(s->json.mem, v.p);

@@ -12,20 +12,20 @@ void st_swriter_bar(st_swriter *w)
 int st_swriter_error(const st_swriter *w, const char *what)
 {
     uint32_t node = w->l.n ? w->l.e[0].node : 0;
-    return st_json_error(&w->s->json, st_schema_node(w->s, node)->at, "%s", what);
+    return st_sjson_error(&w->s->json, st_schema_node(w->s, node)->at, "%s", what);
 }
 
 int st_schema_count(const st_schema *s, uint32_t value, const char *key, bool most, uint32_t *v)
 {
-    const st_json_node *n = st_schema_node(s, value);
+    const st_sjson_node *n = st_schema_node(s, value);
     st_sdec d;
-    if (n->type != ST_J_NUMBER || !st_sdec_parse(s->json.text + n->str, n->len, &d) || d.neg || d.n_frac)
-        return st_json_error(&s->json, n->at, "%s, want a whole number from 0", key);
+    if (n->type != ST_JSON_NUMBER || !st_sdec_parse(s->json.text + n->str, n->len, &d) || d.neg || d.n_frac)
+        return st_sjson_error(&s->json, n->at, "%s, want a whole number from 0", key);
     uint64_t c = 0;
     for (int j = 0; j < d.n_int && c <= ST_S_MAX_COUNT; j++) c = c * 10 + (uint32_t)(d.i[j] - '0');
     if (c > ST_S_MAX_COUNT) {
         if (most) return STRATA_OK; /* no text is as long: people write 2^53 - 1 for "any" */
-        return st_json_error(&s->json, n->at, "%s, want at most %u", key, ST_S_MAX_COUNT);
+        return st_sjson_error(&s->json, n->at, "%s, want at most %u", key, ST_S_MAX_COUNT);
     }
     if (most ? *v == ST_S_NONE || c < *v : c > *v) *v = (uint32_t)c;
     return STRATA_OK;
@@ -53,14 +53,14 @@ void st_sbuf_repeat(st_sbuf *b, uint32_t min, uint32_t max)
 /* A bound if it is tighter than what is there. */
 static int schema_value_bound(const st_schema *s, uint32_t k, bool open, bool lower, st_sbounds *q)
 {
-    const st_json_node *n = st_schema_node(s, k);
+    const st_sjson_node *n = st_schema_node(s, k);
     st_sdec d;
-    if (n->type != ST_J_NUMBER) return st_json_error(&s->json, n->at, "a bound, want a number");
+    if (n->type != ST_JSON_NUMBER) return st_sjson_error(&s->json, n->at, "a bound, want a number");
     if (!st_sdec_parse(s->json.text + n->str, n->len, &d)) {
         /* Beyond all digits that are written: the nearest inside that can be. */
         bool none = false;
         if (!st_sdec_inside(s->json.text + n->str, n->len, !lower, &d, &none))
-            return st_json_error(&s->json, n->at, "a bound with more than %d digits", ST_S_DIGITS);
+            return st_sjson_error(&s->json, n->at, "a bound with more than %d digits", ST_S_DIGITS);
         if (none) return STRATA_OK;
         open = false;
     }
@@ -79,16 +79,16 @@ static int schema_value_bound(const st_schema *s, uint32_t k, bool open, bool lo
 
 int st_schema_multiple(const st_schema *s, uint32_t value, uint32_t *n, uint32_t *scale)
 {
-    const st_json_node *v = st_schema_node(s, value);
+    const st_sjson_node *v = st_schema_node(s, value);
     st_sdec d;
     uint64_t c = 0;
-    bool ok = v->type == ST_J_NUMBER && st_sdec_parse(s->json.text + v->str, v->len, &d) && !d.neg;
+    bool ok = v->type == ST_JSON_NUMBER && st_sdec_parse(s->json.text + v->str, v->len, &d) && !d.neg;
     if (ok)
         for (int i = 0; i < d.n_int + d.n_frac && c <= UINT32_MAX; i++)
             c = c * 10 + (uint32_t)((i < d.n_int ? d.i[i] : d.f[i - d.n_int]) - '0');
     if (!ok || !c)
-        return st_json_error(&s->json, v->at, "multipleOf, want a number above 0 of at most %d digits", ST_S_DIGITS);
-    if (c > UINT32_MAX) return st_json_error(&s->json, v->at, "multipleOf with more than 9 digits is not supported");
+        return st_sjson_error(&s->json, v->at, "multipleOf, want a number above 0 of at most %d digits", ST_S_DIGITS);
+    if (c > UINT32_MAX) return st_sjson_error(&s->json, v->at, "multipleOf with more than 9 digits is not supported");
     *n = (uint32_t)c;
     *scale = d.n_frac;
     return STRATA_OK;
@@ -169,10 +169,10 @@ int st_swriter_number(st_swriter *w, bool integer)
         for (int upper = 0; upper < 2; upper++) {
             uint32_t k = st_schema_get(s, node, upper ? "maximum" : "minimum");
             uint32_t x = st_schema_get(s, node, upper ? "exclusiveMaximum" : "exclusiveMinimum");
-            bool flag =
-                x != ST_S_NONE && (st_schema_node(s, x)->type == ST_J_TRUE || st_schema_node(s, x)->type == ST_J_FALSE);
+            bool flag = x != ST_S_NONE &&
+                        (st_schema_node(s, x)->type == ST_JSON_TRUE || st_schema_node(s, x)->type == ST_JSON_FALSE);
             if (k != ST_S_NONE)
-                ST_TRY(schema_value_bound(s, k, flag && st_schema_node(s, x)->type == ST_J_TRUE, !upper, &q));
+                ST_TRY(schema_value_bound(s, k, flag && st_schema_node(s, x)->type == ST_JSON_TRUE, !upper, &q));
             if (x != ST_S_NONE && !flag) ST_TRY(schema_value_bound(s, x, true, !upper, &q));
         }
     }
@@ -212,12 +212,12 @@ static int schema_value_item_list(const st_swriter *w, uint32_t i, st_slist *out
         uint32_t node = w->l.e[e].node, prefix = st_schema_get(s, node, "prefixItems"),
                  items = st_schema_get(s, node, "items");
         if (items != ST_S_NONE &&
-            st_schema_node(s, items)->type == ST_J_ARRAY) { /* before 2020: items, additionalItems */
+            st_schema_node(s, items)->type == ST_JSON_ARRAY) { /* before 2020: items, additionalItems */
             prefix = items;
             items = st_schema_get(s, node, "additionalItems");
         }
-        if (prefix != ST_S_NONE && st_schema_node(s, prefix)->type != ST_J_ARRAY)
-            return st_json_error(&s->json, st_schema_node(s, prefix)->at, "prefixItems, want a list");
+        if (prefix != ST_S_NONE && st_schema_node(s, prefix)->type != ST_JSON_ARRAY)
+            return st_sjson_error(&s->json, st_schema_node(s, prefix)->at, "prefixItems, want a list");
         if (prefix != ST_S_NONE && i < st_schema_node(s, prefix)->n) {
             items = st_schema_node(s, prefix)->first;
             for (uint32_t k = 0; k < i; k++) items = st_schema_node(s, items)->next;
@@ -234,7 +234,7 @@ static uint32_t schema_value_longest_prefix(const st_swriter *w)
     for (uint32_t e = 0; e < w->l.n; e++)
         for (int old = 0; old < 2; old++) {
             uint32_t k = st_schema_get(s, w->l.e[e].node, old ? "items" : "prefixItems");
-            if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_J_ARRAY && st_schema_node(s, k)->n > n)
+            if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_JSON_ARRAY && st_schema_node(s, k)->n > n)
                 n = st_schema_node(s, k)->n;
         }
     return n;
