@@ -31,26 +31,25 @@ typedef struct sampling {
 
 /* clang-format off */
 #define OPTS_OF_SAMPLING(x)                                                                                        \
-    {OPT_NUMBER, 0, "temp", "T", "temperature, 0: greedy (default: 0.8)", &(x).g.temperature, 0, NULL},            \
-    {OPT_WHOLE, 0, "top-k", "K", "0: off (default: 40)", &(x).top_k, 0, NULL},                                     \
-    {OPT_NUMBER, 0, "top-p", "P", "1: off (default: 0.95)", &(x).g.top_p, 0, NULL},                                \
-    {OPT_NUMBER, 0, "min-p", "P", "0: off (default: 0.05)", &(x).g.min_p, 0, NULL},                                \
-    {OPT_NUMBER, 0, "typical", "P", "1: off (default: 1)", &(x).g.typical_p, 0, NULL},                             \
-    {OPT_NUMBER, 0, "repeat-penalty", "X", "1: off (default: 1)", &(x).g.repeat_penalty, 0, NULL},                 \
-    {OPT_NUMBER, 0, "frequency-penalty", "X", "default: 0", &(x).g.frequency_penalty, 0, NULL},                    \
-    {OPT_NUMBER, 0, "presence-penalty", "X", "default: 0", &(x).g.presence_penalty, 0, NULL},                      \
-    {OPT_WHOLE, 0, "repeat-last-n", "N", "tokens that penalties look back (default: 64)", &(x).repeat_last_n, 0,   \
-     NULL},                                                                                                        \
-    {OPT_WHOLE, 0, "mirostat", "0|1|2", "default: 0", &(x).mirostat, 0, NULL},                                     \
-    {OPT_NUMBER, 0, "mirostat-tau", "X", "surprise it aims at, in bits (default: 5)", &(x).g.mirostat_tau, 0, NULL}, \
-    {OPT_NUMBER, 0, "mirostat-eta", "X", "how fast it learns (default: 0.1)", &(x).g.mirostat_eta, 0, NULL},         \
-    {OPT_LIST, 0, "logit-bias", "ID=X", "added to a token's logit, -inf bans it; may stand several times", &(x).bias, 0, NULL}, \
-    {OPT_WHOLE, 's', "seed", "S", "same seed, same text (default: 0)", &(x).g.seed, 0, NULL},                      \
-    {OPT_STRING, 0, "grammar", "FILE|GBNF", "what the answer must follow", &(x).grammar_file, 0, NULL},            \
-    {OPT_STRING, 0, "json-schema", "FILE|JSON", "which schema the answer must follow", &(x).schema_file, 0, NULL},  \
-    {OPT_CHOICE, 0, "think", "auto|none|free", "what a grammar or schema does while the model thinks (default: auto)", &(x).g.think, STRATA_THINK_AUTO, NULL}, \
-    {OPT_STRING, 0, "think-end", "TEXT", "ends thinking (default: as the prompt began it, \"</think>\")", &(x).g.think_end, 0, NULL}, \
-    {OPT_LIST, 0, "stop", "TEXT", "ends the answer; may stand several times", &(x).stop, 0, NULL}
+    {OPT_NUMBER, 0, "temp", "T", "temperature, 0: greedy", .value = &(x).g.temperature},            \
+    {OPT_WHOLE, 0, "top-k", "K", "0: off", .value = &(x).top_k},                                     \
+    {OPT_NUMBER, 0, "top-p", "P", "1: off", .value = &(x).g.top_p},                                \
+    {OPT_NUMBER, 0, "min-p", "P", "0: off", .value = &(x).g.min_p},                                \
+    {OPT_NUMBER, 0, "typical", "P", "1: off", .value = &(x).g.typical_p},                             \
+    {OPT_NUMBER, 0, "repeat-penalty", "X", "1: off", .value = &(x).g.repeat_penalty},                 \
+    {OPT_NUMBER, 0, "frequency-penalty", "X", "0: off", .value = &(x).g.frequency_penalty},                    \
+    {OPT_NUMBER, 0, "presence-penalty", "X", "0: off", .value = &(x).g.presence_penalty},                      \
+    {OPT_WHOLE, 0, "repeat-last-n", "N", "tokens that penalties look back", .value = &(x).repeat_last_n},                                                                                                        \
+    {OPT_WHOLE, 0, "mirostat", "0|1|2", "version of it, 0: off", .value = &(x).mirostat},                                     \
+    {OPT_NUMBER, 0, "mirostat-tau", "X", "surprise it aims at, in bits", .value = &(x).g.mirostat_tau}, \
+    {OPT_NUMBER, 0, "mirostat-eta", "X", "how fast it learns", .value = &(x).g.mirostat_eta},         \
+    {OPT_LIST, 0, "logit-bias", "ID=X", "added to a token's logit, -inf bans it; may stand several times", .value = &(x).bias}, \
+    {OPT_WHOLE, 's', "seed", "S", "same seed, same text", .value = &(x).g.seed},                      \
+    {OPT_STRING, 0, "grammar", "FILE|GBNF", "what the answer must follow", .value = &(x).grammar_file},            \
+    {OPT_STRING, 0, "json-schema", "FILE|JSON", "which schema the answer must follow", .value = &(x).schema_file},  \
+    {OPT_CHOICE, 0, "think", "auto|none|free", "what a grammar or schema does while the model thinks", .value = &(x).g.think, .first = STRATA_THINK_AUTO}, \
+    {OPT_STRING, 0, "think-end", "TEXT", "ends thinking", .value = &(x).g.think_end, .def = "as the prompt began it, \"</think>\""}, \
+    {OPT_LIST, 0, "stop", "TEXT", "ends the answer; may stand several times", .value = &(x).stop}
 /* clang-format on */
 
 /* Reads the files and fills x->g. Returns an exit code; a message has been written. */

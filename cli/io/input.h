@@ -21,23 +21,23 @@ typedef struct input_opts {
 
 #define OPT_OF_JSONL(o)                                                                \
     {                                                                                  \
-        OPT_STRING, 0, "jsonl", "FILE|-", "texts from JSON lines", &(o).jsonl, 0, NULL \
+        OPT_STRING, 0, "jsonl", "FILE|-", "texts from JSON lines", .value = &(o).jsonl \
     }
-#define OPT_OF_FIELD(o)                                                                    \
-    {                                                                                      \
-        OPT_STRING, 0, "field", "NAME", "their field (default: text)", &(o).field, 0, NULL \
+#define OPT_OF_FIELD(o)                                                                  \
+    {                                                                                    \
+        OPT_STRING, 0, "field", "NAME", "their field with the text", .value = &(o).field \
     }
 #define OPT_OF_ID(o)                                                                              \
     {                                                                                             \
-        OPT_STRING, 0, "id", "FIELD", "carry this field of jsonl to the output", &(o).id, 0, NULL \
+        OPT_STRING, 0, "id", "FIELD", "carry this field of jsonl to the output", .value = &(o).id \
     }
 #define OPT_OF_LINES(o)                                                                 \
     {                                                                                   \
-        OPT_STRING, 0, "lines", "FILE|-", "texts from plain lines", &(o).lines, 0, NULL \
+        OPT_STRING, 0, "lines", "FILE|-", "texts from plain lines", .value = &(o).lines \
     }
 #define OPT_OF_LOSSY(o)                                                                       \
     {                                                                                         \
-        OPT_FLAG, 0, "lossy", NULL, "replace invalid UTF-8, do not fail", &(o).lossy, 0, NULL \
+        OPT_FLAG, 0, "lossy", NULL, "replace invalid UTF-8, do not fail", .value = &(o).lossy \
     }
 
 typedef struct input_item {
