@@ -37,7 +37,7 @@ static const struct {
 
 const st_quant *st_quant_get(uint32_t type)
 {
-    return type < sizeof rows / sizeof *rows ? rows[type] : NULL;
+    return type < sizeof rows / sizeof(st_quant *) ? rows[type] : NULL;
 }
 
 bool st_quant_geometry(uint32_t type, const char **name, uint32_t *block, uint32_t *bytes)
