@@ -9,8 +9,8 @@
 /* Fewer tokens than this per thread are not worth a group each: all threads share one pass over the weights. */
 #define MIN_GROUP_TOKENS 48u
 
-/* Sequences [0, n_alone) run one after the other, shared by all threads; then groups of the rest, each on one thread,
- * or all of them shared when there are too few. */
+/* Work in phases: sequences that are long for a thread, one after the other, each shared by all threads; then groups of
+ * the rest, each on one thread, or all of them shared when there are too few. */
 typedef struct schedule {
     st_state *state;
     const st_batch *batch;
