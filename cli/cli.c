@@ -40,7 +40,7 @@ void cli_progress(const char *fmt, ...)
     fputc('\r', stderr);
     vfprintf(stderr, fmt, ap);
     fputs("\x1b[K", stderr);
-    fflush(stderr);
+    (void)fflush(stderr);
     va_end(ap);
 }
 

@@ -222,8 +222,10 @@ int bench_start(bench_job *j, const command *cmd, bench_rows *rows)
         double t0 = bench_now(), t;
         rc = session_open(cmd, &fresh, SESSION_CONTEXT);
         t = bench_now() - t0;
-        if (!rc) bench_time(&open, t);
-        if (!rc) rc = corpus_run(j, fresh.ctx, &c, &t, &tokens);
+        if (!rc) {
+            bench_time(&open, t);
+            rc = corpus_run(j, fresh.ctx, &c, &t, &tokens);
+        }
         if (!rc) bench_time(&first, bench_now() - t0);
         session_close(&fresh);
     }

@@ -44,20 +44,20 @@ static void read_cost(op *o, const char *line, uint32_t n)
 {
     unsigned a = 0, b = 0, c = 0;
     const char *at;
-    if (strcmp(o->kind, "LINEAR") == 0 && (at = strchr(line, '[')) && sscanf(at, "[%u -> %u]", &a, &b) == 2)
+    if (strcmp(o->kind, "LINEAR") == 0 && (at = strchr(line, '[')) && sscanf(at, "[%9u -> %9u]", &a, &b) == 2)
         o->weights = (double)a * b * (strstr(at, "_glu") ? 2 : 1);
     if (strcmp(o->kind, "MOE") == 0) {
         const char *used = strstr(line, " of ");
         while (used && used > line && used[-1] >= '0' && used[-1] <= '9') used--;
         at = strchr(line, '[');
-        if (used && at && sscanf(used, "%u", &c) == 1 && sscanf(at, "[%u -> %u]", &a, &b) == 2)
+        if (used && at && sscanf(used, "%9u", &c) == 1 && sscanf(at, "[%9u -> %9u]", &a, &b) == 2)
             o->weights = 3.0 * a * b * c;
     }
     if (strcmp(o->kind, "ATTN") == 0 && (at = strstr(line, "heads ")) &&
-        sscanf(at, "heads %u/%u of %u", &a, &b, &c) == 3) {
+        sscanf(at, "heads %9u/%9u of %9u", &a, &b, &c) == 3) {
         unsigned window = 0;
         const char *w = strstr(at, "window ");
-        if (w) sscanf(w, "window %u", &window);
+        if (w && sscanf(w, "window %9u", &window) != 1) return;
         bool causal = strstr(at, ", causal") != NULL;
         o->pairs = visible(n, window, causal) * a * c * 2;
     }

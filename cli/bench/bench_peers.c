@@ -16,9 +16,8 @@ const char bench_llama_separator[] = "<#sep#>";
 static void child(const char *const argv[], const char *bin, int out)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    dup2(null, STDIN_FILENO);
-    dup2(out >= 0 ? out : null, STDOUT_FILENO);
-    dup2(null, STDERR_FILENO);
+    if (dup2(null, STDIN_FILENO) < 0 || dup2(out >= 0 ? out : null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
+        _exit(127);
     if (bin) {
         char path[4096];
         const char *old = getenv("LD_LIBRARY_PATH");
@@ -150,7 +149,7 @@ static bool llama_bench(const session *s, const uint32_t *n, size_t count, bool 
     buf_add(&out, "", 1);
     /* One object a length, in order, each ending with its samples. */
     const char *at = out.p;
-    for (size_t i = 0; ok && i < count; i++) {
+    for (size_t i = 0; ok && at && i < count; i++) {
         const char *end = strstr(at, "\"samples_ts\"");
         end = end ? strchr(end, ']') : NULL;
         double rate = end ? largest(at, end + 1, "\"samples_ts\"") : 0;

@@ -20,12 +20,12 @@ static void cpu_name(char *out, size_t size)
     char line[512], name[128] = "";
     int family = -1, model = -1;
     while (fgets(line, sizeof line, f)) {
-        sscanf(line, "model name : %127[^\n]", name);
-        sscanf(line, "cpu family : %d", &family);
-        sscanf(line, "model : %d", &model);
+        (void)sscanf(line, "model name : %127[^\n]", name); /* each sets something on its own line alone */
+        (void)sscanf(line, "cpu family : %9d", &family);
+        (void)sscanf(line, "model : %9d", &model);
         if (line[0] == '\n') break;
     }
-    fclose(f);
+    (void)fclose(f);
     if (name[0] && family >= 0)
         snprintf(out, size, "%s (family %d, model %d)", name, family, model);
     else if (name[0])

@@ -276,9 +276,10 @@ static int run_command(chat *c, const char *line)
 /* The first line of a pipe or file may say what it is. */
 static int check_first(chat *c, buf *line)
 {
-    const encoding *foreign = encoding_foreign(line->p ? line->p : "", line->len);
+    if (!line->p) return CLI_OK; /* an empty line */
+    const encoding *foreign = encoding_foreign(line->p, line->len);
     if (foreign) return c->leave = c->lost = true, cli_fail(CLI_FAILED, "stdin: this is %s, want UTF-8", foreign->name);
-    size_t mark = encoding_mark(line->p ? line->p : "", line->len);
+    size_t mark = encoding_mark(line->p, line->len);
     if (mark) memmove(line->p, line->p + mark, line->len -= mark);
     return CLI_OK;
 }

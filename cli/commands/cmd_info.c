@@ -44,7 +44,7 @@ static void put_text(const char *name, const char *label, const char *v)
 static void put_number(const char *name, const char *label, int64_t v)
 {
     key(name, label);
-    printf(as_json ? "%" PRId64 : "%" PRId64 "\n", v);
+    printf("%" PRId64 "%s", v, as_json ? "" : "\n");
 }
 
 static void put_bool(const char *name, const char *label, int v)

@@ -25,7 +25,7 @@ static void on_check(void *user, const strata_verify_check *check)
     } else {
         printf("%-20s %-7s %s\n", check->name, words[check->passed + 1], check->found);
     }
-    fflush(stdout);
+    (void)fflush(stdout); /* an error stays in it until the end */
 }
 
 static int run(const command *c, int argc, char **argv)

@@ -14,6 +14,6 @@ typedef struct encoding {
 
 /* The encoding in which a file that begins with these bytes is not UTF-8; NULL: nothing says so. By its byte order
  * mark, or by where its zero bytes stand. */
-const encoding *encoding_foreign(const char *p, size_t n);
+const encoding *encoding_foreign(const char *text, size_t n);
 
 #endif

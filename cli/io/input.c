@@ -41,9 +41,9 @@ struct input {
 
 static int open_path(const char *path)
 {
-    bool is_stdin = strcmp(path, "-") == 0;
-    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) output_reads_fd(fd, is_stdin ? "the standard input" : path);
+    bool standard = strcmp(path, "-") == 0;
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) output_reads_fd(fd, standard ? "the standard input" : path);
     return fd;
 }
 

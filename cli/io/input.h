@@ -56,8 +56,8 @@ typedef struct input_block {
 
 typedef struct input input;
 
-/* Opens all sources. Returns an exit code; a message has been written. *in also on failure: close it. */
-int input_open(input **in, const command *c, const input_opts *o, int argc, char **argv);
+/* Opens all sources. Returns an exit code; a message has been written. *out also on failure: close it. */
+int input_open(input **out, const command *c, const input_opts *o, int argc, char **argv);
 void input_close(input *in);
 
 /* Fills the block with at most max_items texts (it stops earlier after max_bytes); n = 0 at the end. Where the input

@@ -63,7 +63,7 @@ bool lines_flush(lines *l)
 
 void lines_close(lines *l)
 {
-    if (l->f) fclose(l->f);
+    if (l->f) (void)fclose(l->f); /* a stream in memory */
     free(l->text);
     l->f = NULL;
     l->text = NULL;

@@ -66,6 +66,6 @@ bool npy_end(npy *a, bool flat)
 
 void npy_free(npy *a)
 {
-    if (a->body && a->body != a->out) fclose(a->body);
+    if (a->body && a->body != a->out) (void)fclose(a->body); /* scratch, read already */
     *a = (npy){0};
 }

@@ -82,11 +82,14 @@ void output_may_replace(const char *path)
 {
     struct stat st;
     if (stat(path, &st) != 0) return;
+    size_t kept = 0;
     for (size_t i = 0; i < inputs.n; i++) {
-        if (inputs.p[i].dev != st.st_dev || inputs.p[i].ino != st.st_ino) continue;
-        free(inputs.p[i].name);
-        inputs.p[i--] = inputs.p[--inputs.n];
+        if (inputs.p[i].dev == st.st_dev && inputs.p[i].ino == st.st_ino)
+            free(inputs.p[i].name);
+        else
+            inputs.p[kept++] = inputs.p[i];
     }
+    inputs.n = kept;
 }
 
 static int refuse(const char *out, const char *in)

@@ -18,14 +18,14 @@ static int chat_check(const strata_model *m, const strata_message *messages, siz
     if (o) {
         const strata_text *json[] = {&o->messages, &o->tools, &o->documents, &o->variables};
         static const char *const names[] = {"messages", "tools", "documents", "variables"};
-        for (size_t k = 0; k < sizeof json / sizeof *json; k++)
+        for (size_t k = 0; k < sizeof json / sizeof(strata_text *); k++)
             ST_FAIL_IF(json[k]->len && !json[k]->ptr, err, STRATA_INVALID_ARG, "%s: %s is NULL but has %zu bytes", what,
                        names[k], json[k]->len);
     }
     for (size_t i = 0; i < n; i++) {
         const strata_text *texts[] = {&messages[i].role, &messages[i].content, &messages[i].tool_calls,
                                       &messages[i].extra};
-        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+        for (size_t k = 0; k < sizeof texts / sizeof(strata_text *); k++)
             ST_FAIL_IF(texts[k]->len && !texts[k]->ptr, err, STRATA_INVALID_ARG,
                        "%s: message %zu: a text is NULL but has %zu bytes", what, i, texts[k]->len);
     }

@@ -50,7 +50,7 @@ int st_opts_check_flags(unsigned flags, unsigned known, strata_error *err)
 
 static int opts_check_reserved(const opts_field *f, const uint8_t *p, strata_error *err)
 {
-    const size_t unit = f->bytes % sizeof(uint64_t) ? sizeof(int) : sizeof(uint64_t);
+    const size_t unit = f->bytes % sizeof(uint64_t) != 0 ? sizeof(int) : sizeof(uint64_t);
     for (size_t at = 0; at < f->bytes; at++) {
         if (p[at] == 0) continue;
         if (unit == f->bytes) ST_FAIL(err, STRATA_INVALID_ARG, "%s is not 0: it is no option yet", f->name);

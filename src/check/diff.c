@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "base/os/thread.h"
+#include "check/diff.h"
 #include "engine/engine.h"
 
 /* What the reference left after each op, and the verdict. */
@@ -46,8 +48,8 @@ static void diff_store(diff *d, record *r, const st_peek *p)
     if (p->hi) r->hi = st_alloc(mem, p->rows, p->cols);
     d->no_memory |= (p->f && !r->f) || (p->hi && !r->hi);
     for (uint32_t i = 0; i < p->rows; i++) {
-        if (r->f) memcpy(r->f + (size_t)i * p->cols, p->f + i * p->ld, p->cols * sizeof *r->f);
-        if (r->hi) memcpy(r->hi + (size_t)i * p->cols, p->hi + i * p->ld_q, p->cols);
+        if (p->f && r->f) memcpy(r->f + (size_t)i * p->cols, p->f + i * p->ld, p->cols * sizeof *r->f);
+        if (p->hi && r->hi) memcpy(r->hi + (size_t)i * p->cols, p->hi + i * p->ld_q, p->cols);
     }
 }
 
@@ -58,7 +60,7 @@ static void diff_check(diff *d, uint32_t op, const record *r, const st_peek *p)
     for (uint32_t i = 0; i < r->rows; i++) {
         for (uint32_t j = 0; j < r->cols; j++) {
             size_t at = (size_t)i * r->cols + j;
-            if (r->f && memcmp(r->f + at, p->f + i * p->ld + j, sizeof *r->f) != 0) {
+            if (r->f && st_f32_bits(r->f[at]) != st_f32_bits(p->f[i * p->ld + j])) {
                 double e = fabs((double)r->f[at] - (double)p->f[i * p->ld + j]);
                 bad++;
                 if (e > worst) worst = e;

@@ -144,9 +144,8 @@ static uint32_t mix_by_rules(const st_mix *mix, const st_mix_model *m, const st_
 {
     switch (t->role) {
     case ST_ROLE_EMBED:
-        if (!m->tied) return mix->base;
-        /* fall through */
     case ST_ROLE_OUTPUT:
+        if (t->role == ST_ROLE_EMBED && !m->tied) return mix->base;
         if (mix->base == ST_Q8_0 || m->falcon || !mix_whole_blocks(mix->base, t->cols)) return ST_Q8_0;
         return ST_Q6_K;
     case ST_ROLE_VALUE: return mix_of_values(mix, m, t->at);

@@ -74,10 +74,10 @@ static int quantize_by_layer(const void *pa, const void *pb)
 static int quantize_count_roles(job *j, uint32_t n_expert, strata_error *err)
 {
     size_t n = j->gguf.n_tensors;
-    target **order = st_alloc(&j->mem, n, sizeof *order);
+    target **order = st_alloc(&j->mem, n, sizeof(target *));
     ST_FAIL_IF(!order, err, STRATA_NO_MEMORY, "%s: no memory for %zu tensors", j->in, n);
     for (size_t i = 0; i < n; i++) order[i] = &j->targets[i];
-    qsort(order, n, sizeof *order, quantize_by_layer);
+    qsort(order, n, sizeof(target *), quantize_by_layer);
     uint32_t values = 0, down = 0;
     for (size_t i = 0; i < n; i++) {
         target *t = order[i];

@@ -135,7 +135,7 @@ static int load_model(strata_model *m, const strata_model_opts *opts, vocabulary
     ST_TRY(model_load_prompts(m, err));
     model_warn(m);
     m->backend = st_backend_default();
-    const char *level = opts->cpu ? opts->cpu : getenv("STRATA_CPU");
+    const char *level = opts->cpu ? opts->cpu : getenv("STRATA_CPU"); // NOLINT(concurrency-mt-unsafe): reads only
     st_load_opts load = {.n_threads = opts->n_threads ? opts->n_threads : st_cpu_count(),
                          .level = level,
                          .log = &m->log,

@@ -71,7 +71,8 @@ static st_str prompt_str_of(strata_text t)
 
 static st_str prompt_piece_of(const strata_model *m, int32_t id)
 {
-    return id < 0 ? (st_str){0} : st_tokenizer_piece(m->tokenizer, id);
+    const st_str none = {0};
+    return id < 0 ? none : st_tokenizer_piece(m->tokenizer, id);
 }
 
 static int prompt_render(const st_template *t, const st_chat_message *messages, size_t n, const strata_model *m,

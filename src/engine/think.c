@@ -121,7 +121,8 @@ static size_t think_piece_of(st_think *k, int32_t id)
 
 static bool think_fill(st_think *k)
 {
-    for (uint32_t w = 0; w < 2 && k->text[w]; w++) {
+    const uint32_t last = k->text[1] ? 1 : 0;
+    for (uint32_t w = 0; w <= last; w++) {
         k->len[w] = strlen(k->text[w]);
         k->back[w] = st_calloc(k->mem, k->len[w] + 1, sizeof *k->back[w]);
         if (!k->back[w]) return false;
@@ -132,7 +133,7 @@ static bool think_fill(st_think *k)
         }
     }
     /* Whatever came before, a token that runs past the end has its last byte somewhere before its own. */
-    uint32_t last = k->text[1] ? 1 : 0, n = st_tokenizer_info(k->t)->n_vocab;
+    uint32_t n = st_tokenizer_info(k->t)->n_vocab;
     char c = k->text[last][k->len[last] - 1];
     for (uint32_t id = 0; id < n; id++) {
         size_t len = think_piece_of(k, (int32_t)id);

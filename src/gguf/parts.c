@@ -227,8 +227,10 @@ int st_parts_open(st_parts *p, st_gguf *g, const char *path, const st_parts_opts
     int rc = part_open_file(p, path, opts, err);
     if (!rc) rc = part_read_all(&j);
     st_free(mem, j.name);
-    if (rc) st_gguf_free(g);
-    if (rc) st_parts_close(p);
+    if (rc) {
+        st_gguf_free(g);
+        st_parts_close(p);
+    }
     return rc;
 }
 

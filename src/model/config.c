@@ -343,8 +343,10 @@ static int config_read_scaling(reader *r, st_config *c, st_rope *rope)
     /* YaRN's temperature, 0.1 ln(factor) + 1 (paper, eq. 22), unless the file has its own. */
     float usual = yarn && rope->factor > 1 ? (float)(0.1 * st_ln((double)rope->factor) + 1.0) : 1.0f;
     /* Both names hold HF's attention_factor, which stands for the temperature and is not multiplied with it. */
-    if (yarn) ST_TRY(config_opt_f32(r, "rope.scaling.yarn_attn_factor", usual, 1e-4f, 1e4f, &usual));
-    if (yarn) ST_TRY(config_read_log_multiplier(r, c, rope, &usual));
+    if (yarn) {
+        ST_TRY(config_opt_f32(r, "rope.scaling.yarn_attn_factor", usual, 1e-4f, 1e4f, &usual));
+        ST_TRY(config_read_log_multiplier(r, c, rope, &usual));
+    }
     return config_opt_f32(r, "rope.scaling.attn_factor", usual, 1e-4f, 1e4f, &rope->attn_factor);
 }
 

@@ -247,8 +247,9 @@ double st_sampler_mu(const st_sampler *s)
 
 /* ---- open and close ---------------------------------------------------------------------------------------------- */
 
-static int sampler_check_number(const char *name, float v, float least, float most, strata_error *err)
+static int sampler_check_number(const char *name, float v, double low, double high, strata_error *err)
 {
+    const float least = (float)low, most = (float)high;
     ST_FAIL_IF(!(v >= least && v <= most), err, STRATA_INVALID_ARG, "%s is %g, want %g to %g", name, (double)v,
                (double)least, (double)most);
     return STRATA_OK;

@@ -61,8 +61,8 @@ typedef struct st_jrun {
 _Noreturn void st_j_fail(st_jrun *r, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 #define ST_J_FAIL(r, ...) st_j_fail((r), STRATA_BAD_TEMPLATE, __VA_ARGS__)
 /* Never NULL. Aligned to 16 bytes. */
-void *st_j_alloc(st_jrun *r, size_t n, size_t size);
-void *st_j_grow(st_jrun *r, void *old, size_t *cap, size_t need, size_t size);
+void *st_j_alloc(st_jrun *r, size_t n, size_t size) __attribute__((returns_nonnull));
+void *st_j_grow(st_jrun *r, void *old, size_t *cap, size_t need, size_t size) __attribute__((returns_nonnull));
 void st_j_free_all(st_jrun *r);
 void st_j_step(st_jrun *r, uint64_t n);
 void st_j_enter(st_jrun *r); /* one level of C's recursion */
@@ -360,9 +360,9 @@ static inline bool st_j_is_number(st_jval v)
 
 #define ST_J_MAX_DIGITS 4300 /* Python prints no longer integers */
 
-int st_j_int_order(st_jrun *r, st_jval a, st_jval b);
+int st_j_int_order(st_jrun *r, st_jval x, st_jval y);
 int st_j_mixed_order(st_jrun *r, st_jval i, double f);     /* an integer against a finite float, exactly */
-st_jval st_j_int_divide(st_jrun *r, st_jval a, st_jval b); /* a / b, rounded once */
+st_jval st_j_int_divide(st_jrun *r, st_jval x, st_jval y); /* x / y, rounded once */
 st_jval st_j_int_parse(st_jrun *r, const char *p, size_t n, int base, bool *ok); /* sign and digits */
 st_jval st_j_int_of_float(st_jrun *r, double f);                                 /* truncated */
 st_jstr st_j_int_text(st_jrun *r, st_jval v);

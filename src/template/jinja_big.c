@@ -186,9 +186,7 @@ static st_jval big_floor_divide(st_jrun *r, st_jop op, const st_jbig *a, const s
 static st_jval big_power(st_jrun *r, st_jval base, st_jval exp)
 {
     if (exp.kind == ST_J_BIG) {
-        if (base.kind != ST_J_BIG &&
-            (base.kind == ST_J_BOOL ? base.b : base.i) * (base.kind == ST_J_BOOL ? 1 : base.i) <= 1 &&
-            base.kind != ST_J_BIG)
+        if (base.kind == ST_J_BOOL || (base.kind == ST_J_INT && base.i >= -1 && base.i <= 1))
             return base.kind == ST_J_BOOL || base.i >= 0 || exp.big->d[0] % 2 ? base : st_j_int(1);
         ST_J_FAIL(r, "an integer of more than %d digits", ST_J_MAX_DIGITS);
     }

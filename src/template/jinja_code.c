@@ -359,8 +359,9 @@ OWN_FRAME static void code_emit_simple(compiler *c, st_jnode *n)
         code_emit_capture(c, n);
         code_put(c, ST_I_PRINT, n, 0);
         break;
-    case ST_N_BREAK: c->loop->breaks = code_put(c, ST_I_BREAK, n, c->loop->breaks); break;
-    case ST_N_CONTINUE: code_put(c, ST_I_CONTINUE, n, c->loop->next); break;
+    /* Outside of a loop the parser has refused both. */
+    case ST_N_BREAK: c->loop->breaks = code_put(c, ST_I_BREAK, n, c->loop->breaks); break; // NOLINT: as said
+    case ST_N_CONTINUE: code_put(c, ST_I_CONTINUE, n, c->loop->next); break;               // NOLINT: as said
     default: code_put(c, ST_I_LOADS, n, 0);
     }
 }

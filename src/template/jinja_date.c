@@ -104,7 +104,6 @@ static const char *date_longer(char what)
     case 'T':
     case 'X': return "%H:%M:%S";
     case 'r': return "%I:%M:%S %p";
-    case '+': return NULL;
     default: return NULL;
     }
 }

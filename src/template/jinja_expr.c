@@ -314,7 +314,7 @@ static st_jnode *expr_parse_operation(st_jparser *p, const struct operator* o, s
 {
     bool list = o->level <= L_AND || o->level == L_CONCAT, compares = o->level == L_COMPARE;
     st_jop kind = compares ? ST_N_COMPARE : (st_jop)o->kind;
-    st_jnode *n = *last && left->kind == kind ? left : expr_over(p, kind, left);
+    st_jnode *tail = left->kind == kind ? *last : NULL, *n = tail ? left : expr_over(p, kind, left);
     st_jnode *part = compares ? st_j_node(p, ST_N_CMP_PART) : NULL;
     if (compares && o->kind == ST_CMP_NOT_IN) st_j_next(p);
     st_j_next(p);
@@ -324,13 +324,13 @@ static st_jnode *expr_parse_operation(st_jparser *p, const struct operator* o, s
     if (compares) {
         part->sub = o->kind;
         part->a = right;
-        if (n == left)
-            (*last)->next = part;
+        if (tail)
+            tail->next = part;
         else
             n->b = part;
         *last = part;
     } else if (list) {
-        (n == left ? *last : left)->next = right;
+        (tail ? tail : left)->next = right;
         *last = right;
     } else {
         n->b = right;

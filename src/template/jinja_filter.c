@@ -343,7 +343,7 @@ const st_jfilter st_j_filters_one[] = {{"trim", filter_trim},
 static const st_jfilter *filter_find(st_jstr name)
 {
     const st_jfilter *const tables[] = {st_j_filters_one, st_j_filters_seq, st_j_filters_text};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+    for (size_t i = 0; i < sizeof tables / sizeof(st_jfilter *); i++)
         for (const st_jfilter *f = tables[i]; f->name; f++)
             if (st_j_same(name, f->name)) return f;
     return NULL;

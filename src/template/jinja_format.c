@@ -140,18 +140,15 @@ static st_jstr format_float(st_jrun *r, double v, const spec *f)
         const char *at = e.n ? memchr(e.p, 'e', e.n) : NULL;
         int exp = 0;
         if (at) exp = (at[1] == '-' ? -1 : 1) * (int)strtol(at + 2, NULL, 10);
-        if (plain && exp >= p - 1 && v != 0) {
-            digits = jinja_format_float_digits(r, v, 'g', p, f->alternate);
-            if (exp >= p - 1) { /* Python then writes the exponent */
-                size_t head = (size_t)(at - e.p);
-                while (!f->alternate && head > 1 && memchr(e.p, '.', head) &&
-                       (e.p[head - 1] == '0' || e.p[head - 1] == '.')) {
-                    bool point = e.p[head - 1] == '.';
-                    head--;
-                    if (point) break;
-                }
-                digits = jinja_format_join2(r, st_j_sub(e, 0, head), st_j_sub(e, (size_t)(at - e.p), e.n));
+        if (plain && at && exp >= p - 1 && v != 0) { /* Python then writes the exponent */
+            size_t head = (size_t)(at - e.p);
+            while (!f->alternate && head > 1 && memchr(e.p, '.', head) &&
+                   (e.p[head - 1] == '0' || e.p[head - 1] == '.')) {
+                bool point = e.p[head - 1] == '.';
+                head--;
+                if (point) break;
             }
+            digits = jinja_format_join2(r, st_j_sub(e, 0, head), st_j_sub(e, (size_t)(at - e.p), e.n));
         } else if (plain) {
             digits = jinja_format_join2(r, digits, st_j_lit(".0"));
         }

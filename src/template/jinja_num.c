@@ -200,8 +200,7 @@ bool st_j_parse_float(const char *p, size_t n, double *out)
     if (i != n) return false;
     if (k == first) text[k++] = '0';
     if (sticky) {
-        memcpy(text + k, "1", 1);
-        k++;
+        text[k++] = '1';
         exponent--;
     }
     exponent += neg_exp ? -given : given;
@@ -216,7 +215,7 @@ st_jstr st_j_float_text(st_jrun *r, double f)
 {
     if (isnan(f)) return st_j_lit("nan");
     if (isinf(f)) return st_j_lit(f < 0 ? "-inf" : "inf");
-    char text[64], digits[32], *e;
+    char text[64], digits[32] = {0}, *e;
     int digit = 0, n = 0;
     do snprintf(text, sizeof text, "%.*e", digit, f);
     while (strtod(text, NULL) != f && ++digit < 17);
@@ -224,7 +223,7 @@ st_jstr st_j_float_text(st_jrun *r, double f)
     for (char *p = text; *p && *p != 'e'; p++)
         if (*p >= '0' && *p <= '9') digits[n++] = *p;
     e = strchr(text, 'e');
-    int exp = e ? atoi(e + 1) : 0, k = 0;
+    int exp = e ? (int)strtol(e + 1, NULL, 10) : 0, k = 0;
     while (n > 1 && digits[n - 1] == '0') n--;
     char *out = st_j_alloc(r, 64, 1);
     if (signbit(f)) out[k++] = '-';

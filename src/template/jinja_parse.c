@@ -99,7 +99,7 @@ void st_j_append(st_jnode ***tail, st_jnode *n)
 
 static st_jnode *parse_body(st_jparser *p, const char *const *ends);
 
-static st_jnode *parse_target(st_jparser *p, bool with_namespace);
+static st_jnode *parse_target(st_jparser *p, bool with_namespace) __attribute__((returns_nonnull));
 
 /* A name, an attribute of a namespace, or more of these in brackets. */
 static st_jnode *parse_target_item(st_jparser *p, bool with_namespace)

@@ -266,6 +266,6 @@ void st_j_arg_add(st_jrun *r, st_jargs *out, const st_jnode *arg, st_jval v);
 bool st_j_compare(st_jrun *r, unsigned op, st_jval a, st_jval b);
 void st_j_bind_rest(st_jrun *r, st_jscope *s, const st_jnode *n, const st_jargs *args);
 st_jval st_j_binary(st_jrun *r, st_jop op, st_jval a, st_jval b);
-st_jval st_j_big_op(st_jrun *r, st_jop op, st_jval a, st_jval b); /* of two integers of any kind; not DIV */
+st_jval st_j_big_op(st_jrun *r, st_jop op, st_jval x, st_jval y); /* of two integers of any kind; not DIV */
 
 #endif

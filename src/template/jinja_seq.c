@@ -206,8 +206,11 @@ static st_jval jinja_seq_map(st_jrun *r, st_jval v, st_jargs *a)
     st_jval *other = attribute ? st_j_find_str(r, &a->kw, "default") : NULL;
     if (!st_j_true(r, v)) return st_j_iter(r, out); /* whatever the arguments are */
     if (other && other->kind == ST_J_NONE) other = NULL;
-    st_jstr name = attribute ? (st_jstr){0} : jinja_seq_shift(r, a, "map");
-    if (attribute) st_j_args_done(r, a, 0, "attribute default", "map");
+    st_jstr name = {0};
+    if (attribute)
+        st_j_args_done(r, a, 0, "attribute default", "map");
+    else
+        name = jinja_seq_shift(r, a, "map");
     st_j_enter(r);
     for (size_t i = 0; i < l.n; i++) {
         st_jval item;

@@ -133,7 +133,7 @@ static bool test_compare(st_jrun *r, int id, st_jval v, st_jval other)
 
 bool st_j_test(st_jrun *r, st_jstr name, st_jval v, st_jargs *args)
 {
-    static const char *const keywords[] = {[IN - IN] = "seq", [DIVISIBLE - IN] = "num", [SAMEAS - IN] = "other"};
+    static const char *const keywords[] = {[0] = "seq", [DIVISIBLE - IN] = "num", [SAMEAS - IN] = "other"};
     int id = test_find(name);
     st_jval other = st_j_none();
     const st_jdict nothing = {0}; /* a key that cannot be one fails there */

@@ -329,7 +329,7 @@ static bool jinja_value_in_sequence(st_jrun *r, st_jval in, st_jval v)
 {
     st_jlist l = st_j_iterate(r, in);
     for (size_t i = 0; i < l.n; i++) {
-        if (!st_j_equal(r, l.v[i], v)) continue;
+        if (!st_j_equal(r, l.v[i], v)) continue; // NOLINT: only a list of no items has no memory
         if (in.kind == ST_J_ITER) in.iter->at -= l.n - i - 1;
         return true;
     }

@@ -449,6 +449,7 @@ static const st_jins *vm_run_one(machine *m, const st_jins *ins)
 void st_j_vm_run(st_jrun *r, const st_jins *program, st_jscope *s, st_jbuf *out)
 {
     machine m = {.r = r, .program = program, .scope = s, .out = out};
+    m.stack = st_j_grow(r, NULL, &m.stack_cap, 1, sizeof *m.stack);
     for (const st_jins *ins = program; ins->op != ST_I_END;) {
         r->line = ins->node->line;
         r->col = ins->node->col;

@@ -485,6 +485,8 @@ static void test_refused(void **state)
                                              {"{{ self.x() }}", "self"},
                                              {"{% include 'x' %}", "include"},
                                              {"{% import 'x' as y %}", "import"},
+                                             {"{{ 4294967296 ** (2 ** 70) }}", "integer of more"}, /* squared, 2^64 */
+                                             {"{{ 9223372036854775807 ** (2 ** 70) }}", "integer of more"},
                                              {"{{ x|nofilter }}", "nofilter"},
                                              {"{{ x is notest }}", "notest"}};
     text out;

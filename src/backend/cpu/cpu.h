@@ -185,8 +185,8 @@ static inline uint32_t st_env_position(const st_env *e, uint32_t s, uint32_t tok
 /* This thread's share [*lo, *hi) of n items in units of `unit`. */
 static inline void st_env_share(const st_env *e, uint32_t n, uint32_t unit, uint32_t *lo, uint32_t *hi)
 {
-    uint64_t units = (n + unit - 1) / unit;
-    uint64_t a = units * e->ith / e->nth * unit, b = units * (e->ith + 1) / e->nth * unit;
+    uint64_t n_units = (n + unit - 1) / unit;
+    uint64_t a = n_units * e->ith / e->nth * unit, b = n_units * (e->ith + 1) / e->nth * unit;
     *lo = (uint32_t)(a < n ? a : n);
     *hi = (uint32_t)(b < n ? b : n);
 }

@@ -242,7 +242,7 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
         }
         uint32_t block = attn_block_of(&a), n_blocks = (a.n + block - 1) / block, split = 1;
         /* A step of one query, above all of latent attention, has nothing else to share than the heads of a key. */
-        if (n_blocks < e->nth) split = (e->nth + n_blocks - 1) / n_blocks;
+        if (n_blocks > 0 && n_blocks < e->nth) split = (e->nth + n_blocks - 1) / n_blocks;
         if (split > a.group) split = a.group;
         for (a.kv = 0; a.kv < op->n_head_kv; a.kv++, turn ^= 1) {
             float *kt = e->slots->kt[turn], *v = e->slots->v[turn];

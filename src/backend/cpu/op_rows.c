@@ -148,7 +148,8 @@ void st_run_qk(const st_env *e, const st_op_qk *op)
         }
         if (op->norm_last) rows_norm_heads(e, op, x);
         if (op->temperature == 0 || pos < op->temperature_span) continue;
-        float t = 1.0f + op->temperature * (float)st_ln(1.0 + (double)(pos / op->temperature_span));
+        const uint32_t spans = pos / op->temperature_span;
+        float t = 1.0f + op->temperature * (float)st_ln(1.0 + (double)spans);
         e->k->scale(x, t, x, (size_t)op->n_head * op->d_head);
     }
 }

@@ -149,6 +149,7 @@ static float select_threshold(const head *h)
 {
     const st_env *e = h->e;
     st_scored heap[ST_WANTED_MAX];
+    heap[0] = (st_scored){-INFINITY, 0}; /* where none is wanted */
     uint32_t n = 0;
     for (uint32_t t = 0; t < e->nth; t++) {
         const st_worker *w = &e->state->workers[t];
@@ -198,7 +199,7 @@ bool st_select_can(const st_env *e, const st_linear *l)
     return e->batch->wanted && !e->state->skip_select && l->out == ST_SLOT_OUT && e->seq1 - e->seq0 == 1 &&
            e->n_rows == 1 && e->state->precision == STRATA_PRECISION_I8 && l->n_parts == 1 &&
            part->packed->kind == ST_PACK_I8 && part->packed->form.width == ST_WIDTH_5_3 && !part->bias &&
-           l->act == ST_ACT_NONE && !l->softcap && l->scale > 0;
+           l->act == ST_ACT_NONE && l->softcap == 0 && l->scale > 0;
 }
 
 void st_select_run(const st_env *e, const st_linear *l)

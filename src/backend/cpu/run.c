@@ -9,10 +9,6 @@
 /* Fewer tokens than this per thread are not worth a group each: all threads share one pass over the weights. */
 #define MIN_GROUP_TOKENS 48u
 
-typedef struct group {
-    uint32_t seq0, seq1;
-} group;
-
 /* Work in phases: sequences that are long for a thread, one after the other, each shared by all threads; then groups of
  * the rest, each on one thread, or all of them shared when there are too few. */
 typedef struct schedule {
@@ -292,7 +288,7 @@ static int run_phases(schedule *sc, strata_error *err)
 {
     st_state *s = sc->state;
     const st_batch *b = sc->batch;
-    uint32_t seq = 0, nth = s->n_threads;
+    uint32_t seq = 0, nth = s->n_threads > 0 ? s->n_threads : 1;
     bool one_by_one = (b->what == STRATA_EVAL_LOGITS && !b->last_only) || s->watch;
     if (b->last_only) return run_shared(sc, 0, b->n_seqs, err);
     while (seq < b->n_seqs && atomic_load(&s->stop) == 0) {

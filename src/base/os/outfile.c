@@ -442,7 +442,7 @@ int st_outfile_commit(st_outfile *o)
 
 int st_outfile_scratch(void)
 {
-    const char *dir = getenv("TMPDIR");
+    const char *dir = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): reads only
     if (!dir || !*dir) dir = "/tmp";
     st_outfile o = {.fd = -1, .pid = (long)getpid()};
     o.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -56,9 +56,8 @@ int st_slist_values(st_schema *s, const st_slist *l, bool *is, st_svalues *out)
             }
         }
     if (!*is) return STRATA_OK;
-    size_t m = from;
     for (uint32_t i = 0; i < l->n && out->n > from; i++) { /* one schema for all values: its pattern is read once */
-        m = from;
+        size_t m = from;
         for (size_t k = from; k < out->n; k++) {
             bool ok;
             ST_TRY(st_schema_check(s, l->e[i].node, out->p[k], true, &ok));

@@ -38,7 +38,7 @@ typedef struct st_sregex {
 } st_sregex;
 
 /* NULL, or what is wrong with the pattern, *at: where. To be freed in any case. */
-const char *st_sregex_parse(st_sregex *r, st_mem *mem, const char *p, size_t n, size_t *at);
+const char *st_sregex_parse(st_sregex *out, st_mem *mem, const char *p, size_t n, size_t *at);
 void st_sregex_free(st_sregex *r);
 /* Makes the pattern keep to min..max characters (ST_S_NONE: no limit), if its own bounds can say so. */
 bool st_sregex_bound(st_sregex *r, uint32_t min, uint32_t max);

@@ -3,11 +3,6 @@
 
 #include "base/hash.h"
 
-int st_schema_no_memory(const st_schema *s)
-{
-    return st_sjson_no_memory(&s->json);
-}
-
 uint32_t st_schema_get(const st_schema *s, uint32_t node, const char *key)
 {
     return st_sjson_get(&s->json, node, key, strlen(key));
@@ -166,8 +161,9 @@ int st_slist_branches(const st_schema *s, const st_slist *l, uint32_t *entry_at,
     for (uint32_t i = 0; i < l->n && *branches == ST_S_NONE; i++) {
         if (st_schema_node(s, l->e[i].node)->type != ST_JSON_OBJECT) continue;
         for (uint32_t f = ST_S_USED_ANY_OF; f <= ST_S_USED_ONE_OF && *branches == ST_S_NONE; f *= 2) {
-            uint32_t k = l->e[i].flags & f ? ST_S_NONE
-                                           : st_schema_get(s, l->e[i].node, f == ST_S_USED_ANY_OF ? "anyOf" : "oneOf");
+            uint32_t k = (l->e[i].flags & f)
+                             ? ST_S_NONE
+                             : st_schema_get(s, l->e[i].node, f == ST_S_USED_ANY_OF ? "anyOf" : "oneOf");
             if (k == ST_S_NONE) continue;
             if (st_schema_node(s, k)->type != ST_JSON_ARRAY || !st_schema_node(s, k)->n)
                 return st_sjson_error(&s->json, st_schema_node(s, k)->at,

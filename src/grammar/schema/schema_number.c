@@ -440,8 +440,10 @@ bool st_snumber(st_sbuf *b, const st_sbounds *bounds, bool integer)
             st_sbuf_str(b, "\"-\" (");
             number_decimals(b, &bottom, bottom_open, q.has_lo ? &top : NULL, q.lo_open, &inner);
             st_sbuf_str(b, ") ");
-            if (!inner) b->n = n;
-            if (!inner) goto positive;
+            if (!inner) {
+                b->n = n;
+                goto positive;
+            }
         }
         bar = true;
     }

@@ -388,11 +388,12 @@ static int object_write_more(st_swriter *w, properties *o)
     if (o->key_rule != ST_S_NONE || o->key_pattern != ST_S_NONE) {
         st_free(s->json.mem, sorted);
         bool pattern = o->key_rule == ST_S_NONE; /* a rule of names has the pattern in it */
-        if (pattern) ST_TRY(object_write_key_pattern(w, o->key_pattern));
-        if (pattern)
+        if (pattern) {
+            ST_TRY(object_write_key_pattern(w, o->key_pattern));
             st_sbuf_fmt(&s->out, "r%u-x ::= r%u-k \":\" ws r%u\n", w->id, w->id, o->more_rule);
-        else
+        } else {
             st_sbuf_fmt(&s->out, "r%u-x ::= r%u \":\" ws r%u\n", w->id, o->key_rule, o->more_rule);
+        }
         return STRATA_OK;
     }
     s->builtins |= ST_SB_FREE_KEY;

@@ -242,7 +242,7 @@ static bool regex_set_node(regex *x, uint32_t *id)
 
 static bool regex_any_node(regex *x, uint32_t list)
 {
-    uint32_t one, all;
+    uint32_t one = ST_S_NONE, all = ST_S_NONE;
     if (!regex_node(x, (st_srnode){.kind = ST_SR_ANY}, &one) ||
         !regex_node(x, (st_srnode){.kind = ST_SR_REP, .first = one, .min = 0, .max = ST_S_NONE}, &all))
         return false;
@@ -375,7 +375,7 @@ static bool regex_sequence(regex *x, int top, uint32_t *id)
     if (top != INNER && regex_peek(x) == '^') start = true, x->i++;
     if (top == TOP && !start && !regex_any_node(x, *id)) return false;
     while (x->i < x->n && regex_peek(x) != '|' && (top == TOP || regex_peek(x) != ')')) {
-        uint32_t one;
+        uint32_t one = ST_S_NONE;
         if (top != INNER && regex_at_end(x, top)) {
             x->i++;
             end = true;

@@ -99,7 +99,10 @@ static inline const st_sjson_node *st_schema_node(const st_schema *s, uint32_t n
 }
 
 /* Tells NO_MEMORY, and returns it. */
-int st_schema_no_memory(const st_schema *s);
+static inline int st_schema_no_memory(const st_schema *s)
+{
+    return st_error_set(s->json.err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", s->json.len);
+}
 /* The keyword of a schema, ST_S_NONE if it has none. */
 uint32_t st_schema_get(const st_schema *s, uint32_t node, const char *key);
 /* Whether a value is this text. */

@@ -163,7 +163,7 @@ int st_swriter_number(st_swriter *w, bool integer)
 {
     st_schema *s = w->s;
     st_sbounds q = {0};
-    uint32_t multiple = ST_S_NONE, m, scale;
+    uint32_t multiple = ST_S_NONE, m = 1, scale = 0;
     for (uint32_t i = 0; i < w->l.n; i++) {
         uint32_t node = w->l.e[i].node;
         for (int upper = 0; upper < 2; upper++) {
@@ -252,8 +252,10 @@ int st_swriter_array(st_swriter *w)
     for (; n < prefix && n < max; n++) {
         ST_TRY(schema_value_item_list(w, n, &l));
         ST_TRY(st_slist_possible(s, &l, 0, &ok));
-        if (!ok) max = n;
-        if (!ok) break;
+        if (!ok) {
+            max = n;
+            break;
+        }
     }
     if (max > prefix) {
         ST_TRY(schema_value_item_list(w, prefix, &l));
