@@ -19,7 +19,7 @@ extern volatile int cli_cancel;
 /* "strata: ..." on stderr, after clearing a progress line. Returns code. */
 __attribute__((format(printf, 2, 3))) int cli_fail(int code, const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) void cli_warn(const char *fmt, ...);
-/* What may be worth knowing where nothing is wrong: "strata: note: ...". */
+/* Worth knowing, though nothing is wrong: "strata: note: ...". */
 __attribute__((format(printf, 1, 2))) void cli_note(const char *fmt, ...);
 /* The library's message in the program's words: options by the names they have here. Changes and returns e->msg. */
 const char *cli_words(strata_error *e);

@@ -1,3 +1,4 @@
+/* options.c: the parser of arguments, the help, and what a wrong word was meant to be. */
 #include "options.h"
 
 #include <errno.h>

@@ -25,11 +25,12 @@ backend/cpu          | include base base/os quant model backend backend/cpu/kern
 engine               | include base base/os quant gguf token template grammar grammar/schema sample model backend
 convert              | include base base/os quant gguf
 check                | include base base/os quant engine
-api                  | include base base/os engine convert check
+api                  | include base base/os sample engine convert check
 '
 
-# What library and program share: a way to write a file, a reader of JSON, UTF-8.
-alone='base/os/outfile base/json base/utf8 base/ascii'
+# What library and program share: a way to write a file, a reader of JSON, UTF-8, digits, and the list of knobs that
+# options are made of.
+alone='base/os/outfile.[ch] base/json.[ch] base/utf8.[ch] base/ascii.h sample/knobs.def'
 
 mapfile -t files < <(find include src cli \( -name '*.[ch]' -o -name '*.inc' -o -name '*.def' \) | sort)
 awk -v table="$table" -v alone="$alone" '
@@ -44,7 +45,10 @@ BEGIN {
     for (j = 1; j <= m; j++) may[side[1], names[j]] = 1
   }
   n = split(alone, names, " ")
-  for (i = 1; i <= n; i++) shared[names[i] ".h"] = needs_nothing["src/" names[i] ".h"] = needs_nothing["src/" names[i] ".c"] = 1
+  for (i = 1; i <= n; i++) {
+    header = source = names[i]; sub(/\[ch\]/, "h", header); sub(/\[ch\]/, "c", source)
+    shared[header] = needs_nothing["src/" header] = needs_nothing["src/" source] = 1
+  }
 }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
   dir = folder(FILENAME); name = $0; sub(/^[^"]*"/, "", name); sub(/".*/, "", name)

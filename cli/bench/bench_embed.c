@@ -1,5 +1,5 @@
-/* bench_embed.c: texts through strata_embed: a grid of lengths and batch sizes, the caller's texts, and the first one.
- */
+/* bench_embed.c: texts through strata_embed: a grid of lengths and batch sizes, the caller's texts, and the first
+ * one. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* strata bench: how fast a model runs on this machine, and where the time goes. */
+/* cmd_bench.c: strata bench: how fast a model runs on this machine, and where the time goes. */
 #include <stdlib.h>
 
 #include "bench/bench_parts.h"

@@ -1,4 +1,4 @@
-/* strata chat: a conversation with a model, at a terminal or over plain lines. */
+/* cmd_chat.c: strata chat: a conversation with a model, at a terminal or over plain lines. */
 #define _POSIX_C_SOURCE 200809L /* isatty */
 #include <errno.h>
 #include <signal.h>
@@ -114,7 +114,7 @@ static int write_failed(chat *c)
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
-/* The conversation cannot go on as it is: says so. The caller takes back what it did, so that the next message starts
+/* Says that the conversation cannot go on as it is. The caller takes back what it did, so that the next message starts
  * clean. */
 static int refuse(chat *c, const char *why)
 {

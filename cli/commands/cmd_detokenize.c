@@ -1,4 +1,4 @@
-/* strata detokenize: token ids -> text, one JSON object a line. */
+/* cmd_detokenize.c: strata detokenize: token ids -> text, one JSON object a line. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* strata diff: the reference kernels and another level in step; names the first op whose result differs. */
+/* cmd_diff.c: strata diff: the reference kernels and another level in step; names the first op whose result differs. */
 #include <stdio.h>
 
 #include "cli.h"

@@ -1,4 +1,4 @@
-/* strata embed: texts -> vectors, in blocks of bounded memory, in input order. */
+/* cmd_embed.c: strata embed: texts -> vectors, in blocks of bounded memory, in input order. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

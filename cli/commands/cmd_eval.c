@@ -1,4 +1,4 @@
-/* strata eval: raw token ids through the model, no tokenizer involved; a NumPy array comes out. */
+/* cmd_eval.c: strata eval: raw token ids through the model, no tokenizer involved; a NumPy array comes out. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* strata generate: a prompt, continued; text streams as it becomes certain, or comes as one JSON object. With --jsonl
- * one prompt or conversation a line, and an object for each. */
+/* cmd_generate.c: strata generate: a prompt, continued; text streams as it becomes certain, or comes as one JSON
+ * object. With --jsonl one prompt or conversation a line, and an object for each. */
 #define _POSIX_C_SOURCE 200809L /* isatty */
 #include <errno.h>
 #include <stdio.h>
@@ -148,8 +148,8 @@ static int encode_chat(job *j, strata_error *e)
     return conversation_encode(&j->talk, s.model, &j->ids, e) ? cli_fail(CLI_FAILED, "the messages: %s", e->msg) : 0;
 }
 
-/* A model that is made for messages goes on with other text as if it were a document: that may not be what was meant.
- */
+/* A model that is made for messages goes on with other text as if it were a document: that may not be what was
+ * meant. */
 static void hint_at_chat(void)
 {
     const char *source = NULL;

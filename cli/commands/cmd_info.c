@@ -1,4 +1,4 @@
-/* strata info: what a model file holds and how this machine runs it. */
+/* cmd_info.c: strata info: what a model file holds and how this machine runs it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,7 +109,7 @@ static void put_labels(void)
     fputs(as_json ? "]" : "\n", stdout);
 }
 
-/* What the commands can do with it. */
+/* What the commands can do with the model. */
 static void put_uses(void)
 {
     const struct {

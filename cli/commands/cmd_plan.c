@@ -1,4 +1,4 @@
-/* strata plan: the ops that a model was compiled to, one a line. */
+/* cmd_plan.c: strata plan: the ops that a model was compiled to, one a line. */
 #include <stdio.h>
 
 #include "cli.h"

@@ -1,5 +1,6 @@
 /* cmd_quantize.c: strata quantize: a model file -> one with its matrices in another type. */
 #define _POSIX_C_SOURCE 200809L /* isatty */
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,5 @@
-/* strata rank: how well passages answer a query, by a model with a classification head. Scores come in input order.
- * With
- * --jsonl and no --query, a query with its passages a line. */
+/* cmd_rank.c: strata rank: how well passages answer a query, by a model with a classification head. Scores come in
+ * input order. With --jsonl and no --query, a query with its passages a line. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* strata tokenize: texts, or a conversation, -> token ids, one JSON object a line. Needs only the tokenizer of a file.
- */
+/* cmd_tokenize.c: strata tokenize: texts, or a conversation, -> token ids, one JSON object a line. Needs only the
+ * tokenizer of a file. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* strata verify: reference tokens and vectors of known models on this machine, as a table. */
+/* cmd_verify.c: strata verify: reference tokens and vectors of known models on this machine, as a table. */
 #include <stdio.h>
 #include <string.h>
 

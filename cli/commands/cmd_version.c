@@ -1,3 +1,4 @@
+/* cmd_version.c: strata version: the library's version and the kernel levels of this CPU. */
 #include <stdio.h>
 
 #include "cli.h"

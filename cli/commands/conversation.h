@@ -32,7 +32,7 @@ typedef struct message_mark {
     bool user;
 } message_mark;
 
-/* How far a conversation goes. */
+/* A place in a conversation, to go back to. */
 typedef struct conversation_end {
     size_t len, n; /* of turns, of marks */
 } conversation_end;
@@ -68,7 +68,7 @@ void conversation_add(conversation *c, const char *role, const char *text, size_
 bool conversation_undo(conversation *c);
 /* Back to behind the last message of a user that was added; false: there is none. *before gets where it ended. */
 bool conversation_reopen(conversation *c, conversation_end *before);
-/* Takes a conversation_reopen back; nothing was added since. */
+/* Undoes a conversation_reopen; nothing was added since. */
 void conversation_restore(conversation *c, conversation_end before);
 void conversation_clear(conversation *c);
 

@@ -61,12 +61,12 @@ int input_open(input **in, const command *c, const input_opts *o, int argc, char
 void input_close(input *in);
 
 /* Fills the block with at most max_items texts (it stops earlier after max_bytes); n = 0 at the end. Where the input
- * pauses it ends: who waits for an answer before he goes on gets it. Returns an exit code. */
+ * pauses it ends, so that whoever waits for an answer before going on gets it. Returns an exit code. */
 int input_next(input *in, input_block *b, size_t max_items, size_t max_bytes);
 void input_block_free(input_block *b);
 
-/* "12 of 80 texts", "1200 texts, 45 %": what is shown while `done` are done; n of the last block, of which `of_block`.
- */
+/* "12 of 80 texts", "1200 texts, 45 %": what is shown while `done` are done; n of the last block, of which
+ * `of_block`. */
 void input_progress(const input *in, const char *what, size_t done, size_t of_block, size_t n_block);
 
 /* "texts.jsonl:7" or "text 3", for messages. */

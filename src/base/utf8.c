@@ -1,4 +1,5 @@
-/* utf8.c: validation, and where in a text something is. See utf8.h. */
+/* utf8.c: validation, the mark at the beginning of a text, and where in it something is. token/utf8_fix.c replaces what
+ * is invalid. */
 #include "base/utf8.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* sampler_impl.h: what the files of the sampler share.
+/* sampler_internal.h: what the files of the sampler share.
  *
  *   sampler.c         the call: bias, penalties, log-probabilities, the order of the stages
  *   sampler_stages.c  the stages: each shortens the candidates or draws one
@@ -16,10 +16,9 @@
 #include "sample/sampler.h"
 
 #define MAX_TOP    1024u
-#define MAX_LAST_N (1u << 20)
-#define HEAP_K     512u /* a larger top-k goes through the radix select */
-#define MIROSTAT_M 100u /* tokens that mirostat 1 estimates from (llama.cpp's default) */
-#define BINS       2048u
+#define HEAP_K     512u  /* a larger top-k goes through the radix select */
+#define MIROSTAT_M 100u  /* tokens that mirostat 1 estimates from (llama.cpp's default) */
+#define BINS       2048u /* of a radix select: 11 bits of a float a pass, so three passes */
 #define LANES      8
 #define BLOCK      256u /* tokens passed over at once when none is large enough */
 

@@ -55,8 +55,7 @@ static int32_t draw(st_sampler *s, float *logits, const uint32_t *mask)
     return out.id;
 }
 
-/* ---- the reference: sorts everything, in double --------------------------------------------------------------------
- */
+/* ---- the reference: sorts everything, in double ------------------------------------------------------------------ */
 
 typedef struct candidate {
     uint32_t id;

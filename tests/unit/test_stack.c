@@ -96,8 +96,7 @@ static void on_check(void *user, const strata_verify_check *check)
     (void)user, (void)check;
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------------------
- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 static void open_all(void *arg)
 {
@@ -247,8 +246,7 @@ static void chat(void *arg)
     (void)strata_chat_encode(llama, NULL, 0, &o, NULL, 0, &n, &err);
 }
 
-/* ---- the limit ----------------------------------------------------------------------------------------------------
- */
+/* ---- the limit --------------------------------------------------------------------------------------------------- */
 
 static size_t own; /* of a thread that does nothing */
 static int too_deep;
