@@ -87,8 +87,8 @@ st_json_event st_json_next(st_json *j);
  * e began none. */
 bool st_json_finish(st_json *j, st_json_event e);
 
-/* What the last event, a string or a name, says: at most st_json_room bytes into out, which may hold NULs; returns their
- * number. */
+/* What the last event, a string or a name, says: at most st_json_room bytes into out, which may hold NULs; returns
+ * their number. */
 size_t st_json_string(const st_json *j, char *out);
 static inline size_t st_json_room(const st_json *j)
 {

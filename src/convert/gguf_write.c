@@ -1,6 +1,6 @@
-/* gguf_write.c: the writer. Owns the two growing buffers, metadata and tensor directory, in the file's own encoding, and
- * tables of the names in them; tensor data and copied values stay with the caller until the file is written. It refuses
- * what the reader would refuse. */
+/* gguf_write.c: the writer. Owns the two growing buffers, metadata and tensor directory, in the file's own encoding,
+ * and tables of the names in them; tensor data and copied values stay with the caller until the file is written. It
+ * refuses what the reader would refuse. */
 #include "convert/gguf_write.h"
 
 #include <stdio.h>
@@ -17,7 +17,7 @@ typedef struct buffer {
     size_t len, cap;
 } buffer;
 
-/* A name that lies in a buffer, and what is not in the buffer: a value that belongs behind `end`, or a tensor's data. */
+/* A name in a buffer, and what is not in it: a value that belongs behind `end`, or the data of a tensor. */
 typedef struct named {
     size_t at, len, end;
     const void *data;

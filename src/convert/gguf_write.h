@@ -1,9 +1,9 @@
 /* gguf_write.h: the one place that knows how a GGUF file is laid out when it is written: order, encoding, alignment.
  *
- * Metadata goes in order into a growing buffer; tensors are declared with their data, or without and then handed over in
- * pieces. What is only referred to (data of tensors, values of st_gguf_refer_kv) must stay until the file is written. The
- * result is a version-3 file with alignment 32, or what the key general.alignment was set to before the first tensor. A
- * failed put leaves the writer as it was. Errors: INVALID_ARG, NO_MEMORY, IO. */
+ * Metadata goes in order into a growing buffer; tensors are declared with their data, or without and then handed over
+ * in pieces. What is only referred to (data of tensors, values of st_gguf_refer_kv) must stay until the file is
+ * written. The result is a version-3 file with alignment 32, or what the key general.alignment was set to before the
+ * first tensor. A failed put leaves the writer as it was. Errors: INVALID_ARG, NO_MEMORY, IO. */
 #ifndef ST_CONVERT_GGUF_WRITE_H
 #define ST_CONVERT_GGUF_WRITE_H
 

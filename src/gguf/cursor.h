@@ -9,8 +9,8 @@
 
 #include "gguf/gguf.h"
 
-/* What reader and writer take. The format allows 65,535 bytes to a key and 64 to a tensor name; forks of ggml write names
- * up to 127. */
+/* What reader and writer take. The format allows 65,535 bytes to a key and 64 to a tensor name; forks of ggml write
+ * names up to 127. */
 #define ST_GGUF_MAX_KEY           ((size_t)65535)
 #define ST_GGUF_MAX_TENSOR_NAME   ((size_t)255)
 #define ST_GGUF_ALIGNMENT         "general.alignment"

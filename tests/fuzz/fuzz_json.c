@@ -1,7 +1,7 @@
 /* fuzz_json.c: any bytes as JSON, through the one reader of it and through what the program makes of a line of jsonl.
  *
- * Strict reading accepts no more than the looser kinds, and reads the same out of what it accepts; events nest; a string
- * fits the room that was promised and is UTF-8; a value that is finished ends where its events do. */
+ * Strict reading accepts no more than the looser kinds, and reads the same out of what it accepts; events nest; a
+ * string fits the room that was promised and is UTF-8; a value that is finished ends where its events do. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
