@@ -28,9 +28,8 @@ check                | include base base/os quant engine
 api                  | include base base/os sample engine convert check
 '
 
-# What library and program share: a way to write a file, a reader of JSON, UTF-8, digits, and the list of knobs that
-# options are made of.
-alone='base/os/outfile.[ch] base/json.[ch] base/utf8.[ch] base/ascii.h sample/knobs.def'
+# What library and program share: a way to write a file, a reader of JSON, UTF-8, the list of the sampler's knobs.
+alone='base/os/outfile base/json base/utf8 base/ascii sample/knobs'
 
 mapfile -t files < <(find include src cli \( -name '*.[ch]' -o -name '*.inc' -o -name '*.def' \) | sort)
 awk -v table="$table" -v alone="$alone" '
@@ -45,10 +44,9 @@ BEGIN {
     for (j = 1; j <= m; j++) may[side[1], names[j]] = 1
   }
   n = split(alone, names, " ")
-  for (i = 1; i <= n; i++) {
-    header = source = names[i]; sub(/\[ch\]/, "h", header); sub(/\[ch\]/, "c", source)
-    shared[header] = needs_nothing["src/" header] = needs_nothing["src/" source] = 1
-  }
+  m = split("h c def", kinds, " ")
+  for (i = 1; i <= n; i++)
+    for (j = 1; j <= m; j++) shared[names[i] "." kinds[j]] = needs_nothing["src/" names[i] "." kinds[j]] = 1
 }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
   dir = folder(FILENAME); name = $0; sub(/^[^"]*"/, "", name); sub(/".*/, "", name)

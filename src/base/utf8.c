@@ -1,5 +1,5 @@
-/* utf8.c: validation, the mark at the beginning of a text, and where in it something is. token/utf8_fix.c replaces what
- * is invalid. */
+/* utf8.c: validation, the mark at the beginning of a text, and where in a text something is. token/utf8_fix.c replaces
+ * what is invalid. */
 #include "base/utf8.h"
 
 #include <string.h>

@@ -17,7 +17,8 @@ typedef struct buffer {
     size_t len, cap;
 } buffer;
 
-/* A name in a buffer, and what is not in it: a value that belongs behind `end`, or the data of a tensor. */
+/* A name that lies in a buffer, and what is not in the buffer: a value that belongs behind `end`, or a tensor's
+ * data. */
 typedef struct named {
     size_t at, len, end;
     const void *data;

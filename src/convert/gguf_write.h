@@ -36,7 +36,7 @@ void st_gguf_writer_begin(st_gguf_writer *w, st_outfile *f);
  * written with the last piece of each. INVALID_ARG: more than was declared. */
 int st_gguf_writer_data(st_gguf_writer *w, const void *p, size_t n, strata_error *err);
 
-/* Writes `path`, which appears whole or not at all (base/os/outfile.h). All tensors have their data. */
+/* The whole file, appearing at once (base/os/outfile.h). All tensors have their data. */
 int st_gguf_writer_save(st_gguf_writer *w, const char *path, strata_error *err);
 
 /* The same in memory, owned by the caller (st_free with the writer's mem). */

@@ -1,4 +1,4 @@
-/* test_options.c: nothing of the tables is missing anywhere. Each command, option, word, default and argument stands in
+/* test_options.c: nothing of the tables is missing anywhere: each command, option, word, default and argument stands in
  * help, manual page, the three completions and docs/CLI.md. Also: what the rows say of themselves is sound. */
 #define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include <ctype.h>

@@ -20,7 +20,8 @@
 #define NANS   ST_JSON_NAN
 #define S(...) __VA_ARGS__, sizeof(__VA_ARGS__) - 1 /* a text that may hold NULs, and its length */
 
-/* One value, then nothing. The text lies in memory of its own size: a sanitizer sees what is read beyond. */
+/* One value, then nothing. Every prefix lies in memory of its own size, so that a sanitizer sees what is read
+ * beyond. */
 static bool accepts(const char *text, size_t n, unsigned flags, st_json *j)
 {
     char *copy = malloc(n ? n : 1);
