@@ -21,7 +21,7 @@ static struct {
     int shown;
 } progress;
 
-static double now(void)
+static double cli_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -30,7 +30,7 @@ static double now(void)
 
 void cli_progress(const char *fmt, ...)
 {
-    double t = now();
+    double t = cli_now();
     if (progress.first == 0) progress.first = t;
     if (t - progress.first < 1 || t - progress.last < 0.1 || !isatty(STDERR_FILENO)) return;
     progress.last = t;
@@ -100,7 +100,7 @@ int cli_usage(const command *c, const char *fmt, ...)
     return CLI_USAGE;
 }
 
-static void log_line(void *user, int level, const char *msg)
+static void cli_log_line(void *user, int level, const char *msg)
 {
     (void)user;
     static const char *const names[] = {"", "error", "warning", "info", "debug", "trace"};
@@ -126,7 +126,7 @@ int cli_exit_code(int status)
     }
 }
 
-static int path_of_environment(const command *c, session *s)
+static int cli_path_of_environment(const command *c, session *s)
 {
     const char *path = getenv("STRATA_MODEL");
     if (!s->path && path && *path) s->path = path;
@@ -137,7 +137,7 @@ int session_path_argument(const command *c, session *s, int argc, char **argv)
 {
     if (argc + (s->path != NULL) > 1) return cli_usage(c, "expected one model file");
     if (argc) s->path = argv[0];
-    return path_of_environment(c, s);
+    return cli_path_of_environment(c, s);
 }
 
 int session_find_path(const command *c, session *s, bool any, int *argc, char ***argv)
@@ -150,19 +150,19 @@ int session_find_path(const command *c, session *s, bool any, int *argc, char **
             --*argc, ++*argv, --opt_before_dashes;
         }
     }
-    return path_of_environment(c, s);
+    return cli_path_of_environment(c, s);
 }
 
 int session_open(const command *c, session *s, session_parts parts)
 {
-    if (!s->path) return path_of_environment(c, s);
+    if (!s->path) return cli_path_of_environment(c, s);
     strata_error e = {0};
     strata_model_opts mo = {
         .vocab_only = parts == SESSION_VOCAB,
         .no_mmap = s->no_mmap,
         .pre_tokenizer = s->pre,
         .n_threads = s->threads,
-        .log = log_line,
+        .log = cli_log_line,
         .log_level = STRATA_LOG_WARN + (s->verbose > 3 ? 3 : s->verbose),
     };
     int rc = strata_model_open(s->path, &mo, &s->model, &e);

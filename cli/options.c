@@ -36,7 +36,7 @@ const char *opt_alias(const opt *o)
 }
 
 /* The i-th word of "a|b|c": its length, 0 past the end. */
-static size_t word_at(const char *list, int i, const char **word)
+static size_t options_word_at(const char *list, int i, const char **word)
 {
     const char *w = list;
     for (; w && i > 0; i--) w = strchr(w, '|'), w += w != NULL;
@@ -51,7 +51,7 @@ const char *opt_default(const opt *o, char text[OPT_DEFAULT_SIZE])
     switch (o->kind) {
     case OPT_STRING: word = *(const char *const *)o->value; break;
     case OPT_CHOICE: {
-        size_t n = word_at(o->arg, *(const int *)o->value - o->first, &word);
+        size_t n = options_word_at(o->arg, *(const int *)o->value - o->first, &word);
         snprintf(text, OPT_DEFAULT_SIZE, "%.*s", (int)n, n ? word : "");
         break;
     }
@@ -67,7 +67,7 @@ const char *opt_default(const opt *o, char text[OPT_DEFAULT_SIZE])
 }
 
 /* Edits (insert, delete, replace) between two words of at most 64 letters. */
-static size_t distance(const char *a, const char *b)
+static size_t options_distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b), row[65];
     if (n > 64 || m > 64) return 64;
@@ -90,7 +90,7 @@ const char *opt_nearest(const char *wrong, const char *const *words)
     const char *best = NULL;
     size_t best_d = 3; /* more edits than two, or than half of the word, are no likeness */
     for (; *words; words++) {
-        size_t d = distance(wrong, *words);
+        size_t d = options_distance(wrong, *words);
         if (d < best_d && d * 2 <= strlen(*words)) best = *words, best_d = d;
     }
     return best;
@@ -118,7 +118,7 @@ bool opt_ints(const char *s, size_t len, ints *out)
     return true;
 }
 
-static bool wrong(const command *c, const char *fmt, const char *a, const char *b)
+static bool options_wrong(const command *c, const char *fmt, const char *a, const char *b)
 {
     fprintf(stderr, "strata %s: ", c->name);
     fprintf(stderr, fmt, a, b);
@@ -126,17 +126,17 @@ static bool wrong(const command *c, const char *fmt, const char *a, const char *
     return false;
 }
 
-static bool is_word(const char *word, const char *p, size_t len)
+static bool options_is_word(const char *word, const char *p, size_t len)
 {
     return strlen(word) == len && memcmp(word, p, len) == 0;
 }
 
-static bool choose(const command *c, const opt *o, const char *v)
+static bool options_choose(const command *c, const opt *o, const char *v)
 {
     const char *w;
     size_t n;
-    for (int i = 0; (n = word_at(o->arg, i, &w)) != 0; i++)
-        if (is_word(v, w, n)) {
+    for (int i = 0; (n = options_word_at(o->arg, i, &w)) != 0; i++)
+        if (options_is_word(v, w, n)) {
             *(int *)o->value = o->first + i;
             return true;
         }
@@ -144,7 +144,7 @@ static bool choose(const command *c, const opt *o, const char *v)
     return false;
 }
 
-static bool number(const char *v, float *out)
+static bool options_number(const char *v, float *out)
 {
     char *end;
     float x = strtof(v, &end);
@@ -153,7 +153,7 @@ static bool number(const char *v, float *out)
     return ok;
 }
 
-static bool whole(const char *v, uint64_t *out)
+static bool options_whole(const char *v, uint64_t *out)
 {
     char *end;
     errno = 0;
@@ -163,17 +163,20 @@ static bool whole(const char *v, uint64_t *out)
     return ok;
 }
 
-static bool set(const command *c, const opt *o, const char *v)
+static bool options_set(const command *c, const opt *o, const char *v)
 {
     if (o->given) *o->given = true;
     switch (o->kind) {
     case OPT_GROUP: break;
     case OPT_FLAG: ++*(int *)o->value; return true;
     case OPT_STRING: *(const char **)o->value = v; return true;
-    case OPT_CHOICE: return choose(c, o, v);
-    case OPT_INTS: return opt_ints(v, strlen(v), o->value) || wrong(c, "--%s %s: expected integers, 1,2,3", o->name, v);
-    case OPT_WHOLE: return whole(v, o->value) || wrong(c, "--%s %s: expected a whole number below 2^64", o->name, v);
-    case OPT_NUMBER: return number(v, o->value) || wrong(c, "--%s %s: expected a number", o->name, v);
+    case OPT_CHOICE: return options_choose(c, o, v);
+    case OPT_INTS:
+        return opt_ints(v, strlen(v), o->value) || options_wrong(c, "--%s %s: expected integers, 1,2,3", o->name, v);
+    case OPT_WHOLE:
+        return options_whole(v, o->value) ||
+               options_wrong(c, "--%s %s: expected a whole number below 2^64", o->name, v);
+    case OPT_NUMBER: return options_number(v, o->value) || options_wrong(c, "--%s %s: expected a number", o->name, v);
     case OPT_LIST: {
         strings *l = o->value;
         l->p = must_grow(l->p, &l->cap, l->n + 1, sizeof *l->p);
@@ -185,13 +188,13 @@ static bool set(const command *c, const opt *o, const char *v)
         bool ok = opt_ints(v, strlen(v), &n) && n.n == 1 && n.p[0] >= 1;
         if (ok) *(uint32_t *)o->value = (uint32_t)n.p[0];
         ints_free(&n);
-        return ok || wrong(c, "--%s %s: expected a whole number from 1 to 2147483647", o->name, v);
+        return ok || options_wrong(c, "--%s %s: expected a whole number from 1 to 2147483647", o->name, v);
     }
     }
     return false;
 }
 
-static const opt *by_letter(const command *c, char letter)
+static const opt *options_by_letter(const command *c, char letter)
 {
     const opt *o;
     for (size_t i = 0; (o = opt_at(c, i)) != NULL; i++)
@@ -199,17 +202,18 @@ static const opt *by_letter(const command *c, char letter)
     return NULL;
 }
 
-static const opt *by_name(const command *c, const char *name, size_t len)
+static const opt *options_by_name(const command *c, const char *name, size_t len)
 {
     const opt *o;
     for (size_t i = 0; (o = opt_at(c, i)) != NULL; i++)
-        if (o->kind != OPT_GROUP && is_word(o->name, name, len)) return o;
+        if (o->kind != OPT_GROUP && options_is_word(o->name, name, len)) return o;
     for (int i = 0; i < N_ALIASES; i++)
-        if (is_word(aliases[i].alias, name, len)) return by_name(c, aliases[i].name, strlen(aliases[i].name));
+        if (options_is_word(aliases[i].alias, name, len))
+            return options_by_name(c, aliases[i].name, strlen(aliases[i].name));
     return NULL;
 }
 
-static bool unknown_name(const command *c, const char *name, size_t len)
+static bool options_unknown_name(const command *c, const char *name, size_t len)
 {
     char word[64];
     const char *names[64];
@@ -223,45 +227,45 @@ static bool unknown_name(const command *c, const char *name, size_t len)
     }
     names[n] = NULL;
     const char *near = opt_nearest(word, names);
-    return near ? wrong(c, "unknown option --%s, did you mean --%s?", word, near)
-                : wrong(c, "unknown option --%s%s", word, "");
+    return near ? options_wrong(c, "unknown option --%s, did you mean --%s?", word, near)
+                : options_wrong(c, "unknown option --%s%s", word, "");
 }
 
 /* One argument that starts with '-'; *i moves on over a value that stands apart. Without `store` it is read only: is
  * there a --help? The values then still are the defaults, which the help shows. */
-static opt_result parse_one(const command *c, int argc, char **argv, int *i, bool store)
+static opt_result options_parse_one(const command *c, int argc, char **argv, int *i, bool store)
 {
     const char *a = argv[*i];
     if (a[1] == '-') {
         size_t len = strcspn(a + 2, "=");
-        const opt *o = by_name(c, a + 2, len);
+        const opt *o = options_by_name(c, a + 2, len);
         const char *v = a[2 + len] == '=' ? a + 3 + len : NULL;
-        if (!o) return unknown_name(c, a + 2, len), OPT_WRONG;
-        if (o->kind == OPT_FLAG && v) return wrong(c, "--%s takes no value%s", o->name, ""), OPT_WRONG;
+        if (!o) return options_unknown_name(c, a + 2, len), OPT_WRONG;
+        if (o->kind == OPT_FLAG && v) return options_wrong(c, "--%s takes no value%s", o->name, ""), OPT_WRONG;
         if (o == &help_row) return OPT_HELP;
         if (o->kind != OPT_FLAG && !v) {
-            if (*i + 1 >= argc) return wrong(c, "--%s needs a value: %s", o->name, o->arg), OPT_WRONG;
+            if (*i + 1 >= argc) return options_wrong(c, "--%s needs a value: %s", o->name, o->arg), OPT_WRONG;
             v = argv[++*i];
         }
-        return !store || set(c, o, v) ? OPT_GO : OPT_WRONG;
+        return !store || options_set(c, o, v) ? OPT_GO : OPT_WRONG;
     }
     for (const char *p = a + 1; *p; p++) {
         char letter[2] = {*p, 0};
-        const opt *o = by_letter(c, *p);
-        if (!o) return wrong(c, "unknown option -%s%s", letter, ""), OPT_WRONG;
+        const opt *o = options_by_letter(c, *p);
+        if (!o) return options_wrong(c, "unknown option -%s%s", letter, ""), OPT_WRONG;
         if (o == &help_row) return OPT_HELP;
         if (o->kind == OPT_FLAG) {
-            if (store) set(c, o, NULL);
+            if (store) options_set(c, o, NULL);
             continue;
         }
         const char *v = p[1] ? p + 1 : *i + 1 < argc ? argv[++*i] : NULL;
-        if (!v) return wrong(c, "-%s needs a value: %s", letter, o->arg), OPT_WRONG;
-        return !store || set(c, o, v) ? OPT_GO : OPT_WRONG;
+        if (!v) return options_wrong(c, "-%s needs a value: %s", letter, o->arg), OPT_WRONG;
+        return !store || options_set(c, o, v) ? OPT_GO : OPT_WRONG;
     }
     return OPT_GO;
 }
 
-static bool is_option(const char *a)
+static bool options_is_option(const char *a)
 {
     return a[0] == '-' && a[1];
 }
@@ -271,7 +275,7 @@ opt_result opt_parse(const command *c, int *argc, char **argv)
     int n = 0;
     opt_result r = OPT_GO;
     for (int i = 0; i < *argc && strcmp(argv[i], "--") != 0 && r == OPT_GO; i++)
-        if (is_option(argv[i])) r = parse_one(c, *argc, argv, &i, false);
+        if (options_is_option(argv[i])) r = options_parse_one(c, *argc, argv, &i, false);
     if (r != OPT_GO) return r;
     for (int i = 0; i < *argc; i++) {
         if (strcmp(argv[i], "--") == 0) {
@@ -280,11 +284,11 @@ opt_result opt_parse(const command *c, int *argc, char **argv)
             *argc = n;
             return OPT_GO;
         }
-        if (!is_option(argv[i])) {
+        if (!options_is_option(argv[i])) {
             argv[n++] = argv[i][0] == '-' ? opt_stdin : argv[i];
             continue;
         }
-        r = parse_one(c, *argc, argv, &i, true);
+        r = options_parse_one(c, *argc, argv, &i, true);
         if (r != OPT_GO) return r;
     }
     *argc = opt_before_dashes = n;

@@ -35,7 +35,7 @@ static const st_outfile *volatile watched[MAX_WATCHED];
 static volatile int at_once, keep_interrupt;
 static volatile double asked_at;
 
-static double now(void)
+static double signals_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t); /* async-signal-safe */
@@ -43,7 +43,7 @@ static double now(void)
 }
 
 /* Ends the process by the signal; safe in a handler. */
-static void end_by(int sig)
+static void signals_end_by(int sig)
 {
     for (int i = 0; i < MAX_WATCHED; i++)
         if (watched[i]) st_outfile_unlink(watched[i]);
@@ -57,29 +57,29 @@ static void end_by(int sig)
     raise(sig);
 }
 
-static void on_ask(int sig)
+static void signals_on_ask(int sig)
 {
     int none = 0, before = errno, interrupt = SIGINT;
-    if (at_once) end_by(sig);
+    if (at_once) signals_end_by(sig);
     if (__atomic_compare_exchange_n(&cli_cancel, &none, sig, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        asked_at = now();
+        asked_at = signals_now();
     else if (keep_interrupt && sig == SIGINT)
         (void)sig;
     else if (keep_interrupt && none == SIGINT) /* the one that came stays: it ends the program */
         __atomic_compare_exchange_n(&cli_cancel, &interrupt, sig, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    else if (now() - asked_at > SAME_WISH_SECONDS)
-        end_by(sig);
+    else if (signals_now() - asked_at > SAME_WISH_SECONDS)
+        signals_end_by(sig);
     errno = before;
 }
 
 /* With a write that fails it comes as if the process had sent it; sent by others it is a request like any other. */
-static void on_file_size(int sig, siginfo_t *info, void *context)
+static void signals_on_file_size(int sig, siginfo_t *info, void *context)
 {
     (void)context;
-    if (info->si_pid != getpid()) on_ask(sig);
+    if (info->si_pid != getpid()) signals_on_ask(sig);
 }
 
-static void set(int sig, struct sigaction *a)
+static void signals_set(int sig, struct sigaction *a)
 {
     struct sigaction old;
     if (sigaction(sig, NULL, &old) == 0 && old.sa_handler == SIG_IGN && !(old.sa_flags & SA_SIGINFO)) return;
@@ -89,17 +89,18 @@ static void set(int sig, struct sigaction *a)
 /* No SA_RESTART: a read that waits for input must come back. */
 void signals_begin(void)
 {
-    struct sigaction ask = {.sa_handler = on_ask}, size = {.sa_sigaction = on_file_size, .sa_flags = SA_SIGINFO},
-                     end = {.sa_handler = end_by};
+    struct sigaction ask = {.sa_handler = signals_on_ask},
+                     size = {.sa_sigaction = signals_on_file_size, .sa_flags = SA_SIGINFO},
+                     end = {.sa_handler = signals_end_by};
     sigemptyset(&ask.sa_mask);
     sigemptyset(&size.sa_mask);
     sigemptyset(&end.sa_mask);
-    for (int i = 0; i < N_ASKING; i++) set(asking[i], &ask);
+    for (int i = 0; i < N_ASKING; i++) signals_set(asking[i], &ask);
 #ifdef SIGRTMIN
-    for (int sig = SIGRTMIN; sig <= SIGRTMAX; sig++) set(sig, &ask);
+    for (int sig = SIGRTMIN; sig <= SIGRTMAX; sig++) signals_set(sig, &ask);
 #endif
-    set(SIGXFSZ, &size);
-    set(SIGPIPE, &end);
+    signals_set(SIGXFSZ, &size);
+    signals_set(SIGPIPE, &end);
 }
 
 void signals_end(void)
@@ -107,13 +108,13 @@ void signals_end(void)
     int sig = cli_cancel;
     if (!sig) return;
     (void)fflush(stdout);
-    end_by(sig);
+    signals_end_by(sig);
 }
 
 void signals_at_once(bool on)
 {
     at_once = on;
-    if (on && cli_cancel) end_by(cli_cancel);
+    if (on && cli_cancel) signals_end_by(cli_cancel);
 }
 
 void signals_keep_interrupt(void)

@@ -28,7 +28,7 @@ static strata_embed_opts embed_opts(const bench_job *j)
     return o;
 }
 
-static void corpus_add(corpus *c, const char *text, size_t len)
+static void bench_embed_corpus_add(corpus *c, const char *text, size_t len)
 {
     c->at = must_grow(c->at, &c->cap, c->n + 2, sizeof *c->at);
     c->at[c->n++] = c->bytes.len;
@@ -36,7 +36,7 @@ static void corpus_add(corpus *c, const char *text, size_t len)
     c->at[c->n] = c->bytes.len;
 }
 
-static void corpus_end(const bench_job *j, corpus *c)
+static void bench_embed_corpus_end(const bench_job *j, corpus *c)
 {
     strata_error e = {0};
     strata_embed_opts o = embed_opts(j);
@@ -48,7 +48,7 @@ static void corpus_end(const bench_job *j, corpus *c)
     for (size_t i = 0; i < c->n; i++) c->texts[i] = (strata_text){c->bytes.p + c->at[i], c->at[i + 1] - c->at[i]};
 }
 
-static void corpus_free(corpus *c)
+static void bench_embed_corpus_free(corpus *c)
 {
     buf_free(&c->bytes);
     free(c->at), free(c->texts), free(c->items), free(c->out);
@@ -56,7 +56,7 @@ static void corpus_free(corpus *c)
 }
 
 /* One pass over all texts, in blocks as `strata embed` does. Returns an exit code. */
-static int corpus_run(const bench_job *j, strata_ctx *ctx, corpus *c, double *seconds, uint32_t *n_tokens)
+static int bench_embed_corpus_run(const bench_job *j, strata_ctx *ctx, corpus *c, double *seconds, uint32_t *n_tokens)
 {
     strata_embed_opts o = embed_opts(j);
     strata_error e = {0};
@@ -84,15 +84,15 @@ typedef struct grid_cell {
     int peer; /* index of the length in the peers' list, -1: none */
 } grid_cell;
 
-static void defaults(ints *v, const char *list)
+static void bench_embed_defaults(ints *v, const char *list)
 {
     if (!v->n) opt_ints(list, strlen(list), v);
 }
 
 int bench_grid(bench_job *j, bench_rows *rows)
 {
-    defaults(&j->lengths, BENCH_LENGTHS);
-    defaults(&j->batches, BENCH_BATCHES);
+    bench_embed_defaults(&j->lengths, BENCH_LENGTHS);
+    bench_embed_defaults(&j->batches, BENCH_BATCHES);
     grid_cell *cells = must_calloc(j->lengths.n * j->batches.n + 1, sizeof *cells);
     uint32_t *peer_len = must_calloc(j->lengths.n + 1, sizeof *peer_len);
     bench_times *peer_times = must_calloc(j->lengths.n + 1, sizeof *peer_times);
@@ -110,9 +110,9 @@ int bench_grid(bench_job *j, bench_rows *rows)
             *c = (grid_cell){.len = len, .batch = batch, .peer = first ? (int)n_peer : -1};
             for (uint32_t k = 0; k < batch && !rc; k++) {
                 if (!bench_text(j->s.model, len, k + 1, &text)) rc = CLI_FAILED;
-                corpus_add(&c->texts, text.p, text.len);
+                bench_embed_corpus_add(&c->texts, text.p, text.len);
             }
-            corpus_end(j, &c->texts);
+            bench_embed_corpus_end(j, &c->texts);
             if (first) peer_len[n_peer++] = len;
             first = false;
         }
@@ -124,7 +124,7 @@ int bench_grid(bench_job *j, bench_rows *rows)
     for (uint32_t r = 0; r <= j->runs && !rc && !cli_cancel; r++) {
         for (size_t i = 0; i < n && !rc && !cli_cancel; i++) {
             double t;
-            rc = corpus_run(j, j->s.ctx, &cells[i].texts, &t, &cells[i].tokens);
+            rc = bench_embed_corpus_run(j, j->s.ctx, &cells[i].texts, &t, &cells[i].tokens);
             if (!rc && r) bench_time(&cells[i].times, t); /* the first round grows the scratch */
             cli_progress("round %u: %u x %u", r, cells[i].batch, cells[i].len);
         }
@@ -146,7 +146,7 @@ int bench_grid(bench_job *j, bench_rows *rows)
             row->peer_best *= c->batch, row->peer_median *= c->batch;
         }
         free(c->times.p);
-        corpus_free(&c->texts);
+        bench_embed_corpus_free(&c->texts);
     }
     for (size_t i = 0; i < n_peer; i++) free(peer_times[i].p);
     free(cells), free(peer_len), free(peer_times);
@@ -155,7 +155,7 @@ int bench_grid(bench_job *j, bench_rows *rows)
 
 /* ---- --embed ---- */
 
-static int read_corpus(const bench_job *j, const command *cmd, corpus *c)
+static int bench_embed_read_corpus(const bench_job *j, const command *cmd, corpus *c)
 {
     input *in = NULL;
     input_block b = {0};
@@ -167,7 +167,7 @@ static int read_corpus(const bench_job *j, const command *cmd, corpus *c)
             if (b.items[i].bad)
                 rc = cli_fail(CLI_FAILED, "%s: %.*s", place, (int)b.items[i].len, b.bytes.p + b.items[i].at);
             else
-                corpus_add(c, b.bytes.p + b.items[i].at, b.items[i].len);
+                bench_embed_corpus_add(c, b.bytes.p + b.items[i].at, b.items[i].len);
         }
         if (rc) break;
     }
@@ -182,11 +182,11 @@ int bench_embed(bench_job *j, const command *cmd, bench_rows *rows)
     corpus c = {0};
     bench_times times = {0};
     uint32_t tokens = 0;
-    int rc = read_corpus(j, cmd, &c);
-    corpus_end(j, &c);
+    int rc = bench_embed_read_corpus(j, cmd, &c);
+    bench_embed_corpus_end(j, &c);
     for (uint32_t r = 0; r <= j->runs && !rc && !cli_cancel; r++) {
         double t;
-        rc = corpus_run(j, j->s.ctx, &c, &t, &tokens);
+        rc = bench_embed_corpus_run(j, j->s.ctx, &c, &t, &tokens);
         if (!rc && r) bench_time(&times, t);
         cli_progress("round %u of %u", r, j->runs);
     }
@@ -201,7 +201,7 @@ int bench_embed(bench_job *j, const command *cmd, bench_rows *rows)
             bench_whole(j, rows, c.texts, c.n, tokens, j->in.jsonl, j->runs < 3 ? j->runs : 3);
     }
     free(times.p);
-    corpus_free(&c);
+    bench_embed_corpus_free(&c);
     return rc;
 }
 
@@ -214,8 +214,8 @@ int bench_start(bench_job *j, const command *cmd, bench_rows *rows)
     bench_times open = {0}, first = {0};
     uint32_t tokens = bench_text(j->s.model, SHORT_TOKENS, 1, &text);
     int rc = tokens ? CLI_OK : CLI_FAILED;
-    corpus_add(&c, text.p, text.len);
-    corpus_end(j, &c);
+    bench_embed_corpus_add(&c, text.p, text.len);
+    bench_embed_corpus_end(j, &c);
     for (uint32_t r = 0; r < j->runs && !rc && !cli_cancel; r++) {
         session fresh = j->s;
         fresh.model = NULL, fresh.ctx = NULL;
@@ -224,7 +224,7 @@ int bench_start(bench_job *j, const command *cmd, bench_rows *rows)
         t = bench_now() - t0;
         if (!rc) {
             bench_time(&open, t);
-            rc = corpus_run(j, fresh.ctx, &c, &t, &tokens);
+            rc = bench_embed_corpus_run(j, fresh.ctx, &c, &t, &tokens);
         }
         if (!rc) bench_time(&first, bench_now() - t0);
         session_close(&fresh);
@@ -240,6 +240,6 @@ int bench_start(bench_job *j, const command *cmd, bench_rows *rows)
     }
     free(open.p), free(first.p);
     buf_free(&text);
-    corpus_free(&c);
+    bench_embed_corpus_free(&c);
     return rc;
 }

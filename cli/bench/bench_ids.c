@@ -14,7 +14,7 @@ typedef struct prefill_run {
     uint32_t turn;
 } prefill_run;
 
-static int prefill_open(const bench_job *j, prefill_run *p)
+static int ids_prefill_open(const bench_job *j, prefill_run *p)
 {
     strata_error e = {0};
     uint32_t n = bench_ids(j->s.model, j->prefill, &p->ids);
@@ -32,7 +32,7 @@ static int prefill_open(const bench_job *j, prefill_run *p)
 }
 
 /* What a prompt costs: a decoder fills its cache and gives the last token's logits; an encoder gives every row. */
-static int prefill_once(const bench_job *j, prefill_run *p, double *seconds)
+static int ids_prefill_once(const bench_job *j, prefill_run *p, double *seconds)
 {
     strata_error e = {0};
     const float *logits;
@@ -50,12 +50,12 @@ int bench_prefill(const bench_job *j, bench_rows *rows)
 {
     prefill_run p = {0};
     bench_times mine = {0}, peer = {0};
-    int rc = prefill_open(j, &p);
+    int rc = ids_prefill_open(j, &p);
     const uint32_t n = (uint32_t)p.ids.n;
     bool peers = j->peers && bench_llama();
     for (uint32_t r = 0; r <= j->runs && !rc && !cli_cancel; r++) {
         double t;
-        rc = prefill_once(j, &p, &t);
+        rc = ids_prefill_once(j, &p, &t);
         if (!rc && r) bench_time(&mine, t);
         if (!rc && r && peers && !bench_llama_prefill(&j->s, &n, 1, &peer)) {
             cli_warn("llama-bench failed with this model");
@@ -78,7 +78,7 @@ int bench_prefill(const bench_job *j, bench_rows *rows)
 /* ---- --decode: token by token ---- */
 
 /* One token, then n more, greedily, as a text is written. */
-static int decode_once(strata_ctx *ctx, int32_t first, uint32_t n, double *seconds)
+static int ids_decode_once(strata_ctx *ctx, int32_t first, uint32_t n, double *seconds)
 {
     strata_error e = {0};
     strata_gen_result r;
@@ -109,7 +109,7 @@ int bench_decode(const bench_job *j, bench_rows *rows)
     for (uint32_t r = 0; r <= j->runs && !rc && !cli_cancel; r++) {
         double t;
         /* Another first token each time, so that nothing of the sequence is kept from the run before. */
-        rc = decode_once(ctx, (int32_t)(r & 1), j->decode, &t);
+        rc = ids_decode_once(ctx, (int32_t)(r & 1), j->decode, &t);
         if (!rc && r) bench_time(&mine, t);
         if (!rc && r && peers && !bench_llama_decode(&j->s, j->decode, &peer)) {
             cli_warn("llama-bench failed with this model");

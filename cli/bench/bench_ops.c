@@ -23,13 +23,13 @@ typedef struct plan {
     bench_times *times; /* [n] */
 } plan;
 
-static void add_text(void *user, const char *text, size_t len)
+static void ops_add_text(void *user, const char *text, size_t len)
 {
     buf_add(user, text, len);
 }
 
 /* Keys that each of n queries sees, summed. */
-static double visible(uint32_t n, uint32_t window, bool causal)
+static double ops_visible(uint32_t n, uint32_t window, bool causal)
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -40,7 +40,7 @@ static double visible(uint32_t n, uint32_t window, bool causal)
     return sum;
 }
 
-static void read_cost(op *o, const char *line, uint32_t n)
+static void ops_read_cost(op *o, const char *line, uint32_t n)
 {
     unsigned a = 0, b = 0, c = 0;
     const char *at;
@@ -59,12 +59,12 @@ static void read_cost(op *o, const char *line, uint32_t n)
         const char *w = strstr(at, "window ");
         if (w && sscanf(w, "window %9u", &window) != 1) return;
         bool causal = strstr(at, ", causal") != NULL;
-        o->pairs = visible(n, window, causal) * a * c * 2;
+        o->pairs = ops_visible(n, window, causal) * a * c * 2;
     }
 }
 
 /* Kind, slots and shape, without what differs from layer to layer. */
-static void read_line(plan *p, const char *line, uint32_t n, bool once)
+static void ops_read_line(plan *p, const char *line, uint32_t n, bool once)
 {
     p->ops = must_grow(p->ops, &p->cap, p->n + 1, sizeof *p->ops);
     op *o = &p->ops[p->n++];
@@ -85,14 +85,14 @@ static void read_line(plan *p, const char *line, uint32_t n, bool once)
         snprintf(o->group + len, sizeof o->group - (size_t)len, " %.*s", window ? (int)strcspn(window, ",") : 4,
                  window ? window : "full");
     }
-    read_cost(o, line, n);
+    ops_read_cost(o, line, n);
     p->weights += o->weights;
 }
 
-static int read_plan(const session *s, uint32_t n, plan *p)
+static int ops_read_plan(const session *s, uint32_t n, plan *p)
 {
     strata_error e = {0};
-    int rc = strata_model_print_plan(s->model, add_text, &p->text, &e);
+    int rc = strata_model_print_plan(s->model, ops_add_text, &p->text, &e);
     if (rc) return cli_fail_by(rc, &e);
     buf_add(&p->text, "", 1);
     bool once = false;
@@ -103,13 +103,13 @@ static int read_plan(const session *s, uint32_t n, plan *p)
         if (line[0] >= 'a' && line[0] <= 'z')
             once = strcmp(line, "logits:") != 0;
         else
-            read_line(p, line, n, once);
+            ops_read_line(p, line, n, once);
     }
     p->times = must_calloc(p->n + 1, sizeof *p->times);
     return CLI_OK;
 }
 
-static void trace(void *user, uint32_t i, const char *kind, int layer, double micros)
+static void ops_trace(void *user, uint32_t i, const char *kind, int layer, double micros)
 {
     (void)kind, (void)layer;
     plan *p = user;
@@ -117,7 +117,7 @@ static void trace(void *user, uint32_t i, const char *kind, int layer, double mi
 }
 
 /* Adds op i to the row of its name, a new one for a new name. */
-static void sum_up(bench_rows *rows, size_t first, const char *what, const char *name, const bench_row *of)
+static void ops_sum_up(bench_rows *rows, size_t first, const char *what, const char *name, const bench_row *of)
 {
     size_t i = first;
     while (i < rows->n && (strcmp(rows->p[i].what, what) != 0 || strcmp(rows->p[i].name, name) != 0)) i++;
@@ -129,13 +129,13 @@ static void sum_up(bench_rows *rows, size_t first, const char *what, const char 
     r->macs += of->macs, r->bytes += of->bytes;
 }
 
-static int by_time(const void *a, const void *b)
+static int ops_by_time(const void *a, const void *b)
 {
     const bench_row *x = a, *y = b;
     return (x->best < y->best) - (x->best > y->best);
 }
 
-static void collect(const session *s, plan *p, uint32_t n, bench_rows *rows)
+static void ops_collect(const session *s, plan *p, uint32_t n, bench_rows *rows)
 {
     const double weight_bytes = p->weights > 0 ? (double)s->info.packed_bytes / p->weights : 0;
     bench_rows ops = {0};
@@ -150,16 +150,17 @@ static void collect(const session *s, plan *p, uint32_t n, bench_rows *rows)
         r->texts = 1;
         r->macs = o->weights * (o->once ? 1 : n) + o->pairs;
         r->bytes = o->weights * weight_bytes;
-        sum_up(rows, first, "kind", o->kind, r);
+        ops_sum_up(rows, first, "kind", o->kind, r);
     }
-    qsort(rows->p + first, rows->n - first, sizeof *rows->p, by_time);
+    qsort(rows->p + first, rows->n - first, sizeof *rows->p, ops_by_time);
     size_t second = rows->n, k = 0;
     for (size_t i = 0; i < p->n && k < ops.n; i++) {
         char at[24];
         snprintf(at, sizeof at, "%zu ", i);
-        if (strncmp(ops.p[k].name, at, strlen(at)) == 0) sum_up(rows, second, "group", p->ops[i].group, &ops.p[k++]);
+        if (strncmp(ops.p[k].name, at, strlen(at)) == 0)
+            ops_sum_up(rows, second, "group", p->ops[i].group, &ops.p[k++]);
     }
-    qsort(rows->p + second, rows->n - second, sizeof *rows->p, by_time);
+    qsort(rows->p + second, rows->n - second, sizeof *rows->p, ops_by_time);
     for (size_t i = 0; i < ops.n; i++) {
         bench_row *r = bench_add(rows, "op");
         *r = ops.p[i];
@@ -174,14 +175,14 @@ int bench_ops(const session *s, uint32_t n, uint32_t runs, bench_rows *rows)
     strata_error e = {0};
     strata_ctx *c = NULL;
     uint32_t len = bench_ids(s->model, n, &ids);
-    int rc = len ? read_plan(s, len, &p) : CLI_FAILED;
+    int rc = len ? ops_read_plan(s, len, &p) : CLI_FAILED;
     bool pooled = !s->info.causal && s->info.pooling != STRATA_POOLING_RANK;
     int what = pooled ? STRATA_EVAL_POOLED : STRATA_EVAL_HIDDEN;
     size_t rows_out, cols_out,
         cap = (size_t)len * (s->info.n_embd > s->info.n_embd_out ? s->info.n_embd : s->info.n_embd_out);
     float *out = must_calloc(cap + 1, sizeof *out);
     if (!rc) {
-        strata_ctx_opts o = {.n_threads = 1, .precision = s->precision, .trace = trace, .trace_user = &p};
+        strata_ctx_opts o = {.n_threads = 1, .precision = s->precision, .trace = ops_trace, .trace_user = &p};
         int got = strata_ctx_open(s->model, &o, &c, &e);
         /* The first run grows the scratch and touches the weights. */
         for (uint32_t i = 0; !got && i <= runs && !cli_cancel; i++) {
@@ -192,7 +193,7 @@ int bench_ops(const session *s, uint32_t n, uint32_t runs, bench_rows *rows)
         }
         if (got) rc = cli_fail_by(got, &e);
     }
-    if (!rc) collect(s, &p, len, rows);
+    if (!rc) ops_collect(s, &p, len, rows);
     strata_ctx_close(c);
     for (size_t i = 0; p.times && i < p.n; i++) free(p.times[i].p);
     free(p.times), free(p.ops), free(out);

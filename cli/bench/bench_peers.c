@@ -13,7 +13,7 @@
 
 const char bench_llama_separator[] = "<#sep#>";
 
-static void child(const char *const argv[], const char *bin, int out)
+static void peers_child(const char *const argv[], const char *bin, int out)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (dup2(null, STDIN_FILENO) < 0 || dup2(out >= 0 ? out : null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
@@ -36,7 +36,7 @@ bool bench_run_process(const char *const argv[], const char *bin, buf *out, benc
     for (int i = 0; out && i < 2; i++) (void)fcntl(fds[i], F_SETFD, FD_CLOEXEC); /* the child has a copy, its output */
     double t = bench_now();
     pid_t pid = fork();
-    if (pid == 0) child(argv, bin, fds[1]);
+    if (pid == 0) peers_child(argv, bin, fds[1]);
     if (out) close(fds[1]);
     char chunk[4096];
     ssize_t n;
@@ -66,7 +66,7 @@ const char *bench_self(void)
     return path;
 }
 
-static bool has_program(const char *dir, size_t len, char *out, size_t size)
+static bool peers_has_program(const char *dir, size_t len, char *out, size_t size)
 {
     char path[4096];
     snprintf(path, sizeof path, "%.*s/llama-bench", (int)len, dir);
@@ -79,17 +79,17 @@ const char *bench_llama(void)
 {
     static char found[4096];
     const char *dir = getenv("STRATA_LLAMA_BIN"), *path = getenv("PATH");
-    if (dir && *dir) return has_program(dir, strlen(dir), found, sizeof found) ? found : NULL;
+    if (dir && *dir) return peers_has_program(dir, strlen(dir), found, sizeof found) ? found : NULL;
     for (; path && *path; path += path[0] == ':') {
         size_t len = strcspn(path, ":");
-        if (len && has_program(path, len, found, sizeof found)) return found;
+        if (len && peers_has_program(path, len, found, sizeof found)) return found;
         path += len;
     }
     return NULL;
 }
 
 /* The largest number of the array after `key` in [p, end); 0 if there is none. */
-static double largest(const char *p, const char *end, const char *key)
+static double peers_largest(const char *p, const char *end, const char *key)
 {
     double best = 0;
     const char *at = strstr(p, key);
@@ -107,7 +107,7 @@ static double largest(const char *p, const char *end, const char *key)
     return best;
 }
 
-static bool llama_bench(const session *s, const uint32_t *n, size_t count, bool decode, bench_times *t)
+static bool peers_llama_bench(const session *s, const uint32_t *n, size_t count, bool decode, bench_times *t)
 {
     const char *bin = bench_llama();
     if (!bin || !count) return false;
@@ -152,7 +152,7 @@ static bool llama_bench(const session *s, const uint32_t *n, size_t count, bool 
     for (size_t i = 0; ok && at && i < count; i++) {
         const char *end = strstr(at, "\"samples_ts\"");
         end = end ? strchr(end, ']') : NULL;
-        double rate = end ? largest(at, end + 1, "\"samples_ts\"") : 0;
+        double rate = end ? peers_largest(at, end + 1, "\"samples_ts\"") : 0;
         if (rate <= 0) {
             ok = false;
         } else {
@@ -167,12 +167,12 @@ static bool llama_bench(const session *s, const uint32_t *n, size_t count, bool 
 
 bool bench_llama_prefill(const session *s, const uint32_t *n, size_t count, bench_times *t)
 {
-    return llama_bench(s, n, count, false, t);
+    return peers_llama_bench(s, n, count, false, t);
 }
 
 bool bench_llama_decode(const session *s, uint32_t n, bench_times *t)
 {
-    return llama_bench(s, &n, 1, true, t);
+    return peers_llama_bench(s, &n, 1, true, t);
 }
 
 bool bench_llama_embed(const session *s, const char *file, bench_process *p)

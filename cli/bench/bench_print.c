@@ -12,7 +12,7 @@
 
 /* The CPU's model as the system names it, with family and model where the name alone says little. Never the host's
  * name. */
-static void cpu_name(char *out, size_t size)
+static void print_cpu_name(char *out, size_t size)
 {
     snprintf(out, size, "unknown CPU");
     FILE *f = fopen("/proc/cpuinfo", "re");
@@ -32,7 +32,7 @@ static void cpu_name(char *out, size_t size)
         snprintf(out, size, "%s", name);
 }
 
-static const char *file_name(const char *path)
+static const char *print_file_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -45,17 +45,17 @@ const char *precision_name(int p)
 
 /* ---- derived figures ---- */
 
-static bool is(const bench_row *r, const char *what)
+static bool print_is(const bench_row *r, const char *what)
 {
     return strcmp(r->what, what) == 0;
 }
 
-static bool is_op(const bench_row *r)
+static bool print_is_op(const bench_row *r)
 {
-    return is(r, "kind") || is(r, "group") || is(r, "op");
+    return print_is(r, "kind") || print_is(r, "group") || print_is(r, "op");
 }
 
-static double rate(double amount, double seconds)
+static double print_rate(double amount, double seconds)
 {
     return seconds > 0 ? amount / seconds : 0;
 }
@@ -63,30 +63,30 @@ static double rate(double amount, double seconds)
 /* The figure of the whole benchmark: of --prefill, else of --decode, of --embed, else the best of the grid, else of
  * what there is.
  */
-static double headline(const bench_rows *rows)
+static double print_headline(const bench_rows *rows)
 {
     static const char *const order[] = {"prefill", "decode", "embed", "grid", "first", "whole"};
     for (size_t k = 0; k < sizeof order / sizeof order[0]; k++) {
         double best = 0;
         for (size_t i = 0; i < rows->n; i++)
-            if (is(&rows->p[i], order[k]) && rate(rows->p[i].tokens, rows->p[i].best) > best)
-                best = rate(rows->p[i].tokens, rows->p[i].best);
+            if (print_is(&rows->p[i], order[k]) && print_rate(rows->p[i].tokens, rows->p[i].best) > best)
+                best = print_rate(rows->p[i].tokens, rows->p[i].best);
         if (best > 0) return best;
     }
     double seconds = 0, tokens = 0;
     for (size_t i = 0; i < rows->n; i++)
-        if (is(&rows->p[i], "kind")) seconds += rows->p[i].best, tokens = rows->p[i].tokens;
-    return rate(tokens, seconds);
+        if (print_is(&rows->p[i], "kind")) seconds += rows->p[i].best, tokens = rows->p[i].tokens;
+    return print_rate(tokens, seconds);
 }
 
 /* ---- table ---- */
 
-static void table_times(FILE *f, const bench_report *r)
+static void print_table_times(FILE *f, const bench_report *r)
 {
     bool any = false;
     for (size_t i = 0; i < r->rows->n; i++) {
         const bench_row *w = &r->rows->p[i];
-        if (is_op(w)) continue;
+        if (print_is_op(w)) continue;
         if (!any) {
             fprintf(f, "\n%-8s %6s %6s %6s %10s %10s %10s %9s", "", "tokens", "texts", "each", "ms", "median",
                     "tokens/s", "texts/s");
@@ -101,11 +101,11 @@ static void table_times(FILE *f, const bench_report *r)
             fprintf(f, " %6s %6s %6s", "", "", "");
         fprintf(f, " %10.2f %10.2f", w->best * 1e3, w->median * 1e3);
         if (w->texts)
-            fprintf(f, " %10.0f %9.1f", rate(w->tokens, w->best), rate(w->texts, w->best));
+            fprintf(f, " %10.0f %9.1f", print_rate(w->tokens, w->best), print_rate(w->texts, w->best));
         else
             fprintf(f, " %10s %9s", "", "");
         if (r->peers && w->peer_best > 0)
-            fprintf(f, " %10.0f %7.2fx", rate(w->tokens, w->peer_best), w->peer_best / w->best);
+            fprintf(f, " %10.0f %7.2fx", print_rate(w->tokens, w->peer_best), w->peer_best / w->best);
         else if (r->peers)
             fprintf(f, " %10s %8s", "", "");
         if (w->peak_mb > 0) fprintf(f, " %8.0f", w->peak_mb);
@@ -116,7 +116,7 @@ static void table_times(FILE *f, const bench_report *r)
 }
 
 /* GMAC/s of the unit that a row's products run on, 0: not known. Rows with weights are LINEARs, others attention. */
-static double peak_of(const bench_report *r, const bench_row *w)
+static double print_peak_of(const bench_report *r, const bench_row *w)
 {
     const strata_peaks *p = r->peaks;
     if (!p) return 0;
@@ -125,31 +125,31 @@ static double peak_of(const bench_report *r, const bench_row *w)
                                                                                         : p->f32_gmacs[0];
 }
 
-static void table_ops(FILE *f, const bench_report *r, const char *what, const char *title)
+static void print_table_ops(FILE *f, const bench_report *r, const char *what, const char *title)
 {
     double total = 0;
     bool any = false;
     for (size_t i = 0; i < r->rows->n; i++)
-        if (is(&r->rows->p[i], what)) total += r->rows->p[i].best;
+        if (print_is(&r->rows->p[i], what)) total += r->rows->p[i].best;
     for (size_t i = 0; i < r->rows->n; i++) {
         const bench_row *w = &r->rows->p[i];
-        if (!is(w, what)) continue;
+        if (!print_is(w, what)) continue;
         if (!any)
             fprintf(f, "\n%-36s %5s %9s %8s %6s %7s %6s %6s   (%u tokens, one thread)\n", title, "ops", "us", "us each",
                     "%", "GMAC/s", "% peak", "GB/s", w->tokens);
         any = true;
         fprintf(f, "%-36s %5u %9.0f %8.1f %6.1f", w->name, w->texts, w->best * 1e6, w->best * 1e6 / w->texts,
-                100 * rate(w->best, total));
+                100 * print_rate(w->best, total));
         if (w->macs > 0) {
-            double g = rate(w->macs * 1e-9, w->best);
+            double g = print_rate(w->macs * 1e-9, w->best);
             fprintf(f, " %7.1f", g);
-            double peak = peak_of(r, w);
+            double peak = print_peak_of(r, w);
             if (peak > 0)
                 fprintf(f, " %6.1f", 100 * g / peak);
             else
                 fprintf(f, " %6s", "");
         }
-        if (w->bytes > 0) fprintf(f, " %6.1f", rate(w->bytes * 1e-9, w->best));
+        if (w->bytes > 0) fprintf(f, " %6.1f", print_rate(w->bytes * 1e-9, w->best));
         fprintf(f, "\n");
     }
 }
@@ -157,16 +157,16 @@ static void table_ops(FILE *f, const bench_report *r, const char *what, const ch
 static void print_table(FILE *f, const bench_report *r)
 {
     char cpu[256];
-    cpu_name(cpu, sizeof cpu);
+    print_cpu_name(cpu, sizeof cpu);
     const strata_model_info *m = &r->s->info;
-    fprintf(f, "%s: %s, %.1f M parameters, %.1f MB, %.1f MB packed\n", file_name(r->s->path), m->arch,
+    fprintf(f, "%s: %s, %.1f M parameters, %.1f MB, %.1f MB packed\n", print_file_name(r->s->path), m->arch,
             (double)m->n_params / 1e6, (double)m->file_bytes / 1e6, (double)m->packed_bytes / 1e6);
     fprintf(f, "%s: kernels %s, precision %s, %u thread%s, best and median of %u; peak memory %.0f MB\n", cpu,
             strata_ctx_kernels(r->s->ctx), precision_name(r->s->precision), strata_ctx_threads(r->s->ctx),
             strata_ctx_threads(r->s->ctx) == 1 ? "" : "s", r->runs, r->peak_mb);
-    table_times(f, r);
-    table_ops(f, r, "kind", "by kind");
-    table_ops(f, r, "group", "by operation, summed over layers");
+    print_table_times(f, r);
+    print_table_ops(f, r, "kind", "by kind");
+    print_table_ops(f, r, "group", "by operation, summed over layers");
     if (r->peaks) {
         const strata_peaks *p = r->peaks;
         fprintf(
@@ -179,7 +179,7 @@ static void print_table(FILE *f, const bench_report *r)
 
 /* ---- CSV ---- */
 
-static void cell(FILE *f, double v)
+static void print_cell(FILE *f, double v)
 {
     if (v > 0 && isfinite(v))
         fprintf(f, ",%.6g", v);
@@ -193,20 +193,23 @@ static void print_csv(FILE *f, const bench_report *r)
                "llama_median_ms,llama_tokens_per_s,llama_peak_mb,cpu_ms,llama_cpu_ms\n");
     for (size_t i = 0; i < r->rows->n; i++) {
         const bench_row *w = &r->rows->p[i];
-        bool ops = is_op(w);
+        bool ops = print_is_op(w);
         fprintf(f, "%s,%s", w->what, w->name);
-        cell(f, w->tokens), cell(f, w->texts), cell(f, w->best * 1e3), cell(f, w->median * 1e3);
-        cell(f, ops || !w->texts ? 0 : rate(w->tokens, w->best)), cell(f, ops ? 0 : rate(w->texts, w->best));
-        cell(f, rate(w->macs * 1e-9, w->best)), cell(f, rate(w->bytes * 1e-9, w->best)), cell(f, w->peak_mb);
-        cell(f, w->peer_best * 1e3), cell(f, w->peer_median * 1e3), cell(f, rate(w->tokens, w->peer_best));
-        cell(f, w->peer_mb), cell(f, w->cpu * 1e3), cell(f, w->peer_cpu * 1e3);
+        print_cell(f, w->tokens), print_cell(f, w->texts), print_cell(f, w->best * 1e3), print_cell(f, w->median * 1e3);
+        print_cell(f, ops || !w->texts ? 0 : print_rate(w->tokens, w->best)),
+            print_cell(f, ops ? 0 : print_rate(w->texts, w->best));
+        print_cell(f, print_rate(w->macs * 1e-9, w->best)), print_cell(f, print_rate(w->bytes * 1e-9, w->best)),
+            print_cell(f, w->peak_mb);
+        print_cell(f, w->peer_best * 1e3), print_cell(f, w->peer_median * 1e3),
+            print_cell(f, print_rate(w->tokens, w->peer_best));
+        print_cell(f, w->peer_mb), print_cell(f, w->cpu * 1e3), print_cell(f, w->peer_cpu * 1e3);
         fputc('\n', f);
     }
 }
 
 /* ---- JSON ---- */
 
-static void put_text(FILE *f, const char *key, const char *value)
+static void print_put_text(FILE *f, const char *key, const char *value)
 {
     fprintf(f, ",\"%s\":", key);
     if (value)
@@ -215,58 +218,58 @@ static void put_text(FILE *f, const char *key, const char *value)
         fputs("null", f);
 }
 
-static void put_number(FILE *f, const char *key, double v)
+static void print_put_number(FILE *f, const char *key, double v)
 {
     if (v > 0 && isfinite(v)) fprintf(f, ",\"%s\":%.6g", key, v);
 }
 
-static void json_row(FILE *f, const bench_row *w)
+static void print_json_row(FILE *f, const bench_row *w)
 {
-    bool ops = is_op(w);
+    bool ops = print_is_op(w);
     fprintf(f, "{\"what\":\"%s\"", w->what);
-    if (w->name[0]) put_text(f, "name", w->name);
-    put_number(f, "tokens", w->tokens);
-    put_number(f, ops ? "ops" : "texts", w->texts);
-    put_number(f, "ms", w->best * 1e3);
-    put_number(f, "median_ms", w->median * 1e3);
+    if (w->name[0]) print_put_text(f, "name", w->name);
+    print_put_number(f, "tokens", w->tokens);
+    print_put_number(f, ops ? "ops" : "texts", w->texts);
+    print_put_number(f, "ms", w->best * 1e3);
+    print_put_number(f, "median_ms", w->median * 1e3);
     if (!ops && w->texts) {
-        put_number(f, "tokens_per_s", rate(w->tokens, w->best));
-        put_number(f, "texts_per_s", rate(w->texts, w->best));
+        print_put_number(f, "tokens_per_s", print_rate(w->tokens, w->best));
+        print_put_number(f, "texts_per_s", print_rate(w->texts, w->best));
     }
-    put_number(f, "gmac_per_s", rate(w->macs * 1e-9, w->best));
-    put_number(f, "gb_per_s", rate(w->bytes * 1e-9, w->best));
-    put_number(f, "peak_mb", w->peak_mb);
-    put_number(f, "cpu_ms", w->cpu * 1e3);
-    put_number(f, "llama_ms", w->peer_best * 1e3);
-    put_number(f, "llama_median_ms", w->peer_median * 1e3);
-    put_number(f, "llama_tokens_per_s", rate(w->tokens, w->peer_best));
-    put_number(f, "llama_peak_mb", w->peer_mb);
-    put_number(f, "llama_cpu_ms", w->peer_cpu * 1e3);
+    print_put_number(f, "gmac_per_s", print_rate(w->macs * 1e-9, w->best));
+    print_put_number(f, "gb_per_s", print_rate(w->bytes * 1e-9, w->best));
+    print_put_number(f, "peak_mb", w->peak_mb);
+    print_put_number(f, "cpu_ms", w->cpu * 1e3);
+    print_put_number(f, "llama_ms", w->peer_best * 1e3);
+    print_put_number(f, "llama_median_ms", w->peer_median * 1e3);
+    print_put_number(f, "llama_tokens_per_s", print_rate(w->tokens, w->peer_best));
+    print_put_number(f, "llama_peak_mb", w->peer_mb);
+    print_put_number(f, "llama_cpu_ms", w->peer_cpu * 1e3);
     fputc('}', f);
 }
 
 static void print_json(FILE *f, const bench_report *r)
 {
     char cpu[256];
-    cpu_name(cpu, sizeof cpu);
+    print_cpu_name(cpu, sizeof cpu);
     const strata_model_info *m = &r->s->info;
-    const double first = headline(r->rows);
+    const double first = print_headline(r->rows);
     fprintf(f, "{\"tokens_per_s\":%.6g", isfinite(first) ? first : 0.0);
-    put_text(f, "strata", strata_version());
-    put_text(f, "file", file_name(r->s->path));
-    put_text(f, "name", m->name);
-    put_text(f, "arch", m->arch);
+    print_put_text(f, "strata", strata_version());
+    print_put_text(f, "file", print_file_name(r->s->path));
+    print_put_text(f, "name", m->name);
+    print_put_text(f, "arch", m->arch);
     const char *type = NULL;
     uint32_t n_tensors;
     uint64_t bytes;
-    if (strata_model_get_type(r->s->model, 0, &type, &n_tensors, &bytes)) put_text(f, "type", type);
+    if (strata_model_get_type(r->s->model, 0, &type, &n_tensors, &bytes)) print_put_text(f, "type", type);
     fprintf(f, ",\"params\":%llu,\"file_bytes\":%llu,\"packed_bytes\":%llu", (unsigned long long)m->n_params,
             (unsigned long long)m->file_bytes, (unsigned long long)m->packed_bytes);
-    put_text(f, "machine", cpu);
-    put_text(f, "cpu", strata_ctx_kernels(r->s->ctx));
-    put_text(f, "precision", precision_name(r->s->precision));
+    print_put_text(f, "machine", cpu);
+    print_put_text(f, "cpu", strata_ctx_kernels(r->s->ctx));
+    print_put_text(f, "precision", precision_name(r->s->precision));
     fprintf(f, ",\"threads\":%u,\"runs\":%u", strata_ctx_threads(r->s->ctx), r->runs);
-    put_number(f, "peak_mb", r->peak_mb);
+    print_put_number(f, "peak_mb", r->peak_mb);
     if (r->peaks)
         for (int i = 0; i < 2; i++)
             fprintf(f,
@@ -277,7 +280,7 @@ static void print_json(FILE *f, const bench_report *r)
     fputs(",\"rows\":[", f);
     for (size_t i = 0; i < r->rows->n; i++) {
         if (i) fputc(',', f);
-        json_row(f, &r->rows->p[i]);
+        print_json_row(f, &r->rows->p[i]);
     }
     fputs("]}\n", f);
 }

@@ -13,14 +13,14 @@ static const char *const words[] = {"the", "house", "of",   "water", "and",   "a
                                     "an",  "sound", "be",   "hand",  "which", "land",  "has",   "school"};
 enum { N_WORDS = sizeof words / sizeof words[0] };
 
-static uint32_t next(uint32_t *state)
+static uint32_t texts_next(uint32_t *state)
 {
     *state = *state * 1664525u + 1013904223u;
     return *state >> 16;
 }
 
 /* How many tokens the text has; where the token at place `at`, counted without the special ones, begins. */
-static bool count(const strata_model *m, const buf *text, size_t at, size_t *n, size_t *n_special, size_t *begin)
+static bool texts_count(const strata_model *m, const buf *text, size_t at, size_t *n, size_t *n_special, size_t *begin)
 {
     strata_error e = {0};
     int rc = strata_tokenize(m, text->p, text->len, STRATA_TOKENIZE_ADD_SPECIAL, NULL, NULL, 0, n, &e);
@@ -47,27 +47,27 @@ uint32_t bench_text(const strata_model *m, uint32_t n, uint32_t seed, buf *out)
     out->len = 0;
     while (got < n) {
         for (uint32_t i = 0; i < n; i++) {
-            const char *w = words[next(&state) % N_WORDS];
+            const char *w = words[texts_next(&state) % N_WORDS];
             if (out->len) buf_add(out, " ", 1);
             buf_add(out, w, strlen(w));
         }
-        if (!count(m, out, 0, &got, &special, &begin)) return 0;
+        if (!texts_count(m, out, 0, &got, &special, &begin)) return 0;
     }
     /* Cut where the first token too many begins. A cut inside a word may split it in another way: then again,
      * shorter. */
     for (size_t keep = n > special ? n - special : 1; got > n && keep > 0; keep--) {
-        if (!count(m, out, keep, &got, &special, &begin)) return 0;
+        if (!texts_count(m, out, keep, &got, &special, &begin)) return 0;
         if (got <= n) break;
         out->len = begin;
         while (out->len && out->p[out->len - 1] == ' ') out->len--;
-        if (!count(m, out, 0, &got, &special, &begin)) return 0;
+        if (!texts_count(m, out, 0, &got, &special, &begin)) return 0;
     }
     /* Below n: a token at a time, whatever gives one. */
     static const char *const fill[] = {" a", ".", " the", ","};
     for (size_t i = 0, tries = 0; got < n && tries < 64; tries++, i = (i + 1) % 4) {
         size_t was = out->len, had = got;
         buf_add(out, fill[i], strlen(fill[i]));
-        if (!count(m, out, 0, &got, &special, &begin)) return 0;
+        if (!texts_count(m, out, 0, &got, &special, &begin)) return 0;
         if (got > n) out->len = was, got = had;
     }
     return (uint32_t)got;

@@ -27,7 +27,7 @@ void bench_time(bench_times *t, double seconds)
     t->p[t->n++] = seconds;
 }
 
-static int ascending(const void *a, const void *b)
+static int times_ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -37,7 +37,7 @@ void bench_times_take(bench_times *t, double *best, double *median)
 {
     *best = *median = 0;
     if (t->n) {
-        qsort(t->p, t->n, sizeof *t->p, ascending);
+        qsort(t->p, t->n, sizeof *t->p, times_ascending);
         *best = t->p[0];
         *median = t->n % 2 ? t->p[t->n / 2] : (t->p[t->n / 2 - 1] + t->p[t->n / 2]) / 2;
     }

@@ -9,7 +9,7 @@
 #include "bench/bench_parts.h"
 
 /* Writes texts as jsonl or with llama.cpp's separator. The caller removes the file and frees the path. */
-static char *temporary(const void *bytes, size_t len)
+static char *whole_temporary(const void *bytes, size_t len)
 {
     const char *dir = getenv("TMPDIR");
     size_t size = (dir ? strlen(dir) : 4) + 32;
@@ -47,7 +47,7 @@ void bench_whole(const bench_job *j, bench_rows *rows, const strata_text *texts,
             if (i) buf_add(&b, bench_llama_separator, strlen(bench_llama_separator));
             buf_add(&b, texts[i].ptr, texts[i].len);
         }
-        raw = temporary(b.p, b.len);
+        raw = whole_temporary(b.p, b.len);
         buf_free(&b);
         peers = raw != NULL;
     }

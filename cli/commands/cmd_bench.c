@@ -8,14 +8,14 @@ enum { OPS_TOKENS = 128 };
 static bench_job job = {.in = {.field = "text"}, .runs = 5};
 static int want_start, want_ops, as_json, as_csv;
 
-static int check_options(const command *c, int argc, char **argv)
+static int bench_check_options(const command *c, int argc, char **argv)
 {
     if (argc) return cli_usage(c, "'%s': no arguments, texts come with --embed FILE", argv[0]);
     if (as_json && as_csv) return cli_usage(c, "--json or --csv, not both");
     return CLI_OK;
 }
 
-static int run_parts(const command *c, bench_rows *rows, strata_peaks *peaks, double *mb)
+static int bench_run_parts(const command *c, bench_rows *rows, strata_peaks *peaks, double *mb)
 {
     int rc = CLI_OK;
     if (job.prefill && job.s.info.n_ctx && job.prefill > job.s.info.n_ctx)
@@ -39,15 +39,15 @@ static int run_parts(const command *c, bench_rows *rows, strata_peaks *peaks, do
     return rc;
 }
 
-static int run(const command *c, int argc, char **argv)
+static int bench_run(const command *c, int argc, char **argv)
 {
     bench_rows rows = {0};
     strata_peaks peaks;
     double mb = 0;
     int rc = session_find_path(c, &job.s, true, &argc, &argv);
-    if (!rc) rc = check_options(c, argc, argv);
+    if (!rc) rc = bench_check_options(c, argc, argv);
     if (!rc) rc = session_open(c, &job.s, SESSION_CONTEXT);
-    if (!rc) rc = run_parts(c, &rows, &peaks, &mb);
+    if (!rc) rc = bench_run_parts(c, &rows, &peaks, &mb);
     if (!rc && !cli_cancel) {
         bench_report r = {.s = &job.s,
                           .rows = &rows,
@@ -102,5 +102,5 @@ const command cmd_bench = {
                 "strata bench -m model.gguf --ops --prefill 128\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = bench_run,
 };

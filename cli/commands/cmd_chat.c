@@ -44,7 +44,7 @@ typedef struct chat {
     bool lost; /* answers could not be written, or the input is none */
 } chat;
 
-__attribute__((format(printf, 1, 2))) static void note(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static void chat_note(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -57,7 +57,7 @@ __attribute__((format(printf, 1, 2))) static void note(const char *fmt, ...)
 /* ---- an answer --------------------------------------------------------------------------------------------------- */
 
 /* A model's bytes do not command the terminal: control characters but newline and tab are shown as "?". */
-static void show(FILE *f, const char *p, size_t len)
+static void chat_show(FILE *f, const char *p, size_t len)
 {
     for (size_t i = 0, run = 0; i <= len; i++) {
         unsigned char c = i < len ? (unsigned char)p[i] : 0;
@@ -70,20 +70,20 @@ static void show(FILE *f, const char *p, size_t len)
     }
 }
 
-static int on_text(void *user, const char *p, size_t len, const strata_gen_token *t)
+static int chat_on_text(void *user, const char *p, size_t len, const strata_gen_token *t)
 {
     chat *c = user;
     (void)t;
     buf_add(&c->answer, p, len);
     if (format == JSON) return 0;
     if (c->terminal_out)
-        show(c->o.f, p, len);
+        chat_show(c->o.f, p, len);
     else
         fwrite(p, 1, len, c->o.f);
     return fflush(c->o.f) != 0;
 }
 
-static void put_json(const chat *c)
+static void chat_put_json(const chat *c)
 {
     fputs("{\"content\":", c->out.f);
     json_put_string(c->out.f, c->answer.len ? c->answer.p : "", c->answer.len);
@@ -92,23 +92,24 @@ static void put_json(const chat *c)
 }
 
 /* What a person may want to know of an answer that ended early. */
-static void tell_end(const chat *c, int rc)
+static void chat_tell_end(const chat *c, int rc)
 {
     const strata_gen_result *r = &c->last;
     if (rc == STRATA_CANCELLED)
-        note("stopped");
+        chat_note("stopped");
     else if (r->finish == STRATA_FINISH_LENGTH && (c->line.terminal || (r->unfinished && format == TEXT)))
-        note("stopped after %u tokens: -n", r->n_new);
+        chat_note("stopped after %u tokens: -n", r->n_new);
     else if (r->finish == STRATA_FINISH_CONTEXT)
-        note("the context of %u tokens is full: /clear begins anew, /undo takes the last message back, -c N makes room "
-             "for more (the model can take %u)",
-             c->room, s.info.n_ctx);
+        chat_note(
+            "the context of %u tokens is full: /clear begins anew, /undo takes the last message back, -c N makes room "
+            "for more (the model can take %u)",
+            c->room, s.info.n_ctx);
     if (s.verbose && !rc)
-        note("%u tokens, %u of them new to the context; answer %u tokens, %.1f a second", r->n_prompt,
-             r->n_prompt - r->n_cached, r->n_new, r->decode_ms > 0 ? 1e3 * r->n_new / r->decode_ms : 0.0);
+        chat_note("%u tokens, %u of them new to the context; answer %u tokens, %.1f a second", r->n_prompt,
+                  r->n_prompt - r->n_cached, r->n_new, r->decode_ms > 0 ? 1e3 * r->n_new / r->decode_ms : 0.0);
 }
 
-static int write_failed(chat *c)
+static int chat_write_failed(chat *c)
 {
     c->leave = c->lost = true;
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
@@ -116,7 +117,7 @@ static int write_failed(chat *c)
 
 /* Says that the conversation cannot go on as it is. The caller takes back what it did, so that the next message starts
  * clean. */
-static int refuse(chat *c, const char *why)
+static int chat_refuse(chat *c, const char *why)
 {
     char full[256];
     if (c->ids.n >= c->room) {
@@ -131,55 +132,55 @@ static int refuse(chat *c, const char *why)
         fputs("{\"error\":", c->out.f);
         json_put_string(c->out.f, why, strlen(why));
         fputs("}\n", c->out.f);
-        if (!lines_flush(&c->out)) return write_failed(c);
+        if (!lines_flush(&c->out)) return chat_write_failed(c);
     }
     return cli_fail(CLI_FAILED, "%s", why);
 }
 
 /* Answers the last message of the conversation; the answer is added to it on success alone. */
-static int answer(chat *c)
+static int chat_answer(chat *c)
 {
     strata_error e = {0};
     c->answer.len = c->ids.n = 0;
     c->last = (strata_gen_result){0};
-    if (conversation_encode(&c->talk, s.model, &c->ids, &e)) return refuse(c, cli_words(&e));
-    if (c->ids.n >= c->room) return refuse(c, "the context is full");
+    if (conversation_encode(&c->talk, s.model, &c->ids, &e)) return chat_refuse(c, cli_words(&e));
+    if (c->ids.n >= c->room) return chat_refuse(c, "the context is full");
     strata_gen_opts *g = &sampler.g;
     g->max_tokens = n_predict;
     g->seed = c->seed;
-    g->on_text = on_text;
+    g->on_text = chat_on_text;
     g->user = c;
     int rc = strata_generate(s.ctx, 0, c->ids.p, c->ids.n, g, &c->last, &e);
-    if (rc && rc != STRATA_CANCELLED) return refuse(c, cli_words(&e));
+    if (rc && rc != STRATA_CANCELLED) return chat_refuse(c, cli_words(&e));
     if (rc && (!c->line.terminal || (cli_cancel && cli_cancel != SIGINT))) return CLI_INTERRUPTED;
     if (format == JSON)
-        put_json(c);
+        chat_put_json(c);
     else
         putc('\n', c->o.f);
-    if (format == JSON ? !lines_flush(&c->out) : fflush(c->o.f) != 0) return write_failed(c);
-    tell_end(c, rc);
+    if (format == JSON ? !lines_flush(&c->out) : fflush(c->o.f) != 0) return chat_write_failed(c);
+    chat_tell_end(c, rc);
     conversation_add(&c->talk, "assistant", c->answer.len ? c->answer.p : "", c->answer.len);
     return CLI_OK;
 }
 
 /* ---- commands ---------------------------------------------------------------------------------------------------- */
 
-static int help(chat *c, const char *rest);
+static int chat_help(chat *c, const char *rest);
 
-static int clear(chat *c, const char *rest)
+static int chat_clear(chat *c, const char *rest)
 {
     (void)rest;
     conversation_clear(&c->talk);
-    if (c->line.terminal) note("a new conversation");
+    if (c->line.terminal) chat_note("a new conversation");
     return CLI_OK;
 }
 
-static int set_system(chat *c, const char *rest)
+static int chat_set_system(chat *c, const char *rest)
 {
     buf *b = &c->talk.system;
     char why[160];
     if (!*rest) {
-        if (!b->len) return note("no system message"), CLI_OK;
+        if (!b->len) return chat_note("no system message"), CLI_OK;
         fprintf(stderr, "%.*s\n", (int)b->len, b->p);
         return CLI_OK;
     }
@@ -190,25 +191,25 @@ static int set_system(chat *c, const char *rest)
     return CLI_OK;
 }
 
-static int undo(chat *c, const char *rest)
+static int chat_undo(chat *c, const char *rest)
 {
     (void)rest;
     return conversation_undo(&c->talk) ? CLI_OK : cli_fail(CLI_FAILED, "there is no message to take back");
 }
 
 /* Another draw: the seeds of a conversation count up with its answers. Without one, the answer before stays. */
-static int retry(chat *c, const char *rest)
+static int chat_retry(chat *c, const char *rest)
 {
     (void)rest;
     conversation_end before;
     if (!conversation_reopen(&c->talk, &before)) return cli_fail(CLI_FAILED, "there is no message to answer");
     c->seed++;
-    int rc = answer(c);
+    int rc = chat_answer(c);
     if (rc) conversation_restore(&c->talk, before);
     return rc;
 }
 
-static int save(chat *c, const char *rest)
+static int chat_save(chat *c, const char *rest)
 {
     output o;
     buf json = {0};
@@ -218,11 +219,12 @@ static int save(chat *c, const char *rest)
     if (!rc) fwrite(json.p, 1, json.len, o.f);
     int closed = output_close(&o, !rc);
     buf_free(&json);
-    if (!rc && !closed && c->line.terminal) note("saved: strata chat -m MODEL --messages %s goes on with it", rest);
+    if (!rc && !closed && c->line.terminal)
+        chat_note("saved: strata chat -m MODEL --messages %s goes on with it", rest);
     return rc ? rc : closed;
 }
 
-static int leave(chat *c, const char *rest)
+static int chat_leave(chat *c, const char *rest)
 {
     (void)rest;
     c->leave = true;
@@ -233,18 +235,18 @@ static const struct {
     const char *name, *help;
     int (*run)(chat *c, const char *rest);
 } commands[] = {
-    {"help", "/help            this", help},
-    {"clear", "/clear           forget the conversation; the system message stays", clear},
-    {"system", "/system [TEXT]   show or set the system message; - removes it", set_system},
-    {"undo", "/undo            take the last message and its answer back", undo},
-    {"retry", "/retry           another answer to the last message", retry},
-    {"save", "/save FILE       write the conversation as JSON", save},
-    {"exit", "/exit            leave, as Ctrl-D does", leave},
-    {"quit", NULL, leave},
+    {"help", "/help            this", chat_help},
+    {"clear", "/clear           forget the conversation; the system message stays", chat_clear},
+    {"system", "/system [TEXT]   show or set the system message; - removes it", chat_set_system},
+    {"undo", "/undo            take the last message and its answer back", chat_undo},
+    {"retry", "/retry           another answer to the last message", chat_retry},
+    {"save", "/save FILE       write the conversation as JSON", chat_save},
+    {"exit", "/exit            leave, as Ctrl-D does", chat_leave},
+    {"quit", NULL, chat_leave},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
-static int help(chat *c, const char *rest)
+static int chat_help(chat *c, const char *rest)
 {
     (void)c, (void)rest;
     for (int i = 0; i < N_COMMANDS; i++)
@@ -256,7 +258,7 @@ static int help(chat *c, const char *rest)
 }
 
 /* "/name rest" */
-static int run_command(chat *c, const char *line)
+static int chat_run_command(chat *c, const char *line)
 {
     size_t n = strcspn(line, " \t\n");
     const char *rest = line + n + strspn(line + n, " \t\n"), *names[N_COMMANDS + 1] = {NULL};
@@ -274,7 +276,7 @@ static int run_command(chat *c, const char *line)
 /* ---- the conversation -------------------------------------------------------------------------------------------- */
 
 /* The first line of a pipe or file may say what it is. */
-static int check_first(chat *c, buf *line)
+static int chat_check_first(chat *c, buf *line)
 {
     if (!line->p) return CLI_OK; /* an empty line */
     const encoding *foreign = encoding_foreign(line->p, line->len);
@@ -285,28 +287,28 @@ static int check_first(chat *c, buf *line)
 }
 
 /* Returns an exit code of what went wrong, 0 else; c->leave ends it. */
-static int turn(chat *c, buf *line)
+static int chat_turn(chat *c, buf *line)
 {
     size_t from = 0;
     char why[160];
     if (!line->len) return CLI_OK;
     if (line->p[0] == '/' && !(line->len > 1 && line->p[1] == '/')) {
         buf_add(line, "", 1);
-        return run_command(c, line->p + 1);
+        return chat_run_command(c, line->p + 1);
     }
     if (line->p[0] == '/') from = 1;
     if (conversation_refuses("the message", line->p + from, line->len - from, why, sizeof why)) {
         c->ids.n = 0;
-        return refuse(c, why);
+        return chat_refuse(c, why);
     }
     conversation_add(&c->talk, "user", line->p + from, line->len - from);
-    int rc = answer(c);
+    int rc = chat_answer(c);
     if (rc) conversation_undo(&c->talk);
     c->seed++;
     return rc;
 }
 
-static int converse(chat *c)
+static int chat_converse(chat *c)
 {
     buf line = {0};
     bool asked = false; /* Ctrl-C on an empty line, once */
@@ -314,20 +316,20 @@ static int converse(chat *c)
     if (c->line.terminal) {
         signals_keep_interrupt(); /* stops an answer, however often */
         char name[256];
-        note("%s; /help lists the commands, Ctrl-D leaves",
-             shown_copy(name, sizeof name, s.info.name ? s.info.name : s.path));
+        chat_note("%s; /help lists the commands, Ctrl-D leaves",
+                  shown_copy(name, sizeof name, s.info.name ? s.info.name : s.path));
     }
     while (!c->leave) {
         line_result r = line_read(&c->line, "> ", &line);
         if (r == LINE_END || (r == LINE_INTERRUPT && (asked || cli_cancel))) break;
         asked = r == LINE_INTERRUPT;
         if (asked) {
-            note("Ctrl-C again leaves");
+            chat_note("Ctrl-C again leaves");
             continue;
         }
-        int rc = first ? check_first(c, &line) : CLI_OK;
+        int rc = first ? chat_check_first(c, &line) : CLI_OK;
         first = false;
-        if (!rc) rc = turn(c, &line);
+        if (!rc) rc = chat_turn(c, &line);
         if (c->line.terminal) signals_forget_interrupt();
         if (rc) c->code = rc;
         if (rc == CLI_INTERRUPTED) break;
@@ -336,7 +338,7 @@ static int converse(chat *c)
     return c->line.terminal ? CLI_OK : c->code; /* a person has seen the messages */
 }
 
-static int run(const command *cmd, int argc, char **argv)
+static int chat_run(const command *cmd, int argc, char **argv)
 {
     static chat c;
     int rc = session_find_path(cmd, &s, true, &argc, &argv);
@@ -349,14 +351,14 @@ static int run(const command *cmd, int argc, char **argv)
     if (!rc) rc = session_open(cmd, &s, SESSION_CONTEXT);
     if (!rc && !s.info.has_logits) rc = cli_fail(CLI_USAGE, "%s is no model that generates text", s.path);
     if (!rc) rc = output_open(&c.o, cmd, out_path, false);
-    if (!rc && format == JSON && !lines_open(&c.out, c.o.f)) rc = write_failed(&c);
+    if (!rc && format == JSON && !lines_open(&c.out, c.o.f)) rc = chat_write_failed(&c);
     if (!rc) {
         conversation_warn(&c.talk, s.model, s.path);
         c.room = strata_ctx_tokens(s.ctx);
         c.seed = sampler.g.seed;
         c.terminal_out = c.o.f == stdout && isatty(STDOUT_FILENO);
         line_open(&c.line);
-        rc = converse(&c);
+        rc = chat_converse(&c);
         line_close(&c.line);
     }
     if (!rc && c.lost) rc = CLI_FAILED;
@@ -411,5 +413,5 @@ const command cmd_chat = {
                 "echo \"Why is the sky blue?\" | strata chat -m model.gguf --temp 0\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = chat_run,
 };

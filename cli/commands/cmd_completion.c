@@ -8,7 +8,7 @@
 
 typedef void print_value(FILE *f, const command *c, const opt *o);
 
-static void each_option(FILE *f, const command *c, print_value *print)
+static void completion_each_option(FILE *f, const command *c, print_value *print)
 {
     const opt *o;
     for (size_t i = 0; (o = opt_at(c, i)) != NULL; i++)
@@ -16,7 +16,7 @@ static void each_option(FILE *f, const command *c, print_value *print)
 }
 
 /* In single quotes: what ends them becomes `quote`. In zsh's brackets those are special too. */
-static void put_quoted(FILE *f, const char *p, const char *quote, const char *special)
+static void completion_put_quoted(FILE *f, const char *p, const char *quote, const char *special)
 {
     for (; *p; p++) {
         if (strchr(special, *p)) putc('\\', f);
@@ -30,7 +30,7 @@ static void put_quoted(FILE *f, const char *p, const char *quote, const char *sp
 /* ---- bash ---- */
 
 /* 'embed -m'|'embed --model' */
-static void bash_names(FILE *f, const command *c, const opt *o, const char *between)
+static void completion_bash_names(FILE *f, const command *c, const opt *o, const char *between)
 {
     if (o->letter) fprintf(f, "'%s -%c'%s", c->name, o->letter, between);
     fprintf(f, "'%s --%s'", c->name, o->name);
@@ -38,7 +38,7 @@ static void bash_names(FILE *f, const command *c, const opt *o, const char *betw
 }
 
 /* Words of which those that begin with '@' stand for files and levels: _strata_offer reads them. */
-static void bash_offer(FILE *f, const char *arg)
+static void completion_bash_offer(FILE *f, const char *arg)
 {
     offer w;
     offer_of(arg, &w);
@@ -47,7 +47,7 @@ static void bash_offer(FILE *f, const char *arg)
             w.levels ? "@levels" : w.words);
 }
 
-static void bash_option(FILE *f, const command *c, const opt *o)
+static void completion_bash_option(FILE *f, const command *c, const opt *o)
 {
     (void)c;
     if (o->letter) fprintf(f, " -%c", o->letter);
@@ -55,13 +55,13 @@ static void bash_option(FILE *f, const command *c, const opt *o)
     if (opt_alias(o)) fprintf(f, " --%s", opt_alias(o));
 }
 
-static void bash_value(FILE *f, const command *c, const opt *o)
+static void completion_bash_value(FILE *f, const command *c, const opt *o)
 {
     if (o->kind == OPT_FLAG) return;
     fputs("    ", f);
-    bash_names(f, c, o, "|");
+    completion_bash_names(f, c, o, "|");
     fputs(") ", f);
-    bash_offer(f, o->arg);
+    completion_bash_offer(f, o->arg);
     fputs(" ;;\n", f);
 }
 
@@ -135,13 +135,13 @@ void completion_bash(FILE *f)
     fputs("\n}\n\n# COMMAND: sets options.\n_strata_options() {\n    case $1 in\n", f);
     for (const command *const *c = cli_commands; *c; c++) {
         fprintf(f, "    %s) options='", (*c)->name);
-        each_option(f, *c, bash_option);
+        completion_each_option(f, *c, completion_bash_option);
         fputs("' ;;\n", f);
     }
     fputs("    esac\n}\n\n# COMMAND OPTION: sets offer; fails if the option takes no value.\n"
           "_strata_value() {\n    offer=''\n    case \"$1 $2\" in\n",
           f);
-    for (const command *const *c = cli_commands; *c; c++) each_option(f, *c, bash_value);
+    for (const command *const *c = cli_commands; *c; c++) completion_each_option(f, *c, completion_bash_value);
     fputs("    *) return 1 ;;\n    esac\n}\n\n# COMMAND PLACE: sets offer.\n"
           "_strata_argument() {\n    offer=''\n    case \"$1 $2\" in\n",
           f);
@@ -151,7 +151,7 @@ void completion_bash(FILE *f)
                 fprintf(f, "    '%s '*) ", (*c)->name);
             else
                 fprintf(f, "    '%s %d') ", (*c)->name, (int)(a - (*c)->args) + 1);
-            bash_offer(f, a->arg);
+            completion_bash_offer(f, a->arg);
             fputs(" ;;\n", f);
         }
     fprintf(f, "    esac\n}\n\n%s", bash_end);
@@ -159,18 +159,18 @@ void completion_bash(FILE *f)
 
 /* ---- zsh ---- */
 
-static void zsh_text(FILE *f, const char *p)
+static void completion_zsh_text(FILE *f, const char *p)
 {
-    put_quoted(f, p, "'\\''", "[]:\\");
+    completion_put_quoted(f, p, "'\\''", "[]:\\");
 }
 
 /* ":what:action", which ends a spec of _arguments. */
-static void zsh_value(FILE *f, const char *arg)
+static void completion_zsh_value(FILE *f, const char *arg)
 {
     offer w;
     offer_of(arg, &w);
     putc(':', f);
-    zsh_text(f, arg);
+    completion_zsh_text(f, arg);
     putc(':', f);
     if (w.levels)
         fputs(" _strata_levels", f);
@@ -186,7 +186,7 @@ static void zsh_value(FILE *f, const char *arg)
         putc(' ', f);
 }
 
-static void zsh_option(FILE *f, const command *c, const opt *o)
+static void completion_zsh_option(FILE *f, const command *c, const opt *o)
 {
     (void)c;
     const char *alias = opt_alias(o), *equals = o->kind == OPT_FLAG ? "" : "=";
@@ -204,20 +204,20 @@ static void zsh_option(FILE *f, const command *c, const opt *o)
     if (alias) fprintf(f, ",--%s%s", alias, equals);
     if (o->letter || alias) putc('}', f);
     fputs("'[", f);
-    zsh_text(f, o->help);
+    completion_zsh_text(f, o->help);
     putc(']', f);
-    if (o->kind != OPT_FLAG) zsh_value(f, o->arg);
+    if (o->kind != OPT_FLAG) completion_zsh_value(f, o->arg);
     fputs("' \\\n", f);
 }
 
-static void zsh_argument(FILE *f, const command *c, const argument *a)
+static void completion_zsh_argument(FILE *f, const command *c, const argument *a)
 {
     fputs("            '", f);
     if (a->times == ARG_MANY)
         putc('*', f);
     else
         fprintf(f, "%d%s", (int)(a - c->args) + 1, a->times == ARG_OPTIONAL ? ":" : "");
-    zsh_value(f, a->arg);
+    completion_zsh_value(f, a->arg);
     fputs("' \\\n", f);
 }
 
@@ -244,7 +244,7 @@ void completion_zsh(FILE *f)
           f);
     for (const command *const *c = cli_commands; *c; c++) {
         fprintf(f, "        '%s:", (*c)->name);
-        put_quoted(f, (*c)->summary, "'\\''", "\\");
+        completion_put_quoted(f, (*c)->summary, "'\\''", "\\");
         fputs("'\n", f);
     }
     fputs("    )\n"
@@ -259,8 +259,8 @@ void completion_zsh(FILE *f)
           f);
     for (const command *const *c = cli_commands; *c; c++) {
         fprintf(f, "    %s)\n        _arguments -s -S \\\n", (*c)->name);
-        each_option(f, *c, zsh_option);
-        for (const argument *a = (*c)->args; a && a->arg; a++) zsh_argument(f, *c, a);
+        completion_each_option(f, *c, completion_zsh_option);
+        for (const argument *a = (*c)->args; a && a->arg; a++) completion_zsh_argument(f, *c, a);
         fputs("            && return ;;\n", f);
     }
     fputs("    esac\n"
@@ -276,15 +276,15 @@ void completion_zsh(FILE *f)
 
 /* ---- fish ---- */
 
-static void fish_value(FILE *f, const command *c, const opt *o)
+static void completion_fish_value(FILE *f, const command *c, const opt *o)
 {
     if (o->kind == OPT_FLAG) return;
     putc(' ', f);
-    bash_names(f, c, o, " ");
+    completion_bash_names(f, c, o, " ");
 }
 
 /* -r -F -a '...': a value's or an argument's completions. */
-static void fish_offer(FILE *f, const char *arg)
+static void completion_fish_offer(FILE *f, const char *arg)
 {
     offer w;
     offer_of(arg, &w);
@@ -296,15 +296,15 @@ static void fish_offer(FILE *f, const char *arg)
     fprintf(f, "%s'", w.words);
 }
 
-static void fish_option(FILE *f, const command *c, const opt *o)
+static void completion_fish_option(FILE *f, const command *c, const opt *o)
 {
     for (const char *name = o->name; name; name = name == o->name ? opt_alias(o) : NULL) {
         fprintf(f, "complete -c strata -n '__strata_is %s'", c->name);
         if (o->letter && name == o->name) fprintf(f, " -s %c", o->letter);
         fprintf(f, " -l %s", name);
-        if (o->kind != OPT_FLAG) fputs(" -r", f), fish_offer(f, o->arg);
+        if (o->kind != OPT_FLAG) fputs(" -r", f), completion_fish_offer(f, o->arg);
         fputs(" -d '", f);
-        put_quoted(f, o->help, "\\'", "\\");
+        completion_put_quoted(f, o->help, "\\'", "\\");
         fputs("'\n", f);
     }
 }
@@ -352,7 +352,7 @@ void completion_fish(FILE *f)
             fish_functions);
     for (const command *const *c = cli_commands; *c; c++) {
         fputs(" \\\n       ", f);
-        each_option(f, *c, fish_value);
+        completion_each_option(f, *c, completion_fish_value);
     }
     fputs("\nend\n\ncomplete -c strata -f\n"
           "complete -c strata -n __strata_first -s h -l help -d 'lists the commands'\n"
@@ -360,16 +360,16 @@ void completion_fish(FILE *f)
           f);
     for (const command *const *c = cli_commands; *c; c++) {
         fprintf(f, "complete -c strata -n __strata_first -a %s -d '", (*c)->name);
-        put_quoted(f, (*c)->summary, "\\'", "\\");
+        completion_put_quoted(f, (*c)->summary, "\\'", "\\");
         fputs("'\n", f);
     }
     for (const command *const *c = cli_commands; *c; c++) {
-        each_option(f, *c, fish_option);
+        completion_each_option(f, *c, completion_fish_option);
         for (const argument *a = (*c)->args; a && a->arg; a++) {
             int place = (int)(a - (*c)->args) + 1;
             fprintf(f, "complete -c strata -n '__strata_at %s %d %d'", (*c)->name, place,
                     a->times == ARG_MANY ? 1000000 : place);
-            fish_offer(f, a->arg);
+            completion_fish_offer(f, a->arg);
             fputc('\n', f);
         }
     }
@@ -386,7 +386,7 @@ enum { N_SHELLS = sizeof shells / sizeof shells[0] };
 static const argument args[] = {{"bash|zsh|fish", "the shell", ARG_REQUIRED}, {0}};
 static const opt opts[] = {{0}};
 
-static int run(const command *c, int argc, char **argv)
+static int completion_run(const command *c, int argc, char **argv)
 {
     if (argc != 1) return cli_usage(c, "expected a shell: %s", args[0].arg);
     for (int i = 0; i < N_SHELLS; i++)
@@ -406,5 +406,5 @@ const command cmd_completion = {
                 "strata completion fish > ~/.config/fish/completions/strata.fish\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = completion_run,
 };

@@ -17,7 +17,7 @@ static const char *out_path;
 static int skip_special;
 
 /* {"ids":[...]}, [...] or plain integers. */
-static bool parse_ids(const char *line, size_t len, ints *ids, strata_error *e)
+static bool detokenize_parse_ids(const char *line, size_t len, ints *ids, strata_error *e)
 {
     json_error je;
     size_t at = strspn(line, " \t"); /* the line ends with a byte that is none of these, or the block's NUL */
@@ -31,12 +31,12 @@ static bool parse_ids(const char *line, size_t len, ints *ids, strata_error *e)
     return false;
 }
 
-static int write_failed(void)
+static int detokenize_write_failed(void)
 {
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
-static void put_id(const char *id, size_t len)
+static void detokenize_put_id(const char *id, size_t len)
 {
     if (!len) return;
     fputs("\"id\":", out.f);
@@ -45,8 +45,8 @@ static void put_id(const char *id, size_t len)
 }
 
 /* Prints one line, of ids or of what is wrong with them (e); *failed says which. Returns an exit code. */
-static int put_text(size_t index, const char *place, const char *id, size_t id_len, const ints *ids, buf *text,
-                    strata_error *e, bool *failed)
+static int detokenize_put_text(size_t index, const char *place, const char *id, size_t id_len, const ints *ids,
+                               buf *text, strata_error *e, bool *failed)
 {
     size_t len = 0;
     unsigned flags = skip_special ? STRATA_DETOKENIZE_SKIP_SPECIAL : 0;
@@ -60,23 +60,23 @@ static int put_text(size_t index, const char *place, const char *id, size_t id_l
         char full[600];
         snprintf(full, sizeof full, "%s: %s", place, e->msg);
         fprintf(out.f, "{\"index\":%zu,", index);
-        put_id(id, id_len);
+        detokenize_put_id(id, id_len);
         fputs("\"error\":", out.f);
         json_put_string(out.f, full, strlen(full));
         fputs("}\n", out.f);
         *failed = true;
         cli_fail(CLI_FAILED, "%s", full);
-        return lines_end(&out) ? CLI_OK : write_failed();
+        return lines_end(&out) ? CLI_OK : detokenize_write_failed();
     }
     putc('{', out.f);
-    put_id(id, id_len);
+    detokenize_put_id(id, id_len);
     fputs("\"text\":", out.f);
     json_put_string(out.f, text->p ? text->p : "", len);
     fputs("}\n", out.f);
-    return lines_end(&out) ? CLI_OK : write_failed();
+    return lines_end(&out) ? CLI_OK : detokenize_write_failed();
 }
 
-static int run_all(input *in, bool *failed)
+static int detokenize_run_all(input *in, bool *failed)
 {
     input_block b = {0};
     buf text = {0};
@@ -95,10 +95,10 @@ static int run_all(input *in, bool *failed)
             if (item->bad)
                 snprintf(e.msg, sizeof e.msg, "%.*s", (int)item->len, line);
             else
-                parse_ids(line, item->len, &ids, &e);
-            rc = put_text(index, place, b.bytes.p + item->id_at, item->id_len, &ids, &text, &e, failed);
+                detokenize_parse_ids(line, item->len, &ids, &e);
+            rc = detokenize_put_text(index, place, b.bytes.p + item->id_at, item->id_len, &ids, &text, &e, failed);
         }
-        if (!rc && !lines_flush(&out)) rc = write_failed();
+        if (!rc && !lines_flush(&out)) rc = detokenize_write_failed();
         if (rc) break;
     }
     ints_free(&ids);
@@ -108,24 +108,24 @@ static int run_all(input *in, bool *failed)
 }
 
 /* All arguments together are one sequence: 1 2 3 as well as 1,2,3. */
-static int read_arguments(const command *c, int argc, char **argv, ints *ids)
+static int detokenize_read_arguments(const command *c, int argc, char **argv, ints *ids)
 {
     for (int i = 0; i < argc; i++)
         if (!opt_ints(argv[i], strlen(argv[i]), ids)) return cli_usage(c, "'%s': expected token ids", argv[i]);
     return CLI_OK;
 }
 
-static int run_arguments(const ints *ids, bool *failed)
+static int detokenize_run_arguments(const ints *ids, bool *failed)
 {
     buf text = {0};
     strata_error e = {0};
-    int rc = put_text(0, "ids", NULL, 0, ids, &text, &e, failed);
-    if (!rc && !lines_flush(&out)) rc = write_failed();
+    int rc = detokenize_put_text(0, "ids", NULL, 0, ids, &text, &e, failed);
+    if (!rc && !lines_flush(&out)) rc = detokenize_write_failed();
     buf_free(&text);
     return rc;
 }
 
-static int run(const command *c, int argc, char **argv)
+static int detokenize_run(const command *c, int argc, char **argv)
 {
     input *in = NULL;
     output o = {0};
@@ -135,13 +135,13 @@ static int run(const command *c, int argc, char **argv)
     if (argc == 1 && argv[0] == opt_stdin) argc = 0;
     if (!rc && in_opts.id && (argc || !in_opts.jsonl))
         rc = cli_usage(c, "--id %s: only --jsonl has fields", in_opts.id);
-    if (!rc) rc = read_arguments(c, argc, argv, &ids);
+    if (!rc) rc = detokenize_read_arguments(c, argc, argv, &ids);
     if (!rc && (!argc || in_opts.jsonl)) rc = input_open(&in, c, &in_opts, 0, NULL);
     if (!rc) rc = session_open(c, &s, SESSION_VOCAB);
     if (!rc) rc = output_open(&o, c, out_path, false);
-    if (!rc && !lines_open(&out, o.f)) rc = write_failed();
-    if (!rc && argc) rc = run_arguments(&ids, &failed);
-    if (!rc && in) rc = run_all(in, &failed);
+    if (!rc && !lines_open(&out, o.f)) rc = detokenize_write_failed();
+    if (!rc && argc) rc = detokenize_run_arguments(&ids, &failed);
+    if (!rc && in) rc = detokenize_run_all(in, &failed);
     int closed = o.f ? output_close(&o, rc == CLI_OK) : CLI_OK;
     if (!rc) rc = closed ? closed : failed ? CLI_FAILED : CLI_OK;
     lines_close(&out);
@@ -179,5 +179,5 @@ const command cmd_detokenize = {
                 "strata tokenize -m model.gguf \"hello\" | strata detokenize -m model.gguf\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = detokenize_run,
 };

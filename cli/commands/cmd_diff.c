@@ -8,12 +8,12 @@ static const char *against;
 static ints ids;
 static uint32_t n_ids = 40;
 
-static void write_out(void *user, const char *text, size_t len)
+static void diff_write_out(void *user, const char *text, size_t len)
 {
     fwrite(text, 1, len, user);
 }
 
-static int run(const command *c, int argc, char **argv)
+static int diff_run(const command *c, int argc, char **argv)
 {
     int rc = session_path_argument(c, &s, argc, argv), first = -1;
     strata_error e = {0};
@@ -24,7 +24,7 @@ static int run(const command *c, int argc, char **argv)
         for (uint64_t i = 0; i < n_ids; i++) ints_add(&ids, (int32_t)((i * 7919 + 3) % s.info.n_vocab));
     }
     if (!rc) {
-        rc = strata_model_diff(s.model, against, ids.p, ids.n, s.precision, write_out, stdout, &first, &e);
+        rc = strata_model_diff(s.model, against, ids.p, ids.n, s.precision, diff_write_out, stdout, &first, &e);
         if (rc)
             rc = cli_fail_by(rc, &e);
         else if (first >= 0)
@@ -58,5 +58,5 @@ const command cmd_diff = {
     .examples = "strata diff model.gguf --against avx2\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = diff_run,
 };

@@ -31,12 +31,12 @@ typedef struct job {
     size_t done, failed, truncated;
 } job;
 
-static bool by_token(void)
+static bool embed_wants_tokens(void)
 {
     return eo.pooling == STRATA_POOLING_NONE;
 }
 
-static void progress(void *user, size_t done, size_t n)
+static void embed_progress(void *user, size_t done, size_t n)
 {
     const job *j = user;
     input_progress(j->in, "texts", j->done + done, done, n);
@@ -44,12 +44,12 @@ static void progress(void *user, size_t done, size_t n)
 
 /* ---- results ---- */
 
-static int write_failed(void)
+static int embed_write_failed(void)
 {
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
-static int put_error(job *j, const input_item *item, const char *msg)
+static int embed_put_error(job *j, const input_item *item, const char *msg)
 {
     char place[300], full[600];
     input_place(item, place, sizeof place);
@@ -57,12 +57,12 @@ static int put_error(job *j, const input_item *item, const char *msg)
     cli_fail(CLI_FAILED, "%s", full);
     j->failed++;
     vec_item out = {.error = full, .id = j->block.bytes.p + item->id_at, .id_len = item->id_len};
-    if (!with_similarity) return vec_put(&j->writer, &out) ? CLI_OK : write_failed();
+    if (!with_similarity) return vec_put(&j->writer, &out) ? CLI_OK : embed_write_failed();
     similarity_add(&j->sim, NULL, full, strlen(full));
     return CLI_OK;
 }
 
-static int put_vector(job *j, const input_item *item, const strata_embed_item *st, const float *v, size_t rows)
+static int embed_put_vector(job *j, const input_item *item, const strata_embed_item *st, const float *v, size_t rows)
 {
     j->truncated += st->truncated != 0;
     if (with_similarity) {
@@ -71,12 +71,12 @@ static int put_vector(job *j, const input_item *item, const strata_embed_item *s
     }
     vec_item out = {.v = v,
                     .rows = rows,
-                    .by_token = by_token(),
+                    .by_token = embed_wants_tokens(),
                     .n_tokens = st->n_tokens,
                     .truncated = st->truncated != 0,
                     .id = j->block.bytes.p + item->id_at,
                     .id_len = item->id_len};
-    return vec_put(&j->writer, &out) ? CLI_OK : write_failed();
+    return vec_put(&j->writer, &out) ? CLI_OK : embed_write_failed();
 }
 
 /* ---- one block ---- */
@@ -96,11 +96,12 @@ static int embed_pooled(job *j)
         char why[200];
         if (item->bad) {
             snprintf(why, sizeof why, "%.*s", (int)item->len, bytes + item->at);
-            rc = put_error(j, item, why);
+            rc = embed_put_error(j, item, why);
             continue;
         }
         const strata_embed_item *st = &j->status[k];
-        rc = st->status ? put_error(j, item, st->msg) : put_vector(j, item, st, j->vectors + k * j->cols, 1);
+        rc =
+            st->status ? embed_put_error(j, item, st->msg) : embed_put_vector(j, item, st, j->vectors + k * j->cols, 1);
         k++;
     }
     return rc;
@@ -118,23 +119,23 @@ static int embed_by_token(job *j)
         size_t rows = 0;
         if (item->bad) {
             snprintf(e.msg, sizeof e.msg, "%.*s", (int)item->len, text);
-            rc = put_error(j, item, e.msg);
+            rc = embed_put_error(j, item, e.msg);
             continue;
         }
         int got = strata_embed_tokens(s.ctx, text, item->len, &eo, j->vectors, s.info.n_ctx, &rows, &st, &e);
         if (got == STRATA_CANCELLED || got == STRATA_NO_MEMORY) return cli_fail_by(got, &e);
-        rc = got ? put_error(j, item, e.msg) : put_vector(j, item, &st, j->vectors, rows);
+        rc = got ? embed_put_error(j, item, e.msg) : embed_put_vector(j, item, &st, j->vectors, rows);
     }
     return rc;
 }
 
 /* The first block is read already. Its answers are out before the next is waited for. */
-static int run_blocks(job *j)
+static int embed_run_blocks(job *j)
 {
     int rc = CLI_OK;
     while (!rc && j->block.n) {
-        rc = by_token() ? embed_by_token(j) : embed_pooled(j);
-        if (!rc && !with_similarity && !vec_flush(&j->writer)) rc = write_failed();
+        rc = embed_wants_tokens() ? embed_by_token(j) : embed_pooled(j);
+        if (!rc && !with_similarity && !vec_flush(&j->writer)) rc = embed_write_failed();
         if (rc) break;
         j->done += j->block.n;
         input_progress(j->in, "texts", j->done, 0, 0);
@@ -147,17 +148,18 @@ static int run_blocks(job *j)
 
 /* ---- the command ---- */
 
-static int check_options(const command *c)
+static int embed_check_options(const command *c)
 {
-    if (with_similarity && (format_given || by_token()))
+    if (with_similarity && (format_given || embed_wants_tokens()))
         return cli_usage(c, "--similarity prints a table of cosines: it goes with neither --format nor --pooling none");
     if (in_opts.id && (with_similarity || format > VEC_JSONL))
         return cli_usage(c, "--id %s: only --format json and jsonl have room for it", in_opts.id);
-    if (by_token() && dims_given) return cli_usage(c, "--dims cuts pooled vectors, not those of --pooling none");
+    if (embed_wants_tokens() && dims_given)
+        return cli_usage(c, "--dims cuts pooled vectors, not those of --pooling none");
     return CLI_OK;
 }
 
-static void warn_truncated(const job *j)
+static void embed_warn_truncated(const job *j)
 {
     if (!j->truncated) return;
     const char *side = eo.truncate == STRATA_TRUNCATE_START ? "start" : "end";
@@ -165,44 +167,44 @@ static void warn_truncated(const job *j)
              j->done, s.info.n_ctx, side);
 }
 
-static int run_job(const command *c, job *j)
+static int embed_run_job(const command *c, job *j)
 {
     strata_error e = {0};
-    j->cols = by_token() ? s.info.n_embd : strata_embed_dims(s.model, &eo, &e);
+    j->cols = embed_wants_tokens() ? s.info.n_embd : strata_embed_dims(s.model, &eo, &e);
     if (!j->cols) return cli_fail(CLI_USAGE, "%s", cli_words(&e));
     const char *prompt = eo.role == STRATA_ROLE_QUERY ? s.info.prompt_query : s.info.prompt_document;
     if (eo.role == STRATA_ROLE_NONE) prompt = NULL;
     j->texts = must_calloc(BLOCK_TEXTS, sizeof *j->texts);
     j->status = must_calloc(BLOCK_TEXTS, sizeof *j->status);
-    j->vectors = must_calloc((by_token() ? (size_t)s.info.n_ctx : BLOCK_TEXTS) * j->cols, sizeof *j->vectors);
+    j->vectors = must_calloc((embed_wants_tokens() ? (size_t)s.info.n_ctx : BLOCK_TEXTS) * j->cols, sizeof *j->vectors);
     j->sim.cols = j->cols;
     eo.cancel = &cli_cancel;
-    eo.progress = progress;
+    eo.progress = embed_progress;
     eo.progress_user = j;
 
     output o = {0};
     int rc = output_open(&o, c, out_path, format == VEC_NPY || format == VEC_F32);
     if (!rc) rc = input_next(j->in, &j->block, BLOCK_TEXTS, BLOCK_BYTES); /* before anything is written */
     if (!rc && !with_similarity && !vec_begin(&j->writer, (vec_format)format, o.f, j->cols, prompt))
-        rc = write_failed();
-    if (!rc) rc = run_blocks(j);
+        rc = embed_write_failed();
+    if (!rc) rc = embed_run_blocks(j);
     if (!rc && with_similarity) similarity_print(&j->sim, o.f);
-    if (!rc && !with_similarity && !vec_end(&j->writer)) rc = write_failed();
+    if (!rc && !with_similarity && !vec_end(&j->writer)) rc = embed_write_failed();
     int closed = output_close(&o, rc == CLI_OK);
     if (rc == CLI_OK) rc = closed;
-    if (rc == CLI_OK) warn_truncated(j);
+    if (rc == CLI_OK) embed_warn_truncated(j);
     return rc == CLI_OK && j->failed ? CLI_FAILED : rc;
 }
 
-static int run(const command *c, int argc, char **argv)
+static int embed_run(const command *c, int argc, char **argv)
 {
     job j = {0};
     eo.lossy = in_opts.lossy;
     int rc = session_find_path(c, &s, false, &argc, &argv);
-    if (!rc) rc = check_options(c);
+    if (!rc) rc = embed_check_options(c);
     if (!rc) rc = input_open(&j.in, c, &in_opts, argc, argv);
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
-    if (!rc) rc = run_job(c, &j);
+    if (!rc) rc = embed_run_job(c, &j);
     free(j.texts), free(j.status), free(j.vectors);
     vec_free(&j.writer);
     similarity_free(&j.sim);
@@ -261,5 +263,5 @@ const command cmd_embed = {
     .examples = "strata embed -m model.gguf --format npy -o out.npy   # lines of stdin\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = embed_run,
 };

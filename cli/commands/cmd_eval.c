@@ -20,7 +20,7 @@ static uint32_t n_new = 16, chunk;
 static bool ids_given, types_given;
 
 /* Plain integers or JSON, as `strata tokenize` prints it. */
-static int read_ids(void)
+static int eval_read_ids(void)
 {
     buf b = {0};
     json_error e;
@@ -37,7 +37,7 @@ static int read_ids(void)
 }
 
 /* One pass cannot be asked to stop, and nothing is open for writing yet: here the first signal ends the process. */
-static int evaluate(float **v, size_t *rows, size_t *cols)
+static int eval_evaluate(float **v, size_t *rows, size_t *cols)
 {
     strata_error e = {0};
     signals_at_once(true);
@@ -56,7 +56,7 @@ static int evaluate(float **v, size_t *rows, size_t *cols)
 }
 
 /* N tokens by the largest logit, through the cache, never stopping at an end token -> ids. */
-static int generate(void)
+static int eval_generate(void)
 {
     strata_error e = {0};
     for (uint32_t k = 0; k < n_new; k++) {
@@ -72,7 +72,7 @@ static int generate(void)
     return CLI_OK;
 }
 
-static int write_ids(const command *c, size_t from)
+static int eval_write_ids(const command *c, size_t from)
 {
     output o;
     int rc = output_open(&o, c, out_path, false);
@@ -84,14 +84,14 @@ static int write_ids(const command *c, size_t from)
     return ok ? closed : cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
-static int run_greedy(const command *c)
+static int eval_run_greedy(const command *c)
 {
     size_t from = ids.n;
-    int rc = generate();
-    return rc ? rc : write_ids(c, from);
+    int rc = eval_generate();
+    return rc ? rc : eval_write_ids(c, from);
 }
 
-static int write_npy(const command *c, const float *v, size_t rows, size_t cols)
+static int eval_write_npy(const command *c, const float *v, size_t rows, size_t cols)
 {
     output o;
     npy a = {0};
@@ -104,7 +104,7 @@ static int write_npy(const command *c, const float *v, size_t rows, size_t cols)
     return rc ? rc : closed;
 }
 
-static int run(const command *c, int argc, char **argv)
+static int eval_run(const command *c, int argc, char **argv)
 {
     if (session_find_path(c, &s, true, &argc, &argv)) return CLI_USAGE;
     if (argc) return cli_usage(c, "'%s': ids go with --ids", argv[0]);
@@ -112,15 +112,15 @@ static int run(const command *c, int argc, char **argv)
     if (ids_given == (ids_file != NULL)) return cli_usage(c, "give --ids or --ids-file");
     float *v = NULL;
     size_t rows, cols;
-    int rc = ids_file ? read_ids() : CLI_OK;
+    int rc = ids_file ? eval_read_ids() : CLI_OK;
     if (!rc && types_given && types.n != ids.n) rc = cli_usage(c, "%zu types for %zu ids", types.n, ids.n);
     s.n_seqs = what == GREEDY;
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
     if (!rc && what == GREEDY) {
-        rc = run_greedy(c);
+        rc = eval_run_greedy(c);
     } else if (!rc) {
-        rc = evaluate(&v, &rows, &cols);
-        if (!rc) rc = write_npy(c, v, rows, cols);
+        rc = eval_evaluate(&v, &rows, &cols);
+        if (!rc) rc = eval_write_npy(c, v, rows, cols);
     }
     free(v);
     ints_free(&ids);
@@ -164,5 +164,5 @@ const command cmd_eval = {
     .examples = "strata eval -m model.gguf --ids 101,7592,102 --what hidden -o hidden.npy\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = eval_run,
 };

@@ -39,14 +39,14 @@ typedef struct job {
     ints new_ids;
 } job;
 
-static int write_failed(void)
+static int generate_write_failed(void)
 {
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
 /* ---- one generation ---------------------------------------------------------------------------------------------- */
 
-static void add_logprobs(buf *out, const strata_gen_token *t)
+static void generate_add_logprobs(buf *out, const strata_gen_token *t)
 {
     char number[80], p[32];
     if (out->len) buf_add(out, ",", 1);
@@ -60,11 +60,11 @@ static void add_logprobs(buf *out, const strata_gen_token *t)
     buf_add(out, "]}", 2);
 }
 
-static int on_text(void *user, const char *p, size_t len, const strata_gen_token *t)
+static int generate_on_text(void *user, const char *p, size_t len, const strata_gen_token *t)
 {
     job *j = user;
     if (t) ints_add(&j->new_ids, t->id);
-    if (t && logprobs_given) add_logprobs(&j->tokens, t);
+    if (t && logprobs_given) generate_add_logprobs(&j->tokens, t);
     if (format == JSON) {
         buf_add(&j->text, p, len);
         return 0;
@@ -74,7 +74,7 @@ static int on_text(void *user, const char *p, size_t len, const strata_gen_token
 }
 
 /* The members of an object, after what the caller put before them. */
-static void put_result(job *j, const strata_gen_result *r)
+static void generate_put_result(job *j, const strata_gen_result *r)
 {
     FILE *f = j->out.f;
     fputs("\"text\":", f);
@@ -93,7 +93,7 @@ static void put_result(job *j, const strata_gen_result *r)
             strata_finish_name(r->finish), r->n_prompt, r->n_cached, r->n_new, r->n_think, r->prompt_ms, r->decode_ms);
 }
 
-static int encode(job *j, const char *p, size_t len, strata_error *e)
+static int generate_encode(job *j, const char *p, size_t len, strata_error *e)
 {
     unsigned flags =
         (no_special ? 0 : STRATA_TOKENIZE_ADD_SPECIAL) | (parse_special ? STRATA_TOKENIZE_PARSE_SPECIAL : 0);
@@ -106,14 +106,14 @@ static int encode(job *j, const char *p, size_t len, strata_error *e)
     return rc;
 }
 
-static int run_ids(job *j, uint64_t seed, strata_gen_result *r, strata_error *e)
+static int generate_run_ids(job *j, uint64_t seed, strata_gen_result *r, strata_error *e)
 {
     strata_gen_opts g = sampler.g;
     g.max_tokens = n_predict;
     g.seed = seed;
     g.logprobs = logprobs_given;
     g.n_top = n_top;
-    g.on_text = on_text;
+    g.on_text = generate_on_text;
     g.user = j;
     j->text.len = j->tokens.len = j->new_ids.n = 0;
     return strata_generate(s.ctx, 0, j->ids.p, j->ids.n, &g, r, e);
@@ -122,7 +122,7 @@ static int run_ids(job *j, uint64_t seed, strata_gen_result *r, strata_error *e)
 /* ---- one prompt -------------------------------------------------------------------------------------------------- */
 
 /* What a person may want to know of an answer that ended early. */
-static void tell_end(const strata_gen_result *r)
+static void generate_tell_end(const strata_gen_result *r)
 {
     bool cut = r->finish == STRATA_FINISH_LENGTH || r->finish == STRATA_FINISH_CONTEXT;
     if (cut && r->unfinished && format == TEXT) {
@@ -139,7 +139,7 @@ static void tell_end(const strata_gen_result *r)
 }
 
 /* The prompt as a message, or the messages of a file, through the model's chat template. */
-static int encode_chat(job *j, strata_error *e)
+static int generate_encode_chat(job *j, strata_error *e)
 {
     char why[160];
     if (j->has_prompt && conversation_refuses("the prompt", j->prompt.p, j->prompt.len, why, sizeof why))
@@ -150,7 +150,7 @@ static int encode_chat(job *j, strata_error *e)
 
 /* A model that is made for messages goes on with other text as if it were a document: that may not be what was
  * meant. */
-static void hint_at_chat(void)
+static void generate_hint_at_chat(void)
 {
     const char *source = NULL;
     size_t len = 0;
@@ -160,39 +160,39 @@ static void hint_at_chat(void)
              s.path);
 }
 
-static int run_prompt(job *j)
+static int generate_run_prompt(job *j)
 {
     strata_error e = {0};
     strata_gen_result r = {0};
     int rc;
     if (as_chat) {
-        if ((rc = encode_chat(j, &e)) != CLI_OK) return rc;
+        if ((rc = generate_encode_chat(j, &e)) != CLI_OK) return rc;
     } else {
-        hint_at_chat();
-        if (encode(j, j->prompt.p, j->prompt.len, &e)) return cli_fail(CLI_FAILED, "the prompt: %s", e.msg);
+        generate_hint_at_chat();
+        if (generate_encode(j, j->prompt.p, j->prompt.len, &e)) return cli_fail(CLI_FAILED, "the prompt: %s", e.msg);
     }
     if (!j->ids.n) return cli_fail(CLI_FAILED, "the prompt is empty, and this model puts no token before a text");
-    rc = run_ids(j, sampler.g.seed, &r, &e);
+    rc = generate_run_ids(j, sampler.g.seed, &r, &e);
     if (rc == STRATA_CANCELLED) return CLI_INTERRUPTED;
     if (rc) return cli_fail_by(rc, &e);
     bool ok;
     if (format == JSON) {
         putc('{', j->out.f);
-        put_result(j, &r);
+        generate_put_result(j, &r);
         ok = lines_flush(&j->out);
     } else {
         ok = r.finish != STRATA_FINISH_CALLER && fputs("\n", j->o.f) >= 0 &&
              fflush(j->o.f) == 0; /* notes come after it */
     }
-    if (!ok) return write_failed();
-    tell_end(&r);
+    if (!ok) return generate_write_failed();
+    generate_tell_end(&r);
     return CLI_OK;
 }
 
 /* ---- a prompt a line --------------------------------------------------------------------------------------------- */
 
 /* The prompt or the messages of a line -> ids. False: e says why there are none. */
-static bool encode_line(job *j, const char *line, size_t len, buf *raw, strata_error *e)
+static bool generate_encode_line(job *j, const char *line, size_t len, buf *raw, strata_error *e)
 {
     json_error je = {0};
     raw->len = j->prompt.len = j->ids.n = 0;
@@ -213,7 +213,7 @@ static bool encode_line(job *j, const char *line, size_t len, buf *raw, strata_e
         return false;
     }
     if (!messages && !as_chat) {
-        if (encode(j, j->prompt.p, j->prompt.len, e)) return false;
+        if (generate_encode(j, j->prompt.p, j->prompt.len, e)) return false;
     } else {
         conversation_clear(&j->talk);
         if (messages)
@@ -226,7 +226,7 @@ static bool encode_line(job *j, const char *line, size_t len, buf *raw, strata_e
     return j->ids.n > 0;
 }
 
-static void put_head(job *j, size_t index, const char *id, size_t len)
+static void generate_put_head(job *j, size_t index, const char *id, size_t len)
 {
     fprintf(j->out.f, "{\"index\":%zu,", index);
     if (!len) return;
@@ -236,18 +236,18 @@ static void put_head(job *j, size_t index, const char *id, size_t len)
 }
 
 /* Seeds count up with the lines, so that equal prompts get different answers, and each line the same in every run. */
-static int run_line(job *j, size_t index, const input_item *item, const char *bytes, buf *raw, size_t *failed)
+static int generate_run_line(job *j, size_t index, const input_item *item, const char *bytes, buf *raw, size_t *failed)
 {
     strata_error e = {0};
     strata_gen_result r = {0};
     const char *line = bytes + item->at;
-    bool ok = !item->bad && encode_line(j, line, item->len, raw, &e);
+    bool ok = !item->bad && generate_encode_line(j, line, item->len, raw, &e);
     if (item->bad) snprintf(e.msg, sizeof e.msg, "%.*s", (int)item->len, line);
-    int rc = ok ? run_ids(j, sampler.g.seed + index, &r, &e) : STRATA_OK;
+    int rc = ok ? generate_run_ids(j, sampler.g.seed + index, &r, &e) : STRATA_OK;
     if (rc == STRATA_CANCELLED) return CLI_INTERRUPTED;
-    put_head(j, index, bytes + item->id_at, item->id_len);
+    generate_put_head(j, index, bytes + item->id_at, item->id_len);
     if (ok && !rc) {
-        put_result(j, &r);
+        generate_put_result(j, &r);
     } else {
         char place[300], full[600];
         input_place(item, place, sizeof place);
@@ -258,11 +258,11 @@ static int run_line(job *j, size_t index, const input_item *item, const char *by
         fputs("}\n", j->out.f);
         ++*failed;
     }
-    return lines_flush(&j->out) ? CLI_OK : write_failed();
+    return lines_flush(&j->out) ? CLI_OK : generate_write_failed();
 }
 
 /* *failed: lines that failed alone. */
-static int run_batch(job *j, input *in, size_t *failed)
+static int generate_run_batch(job *j, input *in, size_t *failed)
 {
     input_block b = {0};
     buf raw = {0};
@@ -270,7 +270,7 @@ static int run_batch(job *j, input *in, size_t *failed)
     int rc;
     while (!(rc = input_next(in, &b, 64, 1 << 20)) && b.n) {
         for (size_t i = 0; i < b.n && !rc; i++, index++) {
-            rc = run_line(j, index, &b.items[i], b.bytes.p, &raw, failed);
+            rc = generate_run_line(j, index, &b.items[i], b.bytes.p, &raw, failed);
             input_progress(in, "prompts", index + 1, i + 1, b.n);
         }
         if (rc) break;
@@ -284,7 +284,7 @@ static int run_batch(job *j, input *in, size_t *failed)
 /* ---- the command ------------------------------------------------------------------------------------------------- */
 
 /* echo and editors end a text with a newline that is not part of it. */
-static int read_stdin(const command *c, buf *out)
+static int generate_read_stdin(const command *c, buf *out)
 {
     if (isatty(STDIN_FILENO)) fprintf(stderr, "Reading the prompt; end with Ctrl-D.\n");
     int rc = input_read_file("-", out);
@@ -293,7 +293,7 @@ static int read_stdin(const command *c, buf *out)
     return rc;
 }
 
-static int read_prompt(const command *c, job *j, int argc, char **argv)
+static int generate_read_prompt(const command *c, job *j, int argc, char **argv)
 {
     bool typed = argc && argv[0] == opt_stdin;
     if (argc > 1 || (argc && (prompt || prompt_file)))
@@ -304,10 +304,10 @@ static int read_prompt(const command *c, job *j, int argc, char **argv)
     j->has_prompt = true;
     buf_add(&j->prompt, prompt ? prompt : "", prompt ? strlen(prompt) : 0);
     if (prompt) return CLI_OK;
-    return prompt_file ? input_read_file(prompt_file, &j->prompt) : read_stdin(c, &j->prompt);
+    return prompt_file ? input_read_file(prompt_file, &j->prompt) : generate_read_stdin(c, &j->prompt);
 }
 
-static int check_options(const command *c, int argc)
+static int generate_check_options(const command *c, int argc)
 {
     as_chat |= conversation_asked(&talk_opts);
     if (as_chat && (no_special || parse_special))
@@ -322,7 +322,7 @@ static int check_options(const command *c, int argc)
     return CLI_OK;
 }
 
-static void job_free(job *j)
+static void generate_job_free(job *j)
 {
     lines_close(&j->out);
     conversation_close(&j->talk);
@@ -333,29 +333,29 @@ static void job_free(job *j)
     ints_free(&j->new_ids);
 }
 
-static int run(const command *c, int argc, char **argv)
+static int generate_run(const command *c, int argc, char **argv)
 {
     static job j;
     input *in = NULL;
     size_t failed = 0;
     int rc = session_find_path(c, &s, false, &argc, &argv);
-    if (!rc) rc = check_options(c, argc);
+    if (!rc) rc = generate_check_options(c, argc);
     if (!rc) rc = sampling_read(c, &sampler);
     if (!rc && in_opts.jsonl) rc = input_open(&in, c, &(input_opts){.jsonl = in_opts.jsonl, .id = in_opts.id}, 0, NULL);
-    if (!rc && !in_opts.jsonl) rc = read_prompt(c, &j, argc, argv);
+    if (!rc && !in_opts.jsonl) rc = generate_read_prompt(c, &j, argc, argv);
     if (!rc) rc = conversation_open(&j.talk, &talk_opts);
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
     if (!rc && as_chat) conversation_warn(&j.talk, s.model, s.path);
     if (!rc) rc = output_open(&j.o, c, out_path, false);
-    if (!rc && format == JSON && !lines_open(&j.out, j.o.f)) rc = write_failed();
-    if (!rc) rc = in ? run_batch(&j, in, &failed) : run_prompt(&j);
+    if (!rc && format == JSON && !lines_open(&j.out, j.o.f)) rc = generate_write_failed();
+    if (!rc) rc = in ? generate_run_batch(&j, in, &failed) : generate_run_prompt(&j);
     /* Lines that failed alone are in the file too. */
     int closed = j.o.f ? output_close(&j.o, rc == CLI_OK) : CLI_OK;
     if (!rc) rc = closed ? closed : failed ? CLI_FAILED : CLI_OK;
     input_close(in);
     session_close(&s);
     sampling_free(&sampler);
-    job_free(&j);
+    generate_job_free(&j);
     return rc;
 }
 
@@ -415,5 +415,5 @@ const command cmd_generate = {
                 "strata generate -m model.gguf --jsonl prompts.jsonl --id id -o answers.jsonl\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = generate_run,
 };

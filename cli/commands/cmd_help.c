@@ -5,7 +5,7 @@
 
 enum { COLUMN = 38, WIDTH = 88 }; /* of an option and its value, behind which stands what it means; of a line */
 
-static void print_examples(FILE *f, const char *lines)
+static void help_print_examples(FILE *f, const char *lines)
 {
     for (const char *p = lines; *p; p += strcspn(p, "\n") + 1) fprintf(f, "  %.*s\n", (int)strcspn(p, "\n"), p);
 }
@@ -15,14 +15,14 @@ void help_program(FILE *f)
     fprintf(f, "strata %s: runs transformer models from GGUF files\n\n", strata_version());
     for (const command *const *c = cli_commands; *c; c++) fprintf(f, "  strata %-11s %s\n", (*c)->name, (*c)->summary);
     fputs("\nExamples:\n", f);
-    print_examples(f, PROGRAM_EXAMPLES);
+    help_print_examples(f, PROGRAM_EXAMPLES);
     fputs("\nMore: strata COMMAND --help. Data goes to stdout, all else to stderr.\n"
           "Exit codes: 0 ok, 1 failure, 2 usage, 3 model missing, invalid or unsupported.\n",
           f);
 }
 
 /* The words of a kind, in the right column. */
-static void print_words(FILE *f, const char *arg)
+static void help_print_words(FILE *f, const char *arg)
 {
     offer w;
     size_t at = WIDTH;
@@ -36,11 +36,11 @@ static void print_words(FILE *f, const char *arg)
     putc('\n', f);
 }
 
-static void print_row(FILE *f, const char *left, const char *arg, const char *help, const char *def)
+static void help_print_row(FILE *f, const char *left, const char *arg, const char *help, const char *def)
 {
     fprintf(f, "%-*s  %s", COLUMN, left, help);
     fprintf(f, *def ? " (default: %s)\n" : "%s\n", def);
-    print_words(f, arg);
+    help_print_words(f, arg);
 }
 
 void help_options(FILE *f, const command *c)
@@ -49,7 +49,7 @@ void help_options(FILE *f, const command *c)
     const opt *o;
     for (const argument *a = c->args; a && a->arg; a++) {
         snprintf(left, sizeof left, "  %s%s", a->arg, a->times == ARG_MANY ? "..." : "");
-        print_row(f, left, a->arg, a->help, "");
+        help_print_row(f, left, a->arg, a->help, "");
     }
     for (size_t i = 0; (o = opt_at(c, i)) != NULL; i++) {
         if (o->kind == OPT_GROUP) {
@@ -60,7 +60,7 @@ void help_options(FILE *f, const command *c)
         char letter[] = {'-', o->letter, ',', 0};
         snprintf(left, sizeof left, "  %3s --%s%s%s%s%s", o->letter ? letter : "", o->name, alias ? ", --" : "",
                  alias ? alias : "", o->arg ? " " : "", o->arg ? o->arg : "");
-        print_row(f, left, o->arg, o->help, opt_default(o, text));
+        help_print_row(f, left, o->arg, o->help, opt_default(o, text));
     }
 }
 
@@ -70,10 +70,10 @@ void help_command(FILE *f, const command *c)
     help_options(f, c);
     if (c->note) fprintf(f, "\n%s", c->note);
     fprintf(f, "%sExample%s:\n", c->note ? "" : "\n", strchr(c->examples, '\n')[1] ? "s" : "");
-    print_examples(f, c->examples);
+    help_print_examples(f, c->examples);
 }
 
-static int run(const command *c, int argc, char **argv)
+static int help_run(const command *c, int argc, char **argv)
 {
     if (argc > 1) return cli_usage(c, "expected one command");
     const command *of = argc ? command_find(argv[0]) : NULL;
@@ -96,5 +96,5 @@ const command cmd_help = {
     .examples = "strata help embed\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = help_run,
 };

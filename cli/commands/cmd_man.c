@@ -5,7 +5,7 @@
 #include "commands/pages.h"
 
 /* A text within a line, so that each character comes out as itself. */
-static void put_text(FILE *f, const char *p, size_t len)
+static void man_put_text(FILE *f, const char *p, size_t len)
 {
     for (size_t i = 0; i < len; i++) switch (p[i]) {
         case '\\': fputs("\\e", f); break;
@@ -20,7 +20,7 @@ static void put_text(FILE *f, const char *p, size_t len)
 }
 
 /* Paragraphs, folded: no line of a page is longer than 80 bytes, as good style has it. */
-static void put_paragraphs(FILE *f, const char *p)
+static void man_put_paragraphs(FILE *f, const char *p)
 {
     size_t at = 0;
     while (*p) {
@@ -34,7 +34,7 @@ static void put_paragraphs(FILE *f, const char *p)
         bool fits = at && at + n < 64;
         if (at) putc(fits ? ' ' : '\n', f);
         if (!fits && (*p == '.')) fputs("\\&", f); /* else it would be a request */
-        put_text(f, p, n);
+        man_put_text(f, p, n);
         at = fits ? at + n + 1 : n;
         p += n;
     }
@@ -42,97 +42,97 @@ static void put_paragraphs(FILE *f, const char *p)
 }
 
 /* Lines that stay lines. */
-static void put_lines(FILE *f, const char *p)
+static void man_put_lines(FILE *f, const char *p)
 {
     while (*p) {
         size_t n = strcspn(p, "\n");
         char line[256];
         snprintf(line, sizeof line, "%.*s", (int)n, p);
-        put_paragraphs(f, line);
+        man_put_paragraphs(f, line);
         p += n + (p[n] != 0);
         if (*p) fputs(".br\n", f);
     }
 }
 
-static void put_string(FILE *f, const char *s)
+static void man_put_string(FILE *f, const char *s)
 {
-    put_text(f, s, strlen(s));
+    man_put_text(f, s, strlen(s));
 }
 
 /* Words in bold, kinds in italics. */
-static void put_arg(FILE *f, const char *arg)
+static void man_put_arg(FILE *f, const char *arg)
 {
     alternative a;
     for (bool first = true; alternative_next(&arg, &a); first = false) {
         fputs(first ? "" : "|", f);
         fputs(a.word ? "\\fB" : "\\fI", f);
-        put_text(f, a.p, a.len);
+        man_put_text(f, a.p, a.len);
         fputs("\\fR", f);
     }
 }
 
 /* "-m MODEL [TEXT...]": options in bold, kinds in italics, brackets as they are. */
-static void put_usage(FILE *f, const char *p)
+static void man_put_usage(FILE *f, const char *p)
 {
     while (*p) {
         size_t n = strcspn(p, " []().|");
         bool option = *p == '-';
         if (!n) {
             n = strspn(p, " []().|");
-            put_text(f, p, n);
+            man_put_text(f, p, n);
         } else {
             fputs(option ? "\\fB" : "\\fI", f);
-            put_text(f, p, n);
+            man_put_text(f, p, n);
             fputs("\\fR", f);
         }
         p += n;
     }
 }
 
-static void put_head(FILE *f, const char *command_name, const char *summary)
+static void man_put_head(FILE *f, const char *command_name, const char *summary)
 {
     fputs(".TH STRATA", f);
     if (command_name) fputs("\\-", f);
     for (const char *p = command_name ? command_name : ""; *p; p++) putc(toupper((unsigned char)*p), f);
     fprintf(f, " 1 \"\" \"strata %s\" \"strata manual\"\n.SH NAME\nstrata%s%s \\-\n", strata_version(),
             command_name ? "\\-" : "", command_name ? command_name : "");
-    put_paragraphs(f, summary);
+    man_put_paragraphs(f, summary);
 }
 
 /* The words of a kind. */
-static void put_words(FILE *f, const char *arg)
+static void man_put_words(FILE *f, const char *arg)
 {
     offer w;
     if (!arg || !kind_words(arg, &w)) return;
     fputs(".br\n\\fB", f);
-    put_string(f, w.words);
+    man_put_string(f, w.words);
     fputs("\\fR\n", f);
 }
 
-static void put_option(FILE *f, const opt *o)
+static void man_put_option(FILE *f, const opt *o)
 {
     char text[OPT_DEFAULT_SIZE];
     const char *alias = opt_alias(o), *def = opt_default(o, text);
     fputs(".TP\n", f);
     if (o->letter) fprintf(f, "\\fB\\-%c\\fR, ", o->letter);
     fputs("\\fB\\-\\-", f);
-    put_string(f, o->name);
-    if (alias) fputs("\\fR, \\fB\\-\\-", f), put_string(f, alias);
+    man_put_string(f, o->name);
+    if (alias) fputs("\\fR, \\fB\\-\\-", f), man_put_string(f, alias);
     fputs("\\fR", f);
-    if (o->arg) putc(' ', f), put_arg(f, o->arg);
+    if (o->arg) putc(' ', f), man_put_arg(f, o->arg);
     fputs("\n\\&", f);
-    put_string(f, o->help);
-    if (*def) fputs(" (default: ", f), put_string(f, def), putc(')', f);
+    man_put_string(f, o->help);
+    if (*def) fputs(" (default: ", f), man_put_string(f, def), putc(')', f);
     putc('\n', f);
-    put_words(f, o->arg);
+    man_put_words(f, o->arg);
 }
 
-static void put_examples(FILE *f, const char *lines)
+static void man_put_examples(FILE *f, const char *lines)
 {
     fputs(".SH EXAMPLES\n.nf\n", f);
     for (const char *p = lines; *p; p += strcspn(p, "\n") + 1) {
         fputs("\\&", f);
-        put_text(f, p, strcspn(p, "\n"));
+        man_put_text(f, p, strcspn(p, "\n"));
         putc('\n', f);
     }
     fputs(".fi\n", f);
@@ -151,50 +151,50 @@ static const struct item {
                  {"TMPDIR", "the folder of temporary files"},
                  {NULL, NULL}};
 
-static void put_items(FILE *f, const char *title, const struct item *items)
+static void man_put_items(FILE *f, const char *title, const struct item *items)
 {
     fprintf(f, ".SH %s\n", title);
     for (; items->name; items++) {
         fprintf(f, ".TP\n\\fB%s\\fR\n", items->name);
-        put_paragraphs(f, items->text);
+        man_put_paragraphs(f, items->text);
     }
 }
 
 void man_command(FILE *f, const command *c)
 {
     const opt *o;
-    put_head(f, c->name, c->summary);
+    man_put_head(f, c->name, c->summary);
     fprintf(f, ".SH SYNOPSIS\n\\fBstrata %s\\fR%s", c->name, *c->usage ? " " : "");
-    put_usage(f, c->usage);
+    man_put_usage(f, c->usage);
     fputs("\n.SH DESCRIPTION\n", f);
-    if (c->note) put_lines(f, c->note);
+    if (c->note) man_put_lines(f, c->note);
     if (c->note && c->text) fputs(".PP\n", f);
-    if (c->text) put_paragraphs(f, c->text);
+    if (c->text) man_put_paragraphs(f, c->text);
     fputs(".SH OPTIONS\n", f);
     for (const argument *a = c->args; a && a->arg; a++) {
         fputs(".TP\n", f);
-        put_arg(f, a->arg);
+        man_put_arg(f, a->arg);
         fputs(a->times == ARG_MANY ? "...\n\\&" : "\n\\&", f);
-        put_string(f, a->help);
+        man_put_string(f, a->help);
         putc('\n', f);
-        put_words(f, a->arg);
+        man_put_words(f, a->arg);
     }
     for (size_t i = 0; (o = opt_at(c, i)) != NULL; i++) {
         if (o->kind == OPT_GROUP)
-            fputs(".SS ", f), put_string(f, o->help), putc('\n', f);
+            fputs(".SS ", f), man_put_string(f, o->help), putc('\n', f);
         else
-            put_option(f, o);
+            man_put_option(f, o);
     }
-    put_items(f, "EXIT STATUS", exit_codes);
-    put_examples(f, c->examples);
+    man_put_items(f, "EXIT STATUS", exit_codes);
+    man_put_examples(f, c->examples);
     fputs(".SH SEE ALSO\n.BR strata (1)\n", f);
 }
 
 void man_program(FILE *f)
 {
-    put_head(f, NULL, "runs transformer models from GGUF files");
+    man_put_head(f, NULL, "runs transformer models from GGUF files");
     fputs(".SH SYNOPSIS\n\\fBstrata\\fR \\fICOMMAND\\fR [\\fIargument\\fR...]\n.SH DESCRIPTION\n", f);
-    put_paragraphs(
+    man_put_paragraphs(
         f, "Loads a model from a GGUF file and runs it on the CPU. Data goes to the standard output, all else to the "
            "standard error.\n\n"
            "Options and arguments may be mixed: -x VALUE, -xVALUE, --name VALUE, --name=VALUE; flags of one letter "
@@ -207,20 +207,20 @@ void man_program(FILE *f)
     fputs(".SH COMMANDS\n", f);
     for (const command *const *c = cli_commands; *c; c++) {
         fprintf(f, ".TP\n\\fBstrata %s\\fR\n", (*c)->name);
-        put_paragraphs(f, (*c)->summary);
+        man_put_paragraphs(f, (*c)->summary);
     }
     fputs(".SH OPTIONS\n.TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\nlists the commands; of a command, its options\n"
           ".TP\n\\fB\\-\\-version\\fR\nthe same as strata version\n",
           f);
-    put_items(f, "EXIT STATUS", exit_codes);
-    put_items(f, "ENVIRONMENT", variables);
-    put_examples(f, PROGRAM_EXAMPLES);
+    man_put_items(f, "EXIT STATUS", exit_codes);
+    man_put_items(f, "ENVIRONMENT", variables);
+    man_put_examples(f, PROGRAM_EXAMPLES);
     fputs(".SH SEE ALSO\n", f);
     for (const command *const *c = cli_commands; *c; c++)
         fprintf(f, ".BR strata\\-%s (1)%s\n", (*c)->name, c[1] ? "," : "");
 }
 
-static int run(const command *c, int argc, char **argv)
+static int man_run(const command *c, int argc, char **argv)
 {
     if (argc > 1) return cli_usage(c, "expected one command");
     const command *of = argc ? command_find(argv[0]) : NULL;
@@ -245,5 +245,5 @@ const command cmd_man = {
                 "strata man > ~/.local/share/man/man1/strata.1\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = man_run,
 };

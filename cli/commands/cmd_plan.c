@@ -5,17 +5,17 @@
 
 static session s;
 
-static void write_out(void *user, const char *text, size_t len)
+static void plan_write_out(void *user, const char *text, size_t len)
 {
     fwrite(text, 1, len, user);
 }
 
-static int run(const command *c, int argc, char **argv)
+static int plan_run(const command *c, int argc, char **argv)
 {
     int rc = session_path_argument(c, &s, argc, argv);
     strata_error e = {0};
     if (!rc) rc = session_open(c, &s, SESSION_MODEL);
-    if (!rc && (rc = strata_model_print_plan(s.model, write_out, stdout, &e))) rc = cli_fail_by(rc, &e);
+    if (!rc && (rc = strata_model_print_plan(s.model, plan_write_out, stdout, &e))) rc = cli_fail_by(rc, &e);
     session_close(&s);
     return rc;
 }
@@ -33,5 +33,5 @@ const command cmd_plan = {
     .examples = "strata plan model.gguf\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = plan_run,
 };

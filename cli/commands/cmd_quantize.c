@@ -17,7 +17,7 @@ typedef struct totals {
     size_t requantized;
 } totals;
 
-static void on_tensor(void *user, const strata_quantize_item *t)
+static void quantize_on_tensor(void *user, const strata_quantize_item *t)
 {
     totals *sum = user;
     sum->from += t->bytes_from;
@@ -32,7 +32,7 @@ static void on_tensor(void *user, const strata_quantize_item *t)
         fprintf(stderr, "%-40s %s -> %s, relative error %.5f\n", t->name, t->from, t->to, t->error);
 }
 
-static int unknown_type(const command *c, const char *type)
+static int quantize_unknown_type(const command *c, const char *type)
 {
     char list[200] = "";
     const char *names[32] = {NULL}, *name;
@@ -46,7 +46,7 @@ static int unknown_type(const command *c, const char *type)
     return cli_usage(c, "no type '%.40s'. Types: %s", type, list);
 }
 
-static int run(const command *c, int argc, char **argv)
+static int quantize_run(const command *c, int argc, char **argv)
 {
     totals sum = {0};
     strata_error e = {0};
@@ -56,11 +56,11 @@ static int run(const command *c, int argc, char **argv)
     const char *out = to_stdout ? "/dev/stdout" : argv[1], *name = to_stdout ? output_name(NULL) : argv[1];
     if (to_stdout && isatty(STDOUT_FILENO)) return cli_usage(c, "'-': not to a terminal (a file of that name is ./-)");
     qo.cancel = &cli_cancel;
-    qo.progress = on_tensor;
+    qo.progress = quantize_on_tensor;
     qo.progress_user = &sum;
     int rc = strata_quantize(argv[0], out, argv[2], &qo, &e);
     cli_progress_end();
-    if (rc == STRATA_INVALID_ARG && strncmp(e.msg, "no type", 7) == 0) return unknown_type(c, argv[2]);
+    if (rc == STRATA_INVALID_ARG && strncmp(e.msg, "no type", 7) == 0) return quantize_unknown_type(c, argv[2]);
     if (rc == STRATA_UNSUPPORTED_OP) return cli_fail(CLI_MODEL, "%s", e.msg);
     if (rc) return cli_fail_by(rc, &e);
     if (sum.requantized)
@@ -96,5 +96,5 @@ const command cmd_quantize = {
     .examples = "strata quantize model-f32.gguf model-q4_k_m.gguf Q4_K_M\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = quantize_run,
 };

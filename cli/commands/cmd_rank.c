@@ -45,12 +45,12 @@ typedef struct job {
     size_t n_kept, n_put, done, failed, truncated;
 } job;
 
-static int write_failed(void)
+static int rank_write_failed(void)
 {
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
-static void make_room(job *j, size_t n)
+static void rank_make_room(job *j, size_t n)
 {
     if (n <= j->cap) return;
     free(j->texts), free(j->status), free(j->scores);
@@ -62,7 +62,7 @@ static void make_room(job *j, size_t n)
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-static void put_object(FILE *f, const result *r)
+static void rank_put_object(FILE *f, const result *r)
 {
     fprintf(f, "{\"index\":%zu,", r->index);
     if (r->id_len) {
@@ -81,7 +81,7 @@ static void put_object(FILE *f, const result *r)
     putc('}', f);
 }
 
-static bool put(job *j, const result *r)
+static bool rank_put(job *j, const result *r)
 {
     FILE *f = j->out.f;
     if (format == FORMAT_TSV) {
@@ -91,7 +91,7 @@ static bool put(job *j, const result *r)
             fprintf(f, "%zu\t%.9g\n", r->index, (double)r->score);
     } else {
         if (format == FORMAT_JSON) fputs(j->n_put ? ",\n " : "[\n ", f);
-        put_object(f, r);
+        rank_put_object(f, r);
         if (format == FORMAT_JSONL) putc('\n', f);
     }
     j->n_put++;
@@ -99,7 +99,7 @@ static bool put(job *j, const result *r)
 }
 
 /* Falling scores; equal ones in input order. */
-static void keep(job *j, const result *r)
+static void rank_keep(job *j, const result *r)
 {
     size_t at = j->n_kept;
     while (at > 0 && j->kept[at - 1].score < r->score) at--;
@@ -116,14 +116,14 @@ static void keep(job *j, const result *r)
     memcpy(j->kept[at].id, r->id, r->id_len);
 }
 
-static int on_result(job *j, const result *r)
+static int rank_on_result(job *j, const result *r)
 {
     j->failed += r->error != NULL;
     j->truncated += r->truncated;
     if (top && !r->error)
-        keep(j, r);
-    else if (!top && !put(j, r))
-        return write_failed();
+        rank_keep(j, r);
+    else if (!top && !rank_put(j, r))
+        return rank_write_failed();
     return CLI_OK;
 }
 
@@ -139,7 +139,7 @@ static int rank_block(job *j)
     const char *bytes = j->block.bytes.p;
     size_t n = 0, k = 0;
     strata_error e = {0};
-    make_room(j, j->block.n);
+    rank_make_room(j, j->block.n);
     for (size_t i = 0; i < j->block.n; i++)
         if (!j->block.items[i].bad) j->texts[n++] = (strata_text){bytes + j->block.items[i].at, j->block.items[i].len};
     int rc = rank_texts(j, query, strlen(query), n, &e);
@@ -163,18 +163,18 @@ static int rank_block(job *j)
             r.truncated = st->truncated != 0;
         }
         k += st != NULL;
-        rc = on_result(j, &r);
+        rc = rank_on_result(j, &r);
     }
     return rc;
 }
 
 /* The first block is read already. */
-static int run_blocks(job *j)
+static int rank_run_blocks(job *j)
 {
     int rc = CLI_OK;
     while (!rc && j->block.n) {
         rc = rank_block(j);
-        if (!rc && !lines_flush(&j->out)) rc = write_failed();
+        if (!rc && !lines_flush(&j->out)) rc = rank_write_failed();
         if (rc) break;
         j->done += j->block.n;
         input_progress(j->in, "passages", j->done, 0, 0);
@@ -185,10 +185,10 @@ static int run_blocks(job *j)
     return rc;
 }
 
-static bool finish(job *j)
+static bool rank_finish(job *j)
 {
     for (size_t i = 0; i < j->n_kept; i++)
-        if (!put(j, &j->kept[i])) return false;
+        if (!rank_put(j, &j->kept[i])) return false;
     if (format == FORMAT_JSON) fputs(j->n_put ? "\n]\n" : "[]\n", j->out.f);
     return lines_flush(&j->out);
 }
@@ -203,19 +203,19 @@ typedef struct question {
     char msg[256];
 } question;
 
-static bool refuse(question *q, const char *msg)
+static bool rank_refuse(question *q, const char *msg)
 {
     snprintf(q->msg, sizeof q->msg, "%s", msg);
     return false;
 }
 
 /* A passage is a string, or an object with its text in --field. */
-static bool read_passages(job *j, question *q)
+static bool rank_read_passages(job *j, question *q)
 {
     json_error e;
     bool lossy = in_opts.lossy != 0;
-    if (!json_elements(q->list.p, q->list.len, lossy, &q->parts, &q->cap, &q->n, &e)) return refuse(q, e.msg);
-    make_room(j, q->n);
+    if (!json_elements(q->list.p, q->list.len, lossy, &q->parts, &q->cap, &q->n, &e)) return rank_refuse(q, e.msg);
+    rank_make_room(j, q->n);
     q->texts.len = 0;
     for (size_t i = 0; i < q->n; i++) {
         const json_part *p = &q->parts[i];
@@ -233,21 +233,21 @@ static bool read_passages(job *j, question *q)
     return true;
 }
 
-static bool read_question(job *j, const char *line, size_t len, question *q)
+static bool rank_read_question(job *j, const char *line, size_t len, question *q)
 {
     json_error e;
     bool lossy = in_opts.lossy != 0;
     q->query.len = q->list.len = 0;
     q->msg[0] = 0;
-    if (!json_get_string(line, len, "query", lossy, &q->query, &e)) return refuse(q, e.msg);
+    if (!json_get_string(line, len, "query", lossy, &q->query, &e)) return rank_refuse(q, e.msg);
     int has = json_get_raw(line, len, "passages", lossy, &q->list, &e);
     if (!has) has = json_get_raw(line, len, "documents", lossy, &q->list, &e);
-    if (has < 0) return refuse(q, e.msg);
-    if (!has) return refuse(q, "neither \"passages\" nor \"documents\" in the object");
-    return read_passages(j, q);
+    if (has < 0) return rank_refuse(q, e.msg);
+    if (!has) return rank_refuse(q, "neither \"passages\" nor \"documents\" in the object");
+    return rank_read_passages(j, q);
 }
 
-static int by_score(const void *a, const void *b)
+static int rank_by_score(const void *a, const void *b)
 {
     const result *x = a, *y = b;
     if (x->score != y->score) return x->score < y->score ? 1 : -1;
@@ -255,7 +255,7 @@ static int by_score(const void *a, const void *b)
 }
 
 /* Without --top all passages in their order, those that failed with why; with it the best that did not. */
-static void put_results(job *j, size_t n, const char *place)
+static void rank_put_results(job *j, size_t n, const char *place)
 {
     result *all = must_calloc(n, sizeof *all);
     size_t kept = 0;
@@ -271,12 +271,12 @@ static void put_results(job *j, size_t n, const char *place)
                                .truncated = st->truncated != 0,
                                .error = st->status ? st->msg : NULL};
     }
-    if (top) qsort(all, kept, sizeof *all, by_score);
+    if (top) qsort(all, kept, sizeof *all, rank_by_score);
     if (top && kept > top) kept = top;
     fputs("\"results\":[", j->out.f);
     for (size_t i = 0; i < kept; i++) {
         if (i) putc(',', j->out.f);
-        put_object(j->out.f, &all[i]);
+        rank_put_object(j->out.f, &all[i]);
     }
     putc(']', j->out.f);
     free(all);
@@ -288,11 +288,11 @@ static int rank_line(job *j, const input_item *item, size_t index, question *q)
     char place[300], full[600];
     strata_error e = {0};
     input_place(item, place, sizeof place);
-    bool ok = !item->bad && read_question(j, line, item->len, q);
+    bool ok = !item->bad && rank_read_question(j, line, item->len, q);
     if (item->bad) snprintf(q->msg, sizeof q->msg, "%.*s", (int)item->len, line);
     int rc = ok ? rank_texts(j, q->query.p ? q->query.p : "", q->query.len, q->n, &e) : STRATA_OK;
     if (rc && rc != STRATA_INVALID_ARG) return cli_fail_by(rc, &e);
-    if (rc) ok = refuse(q, e.msg);
+    if (rc) ok = rank_refuse(q, e.msg);
     fprintf(j->out.f, "{\"index\":%zu,", index);
     if (item->id_len) {
         fputs("\"id\":", j->out.f);
@@ -300,7 +300,7 @@ static int rank_line(job *j, const input_item *item, size_t index, question *q)
         putc(',', j->out.f);
     }
     if (ok) {
-        put_results(j, q->n, place);
+        rank_put_results(j, q->n, place);
         j->done += q->n;
     } else {
         j->failed++;
@@ -310,10 +310,10 @@ static int rank_line(job *j, const input_item *item, size_t index, question *q)
         json_put_string(j->out.f, full, strlen(full));
     }
     fputs("}\n", j->out.f);
-    return lines_flush(&j->out) ? CLI_OK : write_failed();
+    return lines_flush(&j->out) ? CLI_OK : rank_write_failed();
 }
 
-static int run_lines(job *j)
+static int rank_run_lines(job *j)
 {
     question q = {0};
     size_t index = 0;
@@ -336,15 +336,15 @@ static int run_lines(job *j)
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */
 
-static int run_job(const command *c, job *j)
+static int rank_run_job(const command *c, job *j)
 {
     output o = {0};
     if (top) j->kept = must_calloc((size_t)top + 1, sizeof *j->kept);
     int rc = output_open(&o, c, out_path, false);
     if (!rc) rc = input_next(j->in, &j->block, query ? BLOCK_TEXTS : 64, BLOCK_BYTES); /* before anything is written */
-    if (!rc && !lines_open(&j->out, o.f)) rc = write_failed();
-    if (!rc) rc = query ? run_blocks(j) : run_lines(j);
-    if (!rc && query && !finish(j)) rc = write_failed();
+    if (!rc && !lines_open(&j->out, o.f)) rc = rank_write_failed();
+    if (!rc) rc = query ? rank_run_blocks(j) : rank_run_lines(j);
+    if (!rc && query && !rank_finish(j)) rc = rank_write_failed();
     int closed = o.f ? output_close(&o, rc == CLI_OK) : CLI_OK;
     if (rc == CLI_OK) rc = closed;
     if (rc == CLI_OK && j->truncated)
@@ -354,14 +354,14 @@ static int run_job(const command *c, job *j)
 }
 
 /* Before the input is read: a person who typed a wrong model should not have to type the texts too. */
-static int check_model(void)
+static int rank_check_session(void)
 {
     strata_error e = {0};
     int rc = strata_rank(s.ctx, (strata_text){"", 0}, NULL, 0, &ro, NULL, NULL, &e);
     return rc ? cli_fail_by(rc, &e) : CLI_OK;
 }
 
-static int check_options(const command *c, int argc)
+static int rank_check_options(const command *c, int argc)
 {
     if (!query && !in_opts.jsonl)
         return cli_usage(c, "no query given (--query TEXT, or --jsonl FILE with a query a line)");
@@ -374,20 +374,20 @@ static int check_options(const command *c, int argc)
     return CLI_OK;
 }
 
-static int run(const command *c, int argc, char **argv)
+static int rank_run(const command *c, int argc, char **argv)
 {
     job j = {0};
     ro.lossy = in_opts.lossy;
     ro.cancel = &cli_cancel;
     int rc = session_find_path(c, &s, false, &argc, &argv);
-    if (!rc) rc = check_options(c, argc);
+    if (!rc) rc = rank_check_options(c, argc);
     if (!rc && query) rc = input_open(&j.in, c, &in_opts, argc, argv);
     if (!rc && !query)
         rc = input_open(&j.in, c, &(input_opts){.jsonl = in_opts.jsonl, .id = in_opts.id, .lossy = in_opts.lossy}, 0,
                         NULL);
     if (!rc) rc = session_open(c, &s, SESSION_CONTEXT);
-    if (!rc) rc = check_model();
-    if (!rc) rc = run_job(c, &j);
+    if (!rc) rc = rank_check_session();
+    if (!rc) rc = rank_run_job(c, &j);
     for (size_t i = 0; i < j.n_kept; i++) free(j.kept[i].id);
     free(j.texts), free(j.status), free(j.scores), free(j.kept);
     lines_close(&j.out);
@@ -441,5 +441,5 @@ const command cmd_rank = {
                 "strata rank -m reranker.gguf --query \"...\" --jsonl passages.jsonl --top 10 --sigmoid\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = rank_run,
 };

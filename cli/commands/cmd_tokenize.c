@@ -32,7 +32,7 @@ typedef struct job {
     size_t index, failed;
 } job;
 
-static int write_failed(void)
+static int tokenize_write_failed(void)
 {
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
@@ -52,7 +52,7 @@ static int tokenize(const char *text, size_t len, tokens *t, strata_error *e)
     }
 }
 
-static void put_text(FILE *f, const int32_t *ids, const strata_span *spans, size_t n)
+static void tokenize_put_text(FILE *f, const int32_t *ids, const strata_span *spans, size_t n)
 {
     fputs(",\"pieces\":[", f);
     for (size_t i = 0; i < n; i++) {
@@ -69,7 +69,7 @@ static void put_text(FILE *f, const int32_t *ids, const strata_span *spans, size
     putc(']', f);
 }
 
-static void put_id(const job *j, const input_item *item)
+static void tokenize_put_id(const job *j, const input_item *item)
 {
     if (!item || !item->id_len) return;
     fputs("\"id\":", j->out.f);
@@ -77,24 +77,24 @@ static void put_id(const job *j, const input_item *item)
     putc(',', j->out.f);
 }
 
-static bool put_ids(job *j, const input_item *item, const int32_t *ids, const strata_span *spans, size_t n)
+static bool tokenize_put_ids(job *j, const input_item *item, const int32_t *ids, const strata_span *spans, size_t n)
 {
     putc('{', j->out.f);
-    put_id(j, item);
+    tokenize_put_id(j, item);
     fputs("\"ids\":", j->out.f);
     json_put_ints(j->out.f, ids, n);
-    if (with_text) put_text(j->out.f, ids, spans, n);
+    if (with_text) tokenize_put_text(j->out.f, ids, spans, n);
     fputs("}\n", j->out.f);
     return lines_end(&j->out);
 }
 
-static bool put_error(job *j, const input_item *item, const char *msg)
+static bool tokenize_put_error(job *j, const input_item *item, const char *msg)
 {
     char place[300], full[600];
     input_place(item, place, sizeof place);
     snprintf(full, sizeof full, "%s: %s", place, msg);
     fprintf(j->out.f, "{\"index\":%zu,", j->index);
-    put_id(j, item);
+    tokenize_put_id(j, item);
     fputs("\"error\":", j->out.f);
     json_put_string(j->out.f, full, strlen(full));
     fputs("}\n", j->out.f);
@@ -104,7 +104,7 @@ static bool put_error(job *j, const input_item *item, const char *msg)
 }
 
 /* False: it cannot be written. */
-static bool put_item(job *j, const input_item *item)
+static bool tokenize_put_item(job *j, const input_item *item)
 {
     const char *text = j->block.bytes.p + item->at;
     strata_error e = {0};
@@ -118,30 +118,32 @@ static bool put_item(job *j, const input_item *item)
         rc = conversation_encode(&j->talk, s.model, &j->prompt, &e);
         conversation_undo(&j->talk);
     }
-    if (rc) return put_error(j, item, e.msg);
-    return as_chat ? put_ids(j, item, j->prompt.p, NULL, j->prompt.n) : put_ids(j, item, j->t.ids, j->t.spans, j->t.n);
+    if (rc) return tokenize_put_error(j, item, e.msg);
+    return as_chat ? tokenize_put_ids(j, item, j->prompt.p, NULL, j->prompt.n)
+                   : tokenize_put_ids(j, item, j->t.ids, j->t.spans, j->t.n);
 }
 
-static int run_texts(job *j, input *in)
+static int tokenize_run_texts(job *j, input *in)
 {
     int rc;
     while (!(rc = input_next(in, &j->block, 256, 1 << 20)) && j->block.n && !cli_cancel) {
         for (size_t i = 0; i < j->block.n; i++, j->index++)
-            if (!put_item(j, &j->block.items[i])) return write_failed();
-        if (!lines_flush(&j->out)) return write_failed();
+            if (!tokenize_put_item(j, &j->block.items[i])) return tokenize_write_failed();
+        if (!lines_flush(&j->out)) return tokenize_write_failed();
     }
     return rc ? rc : cli_cancel ? CLI_INTERRUPTED : CLI_OK;
 }
 
 /* A conversation through the chat template: what generate --messages would run. */
-static int run_messages(job *j)
+static int tokenize_run_messages(job *j)
 {
     strata_error e = {0};
     if (conversation_encode(&j->talk, s.model, &j->prompt, &e)) return cli_fail(CLI_FAILED, "the messages: %s", e.msg);
-    return put_ids(j, NULL, j->prompt.p, NULL, j->prompt.n) && lines_flush(&j->out) ? CLI_OK : write_failed();
+    return tokenize_put_ids(j, NULL, j->prompt.p, NULL, j->prompt.n) && lines_flush(&j->out) ? CLI_OK
+                                                                                             : tokenize_write_failed();
 }
 
-static int run(const command *c, int argc, char **argv)
+static int tokenize_run(const command *c, int argc, char **argv)
 {
     static job j;
     input *in = NULL;
@@ -157,8 +159,8 @@ static int run(const command *c, int argc, char **argv)
     if (!rc && as_chat) rc = conversation_open(&j.talk, &talk_opts);
     if (!rc && as_chat) conversation_warn(&j.talk, s.model, s.path);
     if (!rc) rc = output_open(&o, c, out_path, false);
-    if (!rc && !lines_open(&j.out, o.f)) rc = write_failed();
-    if (!rc) rc = in ? run_texts(&j, in) : run_messages(&j);
+    if (!rc && !lines_open(&j.out, o.f)) rc = tokenize_write_failed();
+    if (!rc) rc = in ? tokenize_run_texts(&j, in) : tokenize_run_messages(&j);
     int closed = o.f ? output_close(&o, rc == CLI_OK) : CLI_OK;
     if (!rc) rc = closed ? closed : j.failed ? CLI_FAILED : CLI_OK;
     lines_close(&j.out);
@@ -208,5 +210,5 @@ const command cmd_tokenize = {
                 "strata tokenize -m model.gguf --text --messages talk.json --tools tools.json\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = tokenize_run,
 };

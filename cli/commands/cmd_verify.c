@@ -9,7 +9,7 @@ static session s; /* for its options: verifying opens the model itself */
 static int as_json;
 static const char *separator = "[\n ";
 
-static void on_check(void *user, const strata_verify_check *check)
+static void verify_on_check(void *user, const strata_verify_check *check)
 {
     (void)user;
     static const char *const words[] = {"-", "FAILED", "ok"};
@@ -28,14 +28,14 @@ static void on_check(void *user, const strata_verify_check *check)
     (void)fflush(stdout); /* an error stays in it until the end */
 }
 
-static int run(const command *c, int argc, char **argv)
+static int verify_run(const command *c, int argc, char **argv)
 {
     int passed = 0, rc = session_path_argument(c, &s, argc, argv);
     strata_error e = {0};
     if (rc) return rc;
     if (!s.path) return cli_usage(c, "no model given");
     strata_verify_opts o = {.n_threads = s.threads, .no_mmap = s.no_mmap, .cancel = &cli_cancel};
-    rc = strata_verify(s.path, &o, on_check, NULL, &passed, &e);
+    rc = strata_verify(s.path, &o, verify_on_check, NULL, &passed, &e);
     if (as_json && strcmp(separator, ",\n ") == 0) puts("\n]");
     if (rc == STRATA_IO || rc == STRATA_UNSUPPORTED_OP) return cli_fail(CLI_MODEL, "%s", e.msg);
     if (rc) return cli_fail_by(rc, &e);
@@ -63,5 +63,5 @@ const command cmd_verify = {
     .examples = "strata verify all-minilm-l6-v2-q8_0.gguf\n",
     .args = args,
     .opts = opts,
-    .run = run,
+    .run = verify_run,
 };

@@ -3,7 +3,7 @@
 
 #include "cli.h"
 
-static int run(const command *c, int argc, char **argv)
+static int version_run(const command *c, int argc, char **argv)
 {
     (void)argv;
     if (argc) return cli_usage(c, "takes no arguments");
@@ -23,5 +23,5 @@ const command cmd_version = {
             "used.\n",
     .examples = "strata version\n",
     .opts = opts,
-    .run = run,
+    .run = version_run,
 };

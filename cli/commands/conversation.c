@@ -12,7 +12,7 @@
 #include "io/input.h"
 #include "io/json.h"
 
-static void add_string(buf *out, const char *text, size_t len)
+static void conversation_add_string(buf *out, const char *text, size_t len)
 {
     char *p = NULL;
     size_t n = 0;
@@ -24,12 +24,12 @@ static void add_string(buf *out, const char *text, size_t len)
     free(p);
 }
 
-static void add_message(buf *out, const char *role, const char *text, size_t len)
+static void conversation_add_message(buf *out, const char *role, const char *text, size_t len)
 {
     buf_add(out, "{\"role\":", 8);
-    add_string(out, role, strlen(role));
+    conversation_add_string(out, role, strlen(role));
     buf_add(out, ",\"content\":", 11);
-    add_string(out, text, len);
+    conversation_add_string(out, text, len);
     buf_add(out, "}", 1);
 }
 
@@ -47,7 +47,7 @@ void conversation_add(conversation *c, const char *role, const char *text, size_
     c->marks = must_grow(c->marks, &c->cap, c->n + 1, sizeof *c->marks);
     c->marks[c->n++] = (message_mark){c->turns.len, strcmp(role, "user") == 0};
     if (c->turns.len) buf_add(&c->turns, ",\n", 2);
-    add_message(&c->turns, role, text, len);
+    conversation_add_message(&c->turns, role, text, len);
 }
 
 bool conversation_undo(conversation *c)
@@ -78,7 +78,7 @@ void conversation_restore(conversation *c, conversation_end before)
 
 /* What a clock on the wall shows, as if it were UTC: the days of the calendar come from localtime, with its zone and
  * daylight saving time. 0, not known, if there is no such time. */
-static int64_t local_now(void)
+static int64_t conversation_local_now(void)
 {
     time_t t = time(NULL);
     struct tm tm;
@@ -92,19 +92,19 @@ static int64_t local_now(void)
 void conversation_clear(conversation *c)
 {
     c->turns.len = c->n = 0;
-    if (!c->keep_time) c->now = local_now();
+    if (!c->keep_time) c->now = conversation_local_now();
 }
 
 void conversation_json(const conversation *c, buf *out)
 {
     buf_add(out, "[", 1);
-    if (c->system.len) add_message(out, "system", c->system.p, c->system.len);
+    if (c->system.len) conversation_add_message(out, "system", c->system.p, c->system.len);
     if (c->system.len && c->turns.len) buf_add(out, ",\n", 2);
     buf_add(out, c->turns.p, c->turns.len);
     buf_add(out, "]\n", 2);
 }
 
-static bool is_space(char c)
+static bool conversation_is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
@@ -116,17 +116,17 @@ int conversation_set(conversation *c, const char *where, const char *json, size_
     size_t at = 0, end = len;
     c->turns.len = c->n = 0;
     if (!json_check(json, len, &e)) return cli_fail(CLI_FAILED, "%s: %s", where, e.msg);
-    while (at < end && is_space(json[at])) at++;
-    while (end > at && is_space(json[end - 1])) end--;
+    while (at < end && conversation_is_space(json[at])) at++;
+    while (end > at && conversation_is_space(json[end - 1])) end--;
     if (end - at < 2 || json[at] != '[')
         return cli_fail(CLI_FAILED, "%s: want a JSON array of messages, [{\"role\":\"user\",\"content\":\"...\"}]",
                         where);
-    for (at++, end--; at < end && is_space(json[at]);) at++;
+    for (at++, end--; at < end && conversation_is_space(json[at]);) at++;
     buf_add(&c->turns, json + at, end - at);
     return CLI_OK;
 }
 
-static int read_messages(const char *path, conversation *c)
+static int conversation_read_messages(const char *path, conversation *c)
 {
     buf file = {0};
     int rc = input_read_file(path, &file);
@@ -136,7 +136,7 @@ static int read_messages(const char *path, conversation *c)
 }
 
 /* An option's value that is JSON itself, or the name of a file with it. */
-static int read_json(const char *option, const char *value, char first, buf *out)
+static int conversation_read_json(const char *option, const char *value, char first, buf *out)
 {
     size_t n = strlen(value), at = encoding_mark(value, n);
     size_t text = at + strspn(value + at, " \t\r\n");
@@ -147,7 +147,7 @@ static int read_json(const char *option, const char *value, char first, buf *out
     return CLI_OK;
 }
 
-static int read_system(const conversation_opts *o, buf *out)
+static int conversation_read_system(const conversation_opts *o, buf *out)
 {
     char why[160];
     if (o->system && o->system_file) return cli_fail(CLI_USAGE, "give --system or --system-file, not both");
@@ -170,17 +170,17 @@ int conversation_open(conversation *c, const conversation_opts *o)
     if (o->now >= YEAR_10000)
         return cli_fail(CLI_USAGE, "--now %llu: that is after the year 9999", (unsigned long long)o->now);
     c->keep_time = o->now_given;
-    c->now = o->now_given ? (int64_t)o->now : local_now();
+    c->now = o->now_given ? (int64_t)o->now : conversation_local_now();
     c->no_generation_prompt = o->no_generation_prompt != 0;
-    int rc = read_system(o, &c->system);
-    if (!rc && o->messages) rc = read_messages(o->messages, c);
+    int rc = conversation_read_system(o, &c->system);
+    if (!rc && o->messages) rc = conversation_read_messages(o->messages, c);
     if (!rc && o->template && strcmp(o->template, "chatml") == 0)
         buf_add(&c->template, "chatml", 7);
     else if (!rc && o->template)
         rc = input_read_string(o->template, &c->template);
-    if (!rc && o->tools) rc = read_json("--tools", o->tools, '[', &c->tools);
-    if (!rc && o->documents) rc = read_json("--documents", o->documents, '[', &c->documents);
-    if (!rc && o->variables) rc = read_json("--variables", o->variables, '{', &c->variables);
+    if (!rc && o->tools) rc = conversation_read_json("--tools", o->tools, '[', &c->tools);
+    if (!rc && o->documents) rc = conversation_read_json("--documents", o->documents, '[', &c->documents);
+    if (!rc && o->variables) rc = conversation_read_json("--variables", o->variables, '{', &c->variables);
     return rc;
 }
 

@@ -21,7 +21,7 @@ int command_unknown(const char *name)
     return CLI_USAGE;
 }
 
-static const char *command_name(uint32_t i)
+static const char *pages_command_name(uint32_t i)
 {
     return cli_commands[i] ? cli_commands[i]->name : NULL;
 }
@@ -37,7 +37,7 @@ static const struct kind {
     {.name = "IN", .suffix = ".gguf"},
     {.name = "OUT", .suffix = ".gguf"},
     {.name = "TYPE", .word = strata_quantize_type},
-    {.name = "COMMAND", .word = command_name},
+    {.name = "COMMAND", .word = pages_command_name},
     {.name = "LEVEL", .levels = true},
     /* A number, or a text that nobody else can know. */
     {.name = "N"},
@@ -68,7 +68,7 @@ bool alternative_next(const char **at, alternative *out)
     return true;
 }
 
-static bool add_word(offer *o, const char *word, size_t len)
+static bool pages_add_word(offer *o, const char *word, size_t len)
 {
     size_t have = strlen(o->words);
     if (have + len + 2 > sizeof o->words) return false;
@@ -79,7 +79,7 @@ static bool add_word(offer *o, const char *word, size_t len)
 }
 
 /* NULL: a kind that is not known. */
-static const struct kind *kind_of(const alternative *a)
+static const struct kind *pages_kind_of(const alternative *a)
 {
     size_t n = 0;
     while (n < a->len && a->p[n] >= 'A' && a->p[n] <= 'Z') n++;
@@ -88,7 +88,7 @@ static const struct kind *kind_of(const alternative *a)
     return NULL;
 }
 
-static bool add_kind(offer *out, const struct kind *kind)
+static bool pages_add_kind(offer *out, const struct kind *kind)
 {
     const char *word;
     bool ok = true;
@@ -96,7 +96,7 @@ static bool add_kind(offer *out, const struct kind *kind)
     out->levels |= kind->levels;
     if (kind->suffix) out->suffix = kind->suffix;
     for (uint32_t i = 0; kind->word && (word = kind->word(i)) != NULL; i++)
-        ok = add_word(out, word, strlen(word)) && ok;
+        ok = pages_add_word(out, word, strlen(word)) && ok;
     return ok;
 }
 
@@ -106,11 +106,11 @@ bool offer_of(const char *arg, offer *out)
     bool ok = true;
     *out = (offer){.files = false};
     while (alternative_next(&arg, &a)) {
-        const struct kind *kind = a.word ? NULL : kind_of(&a);
+        const struct kind *kind = a.word ? NULL : pages_kind_of(&a);
         if (a.word)
-            ok = add_word(out, a.p, a.len) && ok;
+            ok = pages_add_word(out, a.p, a.len) && ok;
         else
-            ok = kind && add_kind(out, kind) && ok;
+            ok = kind && pages_add_kind(out, kind) && ok;
     }
     return ok;
 }
@@ -120,6 +120,6 @@ bool kind_words(const char *arg, offer *out)
     alternative a;
     *out = (offer){.files = false};
     while (alternative_next(&arg, &a))
-        if (!a.word && kind_of(&a)) add_kind(out, kind_of(&a));
+        if (!a.word && pages_kind_of(&a)) pages_add_kind(out, pages_kind_of(&a));
     return *out->words != 0;
 }

@@ -12,7 +12,7 @@
 #include "io/input.h"
 
 /* ID=X, X a number or -inf. */
-static bool read_bias(const char *text, strata_logit_bias *out)
+static bool sampling_read_bias(const char *text, strata_logit_bias *out)
 {
     char *end;
     errno = 0;
@@ -23,11 +23,11 @@ static bool read_bias(const char *text, strata_logit_bias *out)
     return end != number && *end == 0 && !isnan(out->bias);
 }
 
-static int read_biases(const command *c, sampling *x)
+static int sampling_read_biases(const command *c, sampling *x)
 {
     x->biases = must_calloc(x->bias.n + 1, sizeof *x->biases);
     for (size_t i = 0; i < x->bias.n; i++)
-        if (!read_bias(x->bias.p[i], &x->biases[i]))
+        if (!sampling_read_bias(x->bias.p[i], &x->biases[i]))
             return cli_usage(c, "--logit-bias %s: expected ID=X, a token's id and a number or -inf", x->bias.p[i]);
     x->g.logit_bias = x->biases;
     x->g.n_logit_bias = x->bias.n;
@@ -35,7 +35,7 @@ static int read_biases(const command *c, sampling *x)
 }
 
 /* Whether the value is a schema itself: an object, or one of the two words that are schemas. */
-static bool is_schema(const char *v)
+static bool sampling_is_schema(const char *v)
 {
     v += encoding_mark(v, strlen(v));
     v += strspn(v, " \t\r\n");
@@ -43,12 +43,12 @@ static bool is_schema(const char *v)
 }
 
 /* No file has "::=" in its name. */
-static bool is_grammar(const char *v)
+static bool sampling_is_grammar(const char *v)
 {
     return strstr(v, "::=") != NULL;
 }
 
-static int read_text(const char *option, const char *value, bool inline_text, const char *what, buf *out)
+static int sampling_read_text(const char *option, const char *value, bool inline_text, const char *what, buf *out)
 {
     if (!inline_text && strcmp(value, "-") != 0 && access(value, F_OK) != 0)
         return cli_fail(CLI_FAILED, "%s %s: neither %s nor a file", option, value, what);
@@ -68,11 +68,13 @@ int sampling_read(const command *c, sampling *x)
     strata_gen_opts *g = &x->g;
     if (x->grammar_file && x->schema_file) return cli_usage(c, "give --grammar or --json-schema, not both");
     const char *grammar = x->grammar_file, *schema = x->schema_file;
-    int rc = grammar ? read_text("--grammar", grammar, is_grammar(grammar), "a grammar (NAME ::= ...)", &x->grammar)
+    int rc = grammar ? sampling_read_text("--grammar", grammar, sampling_is_grammar(grammar),
+                                          "a grammar (NAME ::= ...)", &x->grammar)
                      : CLI_OK;
     if (!rc && schema)
-        rc = read_text("--json-schema", schema, is_schema(schema), "a schema that begins with '{'", &x->schema);
-    if (!rc) rc = read_biases(c, x);
+        rc = sampling_read_text("--json-schema", schema, sampling_is_schema(schema), "a schema that begins with '{'",
+                                &x->schema);
+    if (!rc) rc = sampling_read_biases(c, x);
     if (rc) return rc;
     ST_KNOBS(SAMPLING_STORE, x)
     g->grammar = x->grammar.len ? x->grammar.p : NULL;

@@ -21,7 +21,7 @@ bool vec_begin(vec_writer *w, vec_format format, FILE *f, uint32_t cols, const c
     return ok;
 }
 
-static void put_object(vec_writer *w, const vec_item *item)
+static void vectors_put_object(vec_writer *w, const vec_item *item)
 {
     FILE *f = w->text.f;
     fprintf(f, "{\"index\":%zu,", w->index);
@@ -59,11 +59,11 @@ bool vec_put(vec_writer *w, const vec_item *item)
     switch (w->format) {
     case VEC_JSON:
         fputs(w->index ? ",\n" : "\n", w->text.f);
-        put_object(w, item);
+        vectors_put_object(w, item);
         ok = lines_end(&w->text);
         break;
     case VEC_JSONL:
-        put_object(w, item);
+        vectors_put_object(w, item);
         putc('\n', w->text.f);
         ok = lines_end(&w->text);
         break;
@@ -100,7 +100,7 @@ void vec_free(vec_writer *w)
 enum { LABEL_CHARS = 48 };
 
 /* The first characters of a text on one line. */
-static void add_label(buf *b, const char *text, size_t len)
+static void vectors_add_label(buf *b, const char *text, size_t len)
 {
     const char *p = text, *end = text + len;
     int chars = 0;
@@ -120,10 +120,10 @@ void similarity_add(similarity *s, const float *v, const char *text, size_t len)
     s->v = must_grow(s->v, &s->cap, (s->n + 1) * s->cols, sizeof *s->v);
     for (uint32_t i = 0; i < s->cols; i++) s->v[s->n * s->cols + i] = v ? v[i] : NAN;
     s->n++;
-    add_label(&s->labels, text, len);
+    vectors_add_label(&s->labels, text, len);
 }
 
-static double dot(const float *a, const float *b, uint32_t n)
+static double vectors_dot(const float *a, const float *b, uint32_t n)
 {
     double sum = 0;
     for (uint32_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
@@ -133,7 +133,7 @@ static double dot(const float *a, const float *b, uint32_t n)
 void similarity_print(const similarity *s, FILE *f)
 {
     double *norm = must_calloc(s->n, sizeof *norm);
-    for (size_t i = 0; i < s->n; i++) norm[i] = sqrt(dot(s->v + i * s->cols, s->v + i * s->cols, s->cols));
+    for (size_t i = 0; i < s->n; i++) norm[i] = sqrt(vectors_dot(s->v + i * s->cols, s->v + i * s->cols, s->cols));
     fprintf(f, "    ");
     for (size_t j = 0; j < s->n; j++) fprintf(f, " %6zu", j + 1);
     fprintf(f, "\n");
@@ -141,7 +141,7 @@ void similarity_print(const similarity *s, FILE *f)
     for (size_t i = 0; i < s->n; i++, label += strlen(label) + 1) {
         fprintf(f, "%4zu", i + 1);
         for (size_t j = 0; j < s->n; j++)
-            fprintf(f, " %6.3f", dot(s->v + i * s->cols, s->v + j * s->cols, s->cols) / (norm[i] * norm[j]));
+            fprintf(f, " %6.3f", vectors_dot(s->v + i * s->cols, s->v + j * s->cols, s->cols) / (norm[i] * norm[j]));
         fprintf(f, "  %s\n", label);
     }
     free(norm);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void out_of_memory(void)
+static void buf_out_of_memory(void)
 {
     fprintf(stderr, "strata: out of memory\n");
     exit(1);
@@ -14,7 +14,7 @@ static void out_of_memory(void)
 void *must_calloc(size_t n, size_t size)
 {
     void *p = calloc(n ? n : 1, size);
-    if (!p) out_of_memory();
+    if (!p) buf_out_of_memory();
     return p;
 }
 
@@ -23,19 +23,19 @@ void *must_grow(void *p, size_t *cap, size_t need, size_t size)
     if (need <= *cap) return p;
     size_t n = *cap ? *cap : 64;
     while (n < need) {
-        if (n > SIZE_MAX / 2) out_of_memory();
+        if (n > SIZE_MAX / 2) buf_out_of_memory();
         n *= 2;
     }
-    if (n > SIZE_MAX / size) out_of_memory();
+    if (n > SIZE_MAX / size) buf_out_of_memory();
     p = realloc(p, n * size);
-    if (!p) out_of_memory();
+    if (!p) buf_out_of_memory();
     *cap = n;
     return p;
 }
 
 void buf_add(buf *b, const void *bytes, size_t n)
 {
-    if (n >= SIZE_MAX - b->len) out_of_memory();
+    if (n >= SIZE_MAX - b->len) buf_out_of_memory();
     b->p = must_grow(b->p, &b->cap, b->len + n + 1, 1); /* never NULL, also when nothing is added */
     if (n) memcpy(b->p + b->len, bytes, n);
     b->len += n;

@@ -12,7 +12,7 @@ size_t encoding_mark(const char *p, size_t n)
 /* Without a mark: half or more of the pairs have a zero in their high byte and none in their low one, as Latin text
  * has. A line feed as a high byte is none of UTF-16's that stands among Latin letters, but lines of UTF-8 with NULs
  * have it. */
-static bool zeros_of_utf16(const unsigned char *p, size_t n, size_t high)
+static bool encoding_zeros_of_utf16(const unsigned char *p, size_t n, size_t high)
 {
     size_t pairs = (n < 1024 ? n : 1024) / 2, zeros = 0;
     for (size_t i = 0; i < pairs; i++) {
@@ -36,7 +36,7 @@ const encoding *encoding_foreign(const char *text, size_t n)
     if (n >= 4 && memcmp(p, "\0\0\xfe\xff", 4) == 0) return &utf32_big;
     if (n >= 2 && p[0] == 0xff && p[1] == 0xfe) return &utf16_little;
     if (n >= 2 && p[0] == 0xfe && p[1] == 0xff) return &utf16_big;
-    if (zeros_of_utf16(p, n, 1)) return &utf16_little;
-    if (zeros_of_utf16(p, n, 0)) return &utf16_big;
+    if (encoding_zeros_of_utf16(p, n, 1)) return &utf16_little;
+    if (encoding_zeros_of_utf16(p, n, 0)) return &utf16_big;
     return NULL;
 }

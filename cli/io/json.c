@@ -16,7 +16,7 @@ size_t utf8_len(const char *p, const char *end)
     return p < end ? st_utf8_step((const uint8_t *)p, (size_t)(end - p), &bad) : 0;
 }
 
-__attribute__((format(printf, 3, 4))) static bool fail(json_error *err, size_t at, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static bool json_line_fail(json_error *err, size_t at, const char *fmt, ...)
 {
     int n = snprintf(err->msg, sizeof err->msg, "byte %zu: ", at);
     va_list ap;
@@ -26,19 +26,19 @@ __attribute__((format(printf, 3, 4))) static bool fail(json_error *err, size_t a
     return false;
 }
 
-static bool broken(const st_json *j, json_error *err)
+static bool json_broken(const st_json *j, json_error *err)
 {
     char why[ST_JSON_REASON];
-    return fail(err, j->at, "%s", st_json_reason(j, why));
+    return json_line_fail(err, j->at, "%s", st_json_reason(j, why));
 }
 
-static void begin(st_json *j, const char *text, size_t len, bool lossy)
+static void json_begin(st_json *j, const char *text, size_t len, bool lossy)
 {
     st_json_begin(j, text, len, JSON_MAX_DEPTH, lossy ? ST_JSON_LONE_SURROGATES | ST_JSON_ANY_BYTES : 0);
 }
 
 /* What the value is that the reader met, or what stands where one should. */
-static const char *kind(const st_json *j, st_json_event e)
+static const char *json_kind(const st_json *j, st_json_event e)
 {
     static const char *const kinds[] = {
         [ST_JSON_NULL] = "null",       [ST_JSON_FALSE] = "a boolean", [ST_JSON_TRUE] = "a boolean",
@@ -50,19 +50,19 @@ static const char *kind(const st_json *j, st_json_event e)
     return c == '"' ? "a string" : c == '-' || (c >= '0' && c <= '9') ? "a number" : "no JSON value";
 }
 
-static bool nothing_follows(st_json *j, json_error *err)
+static bool json_nothing_follows(st_json *j, json_error *err)
 {
-    return st_json_next(j) == ST_JSON_END || broken(j, err);
+    return st_json_next(j) == ST_JSON_END || json_broken(j, err);
 }
 
-static void add_string(const st_json *j, buf *out)
+static void json_add_string(const st_json *j, buf *out)
 {
     out->p = must_grow(out->p, &out->cap, out->len + st_json_room(j) + 1, 1);
     out->len += st_json_string(j, out->p + out->len);
 }
 
 /* Text [p, end) with U+FFFD for what is not UTF-8. */
-static void add_replaced(buf *out, const char *p, const char *end)
+static void json_add_replaced(buf *out, const char *p, const char *end)
 {
     while (p < end) {
         size_t n = utf8_len(p, end);
@@ -82,7 +82,7 @@ typedef struct wanted {
     ints *list;
 } wanted;
 
-static bool integers(st_json *j, ints *out, json_error *err)
+static bool json_integers(st_json *j, ints *out, json_error *err)
 {
     st_json_event e;
     while ((e = st_json_next(j)) == ST_JSON_NUMBER && j->whole) {
@@ -90,56 +90,56 @@ static bool integers(st_json *j, ints *out, json_error *err)
         int64_t v = 0;
         for (size_t i = j->from + negative; i < j->to; i++) {
             v = v * 10 + (j->text[i] - '0');
-            if (v > INT32_MAX) return fail(err, j->from, "the number does not fit 32 bits");
+            if (v > INT32_MAX) return json_line_fail(err, j->from, "the number does not fit 32 bits");
         }
         ints_add(out, (int32_t)(negative ? -v : v));
     }
-    if (e == ST_JSON_ERROR) return broken(j, err);
-    if (e == ST_JSON_NUMBER) return fail(err, j->from, "expected a whole number");
-    return e == ST_JSON_CLOSE || fail(err, j->from, "expected a whole number, found %s", kind(j, e));
+    if (e == ST_JSON_ERROR) return json_broken(j, err);
+    if (e == ST_JSON_NUMBER) return json_line_fail(err, j->from, "expected a whole number");
+    return e == ST_JSON_CLOSE || json_line_fail(err, j->from, "expected a whole number, found %s", json_kind(j, e));
 }
 
 /* The value that e began, of the member that is wanted. */
-static bool take(st_json *j, st_json_event e, const wanted *w, json_error *err)
+static bool json_take(st_json *j, st_json_event e, const wanted *w, json_error *err)
 {
     if (w->list) {
-        if (e != ST_JSON_ARRAY) return fail(err, j->from, "expected an array, found %s", kind(j, e));
-        return integers(j, w->list, err);
+        if (e != ST_JSON_ARRAY) return json_line_fail(err, j->from, "expected an array, found %s", json_kind(j, e));
+        return json_integers(j, w->list, err);
     }
-    if (w->text && (e == ST_JSON_ERROR ? strcmp(kind(j, e), "a string") != 0 : e != ST_JSON_STRING))
-        return fail(err, j->from, "\"%s\" is %s, not a string", w->field, kind(j, e));
-    if (!st_json_finish(j, e)) return broken(j, err);
+    if (w->text && (e == ST_JSON_ERROR ? strcmp(json_kind(j, e), "a string") != 0 : e != ST_JSON_STRING))
+        return json_line_fail(err, j->from, "\"%s\" is %s, not a string", w->field, json_kind(j, e));
+    if (!st_json_finish(j, e)) return json_broken(j, err);
     if (w->text)
-        add_string(j, w->text);
+        json_add_string(j, w->text);
     else
-        add_replaced(w->raw, j->text + j->from, j->text + j->to);
+        json_add_replaced(w->raw, j->text + j->from, j->text + j->to);
     return true;
 }
 
 /* Reads an object to its end. *seen: the member is there. */
-static bool get(st_json *j, const wanted *w, bool *seen, json_error *err)
+static bool json_get(st_json *j, const wanted *w, bool *seen, json_error *err)
 {
     st_json_event e = st_json_next(j);
     *seen = false;
-    if (e != ST_JSON_OBJECT) return fail(err, j->from, "expected an object, found %s", kind(j, e));
+    if (e != ST_JSON_OBJECT) return json_line_fail(err, j->from, "expected an object, found %s", json_kind(j, e));
     while ((e = st_json_next(j)) == ST_JSON_NAME) {
         bool it = st_json_is(j, w->field);
         e = st_json_next(j);
         if (!it) {
-            if (!st_json_finish(j, e)) return broken(j, err);
+            if (!st_json_finish(j, e)) return json_broken(j, err);
             continue;
         }
-        if (*seen) return fail(err, j->from, "\"%s\" stands twice", w->field);
-        if (!take(j, e, w, err)) return false;
+        if (*seen) return json_line_fail(err, j->from, "\"%s\" stands twice", w->field);
+        if (!json_take(j, e, w, err)) return false;
         *seen = true;
     }
-    return e == ST_JSON_CLOSE ? nothing_follows(j, err) : broken(j, err);
+    return e == ST_JSON_CLOSE ? json_nothing_follows(j, err) : json_broken(j, err);
 }
 
-static bool get_or_say(st_json *j, const wanted *w, json_error *err)
+static bool json_get_or_say(st_json *j, const wanted *w, json_error *err)
 {
     bool seen;
-    if (!get(j, w, &seen, err)) return false;
+    if (!json_get(j, w, &seen, err)) return false;
     if (!seen) snprintf(err->msg, sizeof err->msg, "no field \"%.100s\" in the object", w->field);
     return seen;
 }
@@ -148,8 +148,8 @@ bool json_get_string(const char *line, size_t len, const char *field, bool lossy
 {
     st_json j;
     size_t before = text->len;
-    begin(&j, line, len, lossy);
-    bool ok = get_or_say(&j, &(wanted){.field = field, .text = text}, err);
+    json_begin(&j, line, len, lossy);
+    bool ok = json_get_or_say(&j, &(wanted){.field = field, .text = text}, err);
     if (!ok) text->len = before;
     return ok;
 }
@@ -158,9 +158,9 @@ int json_get_raw(const char *line, size_t len, const char *field, bool lossy, bu
 {
     st_json j;
     size_t before = out->len;
-    begin(&j, line, len, lossy);
+    json_begin(&j, line, len, lossy);
     bool seen;
-    if (get(&j, &(wanted){.field = field, .raw = out}, &seen, err)) return seen;
+    if (json_get(&j, &(wanted){.field = field, .raw = out}, &seen, err)) return seen;
     out->len = before;
     return -1;
 }
@@ -168,13 +168,13 @@ int json_get_raw(const char *line, size_t len, const char *field, bool lossy, bu
 bool json_decode(const char *text, size_t len, bool lossy, buf *out, json_error *err)
 {
     st_json j;
-    begin(&j, text, len, lossy);
+    json_begin(&j, text, len, lossy);
     st_json_event e = st_json_next(&j);
-    if (e == ST_JSON_ERROR) return broken(&j, err);
-    if (e != ST_JSON_STRING) return fail(err, j.from, "expected a string, found %s", kind(&j, e));
+    if (e == ST_JSON_ERROR) return json_broken(&j, err);
+    if (e != ST_JSON_STRING) return json_line_fail(err, j.from, "expected a string, found %s", json_kind(&j, e));
     st_json string = j;
-    if (!nothing_follows(&j, err)) return false;
-    add_string(&string, out);
+    if (!json_nothing_follows(&j, err)) return false;
+    json_add_string(&string, out);
     return true;
 }
 
@@ -182,16 +182,16 @@ bool json_elements(const char *text, size_t len, bool lossy, json_part **parts, 
 {
     st_json j;
     *n = 0;
-    begin(&j, text, len, lossy);
+    json_begin(&j, text, len, lossy);
     st_json_event e = st_json_next(&j);
-    if (e != ST_JSON_ARRAY) return fail(err, j.from, "expected an array, found %s", kind(&j, e));
+    if (e != ST_JSON_ARRAY) return json_line_fail(err, j.from, "expected an array, found %s", json_kind(&j, e));
     size_t got = 0;
     while ((e = st_json_next(&j)) != ST_JSON_CLOSE) {
-        if (!st_json_finish(&j, e)) return broken(&j, err);
+        if (!st_json_finish(&j, e)) return json_broken(&j, err);
         *parts = must_grow(*parts, cap, got + 1, sizeof **parts);
         (*parts)[got++] = (json_part){j.text + j.from, j.to - j.from};
     }
-    if (!nothing_follows(&j, err)) return false;
+    if (!json_nothing_follows(&j, err)) return false;
     *n = got;
     return true;
 }
@@ -200,11 +200,11 @@ bool json_get_ints(const char *line, size_t len, const char *field, ints *out, j
 {
     st_json j, at_first;
     size_t before = out->n;
-    begin(&j, line, len, false);
+    json_begin(&j, line, len, false);
     at_first = j;
     bool alone = st_json_next(&at_first) == ST_JSON_ARRAY;
-    bool ok = alone ? integers(&at_first, out, err) && nothing_follows(&at_first, err)
-                    : get_or_say(&j, &(wanted){.field = field, .list = out}, err);
+    bool ok = alone ? json_integers(&at_first, out, err) && json_nothing_follows(&at_first, err)
+                    : json_get_or_say(&j, &(wanted){.field = field, .list = out}, err);
     if (!ok) out->n = before;
     return ok;
 }
@@ -212,8 +212,8 @@ bool json_get_ints(const char *line, size_t len, const char *field, ints *out, j
 bool json_check(const char *text, size_t len, json_error *err)
 {
     st_json j;
-    begin(&j, text, len, false);
-    return st_json_finish(&j, st_json_next(&j)) ? nothing_follows(&j, err) : broken(&j, err);
+    json_begin(&j, text, len, false);
+    return st_json_finish(&j, st_json_next(&j)) ? json_nothing_follows(&j, err) : json_broken(&j, err);
 }
 
 /* ---- writing ---- */

@@ -20,7 +20,7 @@ typedef struct range {
     unsigned first, last;
 } range;
 
-static bool within(unsigned cp, const range *r, size_t n)
+static bool line_within(unsigned cp, const range *r, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (cp >= r[i].first && cp <= r[i].last) return true;
@@ -41,11 +41,13 @@ int line_width(unsigned cp)
                                 {0xff00, 0xff60},   {0xffe0, 0xffe6},   {0x1f300, 0x1f64f}, {0x1f680, 0x1f6ff},
                                 {0x1f900, 0x1f9ff}, {0x1fa70, 0x1faff}, {0x20000, 0x3fffd}};
     if (cp < 0x300) return 1;
-    return within(cp, none, sizeof none / sizeof *none) ? 0 : within(cp, two, sizeof two / sizeof *two) ? 2 : 1;
+    return line_within(cp, none, sizeof none / sizeof *none) ? 0
+           : line_within(cp, two, sizeof two / sizeof *two)  ? 2
+                                                             : 1;
 }
 
 /* The character at p; *len is 1 for a byte that is no UTF-8. */
-static unsigned character(const char *p, const char *end, size_t *len)
+static unsigned line_character(const char *p, const char *end, size_t *len)
 {
     unsigned b = (unsigned char)*p;
     *len = utf8_len(p, end);
@@ -70,27 +72,27 @@ typedef struct edit {
     int next;    /* a byte that was read and is still to be pressed, or NO_BYTE */
 } edit;
 
-static bool joins_left(const edit *d, size_t at)
+static bool line_joins_left(const edit *d, size_t at)
 {
     size_t len;
-    return at < d->text.len && line_width(character(d->text.p + at, d->text.p + d->text.len, &len)) == 0;
+    return at < d->text.len && line_width(line_character(d->text.p + at, d->text.p + d->text.len, &len)) == 0;
 }
 
-static size_t next_at(const edit *d, size_t at)
+static size_t line_next_at(const edit *d, size_t at)
 {
     size_t len;
     if (at >= d->text.len) return at;
-    character(d->text.p + at, d->text.p + d->text.len, &len);
-    for (at += len; joins_left(d, at); at += len) character(d->text.p + at, d->text.p + d->text.len, &len);
+    line_character(d->text.p + at, d->text.p + d->text.len, &len);
+    for (at += len; line_joins_left(d, at); at += len) line_character(d->text.p + at, d->text.p + d->text.len, &len);
     return at;
 }
 
-static size_t previous_at(const edit *d, size_t at)
+static size_t line_previous_at(const edit *d, size_t at)
 {
     do {
         if (!at) return 0;
         for (at--; at && ((unsigned char)d->text.p[at] & 0xc0) == 0x80;) at--;
-    } while (joins_left(d, at));
+    } while (line_joins_left(d, at));
     return at;
 }
 
@@ -106,33 +108,33 @@ static size_t line_end(const edit *d, size_t at)
     return at;
 }
 
-static bool is_space(const edit *d, size_t at)
+static bool line_is_space(const edit *d, size_t at)
 {
     return d->text.p[at] == ' ' || d->text.p[at] == '\n' || d->text.p[at] == '\t';
 }
 
-static size_t word_left(const edit *d, size_t at)
+static size_t line_word_left(const edit *d, size_t at)
 {
-    while (at && is_space(d, at - 1)) at--;
-    while (at && !is_space(d, at - 1)) at--;
+    while (at && line_is_space(d, at - 1)) at--;
+    while (at && !line_is_space(d, at - 1)) at--;
     return at;
 }
 
-static size_t word_right(const edit *d, size_t at)
+static size_t line_word_right(const edit *d, size_t at)
 {
-    while (at < d->text.len && is_space(d, at)) at++;
-    while (at < d->text.len && !is_space(d, at)) at++;
+    while (at < d->text.len && line_is_space(d, at)) at++;
+    while (at < d->text.len && !line_is_space(d, at)) at++;
     return at;
 }
 
-static void cut(edit *d, size_t from, size_t to)
+static void line_cut(edit *d, size_t from, size_t to)
 {
     memmove(d->text.p + from, d->text.p + to, d->text.len - to);
     d->text.len -= to - from;
     d->at = from;
 }
 
-static void insert(edit *d, const char *p, size_t n)
+static void line_insert(edit *d, const char *p, size_t n)
 {
     buf_add(&d->text, p, n); /* for the room */
     memmove(d->text.p + d->at + n, d->text.p + d->at, d->text.len - n - d->at);
@@ -140,14 +142,14 @@ static void insert(edit *d, const char *p, size_t n)
     d->at += n;
 }
 
-static void set_text(edit *d, const char *p, size_t n)
+static void line_set_text(edit *d, const char *p, size_t n)
 {
     d->text.len = 0;
     buf_add(&d->text, p, n);
     d->at = n;
 }
 
-static void walk_history(edit *d, int step)
+static void line_walk_history(edit *d, int step)
 {
     line_editor *e = d->e;
     if ((step < 0 && d->place == 0) || (step > 0 && d->place == e->n_history)) return;
@@ -157,9 +159,9 @@ static void walk_history(edit *d, int step)
     }
     d->place = step < 0 ? d->place - 1 : d->place + 1;
     if (d->place == e->n_history)
-        set_text(d, d->fresh.p, d->fresh.len);
+        line_set_text(d, d->fresh.p, d->fresh.len);
     else
-        set_text(d, e->history[d->place], strlen(e->history[d->place]));
+        line_set_text(d, e->history[d->place], strlen(e->history[d->place]));
 }
 
 /* A line up or down within the text, else in the history. */
@@ -167,7 +169,7 @@ static void move_line(edit *d, int step)
 {
     size_t start = line_start(d, d->at), end = line_end(d, d->at), column = d->at - start;
     if (step < 0 ? start == 0 : end == d->text.len) {
-        walk_history(d, step);
+        line_walk_history(d, step);
         return;
     }
     size_t to = step < 0 ? line_start(d, start - 1) : end + 1, stop = line_end(d, to);
@@ -179,7 +181,7 @@ static void move_line(edit *d, int step)
 
 #define MORE "... "
 
-static size_t columns(void)
+static size_t line_columns(void)
 {
     struct winsize w;
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 8 ? w.ws_col : 80;
@@ -191,7 +193,7 @@ typedef struct screen {
 } screen;
 
 /* Terminals wait with the wrap until the next character; a newline of our own makes the place sure. */
-static void put_wide(screen *s, const char *p, size_t n, int width)
+static void line_put_wide(screen *s, const char *p, size_t n, int width)
 {
     if (s->column + (size_t)width > s->width) {
         buf_add(&s->out, "\r\n", 2);
@@ -202,35 +204,35 @@ static void put_wide(screen *s, const char *p, size_t n, int width)
     s->column += (size_t)width;
 }
 
-static void put_plain(screen *s, const char *p)
+static void line_put_plain(screen *s, const char *p)
 {
-    for (; *p; p++) put_wide(s, p, 1, 1);
+    for (; *p; p++) line_put_wide(s, p, 1, 1);
 }
 
 /* Draws prompt and text anew from the prompt's row on, and leaves the cursor at d->at. */
-static void draw(edit *d, bool last)
+static void line_draw(edit *d, bool last)
 {
-    screen s = {.width = columns()};
+    screen s = {.width = line_columns()};
     size_t row = 0, column = 0;
     char move[64];
     if (d->rows) buf_add(&s.out, move, (size_t)snprintf(move, sizeof move, "\x1b[%zuA", d->rows));
     buf_add(&s.out, "\r\x1b[J", 4);
-    put_plain(&s, d->prompt);
+    line_put_plain(&s, d->prompt);
     const char *end = d->text.p + d->text.len;
     for (size_t i = 0, len; i <= d->text.len; i += len) {
         if (i == d->at) row = s.row, column = s.column;
         len = 1;
         if (i == d->text.len) break;
-        unsigned cp = character(d->text.p + i, end, &len);
+        unsigned cp = line_character(d->text.p + i, end, &len);
         if (cp == '\n') {
             buf_add(&s.out, "\r\n", 2);
             s.row++;
             s.column = 0;
-            put_plain(&s, MORE);
+            line_put_plain(&s, MORE);
         } else if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || (cp >= 0x80 && len == 1)) {
-            put_wide(&s, "?", 1, 1);
+            line_put_wide(&s, "?", 1, 1);
         } else {
-            put_wide(&s, d->text.p + i, len, line_width(cp));
+            line_put_wide(&s, d->text.p + i, len, line_width(cp));
         }
     }
     if (last) row = s.row, column = s.column;
@@ -257,7 +259,7 @@ static void draw(edit *d, bool last)
 enum { CTRL = 0x1f };
 
 /* A byte, or NO_BYTE at the end of the input or when a signal asks to stop. wait_ms < 0: as long as it takes. */
-static int get_byte(int wait_ms)
+static int line_get_byte(int wait_ms)
 {
     unsigned char c;
     for (;;) {
@@ -273,18 +275,18 @@ static int get_byte(int wait_ms)
 }
 
 /* Is there more to read already? */
-static bool is_waiting(void)
+static bool line_is_waiting(void)
 {
     struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
     return poll(&p, 1, 0) == 1;
 }
 
 /* What is pasted stands in the text as it is, but for control characters. */
-static void paste(edit *d)
+static void line_paste(edit *d)
 {
     static const char stop[] = "\x1b[201~";
     buf b = {0};
-    for (int c; (c = get_byte(-1)) != NO_BYTE;) {
+    for (int c; (c = line_get_byte(-1)) != NO_BYTE;) {
         char byte = (char)c;
         buf_add(&b, &byte, 1);
         if (b.len >= 6 && memcmp(b.p + b.len - 6, stop, 6) == 0) {
@@ -299,76 +301,76 @@ static void paste(edit *d)
         if (c == '\r') c = '\n';
         if (c >= 0x20 ? c != 0x7f : c == '\n' || c == '\t') b.p[n++] = (char)c;
     }
-    insert(d, n ? b.p : "", n);
+    line_insert(d, n ? b.p : "", n);
     buf_free(&b);
 }
 
-static void arrow(edit *d, int final, int number, bool word)
+static void line_arrow(edit *d, int final, int number, bool word)
 {
     switch (final) {
     case 'A': move_line(d, -1); break;
     case 'B': move_line(d, 1); break;
-    case 'C': d->at = word ? word_right(d, d->at) : next_at(d, d->at); break;
-    case 'D': d->at = word ? word_left(d, d->at) : previous_at(d, d->at); break;
+    case 'C': d->at = word ? line_word_right(d, d->at) : line_next_at(d, d->at); break;
+    case 'D': d->at = word ? line_word_left(d, d->at) : line_previous_at(d, d->at); break;
     case 'H': d->at = line_start(d, d->at); break;
     case 'F': d->at = line_end(d, d->at); break;
     case '~':
         if (number == 1 || number == 7) d->at = line_start(d, d->at);
         if (number == 4 || number == 8) d->at = line_end(d, d->at);
-        if (number == 3) cut(d, d->at, next_at(d, d->at));
-        if (number == 200) paste(d);
+        if (number == 3) line_cut(d, d->at, line_next_at(d, d->at));
+        if (number == 200) line_paste(d);
         break;
     default: break;
     }
 }
 
 /* Behind ESC: CSI and SS3 sequences, and a few of Alt. An ESC alone is nothing. */
-static void escape(edit *d)
+static void line_escape(edit *d)
 {
-    int c = get_byte(50), number = 0, second = 0;
-    if (c == 'b') d->at = word_left(d, d->at);
-    if (c == 'f') d->at = word_right(d, d->at);
-    if (c == '\r' || c == '\n') insert(d, "\n", 1);
+    int c = line_get_byte(50), number = 0, second = 0;
+    if (c == 'b') d->at = line_word_left(d, d->at);
+    if (c == 'f') d->at = line_word_right(d, d->at);
+    if (c == '\r' || c == '\n') line_insert(d, "\n", 1);
     if (c == 0x7f) {
         size_t to = d->at;
-        cut(d, word_left(d, to), to);
+        line_cut(d, line_word_left(d, to), to);
     }
     if (c != '[' && c != 'O') return;
     bool after = false;
-    while ((c = get_byte(50)) != NO_BYTE && (c < 0x40 || c > 0x7e)) {
+    while ((c = line_get_byte(50)) != NO_BYTE && (c < 0x40 || c > 0x7e)) {
         after = after || c == ';';
         int *n = after ? &second : &number;
         if (c >= '0' && c <= '9' && *n < 1000) *n = *n * 10 + c - '0';
     }
-    if (c != NO_BYTE) arrow(d, c, number, second == 3 || second == 5); /* with Alt or Ctrl */
+    if (c != NO_BYTE) line_arrow(d, c, number, second == 3 || second == 5); /* with Alt or Ctrl */
 }
 
 /* A character of several bytes is inserted when it is whole; what does not belong to it is a key of its own. */
-static void typed(edit *d, int c)
+static void line_typed(edit *d, int c)
 {
     char p[4] = {(char)c};
     size_t n = 1, want = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
-    while (n < want && (d->next = get_byte(200)) != NO_BYTE && (d->next & 0xc0) == 0x80) p[n++] = (char)d->next;
+    while (n < want && (d->next = line_get_byte(200)) != NO_BYTE && (d->next & 0xc0) == 0x80) p[n++] = (char)d->next;
     if (n == want) d->next = NO_BYTE;
-    insert(d, p, n);
+    line_insert(d, p, n);
 }
 
-static bool ends_in_backslash(const edit *d)
+static bool line_ends_in_backslash(const edit *d)
 {
     return d->at == d->text.len && d->at && d->text.p[d->at - 1] == '\\';
 }
 
 /* One key; true: the line is done, with *result. */
-static bool press(edit *d, int c, line_result *result)
+static bool line_press(edit *d, int c, line_result *result)
 {
     size_t at = d->at;
     switch (c) {
     case NO_BYTE: *result = cli_cancel ? LINE_INTERRUPT : LINE_END; return true;
     case '\r':
     case '\n':
-        if (ends_in_backslash(d)) {
-            cut(d, at - 1, at);
-            insert(d, "\n", 1);
+        if (line_ends_in_backslash(d)) {
+            line_cut(d, at - 1, at);
+            line_insert(d, "\n", 1);
             return false;
         }
         *result = LINE_OK;
@@ -376,34 +378,34 @@ static bool press(edit *d, int c, line_result *result)
     case 'C' & CTRL: *result = LINE_INTERRUPT; return true;
     case 'D' & CTRL:
         if (!d->text.len) return *result = LINE_END, true;
-        cut(d, at, next_at(d, at));
+        line_cut(d, at, line_next_at(d, at));
         break;
     case 'A' & CTRL: d->at = line_start(d, at); break;
     case 'E' & CTRL: d->at = line_end(d, at); break;
-    case 'B' & CTRL: d->at = previous_at(d, at); break;
-    case 'F' & CTRL: d->at = next_at(d, at); break;
+    case 'B' & CTRL: d->at = line_previous_at(d, at); break;
+    case 'F' & CTRL: d->at = line_next_at(d, at); break;
     case 'P' & CTRL: move_line(d, -1); break;
     case 'N' & CTRL: move_line(d, 1); break;
-    case 'U' & CTRL: cut(d, line_start(d, at), at); break;
-    case 'K' & CTRL: cut(d, at, line_end(d, at)), d->at = at; break;
-    case 'W' & CTRL: cut(d, word_left(d, at), at); break;
+    case 'U' & CTRL: line_cut(d, line_start(d, at), at); break;
+    case 'K' & CTRL: line_cut(d, at, line_end(d, at)), d->at = at; break;
+    case 'W' & CTRL: line_cut(d, line_word_left(d, at), at); break;
     case 'L' & CTRL:
         (void)!write(STDERR_FILENO, "\x1b[H\x1b[2J", 7);
         d->rows = 0;
         break;
     case 'H' & CTRL:
-    case 0x7f: cut(d, previous_at(d, at), at); break;
-    case 0x1b: escape(d); break;
-    case '\t': insert(d, "\t", 1); break;
+    case 0x7f: line_cut(d, line_previous_at(d, at), at); break;
+    case 0x1b: line_escape(d); break;
+    case '\t': line_insert(d, "\t", 1); break;
     default:
-        if (c >= 0x20) typed(d, c);
+        if (c >= 0x20) line_typed(d, c);
     }
     return false;
 }
 
 /* ---- history ----------------------------------------------------------------------------------------------------- */
 
-static void remember(line_editor *e, const buf *line)
+static void line_remember(line_editor *e, const buf *line)
 {
     if (!line->len || memchr(line->p, 0, line->len)) return;
     if (e->n_history && strlen(e->history[e->n_history - 1]) == line->len &&
@@ -415,7 +417,7 @@ static void remember(line_editor *e, const buf *line)
     e->history[e->n_history++] = copy;
 }
 
-static line_result read_keys(line_editor *e, const char *prompt, buf *out)
+static line_result line_read_keys(line_editor *e, const char *prompt, buf *out)
 {
     struct termios before, raw;
     if (tcgetattr(STDIN_FILENO, &before) != 0) return LINE_END;
@@ -430,17 +432,17 @@ static line_result read_keys(line_editor *e, const char *prompt, buf *out)
     for (int c = NO_BYTE;; c = d.next) {
         d.next = NO_BYTE;
         if (c == NO_BYTE) {
-            if (!is_waiting()) draw(&d, false); /* what was typed ahead is drawn once */
-            c = get_byte(-1);
+            if (!line_is_waiting()) line_draw(&d, false); /* what was typed ahead is drawn once */
+            c = line_get_byte(-1);
         }
-        if (press(&d, c, &result)) break;
+        if (line_press(&d, c, &result)) break;
     }
-    draw(&d, true);
+    line_draw(&d, true);
     (void)!write(STDERR_FILENO, "\x1b[?2004l", 8);
     tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
     if (result == LINE_OK) {
         buf_add(out, d.text.p, d.text.len);
-        remember(e, &d.text);
+        line_remember(e, &d.text);
     }
     buf_free(&d.text);
     buf_free(&d.fresh);
@@ -450,7 +452,7 @@ static line_result read_keys(line_editor *e, const char *prompt, buf *out)
 /* ---- plain lines ------------------------------------------------------------------------------------------------- */
 
 /* More of the input, in place of what was handed out; false at its end. */
-static bool refill(line_editor *e)
+static bool line_refill(line_editor *e)
 {
     char block[4096];
     if (e->rest_at) memmove(e->rest.p, e->rest.p + e->rest_at, e->rest.len - e->rest_at);
@@ -463,14 +465,14 @@ static bool refill(line_editor *e)
     }
 }
 
-static line_result read_plain(line_editor *e, buf *out)
+static line_result line_read_plain(line_editor *e, buf *out)
 {
     for (bool more = true, any = false; more;) {
         char *from = e->rest.p + e->rest_at, *end;
         size_t have = e->rest.len - e->rest_at, seen = 0;
         while (!(end = have > seen ? memchr(from + seen, '\n', have - seen) : NULL) && !e->end) {
             seen = have;
-            e->end = !refill(e);
+            e->end = !line_refill(e);
             if (cli_cancel) return LINE_INTERRUPT;
             from = e->rest.p + e->rest_at;
             have = e->rest.len - e->rest_at;
@@ -506,5 +508,5 @@ line_result line_read(line_editor *e, const char *prompt, buf *out)
 {
     out->len = 0;
     buf_add(out, "", 0);
-    return e->terminal ? read_keys(e, prompt, out) : read_plain(e, out);
+    return e->terminal ? line_read_keys(e, prompt, out) : line_read_plain(e, out);
 }

@@ -18,7 +18,7 @@ bool lines_open(lines *l, FILE *out)
     return fflush(out) == 0;
 }
 
-static bool write_all(int fd, const char *p, size_t n)
+static bool lines_write_all(int fd, const char *p, size_t n)
 {
     while (n) {
         ssize_t k = write(fd, p, n);
@@ -32,11 +32,11 @@ static bool write_all(int fd, const char *p, size_t n)
     return true;
 }
 
-static bool write_held(lines *l)
+static bool lines_write_held(lines *l)
 {
     size_t n = l->n_held;
     l->n_held = 0;
-    return write_all(fileno(l->out), l->held, n);
+    return lines_write_all(fileno(l->out), l->held, n);
 }
 
 bool lines_end(lines *l)
@@ -45,9 +45,9 @@ bool lines_end(lines *l)
     if (n < 0 || fflush(l->f) != 0 || ferror(l->f)) exit(cli_fail(CLI_FAILED, "out of memory"));
     size_t len = (size_t)n;
     bool ok = true;
-    if (len > LINES_WRITE - l->n_held) ok = write_held(l);
+    if (len > LINES_WRITE - l->n_held) ok = lines_write_held(l);
     if (ok && len > LINES_WRITE) {
-        ok = write_all(fileno(l->out), l->text, len);
+        ok = lines_write_all(fileno(l->out), l->text, len);
     } else if (ok && len) {
         memcpy(l->held + l->n_held, l->text, len);
         l->n_held += len;
@@ -58,7 +58,7 @@ bool lines_end(lines *l)
 
 bool lines_flush(lines *l)
 {
-    return lines_end(l) && write_held(l);
+    return lines_end(l) && lines_write_held(l);
 }
 
 void lines_close(lines *l)

@@ -10,7 +10,7 @@
 
 enum { HEADER = 128 }; /* of which 10 bytes are magic, version and length; room for any shape */
 
-static bool put_header(const npy *a, FILE *f, bool flat)
+static bool npy_put_header(const npy *a, FILE *f, bool flat)
 {
     char h[HEADER] = "\x93NUMPY\x01\x00";
     char shape[64];
@@ -26,7 +26,7 @@ static bool put_header(const npy *a, FILE *f, bool flat)
 }
 
 /* Appended output cannot be written twice either. */
-static bool can_seek(FILE *f)
+static bool npy_can_seek(FILE *f)
 {
     return ftell(f) >= 0 && !(fcntl(fileno(f), F_GETFL) & O_APPEND);
 }
@@ -34,7 +34,7 @@ static bool can_seek(FILE *f)
 bool npy_begin(npy *a, FILE *out, uint32_t cols)
 {
     *a = (npy){.out = out, .body = out, .cols = cols};
-    if (can_seek(out)) {
+    if (npy_can_seek(out)) {
         static const char nothing[HEADER]; /* until the end it is no array: what is cut short must not load */
         a->header_at = ftell(out);
         return fwrite(nothing, 1, HEADER, out) == HEADER;
@@ -55,11 +55,11 @@ bool npy_rows(npy *a, const float *v, uint64_t n)
 bool npy_end(npy *a, bool flat)
 {
     if (a->body == a->out)
-        return fseek(a->out, a->header_at, SEEK_SET) == 0 && put_header(a, a->out, flat) &&
+        return fseek(a->out, a->header_at, SEEK_SET) == 0 && npy_put_header(a, a->out, flat) &&
                fseek(a->out, 0, SEEK_END) == 0;
     char block[1 << 16];
     size_t n;
-    bool ok = put_header(a, a->out, flat) && fseek(a->body, 0, SEEK_SET) == 0;
+    bool ok = npy_put_header(a, a->out, flat) && fseek(a->body, 0, SEEK_SET) == 0;
     while (ok && (n = fread(block, 1, sizeof block, a->body)) > 0) ok = fwrite(block, 1, n, a->out) == n;
     return ok && !ferror(a->body);
 }

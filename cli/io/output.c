@@ -23,7 +23,7 @@ static struct {
     size_t n, cap;
 } inputs;
 
-static void add_input(const struct stat *st, const char *path)
+static void output_add_input(const struct stat *st, const char *path)
 {
     if (!S_ISREG(st->st_mode)) return;
     inputs.p = must_grow(inputs.p, &inputs.cap, inputs.n + 1, sizeof *inputs.p);
@@ -34,7 +34,7 @@ static void add_input(const struct stat *st, const char *path)
 }
 
 /* "...-00001-of-00003.gguf": the number of the parts and where that of this one stands; 0: no such name. */
-static unsigned split_name(const char *path, size_t *at)
+static unsigned output_split_name(const char *path, size_t *at)
 {
     size_t len = strlen(path), tail = strlen("-00001-of-00003.gguf");
     unsigned i, n;
@@ -49,9 +49,9 @@ void output_reads(const char *path)
 {
     struct stat st;
     if (stat(path, &st) != 0) return; /* whoever opens it says why */
-    add_input(&st, path);
+    output_add_input(&st, path);
     size_t at, size = strlen(path) + 1;
-    unsigned n = split_name(path, &at);
+    unsigned n = output_split_name(path, &at);
     char *part = n ? must_calloc(size, 1) : NULL;
     for (unsigned i = 1; i <= n; i++) {
         char number[16];
@@ -59,7 +59,7 @@ void output_reads(const char *path)
         snprintf(number, sizeof number, "%05u", i);
         memcpy(part + at, number, 5);
         if (stat(part, &st) != 0) break;
-        add_input(&st, part);
+        output_add_input(&st, part);
     }
     free(part);
 }
@@ -67,10 +67,10 @@ void output_reads(const char *path)
 void output_reads_fd(int fd, const char *path)
 {
     struct stat st;
-    if (fstat(fd, &st) == 0) add_input(&st, path);
+    if (fstat(fd, &st) == 0) output_add_input(&st, path);
 }
 
-static const char *find_input(const struct stat *st)
+static const char *output_find_input(const struct stat *st)
 {
     for (size_t i = 0; i < inputs.n; i++)
         if (S_ISREG(st->st_mode) && inputs.p[i].dev == st->st_dev && inputs.p[i].ino == st->st_ino)
@@ -92,7 +92,7 @@ void output_may_replace(const char *path)
     inputs.n = kept;
 }
 
-static int refuse(const char *out, const char *in)
+static int output_refuse(const char *out, const char *in)
 {
     if (strcmp(out, in) == 0)
         return cli_fail(CLI_USAGE, "%s is read by this command: the output needs another name", out);
@@ -106,18 +106,18 @@ const char *output_name(const char *path)
     return path && strcmp(path, "-") != 0 ? path : "the standard output";
 }
 
-static int cannot_write(const char *path, int why)
+static int output_cannot_write(const char *path, int why)
 {
     char text[ST_OUTFILE_REASON];
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(path), st_outfile_reason(why, text));
 }
 
-static int open_stdout(output *o, const command *c, bool binary)
+static int output_open_stdout(output *o, const command *c, bool binary)
 {
     struct stat st;
     if (binary && isatty(STDOUT_FILENO)) return cli_usage(c, "binary output does not go to a terminal: use -o FILE");
-    const char *in = fstat(STDOUT_FILENO, &st) == 0 ? find_input(&st) : NULL;
-    if (in) return refuse("the standard output", in);
+    const char *in = fstat(STDOUT_FILENO, &st) == 0 ? output_find_input(&st) : NULL;
+    if (in) return output_refuse("the standard output", in);
     o->f = stdout;
     return CLI_OK;
 }
@@ -126,22 +126,22 @@ int output_open(output *o, const command *c, const char *path, bool binary)
 {
     struct stat st;
     *o = (output){.file = {.fd = -1, .dir = -1}};
-    if (!path || strcmp(path, "-") == 0) return open_stdout(o, c, binary);
-    const char *in = stat(path, &st) == 0 ? find_input(&st) : NULL;
-    if (in) return refuse(path, in);
+    if (!path || strcmp(path, "-") == 0) return output_open_stdout(o, c, binary);
+    const char *in = stat(path, &st) == 0 ? output_find_input(&st) : NULL;
+    if (in) return output_refuse(path, in);
     o->path = strdup(path);
     if (!o->path) return cli_fail(CLI_FAILED, "out of memory");
     signals_watch(&o->file);
     int why = st_outfile_open(&o->file, path, 0, &cli_cancel);
     if (why == EINTR && cli_cancel) return CLI_INTERRUPTED;
-    if (why) return cannot_write(path, why);
+    if (why) return output_cannot_write(path, why);
     /* A descriptor of its own, since closing the stream closes it. */
     int fd = fcntl(o->file.fd, F_DUPFD_CLOEXEC, 0);
     if (fd >= 0) o->f = fdopen(fd, o->file.dir >= 0 ? "w+b" : "wb");
     if (o->f) return CLI_OK;
     why = errno;
     if (fd >= 0) close(fd);
-    return cannot_write(path, why);
+    return output_cannot_write(path, why);
 }
 
 int output_close(output *o, bool keep)
@@ -158,7 +158,7 @@ int output_close(output *o, bool keep)
         st_outfile_abort(&o->file);
         signals_unwatch(&o->file);
     }
-    if (why && keep) code = cannot_write(o->path, why);
+    if (why && keep) code = output_cannot_write(o->path, why);
     free(o->path);
     *o = (output){.file = {.fd = -1, .dir = -1}};
     return code;

@@ -44,7 +44,7 @@ static const struct {
     {"use strata_rank,", "use the command rank,"},
 };
 
-static void speak(char *msg, size_t size)
+static void words_speak(char *msg, size_t size)
 {
     for (size_t i = 0; i < sizeof spoken / sizeof spoken[0]; i++) {
         char rest[256], *at = strstr(msg, spoken[i].text);
@@ -60,7 +60,7 @@ const char *cli_words(strata_error *e)
     char was[sizeof e->msg];
     memcpy(was, e->msg, sizeof was);
     was[sizeof was - 1] = 0;
-    speak(was, sizeof was);
+    words_speak(was, sizeof was);
     memcpy(e->msg, was, sizeof was);
     static const char prefix[] = "chat template: "; /* what it was given may be at fault, not the template */
     char *begin = was;
