@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* sigaction, the signals beyond POSIX */
+#define _DEFAULT_SOURCE /* sigaction, the signals beyond POSIX */
 #include "signals.h"
 
 #include <errno.h>

@@ -5,31 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os/host.h"
 #include "bench/bench_parts.h"
 #include "io/json.h"
 
 /* ---- the machine ---- */
 
-/* The CPU's model as the system names it, with family and model where the name alone says little. Never the host's
- * name. */
+/* Never the host's name. */
 static void cpu_name(char *out, size_t size)
 {
-    snprintf(out, size, "unknown CPU");
-    FILE *f = fopen("/proc/cpuinfo", "re");
-    if (!f) return;
-    char line[512], name[128] = "";
-    int family = -1, model = -1;
-    while (fgets(line, sizeof line, f)) {
-        sscanf(line, "model name : %127[^\n]", name);
-        sscanf(line, "cpu family : %d", &family);
-        sscanf(line, "model : %d", &model);
-        if (line[0] == '\n') break;
-    }
-    fclose(f);
-    if (name[0] && family >= 0)
-        snprintf(out, size, "%s (family %d, model %d)", name, family, model);
-    else if (name[0])
-        snprintf(out, size, "%s", name);
+    if (!st_host_cpu(out, size)) snprintf(out, size, "unknown CPU");
 }
 
 static const char *file_name(const char *path)

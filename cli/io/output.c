@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* F_DUPFD_CLOEXEC, fdopen */
+#define _POSIX_C_SOURCE 200809L /* F_DUPFD_CLOEXEC, fdopen */
 #include "io/output.h"
 
 #include <errno.h>
