@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "base/half.h"
+#include "support/sanitized.h"
 #include "unit/test_api.h"
 
 enum { N_IDS = 67, N_VOCAB = 320, N_TEXTS = 15, N_TYPES = 26, MAX_MATRICES = 32 };
@@ -398,7 +399,7 @@ static int check_types(blob file, const char *name, const char *const *matrices,
     int n = 0;
     for (uint32_t type = 0; type < ST_TYPE_COUNT; type++) {
         if (!st_quant_get(type) || st_quant_get(type)->block > width) continue;
-        check_type(file, name, matrices, type, what);
+        if (!SANITIZED_THREAD || n % 8 == 1) check_type(file, name, matrices, type, what);
         n++;
     }
     free(file.data);

@@ -95,7 +95,7 @@ static bool has_pages(const st_mem *mem, size_t bytes)
 
 void *st_alloc_pages(st_mem *mem, size_t bytes)
 {
-    if (!has_pages(mem, bytes)) return st_alloc(mem, bytes, 1);
+    if (!has_pages(mem, bytes)) return st_calloc(mem, bytes, 1);
     uint64_t used = atomic_fetch_add(&mem->used, bytes) + bytes;
     void *p = MAP_FAILED;
     if (!mem->cap || used <= mem->cap)
