@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""src/check/verify_data.c: what `strata verify` compares with, from the goldens in tests/data/embed and tests/data/tiny.
+"""src/check/reference_data.c: what `strata verify` compares with, from the goldens in tests/data/embed and tests/data/tiny.
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install gguf==0.19.0 numpy==2.4.6
     /tmp/venv/bin/python tools/gen_verify_data.py [FOLDER OF MODELS]    # default ~/.cache/strata-test-models
@@ -113,12 +113,12 @@ for name in TINY:
         os.path.join(folder, name + ".gguf"), name, [{"ids": r["ids"]} for r in rows], vectors,
         0.997 if quantised else 0.999999, 0.998 if quantised else 0.999999)
 
-head = ["/* verify_data.c: written by tools/gen_verify_data.py from tests/data; not to be edited. What HuggingFace computes in", " * float32. */",
-        '#include "check/verify.h"', "", "#include <stddef.h>", "", "/* clang-format off */"]
+head = ["/* reference_data.c: written by tools/gen_verify_data.py from tests/data; not to be edited. What HuggingFace computes in", " * float32. */",
+        '#include "check/reference.h"', "", "#include <stddef.h>", "", "/* clang-format off */"]
 tail = ["static const st_verify_reference references[] = {"] + refs + ["};", "/* clang-format on */", "",
         "const st_verify_reference *st_verify_reference_at(uint32_t i)", "{",
         "    return i < sizeof references / sizeof *references ? &references[i] : NULL;", "}", ""]
-out = os.path.join(ROOT, "src", "run", "verify_data.c")
+out = os.path.join(ROOT, "src", "run", "reference_data.c")
 with open(out, "w") as f:
     f.write("\n".join(head + lines + tail))
 print(len(refs), "references,", os.path.getsize(out), "bytes")

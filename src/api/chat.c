@@ -6,8 +6,8 @@
 #include "api/opts.h"
 #include "base/fp.h"
 
-static int check(const strata_model *m, const strata_message *messages, size_t n, const strata_chat_opts *o,
-                 const char *what, strata_error *err)
+static int chat_check(const strata_model *m, const strata_message *messages, size_t n, const strata_chat_opts *o,
+                      const char *what, strata_error *err)
 {
     ST_FAIL_IF(!m, err, STRATA_INVALID_ARG, "%s: the model is NULL", what);
     ST_TRY(st_opts_check_chat(o, err));
@@ -32,8 +32,8 @@ static int check(const strata_model *m, const strata_message *messages, size_t n
     return STRATA_OK;
 }
 
-static int make_prompt(const strata_model *m, const strata_message *messages, size_t n, const strata_chat_opts *opts,
-                       st_prompt *p, strata_error *err)
+static int chat_make_prompt(const strata_model *m, const strata_message *messages, size_t n,
+                            const strata_chat_opts *opts, st_prompt *p, strata_error *err)
 {
     uint64_t fp = st_fp_enter(); /* a template reads, computes and writes numbers */
     int rc = st_chat_prompt(m, messages, n, opts, p, err);
@@ -46,8 +46,8 @@ int strata_chat_render(const strata_model *m, const strata_message *messages, si
 {
     st_prompt p;
     ST_FAIL_IF(!len || (cap && !text), err, STRATA_INVALID_ARG, "strata_chat_render: text or len is NULL");
-    ST_TRY(check(m, messages, n, opts, "strata_chat_render", err));
-    ST_TRY(make_prompt(m, messages, n, opts, &p, err));
+    ST_TRY(chat_check(m, messages, n, opts, "strata_chat_render", err));
+    ST_TRY(chat_make_prompt(m, messages, n, opts, &p, err));
     size_t all = *len = p.len, k = all < cap ? all : cap;
     if (k) memcpy(text, p.text, k);
     st_prompt_free(&p);
@@ -60,8 +60,8 @@ int strata_chat_encode(const strata_model *m, const strata_message *messages, si
 {
     st_prompt p;
     ST_FAIL_IF(!n_ids || (cap && !ids), err, STRATA_INVALID_ARG, "strata_chat_encode: ids or n_ids is NULL");
-    ST_TRY(check(m, messages, n, opts, "strata_chat_encode", err));
-    ST_TRY(make_prompt(m, messages, n, opts, &p, err));
+    ST_TRY(chat_check(m, messages, n, opts, "strata_chat_encode", err));
+    ST_TRY(chat_make_prompt(m, messages, n, opts, &p, err));
     int rc = strata_tokenize_parts(m, p.parts, p.n, 0, ids, NULL, cap, n_ids, err);
     st_prompt_free(&p);
     return rc;

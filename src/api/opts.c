@@ -47,7 +47,7 @@ int st_opts_check_flags(unsigned flags, unsigned known, strata_error *err)
     return STRATA_OK;
 }
 
-static int check_reserved(const opts_field *f, const uint8_t *p, strata_error *err)
+static int opts_check_reserved(const opts_field *f, const uint8_t *p, strata_error *err)
 {
     const size_t unit = f->bytes % sizeof(uint64_t) ? sizeof(int) : sizeof(uint64_t);
     for (size_t at = 0; at < f->bytes; at++) {
@@ -58,13 +58,13 @@ static int check_reserved(const opts_field *f, const uint8_t *p, strata_error *e
     return STRATA_OK;
 }
 
-static int check(const void *opts, const opts_field *fields, size_t n, strata_error *err)
+static int opts_check(const void *opts, const opts_field *fields, size_t n, strata_error *err)
 {
     for (size_t i = 0; opts && i < n; i++) {
         const opts_field *f = &fields[i];
         const uint8_t *p = (const uint8_t *)opts + f->at;
         if (f->last == RESERVED) {
-            ST_TRY(check_reserved(f, p, err));
+            ST_TRY(opts_check_reserved(f, p, err));
             continue;
         }
         int v;
@@ -74,10 +74,10 @@ static int check(const void *opts, const opts_field *fields, size_t n, strata_er
     return STRATA_OK;
 }
 
-#define CHECKER(name)                                                          \
-    int st_opts_check_##name(const strata_##name##_opts *o, strata_error *err) \
-    {                                                                          \
-        return check(o, of_##name, sizeof of_##name / sizeof *of_##name, err); \
+#define CHECKER(name)                                                               \
+    int st_opts_check_##name(const strata_##name##_opts *o, strata_error *err)      \
+    {                                                                               \
+        return opts_check(o, of_##name, sizeof of_##name / sizeof *of_##name, err); \
     }
 
 CHECKER(model)

@@ -6,8 +6,8 @@
  *  - An `st_exec` is a loaded plan: immutable, shared by threads. It may keep pointers into the plan, the config, the
  *    weights and the file, which outlive it.
  *  - An `st_state` is what one caller needs to run it: scratch and threads. One run at a time.
- *  - `run` checks nothing about ids, types or lengths: run/ has. It allocates only to grow the scratch and the lanes of
- *    the cache to the batch before the first op. It stops between ops when the batch is cancelled or late, and then
+ *  - `run` checks nothing about ids, types or lengths: engine/ has. It allocates only to grow the scratch and the
+ *    cache to the batch before the first op. It stops between ops when the batch is cancelled or late, and then
  * returns CANCELLED or DEADLINE with the outputs unspecified. A sequence whose numbers become NaN or infinite gets
  * status NONFINITE and does not disturb the others.
  *  - The same sequence gives the same bits, whatever else is in the batch and however many threads there are.
@@ -51,7 +51,7 @@ typedef void (*st_watch_fn)(void *user, uint32_t op, const st_peek *peek, double
 /* Keys and values of earlier tokens, for decoders. */
 typedef struct st_kv_opts {
     int type;         /* strata_kv */
-    uint32_t n_lanes; /* sequences that can be held; 0: no cache */
+    uint32_t n_seqs;  /* sequences that can be held; 0: no cache */
     uint32_t n_ctx;   /* positions of each */
     uint32_t n_batch; /* most tokens of one sequence in one run: layers with a window keep that many beyond it */
 } st_kv_opts;
@@ -77,13 +77,13 @@ typedef struct st_backend {
     void (*close)(st_state *s);
     const char *(*unit)(const st_state *s); /* what its products run on: the level, or the unit of precision bf16 */
     int (*run)(st_state *s, const st_batch *batch, strata_error *err);
-    /* How many of a lane's first `keep` tokens, whose runs succeeded, may stay when it goes on to hold n: keep, or
+    /* How many of a sequence's first `keep` tokens, whose runs succeeded, may stay when it goes on to hold n: keep, or
      * fewer where what a run from there needs is no longer there, was overwritten by any later run, also one that
      * failed, or was made for a sequence of another length. */
-    uint32_t (*kv_keep)(const st_state *s, uint32_t lane, uint32_t keep, uint32_t n);
-    /* The lane keeps `keep` tokens (0: it begins anew) and will hold n: gives back memory that this does not need. */
-    void (*kv_trim)(st_state *s, uint32_t lane, uint32_t keep, uint32_t n);
-    /* Memory that a cache takes when every lane is full; 0: too large to count. */
+    uint32_t (*kv_keep)(const st_state *s, uint32_t seq, uint32_t keep, uint32_t n);
+    /* The sequence keeps `keep` tokens (0: it begins anew) and will hold n: gives back memory that this does not need. */
+    void (*kv_trim)(st_state *s, uint32_t seq, uint32_t keep, uint32_t n);
+    /* Memory that a cache takes when every sequence is full; 0: too large to count. */
     uint64_t (*kv_bytes)(const st_plan *plan, const st_kv_opts *kv);
     /* What the hardware reaches at most at its level, for benchmarks; its memory is held during the call only. */
     int (*peaks)(const st_exec *e, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err);

@@ -20,8 +20,8 @@ typedef struct st_batch {
     const int32_t *ids;      /* [n_tokens], each < n_vocab */
     const int32_t *types;    /* [n_tokens] token types, each < n_types; NULL: all 0 */
     const uint32_t *starts;  /* [n_seqs + 1]: sequence s is tokens starts[s]..starts[s+1], at least one */
-    const uint32_t *past;    /* [n_seqs]: tokens of each sequence that are in its lane of the cache; NULL: no cache */
-    const uint32_t *lanes;   /* [n_seqs]: lane of the cache, with past */
+    const uint32_t *past;    /* [n_seqs]: tokens of each sequence that the cache holds; NULL: no cache */
+    const uint32_t *seqs;    /* [n_seqs]: which of the cache's sequences each is, with past */
     const uint32_t *whole;   /* [n_seqs]: length that the sequence will have once its prompt is in, with past: LongRoPE
                               * chooses its factors by it */
     int last_only;           /* LOGITS: only of each sequence's last token, and out[s] = out[0] + s * n_vocab */

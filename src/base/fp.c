@@ -27,14 +27,14 @@ typedef struct x87_env {
 #define MXCSR_DEFAULT 0x1f80u
 
 /* The state; x87's exceptions are masked from here on. */
-static uint64_t read_state(void)
+static uint64_t fp_read_state(void)
 {
     x87_env env;
     __asm__ volatile("fnstenv %0" : "=m"(env));
     return (uint64_t)_mm_getcsr() | (uint64_t)env.control << 32 | (uint64_t)(env.status & X87_FLAGS) << 48;
 }
 
-static void set_state(uint64_t state)
+static void fp_set_state(uint64_t state)
 {
     const uint16_t control = (uint16_t)(state >> 32), flags = (uint16_t)(state >> 48 & X87_FLAGS);
     x87_env env;
@@ -45,7 +45,7 @@ static void set_state(uint64_t state)
     _mm_setcsr((uint32_t)state & 0xffffu);
 }
 
-static void set_ours(void)
+static void fp_set_ours(void)
 {
     const uint16_t control = X87_DEFAULT;
     __asm__ volatile("fnclex\n\tfldcw %0" : : "m"(control));
@@ -53,7 +53,7 @@ static void set_ours(void)
 }
 #elif defined(__aarch64__)
 /* FPSR below FPCR. */
-static uint64_t read_state(void)
+static uint64_t fp_read_state(void)
 {
     uint64_t control, flags;
     __asm__ volatile("mrs %0, fpcr" : "=r"(control));
@@ -61,30 +61,30 @@ static uint64_t read_state(void)
     return (control & 0x7fffffffu) << 32 | (flags & 0xffffffffu);
 }
 
-static void set_state(uint64_t state)
+static void fp_set_state(uint64_t state)
 {
     __asm__ volatile("msr fpcr, %0" : : "r"(state >> 32 & 0x7fffffffu));
     __asm__ volatile("msr fpsr, %0" : : "r"(state & 0xffffffffu));
 }
 
-static void set_ours(void)
+static void fp_set_ours(void)
 {
-    set_state(0);
+    fp_set_state(0);
 }
 #else
-static uint64_t read_state(void)
+static uint64_t fp_read_state(void)
 {
     return (uint64_t)(uint32_t)fegetround() << 31 | (uint32_t)fetestexcept(FE_ALL_EXCEPT);
 }
 
-static void set_state(uint64_t state)
+static void fp_set_state(uint64_t state)
 {
     fesetround((int)(state >> 31));
     feclearexcept(FE_ALL_EXCEPT);
     feraiseexcept((int)(state & 0x7fffffffu));
 }
 
-static void set_ours(void)
+static void fp_set_ours(void)
 {
     fesetround(FE_TONEAREST);
 }
@@ -94,16 +94,16 @@ uint64_t st_fp_enter(void)
 {
     if (fp.inside) return INNER;
     const uint64_t outer = fp.caller; /* of the call whose callback this one comes from, if any */
-    fp.caller = read_state();
+    fp.caller = fp_read_state();
     fp.inside = true;
-    set_ours();
+    fp_set_ours();
     return outer;
 }
 
 void st_fp_leave(uint64_t token)
 {
     if (token & INNER) return;
-    set_state(fp.caller);
+    fp_set_state(fp.caller);
     fp.caller = token;
     fp.inside = false;
 }
@@ -111,7 +111,7 @@ void st_fp_leave(uint64_t token)
 bool st_fp_out(void)
 {
     if (!fp.inside) return false;
-    set_state(fp.caller);
+    fp_set_state(fp.caller);
     fp.inside = false;
     return true;
 }
@@ -119,9 +119,9 @@ bool st_fp_out(void)
 void st_fp_back(bool was_inside)
 {
     if (!was_inside) return;
-    fp.caller = read_state();
+    fp.caller = fp_read_state();
     fp.inside = true;
-    set_ours();
+    fp_set_ours();
 }
 
 uint64_t st_fp_caller(void)

@@ -5,6 +5,8 @@
 #ifndef ST_BASE_MATH_H
 #define ST_BASE_MATH_H
 
+#include <stddef.h>
+
 /* |x| <= 1e7: beyond that the argument's reduction loses bits (deterministically). NaN for NaN and infinities. */
 double st_sin(double x);
 double st_cos(double x);
@@ -17,5 +19,9 @@ double st_ln(double x);
 
 /* For x >= 0; NaN for x < 0, whatever y. pow(x, 0) and pow(1, y) are 1. */
 double st_pow(double x, double y);
+
+/* y = x / |x|, in place; a zero vector stays. Sums in double, where the square of a float is exact, so that every
+ * machine gets the same bits without an fma. */
+void st_l2_normalize(float *x, size_t n);
 
 #endif

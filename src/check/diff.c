@@ -14,7 +14,7 @@ typedef struct record {
 } record;
 
 typedef struct diff {
-    strata_model *m;
+    const strata_model *m;
     record *records; /* [n_ops] */
     bool compare;    /* second pass */
     bool no_memory;
@@ -23,7 +23,7 @@ typedef struct diff {
     int first;
 } diff;
 
-static void print(const diff *d, uint32_t i, const char *verdict, double worst, size_t n_bad, size_t n)
+static void diff_print(const diff *d, uint32_t i, const char *verdict, double worst, size_t n_bad, size_t n)
 {
     const st_op *op = &d->m->plan.ops[i];
     char line[256];
@@ -37,9 +37,9 @@ static void print(const diff *d, uint32_t i, const char *verdict, double worst, 
     st_fp_back(inside);
 }
 
-static void store(diff *d, record *r, const st_peek *p)
+static void diff_store(diff *d, record *r, const st_peek *p)
 {
-    st_mem *mem = &d->m->mem;
+    st_mem *mem = d->m->mem;
     r->rows = p->rows;
     r->cols = p->cols;
     if (p->f) r->f = st_alloc(mem, (size_t)p->rows * p->cols, sizeof *r->f);
@@ -51,7 +51,7 @@ static void store(diff *d, record *r, const st_peek *p)
     }
 }
 
-static void check(diff *d, uint32_t op, const record *r, const st_peek *p)
+static void diff_check(diff *d, uint32_t op, const record *r, const st_peek *p)
 {
     size_t bad = 0, n = (size_t)r->rows * r->cols;
     double worst = 0;
@@ -67,29 +67,29 @@ static void check(diff *d, uint32_t op, const record *r, const st_peek *p)
             }
         }
     }
-    print(d, op, bad ? "DIFFERS" : "same bits", worst, bad, n);
+    diff_print(d, op, bad ? "DIFFERS" : "same bits", worst, bad, n);
     if (bad && d->first < 0) d->first = (int)op;
 }
 
-static void on_op(void *user, uint32_t op, const st_peek *peek, double micros)
+static void diff_on_op(void *user, uint32_t op, const st_peek *peek, double micros)
 {
     (void)micros;
     diff *d = user;
     if (d->no_memory) return;
     if (d->compare)
-        check(d, op, &d->records[op], peek);
+        diff_check(d, op, &d->records[op], peek);
     else
-        store(d, &d->records[op], peek);
+        diff_store(d, &d->records[op], peek);
 }
 
-static int run_level(diff *d, const char *level, const int32_t *ids, size_t n, int precision, strata_error *err)
+static int diff_run_level(diff *d, const char *level, const int32_t *ids, size_t n, int precision, strata_error *err)
 {
-    strata_model *m = d->m;
+    const strata_model *m = d->m;
     st_exec *exec = NULL;
     st_state *state = NULL;
-    st_load_opts load = {.n_threads = 1, .level = level, .log = &m->log, .mem = &m->mem};
-    st_state_opts opts = {.n_threads = 1, .precision = precision, .watch = on_op, .watch_user = d};
-    float *out = st_alloc(&m->mem, n, m->config.n_embd * sizeof *out);
+    st_load_opts load = {.n_threads = 1, .level = level, .log = &m->log, .mem = m->mem};
+    st_state_opts opts = {.n_threads = 1, .precision = precision, .watch = diff_on_op, .watch_user = d};
+    float *out = st_alloc(m->mem, n, m->config.n_embd * sizeof *out);
     uint32_t starts[2] = {0, (uint32_t)n};
     int status = STRATA_OK;
     st_batch b = {.n_seqs = 1,
@@ -106,12 +106,12 @@ static int run_level(diff *d, const char *level, const int32_t *ids, size_t n, i
     if (!rc && d->no_memory) rc = st_error_set(err, STRATA_NO_MEMORY, "no memory for the reference's slots");
     m->backend->close(state);
     m->backend->unload(exec);
-    st_free(&m->mem, out);
+    st_free(m->mem, out);
     return rc;
 }
 
-int st_diff(strata_model *m, const char *against, const int32_t *ids, size_t n, int precision, strata_write_fn write,
-            void *user, int *first, strata_error *err)
+int st_diff(const strata_model *m, const char *against, const int32_t *ids, size_t n, int precision,
+            strata_write_fn write, void *user, int *first, strata_error *err)
 {
     diff d = {.m = m, .write = write, .user = user, .first = -1};
     ST_FAIL_IF(n == 0, err, STRATA_EMPTY_PROMPT, "no ids to run");
@@ -119,16 +119,16 @@ int st_diff(strata_model *m, const char *against, const int32_t *ids, size_t n, 
     for (size_t i = 0; i < n; i++)
         ST_FAIL_IF(ids[i] < 0 || (uint32_t)ids[i] >= m->weights.n_vocab, err, STRATA_INVALID_ARG,
                    "id %d at %zu: the vocabulary has 0..%u", ids[i], i, m->weights.n_vocab - 1);
-    d.records = st_calloc(&m->mem, m->plan.n_ops, sizeof *d.records);
+    d.records = st_calloc(m->mem, m->plan.n_ops, sizeof *d.records);
     ST_FAIL_IF(!d.records, err, STRATA_NO_MEMORY, "no memory for %u ops", m->plan.n_ops);
-    int rc = run_level(&d, "generic", ids, n, precision, err);
+    int rc = diff_run_level(&d, "generic", ids, n, precision, err);
     d.compare = true;
-    if (!rc) rc = run_level(&d, against ? against : m->backend->level(m->exec), ids, n, precision, err);
+    if (!rc) rc = diff_run_level(&d, against ? against : m->backend->level(m->exec), ids, n, precision, err);
     if (!rc) *first = d.first;
     for (uint32_t i = 0; i < m->plan.n_ops; i++) {
-        st_free(&m->mem, d.records[i].f);
-        st_free(&m->mem, d.records[i].hi);
+        st_free(m->mem, d.records[i].f);
+        st_free(m->mem, d.records[i].hi);
     }
-    st_free(&m->mem, d.records);
+    st_free(m->mem, d.records);
     return rc;
 }

@@ -12,23 +12,23 @@ static const st_mix mixes[] = {
 };
 enum { N_MIXES = sizeof mixes / sizeof *mixes };
 
-static char upper(char c)
+static char mix_upper(char c)
 {
     return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
 }
 
-static bool same_name(const char *a, const char *b)
+static bool mix_same_name(const char *a, const char *b)
 {
-    while (*a && upper(*a) == *b) a++, b++;
+    while (*a && mix_upper(*a) == *b) a++, b++;
     return !*a && !*b;
 }
 
 const st_mix *st_mix_find(const char *name)
 {
-    if (same_name(name, "Q4_K")) name = "Q4_K_M";
-    if (same_name(name, "Q5_K")) name = "Q5_K_M";
+    if (mix_same_name(name, "Q4_K")) name = "Q4_K_M";
+    if (mix_same_name(name, "Q5_K")) name = "Q5_K_M";
     for (int i = 0; i < N_MIXES; i++)
-        if (same_name(name, mixes[i].name)) return &mixes[i];
+        if (mix_same_name(name, mixes[i].name)) return &mixes[i];
     return NULL;
 }
 
@@ -39,12 +39,12 @@ const st_mix *st_mix_at(uint32_t i)
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-static bool is(const char *name, size_t len, const char *z)
+static bool mix_is(const char *name, size_t len, const char *z)
 {
     return len == strlen(z) && memcmp(name, z, len) == 0;
 }
 
-static bool has(const char *name, size_t len, const char *part)
+static bool mix_has(const char *name, size_t len, const char *part)
 {
     size_t n = strlen(part);
     for (size_t i = 0; i + n <= len; i++)
@@ -60,10 +60,11 @@ st_role st_mix_role(const char *name, size_t len)
     } parts[] = {{"attn_qkv.weight", ST_ROLE_VALUE},       {"attn_kv_b.weight", ST_ROLE_VALUE},
                  {"attn_v.weight", ST_ROLE_VALUE},         {"attn_k.weight", ST_ROLE_KEY},
                  {"attn_output.weight", ST_ROLE_ATTN_OUT}, {"ffn_down", ST_ROLE_DOWN}};
-    if (is(name, len, "output.weight")) return ST_ROLE_OUTPUT;
-    if (is(name, len, "token_embd.weight") || is(name, len, "per_layer_token_embd.weight")) return ST_ROLE_EMBED;
+    if (mix_is(name, len, "output.weight")) return ST_ROLE_OUTPUT;
+    if (mix_is(name, len, "token_embd.weight") || mix_is(name, len, "per_layer_token_embd.weight"))
+        return ST_ROLE_EMBED;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (has(name, len, parts[i].part)) return parts[i].role;
+        if (mix_has(name, len, parts[i].part)) return parts[i].role;
     return ST_ROLE_OTHER;
 }
 
@@ -93,33 +94,33 @@ bool st_mix_applies(const char *name, size_t len, bool matrix)
         ".patch_embd",
     };
     if (!matrix || len < 6 || memcmp(name + len - 6, "weight", 6) != 0) return false;
-    if (is(name, len, "position_embd.weight") || is(name, len, "token_types.weight")) return false;
+    if (mix_is(name, len, "position_embd.weight") || mix_is(name, len, "token_types.weight")) return false;
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-        if (has(name, len, kept[i])) return false;
+        if (mix_has(name, len, kept[i])) return false;
     return true;
 }
 
 /* ---- types ------------------------------------------------------------------------------------------------------- */
 
 /* The first and the last eighth of the layers, and every third between, which quantising hurts most. */
-static bool in_chosen_layers(uint32_t at, uint32_t n)
+static bool mix_in_chosen_layers(uint32_t at, uint32_t n)
 {
     return at < n / 8 || at >= 7 * (uint64_t)n / 8 || (at - n / 8) % 3 == 2;
 }
 
-static uint32_t of_values(const st_mix *mix, const st_mix_model *m, uint32_t at)
+static uint32_t mix_of_values(const st_mix *mix, const st_mix_model *m, uint32_t at)
 {
     uint32_t type = mix->base;
     if (m->n_expert == 8) return ST_Q8_0; /* attention is a small part of such a model */
-    if (mix->grade == 'M' && in_chosen_layers(at, m->n_values)) type = ST_Q6_K;
+    if (mix->grade == 'M' && mix_in_chosen_layers(at, m->n_values)) type = ST_Q6_K;
     if (mix->grade == 'S' && type == ST_Q4_K && at < 4) type = ST_Q5_K;
     return m->huge && type == ST_Q4_K ? ST_Q5_K : type;
 }
 
-static uint32_t of_down(const st_mix *mix, const st_mix_model *m, uint32_t at)
+static uint32_t mix_of_down(const st_mix *mix, const st_mix_model *m, uint32_t at)
 {
     uint32_t n = m->n_layer;
-    bool chosen = in_chosen_layers(at, n);
+    bool chosen = mix_in_chosen_layers(at, n);
     if (mix->grade == 'M' && mix->base == ST_Q4_K && m->falcon)
         return at < n / 16 ? ST_Q6_K : chosen ? ST_Q5_K : ST_Q4_K;
     if (mix->grade == 'M' && chosen) return ST_Q6_K;
@@ -127,24 +128,24 @@ static uint32_t of_down(const st_mix *mix, const st_mix_model *m, uint32_t at)
     return mix->base;
 }
 
-static bool whole_blocks(uint32_t type, uint64_t cols)
+static bool mix_whole_blocks(uint32_t type, uint64_t cols)
 {
     const st_quant *q = st_quant_get(type);
     return q && cols % q->block == 0;
 }
 
-static uint32_t by_rules(const st_mix *mix, const st_mix_model *m, const st_mix_tensor *t)
+static uint32_t mix_by_rules(const st_mix *mix, const st_mix_model *m, const st_mix_tensor *t)
 {
     switch (t->role) {
     case ST_ROLE_EMBED:
         if (!m->tied) return mix->base;
         /* fall through */
     case ST_ROLE_OUTPUT:
-        if (mix->base == ST_Q8_0 || m->falcon || !whole_blocks(mix->base, t->cols)) return ST_Q8_0;
+        if (mix->base == ST_Q8_0 || m->falcon || !mix_whole_blocks(mix->base, t->cols)) return ST_Q8_0;
         return ST_Q6_K;
-    case ST_ROLE_VALUE: return of_values(mix, m, t->at);
+    case ST_ROLE_VALUE: return mix_of_values(mix, m, t->at);
     case ST_ROLE_KEY: return m->n_expert == 8 ? ST_Q8_0 : mix->base;
-    case ST_ROLE_DOWN: return of_down(mix, m, t->at);
+    case ST_ROLE_DOWN: return mix_of_down(mix, m, t->at);
     case ST_ROLE_ATTN_OUT: return m->n_expert == 8 && mix->base == ST_Q4_K && !m->falcon ? ST_Q5_K : mix->base;
     default: return mix->base;
     }
@@ -153,8 +154,8 @@ static uint32_t by_rules(const st_mix *mix, const st_mix_model *m, const st_mix_
 uint32_t st_mix_type(const st_mix *mix, const st_mix_model *m, const st_mix_tensor *t, bool pure)
 {
     if (st_quant_get(mix->base)->group == 0) return mix->base; /* a float type, for all */
-    uint32_t type = pure ? mix->base : by_rules(mix, m, t);
-    if (whole_blocks(type, t->cols)) return type;
+    uint32_t type = pure ? mix->base : mix_by_rules(mix, m, t);
+    if (mix_whole_blocks(type, t->cols)) return type;
     type = type == ST_Q4_K ? ST_Q5_0 : type == ST_Q5_K ? ST_Q5_1 : type == ST_Q6_K ? ST_Q8_0 : type;
-    return whole_blocks(type, t->cols) ? type : ST_F16;
+    return mix_whole_blocks(type, t->cols) ? type : ST_F16;
 }

@@ -33,14 +33,14 @@ void st_nan_row(float *row, size_t n)
     for (size_t i = 0; i < n; i++) memcpy(row + i, &quiet_nan, sizeof *row);
 }
 
-static int longest_first(const void *a, const void *b)
+static int batcher_longest_first(const void *a, const void *b)
 {
-    const st_sequence *x = a, *y = b;
+    const st_item *x = a, *y = b;
     if (x->n_tokens != y->n_tokens) return x->n_tokens < y->n_tokens ? 1 : -1;
     return x->index < y->index ? -1 : 1;
 }
 
-static void on_progress(void *user, uint32_t n)
+static void batcher_on_progress(void *user, uint32_t n)
 {
     st_batcher *b = user;
     if (!b->progress) return;
@@ -59,33 +59,33 @@ typedef struct chunk {
     float *rows;
 } chunk;
 
-static size_t rows_of(const st_batcher *b, const st_sequence *s)
+static size_t batcher_rows_of(const st_batcher *b, const st_item *s)
 {
     return b->what == STRATA_EVAL_HIDDEN ? s->n_tokens : 1;
 }
 
-static void fill(const st_batcher *b, const st_sequence *seqs, uint32_t n, chunk *c)
+static void batcher_fill(const st_batcher *b, const st_item *items, uint32_t n, chunk *c)
 {
     float *row = c->rows;
     c->starts[0] = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const st_sequence *s = &seqs[i];
+        const st_item *s = &items[i];
         uint32_t at = c->starts[i];
         memcpy(c->ids + at, b->ids + s->at, s->n_tokens * sizeof *c->ids);
         for (uint32_t t = 0; b->typed && t < s->n_tokens; t++) c->types[at + t] = t >= s->n_first;
         c->starts[i + 1] = at + s->n_tokens;
         c->out[i] = b->target ? b->target(b->user, s) : row;
-        if (!b->target) row += rows_of(b, s) * b->width;
+        if (!b->target) row += batcher_rows_of(b, s) * b->width;
     }
 }
 
-static int run_chunk(st_batcher *b, const st_sequence *seqs, uint32_t n, strata_error *err)
+static int batcher_run_chunk(st_batcher *b, const st_item *items, uint32_t n, strata_error *err)
 {
-    st_mem *mem = &b->ctx->model->mem;
+    st_mem *mem = b->ctx->model->mem;
     size_t n_tokens = 0, n_rows = 0;
     for (uint32_t i = 0; i < n; i++) {
-        n_tokens += seqs[i].n_tokens;
-        n_rows += rows_of(b, &seqs[i]);
+        n_tokens += items[i].n_tokens;
+        n_rows += batcher_rows_of(b, &items[i]);
     }
     chunk c = {.ids = st_alloc(mem, n_tokens, sizeof *c.ids),
                .types = b->typed ? st_alloc(mem, n_tokens, sizeof *c.types) : NULL,
@@ -97,7 +97,7 @@ static int run_chunk(st_batcher *b, const st_sequence *seqs, uint32_t n, strata_
     if (!c.ids || (b->typed && !c.types) || !c.starts || !c.out || !c.status || (!b->target && !c.rows))
         rc = st_error_set(err, STRATA_NO_MEMORY, "no memory for a batch of %u texts, %zu tokens", n, n_tokens);
     if (!rc) {
-        fill(b, seqs, n, &c);
+        batcher_fill(b, items, n, &c);
         st_batch batch = {.n_seqs = n,
                           .n_tokens = (uint32_t)n_tokens,
                           .ids = c.ids,
@@ -109,11 +109,11 @@ static int run_chunk(st_batcher *b, const st_sequence *seqs, uint32_t n, strata_
                           .status = c.status,
                           .cancel = b->cancel,
                           .deadline = b->deadline,
-                          .progress = on_progress,
+                          .progress = batcher_on_progress,
                           .progress_user = b};
         rc = b->ctx->model->backend->run(b->ctx->state, &batch, err);
     }
-    for (uint32_t i = 0; !rc && i < n; i++) b->deliver(b->user, &seqs[i], c.status[i], c.out[i]);
+    for (uint32_t i = 0; !rc && i < n; i++) b->deliver(b->user, &items[i], c.status[i], c.out[i]);
     st_free(mem, c.ids);
     st_free(mem, c.types);
     st_free(mem, c.starts);
@@ -123,12 +123,12 @@ static int run_chunk(st_batcher *b, const st_sequence *seqs, uint32_t n, strata_
     return rc;
 }
 
-static uint32_t chunk_len(const st_batcher *b, size_t from)
+static uint32_t batcher_chunk_len(const st_batcher *b, size_t from)
 {
     uint64_t tokens = 0;
     uint32_t n = 0;
     for (; from + n < b->n && n < CHUNK; n++) {
-        tokens += b->seqs[from + n].n_tokens;
+        tokens += b->items[from + n].n_tokens;
         if (n && tokens > CHUNK_TOKENS) break;
     }
     return n;
@@ -137,11 +137,11 @@ static uint32_t chunk_len(const st_batcher *b, size_t from)
 int st_batcher_run(st_batcher *b, strata_error *err)
 {
     ST_TRY(st_lock_open(&b->lock, err));
-    if (b->n) qsort(b->seqs, b->n, sizeof *b->seqs, longest_first);
+    if (b->n) qsort(b->items, b->n, sizeof *b->items, batcher_longest_first);
     int rc = STRATA_OK;
     for (size_t i = 0; i < b->n && !rc;) {
-        uint32_t n = chunk_len(b, i);
-        rc = run_chunk(b, b->seqs + i, n, err);
+        uint32_t n = batcher_chunk_len(b, i);
+        rc = batcher_run_chunk(b, b->items + i, n, err);
         i += n;
     }
     st_lock_close(&b->lock);

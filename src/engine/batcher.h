@@ -10,17 +10,17 @@
 #include "base/os/thread.h"
 #include "engine/engine.h"
 
-typedef struct st_sequence {
+typedef struct st_item {
     size_t index;      /* of the caller's text */
     size_t at;         /* first token in st_batcher.ids */
     uint32_t n_tokens; /* at least 1 */
     uint32_t n_first;  /* tokens of type 0; the rest have type 1. Only if typed */
-} st_sequence;
+} st_item;
 
 typedef struct st_batcher {
     strata_ctx *ctx;
     const int32_t *ids;
-    st_sequence *seqs; /* [n], sorted by the run */
+    st_item *items; /* [n], sorted by the run */
     size_t n;
     bool typed;
     int what, pooling;
@@ -29,9 +29,9 @@ typedef struct st_batcher {
     double deadline; /* on st_now's clock, 0: none */
 
     /* Where the rows of a sequence go; NULL: into memory of the batcher, valid in `deliver`. */
-    float *(*target)(void *user, const st_sequence *s);
+    float *(*target)(void *user, const st_item *s);
     /* Rows are there; status is STRATA_OK or NONFINITE. On the calling thread. */
-    void (*deliver)(void *user, const st_sequence *s, int status, const float *rows);
+    void (*deliver)(void *user, const st_item *s, int status, const float *rows);
     /* Sequences finished so far; NULL: nobody asks. One call at a time, on any thread of the run. */
     void (*progress)(void *user, size_t done);
     void *user;

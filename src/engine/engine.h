@@ -22,7 +22,7 @@ typedef struct st_type_total {
 
 /* Immutable once open. The pieces point into each other in the order of the fields, so they are freed from the end. */
 struct strata_model {
-    st_mem mem;
+    st_mem *mem; /* of its allocator: calls that only read a model count in it too, so it stands outside */
     st_log log;
     char *path, *arch, *name, *tokenizer_name; /* NUL-terminated copies for the info; NULL if absent */
     char *prompt_query, *prompt_document;
@@ -41,11 +41,11 @@ struct strata_model {
 };
 
 /* One sequence of a generating context. */
-typedef struct st_lane {
+typedef struct st_seq {
     int32_t *ids; /* [cap] the n first are what the cache holds */
     uint32_t n, cap;
     bool ready; /* the last call that changed it succeeded: it can be stepped */
-} st_lane;
+} st_seq;
 
 /* What a step of several sequences passes to the backend, for all of them at most. */
 typedef struct st_step {
@@ -55,40 +55,36 @@ typedef struct st_step {
 } st_step;
 
 struct strata_ctx {
-    strata_model *model;
+    const strata_model *model;
     st_state *state;
     uint32_t n_threads;
     strata_trace_fn trace;
     void *trace_user;
     _Atomic uint32_t busy; /* 0, or the number of the process that a call is inside in */
     st_fork mark;
-    uint64_t fp;             /* the caller's floating-point state while a call is inside */
-    uint32_t n_lanes, n_ctx; /* of generation; 0: none */
-    uint32_t n_batch;        /* most tokens of a sequence in one run */
-    st_lane *lanes;          /* [n_lanes] */
+    uint64_t fp;            /* the caller's floating-point state while a call is inside */
+    uint32_t n_seqs, n_ctx; /* of generation; 0: none */
+    uint32_t n_batch;       /* most tokens of a sequence in one run */
+    st_seq *seqs;           /* [n_seqs] */
     st_step step;
     float *logits; /* [n_rows, n_vocab]: as many rows as the widest step so far had sequences */
     uint32_t n_rows;
     struct st_gvocab *gvocab; /* the vocabulary as grammars see it, made with the first grammar */
 };
 
-/* Loads everything that opts ask for from the file `name`, or from a buffer that stands for it. On failure the caller
- * closes m. */
-int st_engine_load(strata_model *m, const char *name, const void *buffer, size_t size, const strata_model_opts *opts,
-                   strata_error *err);
-void st_engine_free(strata_model *m);
+/* model_open.c: everything that opts ask for, from the file `name` or from a buffer that stands for it. On failure *out
+ * stays. */
+int st_model_open(const char *name, const void *buffer, size_t size, const strata_model_opts *opts, strata_model **out,
+                  strata_error *err);
+void st_model_close(strata_model *m); /* NULL: nothing */
 
-/* The pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
-int st_engine_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
+/* embed.c: the pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
+int st_embed_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
 
-/* Enters and leaves a context, with floating-point state of our own in between. BUSY if it is in a call already,
+/* context.c. Enters and leaves a context, with floating-point state of our own in between. BUSY if it is in a call already,
  * INVALID_ARG if one was when this process was forked. */
 int st_ctx_enter(strata_ctx *c, strata_error *err);
 void st_ctx_leave(strata_ctx *c);
-
-/* y = x / |x|, in place; a zero vector stays. Sums in double, where the square of a float is exact, so that every
- * machine gets the same bits without an fma. */
-void st_l2_normalize(float *x, size_t n);
 
 /* Each public call of its name, after the arguments were checked for NULL. */
 int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
@@ -103,26 +99,25 @@ bool st_rank_works(const strata_model *m);
 /* What the file calls an output of the classification head; false where it has no name. */
 bool st_rank_label(const strata_model *m, uint32_t i, st_str *name);
 
-/* context.c. n_batch: most tokens of one sequence in one run of the cache, ST_LANE_BATCH but in tests, which make rings
+/* context.c. n_batch: most tokens of one sequence in one run of the cache, ST_SEQ_BATCH but in tests, which make rings
  * small enough to come round. */
-int st_ctx_open(strata_model *m, const strata_ctx_opts *opts, uint32_t n_batch, strata_ctx **out, strata_error *err);
+int st_ctx_open(const strata_model *m, const strata_ctx_opts *opts, uint32_t n_batch, strata_ctx **out,
+                strata_error *err);
 
-/* lane.c: sequences of a generating context. */
-#define ST_LANE_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
-int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err);
-void st_lanes_close(strata_ctx *c);
+/* seq.c: sequences of a generating context. */
+#define ST_SEQ_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
+int st_seqs_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err);
+void st_seqs_close(strata_ctx *c);
 /* wanted: the logits that the caller looks at, NULL: all. *reused: tokens that were there and did not run again. */
-int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const st_wanted *wanted,
-                 const volatile int *cancel, double deadline, float **logits, uint32_t *reused, strata_error *err);
-int st_lane_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
-                 const float **logits, strata_error *err);
+int st_seq_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const st_wanted *wanted,
+                const volatile int *cancel, double deadline, float **logits, uint32_t *reused, strata_error *err);
+int st_seq_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
+                const float **logits, strata_error *err);
 
 int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
                 strata_gen_result *result, strata_error *err);
 
 int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,
             size_t cap, size_t *rows, size_t *cols, strata_error *err);
-int st_diff(strata_model *m, const char *against, const int32_t *ids, size_t n, int precision, strata_write_fn write,
-            void *user, int *first, strata_error *err);
 
 #endif

@@ -2,7 +2,7 @@
 #include "engine/batcher.h"
 #include "engine/engine.h"
 
-static int check_ids(const strata_model *m, const int32_t *ids, const int32_t *types, size_t n, strata_error *err)
+static int eval_check_ids(const strata_model *m, const int32_t *ids, const int32_t *types, size_t n, strata_error *err)
 {
     ST_FAIL_IF(n == 0, err, STRATA_EMPTY_PROMPT, "no ids to run");
     ST_FAIL_IF(n > m->config.n_ctx, err, STRATA_TOO_LONG, "%zu ids, the model's context has %u", n, m->config.n_ctx);
@@ -21,7 +21,7 @@ int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, i
 {
     const strata_model *m = c->model;
     *rows = *cols = 0;
-    ST_TRY(check_ids(m, ids, types, n, err));
+    ST_TRY(eval_check_ids(m, ids, types, n, err));
     int pool = 0;
     switch (what) {
     case STRATA_EVAL_LOGITS:
@@ -35,7 +35,7 @@ int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, i
         *cols = m->config.n_embd;
         break;
     case STRATA_EVAL_POOLED:
-        ST_TRY(st_engine_pooling(m, pooling, &pool, err));
+        ST_TRY(st_embed_pooling(m, pooling, &pool, err));
         *rows = 1;
         *cols = pool == STRATA_POOLING_RANK ? m->plan.n_labels : m->plan.n_embd_out;
         break;

@@ -16,7 +16,7 @@
 
 typedef struct job {
     strata_ctx *ctx;
-    strata_model *m;
+    const strata_model *m;
     const strata_gen_opts *o;
     strata_gen_result *result;
     uint32_t seq;
@@ -28,7 +28,7 @@ typedef struct job {
     st_think *think;                 /* NULL: there is none, or it has ended */
     uint32_t *mask;
     const uint32_t *allowed; /* mask, or NULL: all tokens */
-    st_hold hold;
+    st_stream stream;
     double deadline;
 } job;
 
@@ -53,7 +53,7 @@ typedef struct view {
     char piece[MAX_PIECE];
 } view;
 
-static const uint8_t *view_piece(void *user, uint32_t id, size_t *len)
+static const uint8_t *gen_view_piece(void *user, uint32_t id, size_t *len)
 {
     view *v = user;
     *len = st_tokenizer_raw(v->t, (int32_t)id, v->piece, sizeof v->piece);
@@ -61,7 +61,7 @@ static const uint8_t *view_piece(void *user, uint32_t id, size_t *len)
     return (const uint8_t *)v->piece;
 }
 
-static int view_kind(void *user, uint32_t id)
+static int gen_view_kind(void *user, uint32_t id)
 {
     view *v = user;
     if (st_tokenizer_is_end(v->t, (int32_t)id)) return ST_PIECE_EOG;
@@ -70,16 +70,17 @@ static int view_kind(void *user, uint32_t id)
                                                                                            : ST_PIECE_TEXT;
 }
 
-static int open_gvocab(strata_ctx *c, strata_error *err)
+static int gen_open_gvocab(strata_ctx *c, strata_error *err)
 {
     if (c->gvocab) return STRATA_OK;
     view v = {.t = c->model->tokenizer};
-    st_vocab_view vv = {.n = st_tokenizer_info(v.t)->n_vocab, .user = &v, .piece = view_piece, .kind = view_kind};
-    return st_gvocab_open(&vv, &c->model->mem, &c->gvocab, err);
+    st_vocab_view vv = {
+        .n = st_tokenizer_info(v.t)->n_vocab, .user = &v, .piece = gen_view_piece, .kind = gen_view_kind};
+    return st_gvocab_open(&vv, c->model->mem, &c->gvocab, err);
 }
 
 /* An error in a grammar that was made of a schema: its line and column are in a text that nobody wrote. */
-static int schema_error(strata_error *err)
+static int gen_schema_error(strata_error *err)
 {
     const char *what = err ? strstr(err->msg, ": ") : NULL;
     char msg[sizeof err->msg];
@@ -89,7 +90,7 @@ static int schema_error(strata_error *err)
 }
 
 /* Whether the grammar waits for the end of thinking, and which text that is. */
-static int open_think(job *j, strata_error *err)
+static int gen_open_think(job *j, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
     const st_tokenizer *t = j->m->tokenizer;
@@ -100,36 +101,36 @@ static int open_think(job *j, strata_error *err)
         if (!o->think_end) st_think_end_of(t, end);
     }
     if (o->think_end) end[0] = o->think_end, end[1] = NULL;
-    return st_think_open(t, end, &j->m->mem, &j->think, err);
+    return st_think_open(t, end, j->m->mem, &j->think, err);
 }
 
-static int open_grammar(job *j, strata_error *err)
+static int gen_open_grammar(job *j, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
     if (!o->grammar && !o->json_schema) return STRATA_OK;
-    ST_TRY(open_think(j, err));
+    ST_TRY(gen_open_think(j, err));
     char *made = NULL;
     size_t len = o->grammar ? strlen(o->grammar) : 0;
-    if (o->json_schema) ST_TRY(st_schema_to_gbnf(o->json_schema, strlen(o->json_schema), &j->m->mem, &made, &len, err));
-    int rc = open_gvocab(j->ctx, err);
+    if (o->json_schema) ST_TRY(st_schema_to_gbnf(o->json_schema, strlen(o->json_schema), j->m->mem, &made, &len, err));
+    int rc = gen_open_gvocab(j->ctx, err);
     if (!rc) /* models leave an empty line after their thoughts */
         rc = (j->think ? st_grammar_open_spaced : st_grammar_open)(made ? made : o->grammar, len, j->ctx->gvocab,
-                                                                   &j->m->mem, &j->grammar, err);
-    st_free(&j->m->mem, made);
-    if (rc == STRATA_BAD_GRAMMAR && o->json_schema) return schema_error(err);
+                                                                   j->m->mem, &j->grammar, err);
+    st_free(j->m->mem, made);
+    if (rc == STRATA_BAD_GRAMMAR && o->json_schema) return gen_schema_error(err);
     ST_TRY(rc);
     ST_TRY(st_grammar_state_open(j->grammar, &j->state, err));
     if (j->think) ST_TRY(st_grammar_state_open(j->grammar, &j->probe, err));
     /* Rows of the output matrix past the vocabulary are never allowed: their bits stay 0. */
     size_t words = ((size_t)j->m->weights.n_vocab + 31) / 32;
-    j->mask = st_calloc(&j->m->mem, words, sizeof *j->mask);
+    j->mask = st_calloc(j->m->mem, words, sizeof *j->mask);
     ST_FAIL_IF(!j->mask, err, STRATA_NO_MEMORY, "no memory for a mask of %u tokens", j->m->weights.n_vocab);
     return STRATA_OK;
 }
 
 /* ---- one step ---------------------------------------------------------------------------------------------------- */
 
-static bool ends(const job *j, int32_t id)
+static bool gen_ends(const job *j, int32_t id)
 {
     const strata_gen_opts *o = j->o;
     for (size_t i = 0; i < o->n_stop_tokens; i++)
@@ -138,32 +139,32 @@ static bool ends(const job *j, int32_t id)
 }
 
 /* A token of the output matrix beyond the vocabulary has no text. */
-static bool has_text(const job *j, int32_t id)
+static bool gen_has_text(const job *j, int32_t id)
 {
     if ((uint32_t)id >= st_tokenizer_info(j->m->tokenizer)->n_vocab) return false;
     int type = st_tokenizer_type(j->m->tokenizer, id);
     return type != ST_TOKEN_CONTROL && type != ST_TOKEN_UNUSED;
 }
 
-static bool tell(const job *j, const strata_gen_token *token)
+static bool gen_tell(const job *j, const strata_gen_token *token)
 {
     if (!j->o->on_text) return true;
     bool inside = st_fp_out();
-    int over = j->o->on_text(j->o->user, j->hold.n_ready ? j->hold.ready : "", j->hold.n_ready, token);
+    int over = j->o->on_text(j->o->user, j->stream.n_ready ? j->stream.ready : "", j->stream.n_ready, token);
     st_fp_back(inside);
     return over == 0;
 }
 
 /* The text of a token goes on its way. *finish: set if that ends the generation. */
-static int stream(job *j, const st_sampled *s, int *finish, strata_error *err)
+static int gen_stream(job *j, const st_sampled *s, int *finish, strata_error *err)
 {
     char piece[MAX_PIECE];
-    size_t len = has_text(j, s->id) ? st_tokenizer_raw(j->m->tokenizer, s->id, piece, sizeof piece) : 0;
+    size_t len = gen_has_text(j, s->id) ? st_tokenizer_raw(j->m->tokenizer, s->id, piece, sizeof piece) : 0;
     bool stopped;
-    ST_TRY(st_hold_add(&j->hold, piece, len < sizeof piece ? len : sizeof piece, &stopped, err));
+    ST_TRY(st_stream_add(&j->stream, piece, len < sizeof piece ? len : sizeof piece, &stopped, err));
     strata_gen_token token = {
         .id = s->id, .logprob = s->logprob, .top = (const strata_logprob *)s->top, .n_top = s->n_top};
-    bool go_on = tell(j, &token);
+    bool go_on = gen_tell(j, &token);
     if (stopped)
         *finish = STRATA_FINISH_STOP;
     else if (!go_on)
@@ -172,7 +173,7 @@ static int stream(job *j, const st_sampled *s, int *finish, strata_error *err)
 }
 
 /* Which tokens may come next. */
-static int allow(job *j, strata_error *err)
+static int gen_allow(job *j, strata_error *err)
 {
     j->allowed = NULL;
     if (!j->state) return STRATA_OK;
@@ -187,21 +188,21 @@ static int allow(job *j, strata_error *err)
 }
 
 /* The logits of the next token, as far as the sampler looks at them. */
-static int run(job *j, float **logits, strata_error *err)
+static int gen_run(job *j, float **logits, strata_error *err)
 {
     int32_t ids[ST_WANTED_MAX];
-    ST_TRY(allow(j, err));
+    ST_TRY(gen_allow(j, err));
     st_wanted w = {.mask = j->allowed, .ids = ids};
     bool some = st_sampler_wants(j->sampler, ST_WANTED_MAX, &w.k, ids, ST_WANTED_MAX, &w.n_ids);
     uint32_t reused;
-    ST_TRY(st_lane_sync(j->ctx, j->seq, j->ids, j->n, j->o->chunk, some ? &w : NULL, j->o->cancel, j->deadline, logits,
-                        &reused, err));
+    ST_TRY(st_seq_sync(j->ctx, j->seq, j->ids, j->n, j->o->chunk, some ? &w : NULL, j->o->cancel, j->deadline, logits,
+                       &reused, err));
     if (j->result->n_new == 0) j->result->n_cached = reused;
     return STRATA_OK;
 }
 
 /* The grammar, or the thinking before it, goes on by a token. */
-static int follow(job *j, int32_t id, strata_error *err)
+static int gen_follow(job *j, int32_t id, strata_error *err)
 {
     const uint8_t *rest;
     size_t n = 0;
@@ -218,7 +219,7 @@ static int follow(job *j, int32_t id, strata_error *err)
 }
 
 /* An end token that ends this generation. Where a grammar holds it is one of its tokens. */
-static bool is_end(const job *j, int32_t id)
+static bool gen_is_end(const job *j, int32_t id)
 {
     if ((uint32_t)id >= st_tokenizer_info(j->m->tokenizer)->n_vocab || !st_tokenizer_is_end(j->m->tokenizer, id))
         return false;
@@ -226,24 +227,24 @@ static bool is_end(const job *j, int32_t id)
     return (j->state && !j->think) || !j->o->ignore_end;
 }
 
-static int step(job *j, float *logits, int *finish, strata_error *err)
+static int gen_step(job *j, float *logits, int *finish, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
     st_sampled s;
     ST_TRY(st_sampler_sample(j->sampler, logits, j->allowed, &s, err));
-    if (ends(j, s.id)) {
+    if (gen_ends(j, s.id)) {
         *finish = STRATA_FINISH_STOP;
         return STRATA_OK;
     }
-    if (is_end(j, s.id)) {
+    if (gen_is_end(j, s.id)) {
         *finish = STRATA_FINISH_END;
         return STRATA_OK;
     }
     st_sampler_accept(j->sampler, s.id);
-    ST_TRY(follow(j, s.id, err));
+    ST_TRY(gen_follow(j, s.id, err));
     j->ids[j->n++] = s.id;
     j->result->n_new++;
-    ST_TRY(stream(j, &s, finish, err));
+    ST_TRY(gen_stream(j, &s, finish, err));
     if (*finish) return STRATA_OK;
     if (j->state && !j->think && st_grammar_is_complete(j->state))
         *finish = STRATA_FINISH_GRAMMAR;
@@ -254,7 +255,7 @@ static int step(job *j, float *logits, int *finish, strata_error *err)
     return STRATA_OK;
 }
 
-static int loop(job *j, strata_error *err)
+static int gen_loop(job *j, strata_error *err)
 {
     strata_gen_result *r = j->result;
     const strata_gen_opts *o = j->o;
@@ -265,26 +266,26 @@ static int loop(job *j, strata_error *err)
     while (!finish) {
         float *logits;
         ST_TRY(st_stopped(o->cancel, j->deadline, err));
-        ST_TRY(run(j, &logits, err));
+        ST_TRY(gen_run(j, &logits, err));
         if (r->n_new == 0) {
             r->prompt_ms = (st_now() - start) * 1e3;
             start = st_now();
         }
-        ST_TRY(step(j, logits, &finish, err));
+        ST_TRY(gen_step(j, logits, &finish, err));
     }
     r->finish = finish;
     r->unfinished = j->state && (j->think || !st_grammar_is_done(j->state));
     r->decode_ms = (st_now() - start) * 1e3;
     /* Behind a stop text nothing is left; a caller that said it is over is not called again. */
-    if (finish == STRATA_FINISH_CALLER || (finish == STRATA_FINISH_STOP && j->hold.n == 0)) return STRATA_OK;
-    ST_TRY(st_hold_end(&j->hold, err));
-    if (j->hold.n_ready) tell(j, NULL);
+    if (finish == STRATA_FINISH_CALLER || (finish == STRATA_FINISH_STOP && j->stream.n == 0)) return STRATA_OK;
+    ST_TRY(st_stream_end(&j->stream, err));
+    if (j->stream.n_ready) gen_tell(j, NULL);
     return STRATA_OK;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-static int open_sampler(job *j, strata_error *err)
+static int gen_open_sampler(job *j, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
     st_sampler_params p = {.temperature = o->temperature,
@@ -304,13 +305,13 @@ static int open_sampler(job *j, strata_error *err)
                            .n_logit_bias = o->n_logit_bias,
                            .logprobs = o->logprobs != 0,
                            .n_top = o->n_top};
-    return st_sampler_open(&p, j->m->weights.n_vocab, &j->m->mem, &j->sampler, err);
+    return st_sampler_open(&p, j->m->weights.n_vocab, j->m->mem, &j->sampler, err);
 }
 
-static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_opts *o, strata_error *err)
+static int gen_check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_opts *o, strata_error *err)
 {
-    ST_FAIL_IF(c->n_lanes == 0, err, STRATA_UNSUPPORTED_OP, "the context was opened without sequences (n_seqs)");
-    ST_FAIL_IF(seq >= c->n_lanes, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_lanes - 1);
+    ST_FAIL_IF(c->n_seqs == 0, err, STRATA_UNSUPPORTED_OP, "the context was opened without sequences (n_seqs)");
+    ST_FAIL_IF(seq >= c->n_seqs, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_seqs - 1);
     ST_FAIL_IF(n > c->n_ctx, err, STRATA_TOO_LONG, "%zu tokens, the context holds %u", n, c->n_ctx);
     ST_FAIL_IF(o->grammar && o->json_schema, err, STRATA_INVALID_ARG, "a grammar and a JSON schema: only one can hold");
     ST_FAIL_IF(o->think < STRATA_THINK_AUTO || o->think > STRATA_THINK_FREE, err, STRATA_INVALID_ARG,
@@ -332,40 +333,40 @@ static int check(const strata_ctx *c, uint32_t seq, size_t n, const strata_gen_o
     return STRATA_OK;
 }
 
-static int prepare(job *j, const int32_t *ids, size_t n, strata_error *err)
+static int gen_prepare(job *j, const int32_t *ids, size_t n, strata_error *err)
 {
-    j->ids = st_alloc(&j->m->mem, j->ctx->n_ctx, sizeof *j->ids);
+    j->ids = st_alloc(j->m->mem, j->ctx->n_ctx, sizeof *j->ids);
     ST_FAIL_IF(!j->ids, err, STRATA_NO_MEMORY, "no memory for %u tokens", j->ctx->n_ctx);
     if (n) memcpy(j->ids, ids, n * sizeof *ids);
     j->n = (uint32_t)n;
-    ST_TRY(open_sampler(j, err));
+    ST_TRY(gen_open_sampler(j, err));
     for (size_t i = 0; i < n; i++) st_sampler_accept(j->sampler, ids[i]);
-    return open_grammar(j, err);
+    return gen_open_grammar(j, err);
 }
 
 int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
                 strata_gen_result *result, strata_error *err)
 {
     strata_gen_opts o = opts ? *opts : strata_gen_default();
-    ST_TRY(check(c, seq, n, &o, err));
+    ST_TRY(gen_check(c, seq, n, &o, err));
     *result = (strata_gen_result){.n_prompt = (uint32_t)n};
-    st_mem *mem = &c->model->mem;
+    st_mem *mem = c->model->mem;
     job j = {.ctx = c,
              .m = c->model,
              .o = &o,
              .result = result,
              .seq = seq,
-             .hold = {.stop = o.stop, .n_stop = o.n_stop, .mem = mem}};
+             .stream = {.stop = o.stop, .n_stop = o.n_stop, .mem = mem}};
     if (o.deadline_ms > 0) j.deadline = st_now() + o.deadline_ms * 1e-3;
-    int rc = prepare(&j, ids, n, err);
-    if (!rc) rc = loop(&j, err);
+    int rc = gen_prepare(&j, ids, n, err);
+    if (!rc) rc = gen_loop(&j, err);
     st_think_close(j.think);
     st_grammar_state_close(j.probe);
-    if (rc == STRATA_CANCELLED || rc == STRATA_DEADLINE || rc == STRATA_NO_MEMORY) c->lanes[seq].ready = false;
+    if (rc == STRATA_CANCELLED || rc == STRATA_DEADLINE || rc == STRATA_NO_MEMORY) c->seqs[seq].ready = false;
     st_grammar_state_close(j.state);
     st_grammar_close(j.grammar);
     st_sampler_close(j.sampler);
-    st_hold_free(&j.hold);
+    st_stream_free(&j.stream);
     st_free(mem, j.mask);
     st_free(mem, j.ids);
     return rc;

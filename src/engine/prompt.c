@@ -20,7 +20,8 @@ int st_chat_source(const strata_model *m, const char *name, st_str *out, strata_
 }
 
 /* As HuggingFace chooses (tokenization_utils_base.py, get_chat_template); without any, ChatML. */
-static int find_source(const strata_model *m, const strata_chat_opts *o, st_str *source, bool *own, strata_error *err)
+static int prompt_find_source(const strata_model *m, const strata_chat_opts *o, st_str *source, bool *own,
+                              strata_error *err)
 {
     *own = true;
     if (o->source) {
@@ -43,7 +44,7 @@ static int find_source(const strata_model *m, const strata_chat_opts *o, st_str 
     return STRATA_OK;
 }
 
-static int add(void *user, const char *text, size_t len, bool is_template)
+static int prompt_add(void *user, const char *text, size_t len, bool is_template)
 {
     st_prompt *p = user;
     if (!st_grow(p->mem, &p->text, &p->cap, p->len + len, p->len, 1) ||
@@ -63,32 +64,32 @@ void st_prompt_free(st_prompt *p)
     *p = (st_prompt){0};
 }
 
-static st_str str_of(strata_text t)
+static st_str prompt_str_of(strata_text t)
 {
     return (st_str){t.ptr, t.len};
 }
 
-static st_str piece_of(const strata_model *m, int32_t id)
+static st_str prompt_piece_of(const strata_model *m, int32_t id)
 {
     return id < 0 ? (st_str){0} : st_tokenizer_piece(m->tokenizer, id);
 }
 
-static int render(const st_template *t, const st_chat_message *messages, size_t n, const strata_model *m,
-                  const strata_chat_opts *o, st_prompt *out, strata_error *err)
+static int prompt_render(const st_template *t, const st_chat_message *messages, size_t n, const strata_model *m,
+                         const strata_chat_opts *o, st_prompt *out, strata_error *err)
 {
     const st_token_info *info = st_tokenizer_info(m->tokenizer);
     st_template_opts to = {.messages = messages,
                            .n_messages = n,
-                           .json = str_of(o->messages),
-                           .tools = str_of(o->tools),
-                           .documents = str_of(o->documents),
-                           .variables = str_of(o->variables),
-                           .bos = piece_of(m, info->bos),
-                           .eos = piece_of(m, info->eos),
+                           .json = prompt_str_of(o->messages),
+                           .tools = prompt_str_of(o->tools),
+                           .documents = prompt_str_of(o->documents),
+                           .variables = prompt_str_of(o->variables),
+                           .bos = prompt_piece_of(m, info->bos),
+                           .eos = prompt_piece_of(m, info->eos),
                            .add_generation_prompt = !o->no_generation_prompt,
                            .now = o->now,
                            .max_steps = o->max_steps};
-    int rc = st_template_render(t, &to, add, out, err);
+    int rc = st_template_render(t, &to, prompt_add, out, err);
     ST_FAIL_IF(rc == STRATA_NO_MEMORY, err, rc, "no memory for the prompt");
     return rc;
 }
@@ -97,23 +98,23 @@ int st_chat_prompt(const strata_model *m, const strata_message *messages, size_t
                    st_prompt *out, strata_error *err)
 {
     strata_chat_opts o = opts ? *opts : (strata_chat_opts){0};
-    st_mem *mem = (st_mem *)(uintptr_t)&m->mem;
+    st_mem *mem = m->mem;
     const st_token_info *info = st_tokenizer_info(m->tokenizer);
-    st_str source, bos = piece_of(m, info->bos);
+    st_str source, bos = prompt_piece_of(m, info->bos);
     bool own;
     *out = (st_prompt){.mem = mem};
-    ST_TRY(find_source(m, &o, &source, &own, err));
+    ST_TRY(prompt_find_source(m, &o, &source, &own, err));
     st_template *t = NULL;
     st_chat_message *list = st_alloc(mem, n, sizeof *list);
     ST_FAIL_IF(!list, err, STRATA_NO_MEMORY, "no memory for %zu messages", n);
     for (size_t i = 0; i < n; i++)
-        list[i] = (st_chat_message){.role = str_of(messages[i].role),
-                                    .content = str_of(messages[i].content),
-                                    .tool_calls = str_of(messages[i].tool_calls),
-                                    .extra = str_of(messages[i].extra)};
+        list[i] = (st_chat_message){.role = prompt_str_of(messages[i].role),
+                                    .content = prompt_str_of(messages[i].content),
+                                    .tool_calls = prompt_str_of(messages[i].tool_calls),
+                                    .extra = prompt_str_of(messages[i].extra)};
     int rc = st_template_open(source, mem, &t, err);
-    if (!rc && !own && info->add_bos && bos.len) rc = add(out, bos.ptr, bos.len, true);
-    if (!rc) rc = render(t, list, n, m, &o, out, err);
+    if (!rc && !own && info->add_bos && bos.len) rc = prompt_add(out, bos.ptr, bos.len, true);
+    if (!rc) rc = prompt_render(t, list, n, m, &o, out, err);
     for (size_t i = 0, at = 0; !rc && i < out->n; at += out->parts[i++].len) out->parts[i].ptr = out->text + at;
     st_template_close(t);
     st_free(mem, list);

@@ -32,12 +32,12 @@ typedef struct job {
     strata_embed_item *items;
     st_tokens tokens; /* of all pairs */
     st_stop stop;
-    st_sequence *seqs;
-    size_t n_seqs;
+    st_item *todo;
+    size_t n_todo;
     uint32_t yes; /* which of two labels is "yes" */
 } job;
 
-static void fail_item(strata_embed_item *item, int status, const char *msg)
+static void rank_fail_item(strata_embed_item *item, int status, const char *msg)
 {
     item->status = status;
     (void)st_format(item->msg, sizeof item->msg, "%s", msg);
@@ -45,12 +45,12 @@ static void fail_item(strata_embed_item *item, int status, const char *msg)
 
 /* ---- one pair -> tokens ------------------------------------------------------------------------------------------ */
 
-static int encode(job *j, strata_text t, unsigned flags, strata_error *err)
+static int rank_encode(job *j, strata_text t, unsigned flags, strata_error *err)
 {
     return st_tokenizer_encode(j->m->tokenizer, t.ptr ? t.ptr : "", t.len, flags, &j->tokens, err);
 }
 
-static int push(job *j, int32_t id, strata_error *err)
+static int rank_push(job *j, int32_t id, strata_error *err)
 {
     st_tokens *t = &j->tokens;
     ST_FAIL_IF(!st_grow(t->mem, &t->ids, &t->cap, t->n + 1, t->n, sizeof *t->ids), err, STRATA_NO_MEMORY,
@@ -71,7 +71,7 @@ typedef struct layout {
 
 /* Two separators between the segments, as RoBERTa and XLM-R have (<s> A </s></s> B </s>), when the file says so or,
  * where it says nothing, by how they spell what stands around a text. HF: RobertaProcessing and kin. */
-static bool doubled_separator(const strata_model *m, int32_t first, int32_t last)
+static bool rank_doubled_separator(const strata_model *m, int32_t first, int32_t last)
 {
     bool says = false;
     const st_gguf_kv *kv = st_gguf_find(&m->gguf, "tokenizer.ggml.add_sep_token");
@@ -83,25 +83,25 @@ static bool doubled_separator(const strata_model *m, int32_t first, int32_t last
 }
 
 /* [CLS] query [SEP] passage [SEP]: what HF's post-processors make of a pair. */
-static int encode_pair(job *j, size_t i, layout *l, strata_error *err)
+static int rank_encode_pair(job *j, size_t i, layout *l, strata_error *err)
 {
     const st_token_info *info = st_tokenizer_info(j->m->tokenizer);
     size_t start = j->tokens.n;
-    ST_TRY(encode(j, j->query, j->flags | STRATA_TOKENIZE_ADD_SPECIAL, err));
+    ST_TRY(rank_encode(j, j->query, j->flags | STRATA_TOKENIZE_ADD_SPECIAL, err));
     bool closed = info->add_eos && j->tokens.n > start;
     int32_t end = closed ? j->tokens.ids[j->tokens.n - 1] : -1;
     size_t first = start + (info->add_bos && j->tokens.n > start), after = j->tokens.n - closed;
     l->query[0].at = first < after ? first : after;
     l->query[0].end = after;
     l->n_query = 1;
-    if (closed && doubled_separator(j->m, j->tokens.ids[start], end)) ST_TRY(push(j, end, err));
+    if (closed && rank_doubled_separator(j->m, j->tokens.ids[start], end)) ST_TRY(rank_push(j, end, err));
     l->second = l->passage = j->tokens.n;
-    ST_TRY(encode(j, j->passages[i], j->flags, err));
+    ST_TRY(rank_encode(j, j->passages[i], j->flags, err));
     l->passage_end = j->tokens.n;
-    return closed ? push(j, end, err) : STRATA_OK;
+    return closed ? rank_push(j, end, err) : STRATA_OK;
 }
 
-static int check_utf8(strata_text t, const char *what, strata_error *err)
+static int rank_check_utf8(strata_text t, const char *what, strata_error *err)
 {
     size_t bad = t.len ? st_utf8_check(t.ptr, t.len) : 0;
     ST_FAIL_IF(bad < t.len, err, STRATA_INVALID_ARG, "the %s is not UTF-8: byte 0x%02x at offset %zu", what,
@@ -111,12 +111,12 @@ static int check_utf8(strata_text t, const char *what, strata_error *err)
 
 /* A decoder's template is one text: its own words may be control tokens, those of query and document never. The tokens
  * of the passage are those that stand for bytes of it alone. */
-static int encode_template(job *j, size_t i, layout *l, strata_error *err)
+static int rank_encode_template(job *j, size_t i, layout *l, strata_error *err)
 {
     strata_text_part parts[MAX_TEMPLATE_PARTS];
     strata_text query = j->query, passage = j->passages[i];
     size_t start = j->tokens.n, at = 0, begin = 0, end = 0, asked[MAX_TEMPLATE_PARTS];
-    if (!j->opts.lossy) ST_TRY(check_utf8(passage, "passage", err));
+    if (!j->opts.lossy) ST_TRY(rank_check_utf8(passage, "passage", err));
     for (size_t k = 0; k < j->n_template; at += parts[k++].len) {
         const template_part *t = &j->template[k];
         strata_text user = t->what == QUERY ? query : passage;
@@ -144,7 +144,7 @@ static int encode_template(job *j, size_t i, layout *l, strata_error *err)
 }
 
 /* Takes `over` tokens out of ids[from, end), at the end or the start of them. */
-static void cut(job *j, size_t from, size_t end, size_t over, int side)
+static void rank_cut(job *j, size_t from, size_t end, size_t over, int side)
 {
     size_t to = side == STRATA_TRUNCATE_END ? end - over : from;
     int32_t *ids = j->tokens.ids;
@@ -154,7 +154,7 @@ static void cut(job *j, size_t from, size_t end, size_t over, int side)
 
 /* A query that leaves its passage no room is cut, to half of the context at most, of which each place of it gets its
  * share. From the last one on, since what is behind it moves. */
-static bool fit_query(job *j, size_t start, layout *l)
+static bool rank_fit_query(job *j, size_t start, layout *l)
 {
     size_t ctx = j->m->config.n_ctx, have = l->passage_end - l->passage, share = l->n_query ? ctx / 2 / l->n_query : 0;
     bool done = false;
@@ -163,7 +163,7 @@ static bool fit_query(job *j, size_t start, layout *l)
         size_t at = l->query[k].at, end = l->query[k].end;
         if (end - at <= share) continue;
         size_t over = end - at - share;
-        cut(j, at, end, over, j->opts.truncate_query);
+        rank_cut(j, at, end, over, j->opts.truncate_query);
         if (l->second > at) l->second -= over;
         if (l->passage > at) l->passage -= over, l->passage_end -= over;
         done = true;
@@ -172,9 +172,9 @@ static bool fit_query(job *j, size_t start, layout *l)
 }
 
 /* Cuts the passage so that the pair fits. */
-static int fit(job *j, size_t start, layout *l, strata_embed_item *item)
+static int rank_fit(job *j, size_t start, layout *l, strata_embed_item *item)
 {
-    if (fit_query(j, start, l)) item->truncated = 1;
+    if (rank_fit_query(j, start, l)) item->truncated = 1;
     if (j->tokens.n - start <= j->m->config.n_ctx) return 0;
     size_t n = j->tokens.n - start, ctx = j->m->config.n_ctx, over = n - ctx, have = l->passage_end - l->passage;
     char msg[128];
@@ -184,56 +184,56 @@ static int fit(job *j, size_t start, layout *l, strata_embed_item *item)
                      n - have, ctx);
         else
             snprintf(msg, sizeof msg, "%zu tokens, the model's context has %zu", n, ctx);
-        fail_item(item, STRATA_TOO_LONG, msg);
+        rank_fail_item(item, STRATA_TOO_LONG, msg);
         return -1;
     }
-    cut(j, l->passage, l->passage_end, over, j->opts.truncate);
+    rank_cut(j, l->passage, l->passage_end, over, j->opts.truncate);
     item->truncated = 1;
     return 0;
 }
 
-static int tokenize_pair(job *j, size_t i, strata_error *err)
+static int rank_tokenize_pair(job *j, size_t i, strata_error *err)
 {
     strata_embed_item *item = &j->items[i];
     size_t start = j->tokens.n;
     layout l = {0};
     strata_error e = {0};
     if (j->passages[i].len && !j->passages[i].ptr) {
-        fail_item(item, STRATA_INVALID_ARG, "the passage is NULL but not empty");
+        rank_fail_item(item, STRATA_INVALID_ARG, "the passage is NULL but not empty");
         return STRATA_OK;
     }
-    int rc = j->n_template ? encode_template(j, i, &l, &e) : encode_pair(j, i, &l, &e);
+    int rc = j->n_template ? rank_encode_template(j, i, &l, &e) : rank_encode_pair(j, i, &l, &e);
     if (rc && rc != STRATA_INVALID_ARG) ST_FAIL(err, rc, "%s", e.msg); /* no fault of the pair */
     if (rc) {
         j->tokens.n = start;
-        fail_item(item, rc, e.msg);
+        rank_fail_item(item, rc, e.msg);
         return STRATA_OK;
     }
     size_t n = j->tokens.n - start;
     item->n_tokens = item->n_tokens_all = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
     if (n == 0) {
-        fail_item(item, STRATA_EMPTY_PROMPT, "the pair has no tokens");
+        rank_fail_item(item, STRATA_EMPTY_PROMPT, "the pair has no tokens");
         return STRATA_OK;
     }
-    if (n > j->m->config.n_ctx && fit(j, start, &l, item)) {
+    if (n > j->m->config.n_ctx && rank_fit(j, start, &l, item)) {
         j->tokens.n = start;
         return STRATA_OK;
     }
     item->n_tokens = (uint32_t)(j->tokens.n - start);
-    j->seqs[j->n_seqs++] =
-        (st_sequence){.index = i, .at = start, .n_tokens = item->n_tokens, .n_first = (uint32_t)(l.second - start)};
+    j->todo[j->n_todo++] =
+        (st_item){.index = i, .at = start, .n_tokens = item->n_tokens, .n_first = (uint32_t)(l.second - start)};
     return STRATA_OK;
 }
 
 /* ---- scores ------------------------------------------------------------------------------------------------------ */
 
-static void deliver(void *user, const st_sequence *s, int status, const float *v)
+static void rank_deliver(void *user, const st_item *s, int status, const float *v)
 {
     job *j = user;
     float *score = &j->scores[s->index];
     j->items[s->index].status = STRATA_OK;
     if (status) {
-        fail_item(&j->items[s->index], status, "the model gave NaN or infinity for this pair");
+        rank_fail_item(&j->items[s->index], status, "the model gave NaN or infinity for this pair");
         return;
     }
     *score = j->m->plan.n_labels == 2 ? v[j->yes] - v[1 - j->yes] : v[0];
@@ -253,7 +253,7 @@ bool st_rank_label(const strata_model *m, uint32_t i, st_str *name)
 }
 
 /* The file may name its labels; otherwise the first is "yes". */
-static uint32_t yes_label(const strata_model *m)
+static uint32_t rank_yes_label(const strata_model *m)
 {
     st_str s;
     for (uint32_t i = 0; i < 2 && st_rank_label(m, i, &s); i++)
@@ -262,7 +262,7 @@ static uint32_t yes_label(const strata_model *m)
 }
 
 /* Cuts the file's template, or the architecture's, at {query} and {document}. */
-static int find_template(job *j, strata_error *err)
+static int rank_find_template(job *j, strata_error *err)
 {
     static const char key[] = "tokenizer.chat_template.rerank";
     static const char *const names[] = {[QUERY] = "{query}", [DOCUMENT] = "{document}"};
@@ -290,7 +290,7 @@ static int find_template(job *j, strata_error *err)
 }
 
 /* What the model lacks to rank at all; finds the template on the way. */
-static int check_model(job *j, strata_error *err)
+static int rank_check_model(job *j, strata_error *err)
 {
     const strata_model *m = j->m;
     ST_FAIL_IF(m->plan.head_lacks, err, STRATA_UNSUPPORTED_OP, "%s: its classification head has no %s", m->path,
@@ -299,24 +299,24 @@ static int check_model(job *j, strata_error *err)
                "%s: not a ranking model: it has no classification head (tensor 'cls.output.weight')", m->path);
     ST_FAIL_IF(m->plan.n_labels > 2, err, STRATA_UNSUPPORTED_OP, "%s: a head of %u labels gives no score; want 1 or 2",
                m->path, m->plan.n_labels);
-    return m->config.causal ? find_template(j, err) : STRATA_OK;
+    return m->config.causal ? rank_find_template(j, err) : STRATA_OK;
 }
 
 bool st_rank_works(const strata_model *m)
 {
     job j = {.m = m};
-    return !m->vocab_only && check_model(&j, NULL) == STRATA_OK;
+    return !m->vocab_only && rank_check_model(&j, NULL) == STRATA_OK;
 }
 
-static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_error *err)
+static int rank_prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_error *err)
 {
-    strata_model *m = c->model;
-    *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_rank_opts){0}, .tokens = {.mem = &m->mem}};
+    const strata_model *m = c->model;
+    *j = (job){.ctx = c, .m = m, .opts = opts ? *opts : (strata_rank_opts){0}, .tokens = {.mem = m->mem}};
     const strata_rank_opts *o = &j->opts;
     ST_FAIL_IF(o->deadline_ms < 0 || !isfinite(o->deadline_ms), err, STRATA_INVALID_ARG, "deadline_ms: %g, want >= 0",
                o->deadline_ms);
-    ST_TRY(check_model(j, err));
-    j->yes = yes_label(m);
+    ST_TRY(rank_check_model(j, err));
+    j->yes = rank_yes_label(m);
     if (o->deadline_ms > 0) j->deadline = st_now() + o->deadline_ms * 1e-3;
     j->stop = (st_stop){o->cancel, j->deadline};
     j->tokens.stop = &j->stop;
@@ -325,23 +325,23 @@ static int prepare(job *j, strata_ctx *c, const strata_rank_opts *opts, strata_e
     return STRATA_OK;
 }
 
-static int run_all(job *j, strata_error *err)
+static int rank_run_all(job *j, strata_error *err)
 {
     for (size_t i = 0; i < j->n; i++) {
         if (i % 64 == 0) ST_TRY(st_stopped(j->opts.cancel, j->deadline, err));
-        ST_TRY(tokenize_pair(j, i, err));
+        ST_TRY(rank_tokenize_pair(j, i, err));
     }
     st_batcher b = {.ctx = j->ctx,
                     .ids = j->tokens.ids,
-                    .seqs = j->seqs,
-                    .n = j->n_seqs,
+                    .items = j->todo,
+                    .n = j->n_todo,
                     .typed = j->m->weights.n_types > 1,
                     .what = STRATA_EVAL_POOLED,
                     .pooling = STRATA_POOLING_RANK,
                     .width = j->m->plan.n_labels,
                     .cancel = j->opts.cancel,
                     .deadline = j->deadline,
-                    .deliver = deliver,
+                    .deliver = rank_deliver,
                     .user = j};
     return st_batcher_run(&b, err);
 }
@@ -350,8 +350,8 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
             float *scores, strata_embed_item *items, strata_error *err)
 {
     job j;
-    ST_TRY(prepare(&j, c, opts, err));
-    if (!j.opts.lossy) ST_TRY(check_utf8(query, "query", err)); /* no passage's fault */
+    ST_TRY(rank_prepare(&j, c, opts, err));
+    if (!j.opts.lossy) ST_TRY(rank_check_utf8(query, "query", err)); /* no passage's fault */
     st_mem *mem = j.tokens.mem;
     strata_embed_item *own = items ? NULL : st_alloc(mem, n, sizeof *own);
     j.query = query;
@@ -359,18 +359,18 @@ int st_rank(strata_ctx *c, strata_text query, const strata_text *passages, size_
     j.n = n;
     j.scores = scores;
     j.items = items ? items : own;
-    j.seqs = st_alloc(mem, n, sizeof *j.seqs);
+    j.todo = st_alloc(mem, n, sizeof *j.todo);
     strata_error why = {0};
     for (size_t i = 0; j.items && i < n; i++) j.items[i] = (strata_embed_item){.status = ST_ITEM_PENDING};
-    int rc =
-        j.items && j.seqs ? run_all(&j, &why) : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu passages", n);
+    int rc = j.items && j.todo ? rank_run_all(&j, &why)
+                               : st_error_set(&why, STRATA_NO_MEMORY, "no memory for %zu passages", n);
     if (rc && err) *err = why;
     for (size_t i = 0; i < n; i++) /* whoever was not done, and whoever failed */
         if (!j.items || st_item_abandon(&j.items[i], rc, why.msg)) st_nan_row(&scores[i], 1);
     for (size_t i = 0; !rc && !items && i < n; i++)
         if (own[i].status) rc = st_error_set(err, own[i].status, "passage %zu: %s", i, own[i].msg);
     st_free(mem, own);
-    st_free(mem, j.seqs);
+    st_free(mem, j.todo);
     st_tokens_free(&j.tokens);
     return rc;
 }

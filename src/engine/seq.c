@@ -1,4 +1,4 @@
-/* lane.c: which tokens the cache holds for each sequence, and what must run to make it hold others.
+/* seq.c: which tokens the cache holds for each sequence, and what must run to make it hold others.
  *
  * How much of what a sequence held may stay is the backend's answer: it knows what its runs, also those that failed,
  * have written over. */
@@ -10,14 +10,14 @@
 /* Tokens that a sequence makes room for at first. */
 #define MIN_IDS 1024u
 
-int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err)
+int st_seqs_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err)
 {
-    st_mem *mem = &c->model->mem;
+    st_mem *mem = c->model->mem;
     c->n_ctx = n_ctx;
     c->n_batch = n_batch;
-    c->lanes = st_calloc(mem, n_seqs, sizeof *c->lanes);
-    ST_FAIL_IF(!c->lanes, err, STRATA_NO_MEMORY, "no memory for %u sequences", n_seqs);
-    c->n_lanes = n_seqs;
+    c->seqs = st_calloc(mem, n_seqs, sizeof *c->seqs);
+    ST_FAIL_IF(!c->seqs, err, STRATA_NO_MEMORY, "no memory for %u sequences", n_seqs);
+    c->n_seqs = n_seqs;
     st_step *s = &c->step;
     s->starts = st_alloc(mem, (size_t)n_seqs + 1, sizeof *s->starts);
     s->past = st_alloc(mem, n_seqs, sizeof *s->past);
@@ -29,27 +29,27 @@ int st_lanes_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_bat
     return STRATA_OK;
 }
 
-void st_lanes_close(strata_ctx *c)
+void st_seqs_close(strata_ctx *c)
 {
-    st_mem *mem = &c->model->mem;
-    for (uint32_t i = 0; i < c->n_lanes; i++) st_free(mem, c->lanes[i].ids);
+    st_mem *mem = c->model->mem;
+    for (uint32_t i = 0; i < c->n_seqs; i++) st_free(mem, c->seqs[i].ids);
     void *step[] = {c->step.starts, c->step.past, c->step.whole, c->step.out, c->step.status};
     for (size_t i = 0; i < sizeof step / sizeof *step; i++) st_free(mem, step[i]);
-    st_free(mem, c->lanes);
+    st_free(mem, c->seqs);
     st_free(mem, c->logits);
     st_gvocab_close(c->gvocab);
 }
 
-static int lane_check(const strata_ctx *c, strata_error *err)
+static int seq_check(const strata_ctx *c, strata_error *err)
 {
-    ST_FAIL_IF(c->n_lanes == 0, err, STRATA_UNSUPPORTED_OP, "the context was opened without sequences (n_seqs)");
+    ST_FAIL_IF(c->n_seqs == 0, err, STRATA_UNSUPPORTED_OP, "the context was opened without sequences (n_seqs)");
     return STRATA_OK;
 }
 
 /* Rows of logits for n sequences, which need nothing of those of the call before. */
-static int lane_logits(strata_ctx *c, uint32_t n, strata_error *err)
+static int seq_logits(strata_ctx *c, uint32_t n, strata_error *err)
 {
-    st_mem *mem = &c->model->mem;
+    st_mem *mem = c->model->mem;
     if (n <= c->n_rows) return STRATA_OK;
     st_free(mem, c->logits);
     c->logits = st_alloc(mem, n, c->model->weights.n_vocab * sizeof *c->logits);
@@ -59,9 +59,9 @@ static int lane_logits(strata_ctx *c, uint32_t n, strata_error *err)
 }
 
 /* Room for n tokens, at most the context's. */
-static int lane_grow(strata_ctx *c, st_lane *l, uint32_t n, strata_error *err)
+static int seq_grow(strata_ctx *c, st_seq *l, uint32_t n, strata_error *err)
 {
-    st_mem *mem = &c->model->mem;
+    st_mem *mem = c->model->mem;
     if (n <= l->cap) return STRATA_OK;
     uint32_t cap = l->cap < MIN_IDS / 2 ? MIN_IDS : l->cap > c->n_ctx / 2 ? c->n_ctx : l->cap * 2;
     if (cap < n) cap = n;
@@ -75,9 +75,9 @@ static int lane_grow(strata_ctx *c, st_lane *l, uint32_t n, strata_error *err)
     return STRATA_OK;
 }
 
-static int lane_check_ids(const strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, strata_error *err)
+static int seq_check_ids(const strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, strata_error *err)
 {
-    ST_FAIL_IF(seq >= c->n_lanes, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_lanes - 1);
+    ST_FAIL_IF(seq >= c->n_seqs, err, STRATA_INVALID_ARG, "sequence %u: the context has 0..%u", seq, c->n_seqs - 1);
     for (size_t i = 0; i < n; i++)
         ST_FAIL_IF(ids[i] < 0 || (uint32_t)ids[i] >= c->model->weights.n_vocab, err, STRATA_INVALID_ARG,
                    "id %d at %zu: the vocabulary has 0..%u", ids[i], i, c->model->weights.n_vocab - 1);
@@ -86,10 +86,10 @@ static int lane_check_ids(const strata_ctx *c, uint32_t seq, const int32_t *ids,
 
 /* Tokens of ids that the cache goes on from: the common prefix, short of the last token, whose logits are wanted, or
  * nothing. What is beyond them is forgotten. */
-static uint32_t lane_reuse(strata_ctx *c, uint32_t seq, const int32_t *ids, uint32_t n)
+static uint32_t seq_reuse(strata_ctx *c, uint32_t seq, const int32_t *ids, uint32_t n)
 {
     const st_backend *b = c->model->backend;
-    st_lane *l = &c->lanes[seq];
+    st_seq *l = &c->seqs[seq];
     uint32_t same = 0;
     while (same < l->n && same + 1 < n && l->ids[same] == ids[same]) same++;
     l->n = b->kv_keep(c->state, seq, same, n);
@@ -98,8 +98,8 @@ static uint32_t lane_reuse(strata_ctx *c, uint32_t seq, const int32_t *ids, uint
 }
 
 /* Runs n tokens of one sequence from `past` on; logits only of the last. */
-static int lane_run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *ids, uint32_t n, uint32_t whole,
-                    const st_wanted *wanted, const volatile int *cancel, double deadline, strata_error *err)
+static int seq_run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *ids, uint32_t n, uint32_t whole,
+                   const st_wanted *wanted, const volatile int *cancel, double deadline, strata_error *err)
 {
     const strata_model *m = c->model;
     uint32_t starts[2] = {0, n};
@@ -109,7 +109,7 @@ static int lane_run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *i
                   .ids = ids,
                   .starts = starts,
                   .past = &past,
-                  .lanes = &seq,
+                  .seqs = &seq,
                   .whole = &whole,
                   .last_only = 1,
                   .wanted = wanted,
@@ -124,14 +124,14 @@ static int lane_run(strata_ctx *c, uint32_t seq, uint32_t past, const int32_t *i
     return STRATA_OK;
 }
 
-int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const st_wanted *wanted,
-                 const volatile int *cancel, double deadline, float **logits, uint32_t *reused, strata_error *err)
+int st_seq_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint32_t chunk, const st_wanted *wanted,
+                const volatile int *cancel, double deadline, float **logits, uint32_t *reused, strata_error *err)
 {
-    ST_TRY(lane_check(c, err));
-    ST_TRY(lane_check_ids(c, seq, NULL, 0, err));
+    ST_TRY(seq_check(c, err));
+    ST_TRY(seq_check_ids(c, seq, NULL, 0, err));
     ST_FAIL_IF(n > c->n_ctx, err, STRATA_TOO_LONG, "%zu tokens, the context holds %u", n, c->n_ctx);
-    ST_TRY(lane_check_ids(c, seq, ids, n, err));
-    st_lane *l = &c->lanes[seq];
+    ST_TRY(seq_check_ids(c, seq, ids, n, err));
+    st_seq *l = &c->seqs[seq];
     if (n == 0) {
         l->n = 0;
         l->ready = false;
@@ -139,13 +139,13 @@ int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint
         ST_FAIL(err, STRATA_EMPTY_PROMPT, "no ids to run");
     }
     l->ready = false; /* what a run that fails leaves behind is not what was asked for */
-    ST_TRY(lane_logits(c, 1, err));
-    ST_TRY(lane_grow(c, l, (uint32_t)n, err));
+    ST_TRY(seq_logits(c, 1, err));
+    ST_TRY(seq_grow(c, l, (uint32_t)n, err));
     if (chunk == 0 || chunk > c->n_batch) chunk = c->n_batch;
-    uint32_t at = lane_reuse(c, seq, ids, (uint32_t)n), from = at;
+    uint32_t at = seq_reuse(c, seq, ids, (uint32_t)n), from = at;
     for (uint32_t k; at < n; at += k) {
         k = n - at < chunk ? (uint32_t)(n - at) : chunk;
-        ST_TRY(lane_run(c, seq, at, ids + at, k, (uint32_t)n, wanted, cancel, deadline, err));
+        ST_TRY(seq_run(c, seq, at, ids + at, k, (uint32_t)n, wanted, cancel, deadline, err));
         memcpy(l->ids + at, ids + at, k * sizeof *ids);
         l->n = at + k;
     }
@@ -155,15 +155,15 @@ int st_lane_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint
     return STRATA_OK;
 }
 
-static int lane_run_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, uint32_t n,
-                         const volatile int *cancel, strata_error *err)
+static int seq_run_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, uint32_t n, const volatile int *cancel,
+                        strata_error *err)
 {
     const strata_model *m = c->model;
     const st_step *s = &c->step;
     s->starts[0] = 0;
     for (uint32_t i = 0; i < n; i++) {
         s->starts[i + 1] = i + 1;
-        s->past[i] = c->lanes[seqs[i]].n;
+        s->past[i] = c->seqs[seqs[i]].n;
         s->whole[i] = s->past[i] + 1;
         s->out[i] = c->logits + (size_t)i * m->weights.n_vocab;
         s->status[i] = STRATA_OK;
@@ -173,7 +173,7 @@ static int lane_run_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids
                   .ids = ids,
                   .starts = s->starts,
                   .past = s->past,
-                  .lanes = seqs,
+                  .seqs = seqs,
                   .whole = s->whole,
                   .last_only = 1,
                   .what = STRATA_EVAL_LOGITS,
@@ -187,9 +187,9 @@ static int lane_run_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids
     return STRATA_OK;
 }
 
-static int lane_check_step(const strata_ctx *c, uint32_t seq, strata_error *err)
+static int seq_check_step(const strata_ctx *c, uint32_t seq, strata_error *err)
 {
-    const st_lane *l = &c->lanes[seq];
+    const st_seq *l = &c->seqs[seq];
     ST_FAIL_IF(!l->ready, err, STRATA_INVALID_ARG, "sequence %u is %s: synchronise it first", seq,
                l->n ? "what a call that failed left of it" : "empty");
     ST_FAIL_IF(l->n >= c->n_ctx, err, STRATA_TOO_LONG, "sequence %u is full: the context holds %u tokens", seq,
@@ -201,23 +201,23 @@ static int lane_check_step(const strata_ctx *c, uint32_t seq, strata_error *err)
     return STRATA_OK;
 }
 
-int st_lane_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
-                 const float **logits, strata_error *err)
+int st_seq_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
+                const float **logits, strata_error *err)
 {
-    ST_TRY(lane_check(c, err));
-    ST_FAIL_IF(n == 0 || n > c->n_lanes, err, STRATA_INVALID_ARG, "%zu sequences to step, the context has %u", n,
-               c->n_lanes);
+    ST_TRY(seq_check(c, err));
+    ST_FAIL_IF(n == 0 || n > c->n_seqs, err, STRATA_INVALID_ARG, "%zu sequences to step, the context has %u", n,
+               c->n_seqs);
     for (size_t i = 0; i < n; i++) {
-        ST_TRY(lane_check_ids(c, seqs[i], ids + i, 1, err));
-        ST_TRY(lane_check_step(c, seqs[i], err));
+        ST_TRY(seq_check_ids(c, seqs[i], ids + i, 1, err));
+        ST_TRY(seq_check_step(c, seqs[i], err));
         for (size_t j = 0; j < i; j++)
             ST_FAIL_IF(seqs[j] == seqs[i], err, STRATA_INVALID_ARG, "sequence %u is named twice", seqs[i]);
     }
-    ST_TRY(lane_logits(c, (uint32_t)n, err));
-    for (size_t i = 0; i < n; i++) ST_TRY(lane_grow(c, &c->lanes[seqs[i]], c->lanes[seqs[i]].n + 1, err));
-    ST_TRY(lane_run_step(c, seqs, ids, (uint32_t)n, cancel, err));
+    ST_TRY(seq_logits(c, (uint32_t)n, err));
+    for (size_t i = 0; i < n; i++) ST_TRY(seq_grow(c, &c->seqs[seqs[i]], c->seqs[seqs[i]].n + 1, err));
+    ST_TRY(seq_run_step(c, seqs, ids, (uint32_t)n, cancel, err));
     for (size_t i = 0; i < n; i++) {
-        st_lane *l = &c->lanes[seqs[i]];
+        st_seq *l = &c->seqs[seqs[i]];
         l->ids[l->n++] = ids[i];
         logits[i] = c->step.out[i];
     }

@@ -4,7 +4,7 @@
 
 #include "base/utf8.h"
 
-void st_hold_free(st_hold *h)
+void st_stream_free(st_stream *h)
 {
     st_free(h->mem, h->bytes);
     st_free(h->mem, h->ready);
@@ -13,7 +13,7 @@ void st_hold_free(st_hold *h)
 }
 
 /* The first n held bytes become ready, as valid UTF-8. */
-static int release(st_hold *h, size_t n, strata_error *err)
+static int stream_release(st_stream *h, size_t n, strata_error *err)
 {
     /* A single invalid byte grows to the three of U+FFFD. */
     ST_FAIL_IF(!st_grow(h->mem, &h->ready, &h->cap_ready, n * 3 + 1, 0, 1), err, STRATA_NO_MEMORY,
@@ -38,7 +38,7 @@ static int release(st_hold *h, size_t n, strata_error *err)
 }
 
 /* Bytes at the end that are the beginning of a character, and of no more than one that UTF-8 has (RFC 3629). */
-static size_t open_character(const char *p, size_t n)
+static size_t stream_open_character(const char *p, size_t n)
 {
     for (size_t k = 1; k <= 3 && k <= n; k++) {
         uint8_t c = (uint8_t)p[n - k], second = k > 1 ? (uint8_t)p[n - k + 1] : 0;
@@ -54,7 +54,7 @@ static size_t open_character(const char *p, size_t n)
 }
 
 /* Bytes at the end that are the beginning of a stop text. */
-static size_t open_stop(const st_hold *h)
+static size_t stream_open_stop(const st_stream *h)
 {
     size_t longest = 0;
     for (size_t i = 0; i < h->n_stop; i++) {
@@ -66,7 +66,7 @@ static size_t open_stop(const st_hold *h)
 }
 
 /* Where the first complete stop text begins, or n. */
-static size_t find_stop(const st_hold *h)
+static size_t stream_find_stop(const st_stream *h)
 {
     size_t first = h->n;
     for (size_t i = 0; i < h->n_stop; i++) {
@@ -77,26 +77,26 @@ static size_t find_stop(const st_hold *h)
     return first;
 }
 
-int st_hold_add(st_hold *h, const char *p, size_t n, bool *stopped, strata_error *err)
+int st_stream_add(st_stream *h, const char *p, size_t n, bool *stopped, strata_error *err)
 {
     ST_FAIL_IF(!st_grow(h->mem, &h->bytes, &h->cap, h->n + n + 1, h->n, 1), err, STRATA_NO_MEMORY,
                "no memory for %zu bytes of text", h->n + n);
     memcpy(h->bytes + h->n, p, n);
     h->n += n;
-    size_t at = find_stop(h);
+    size_t at = stream_find_stop(h);
     *stopped = at < h->n;
     if (*stopped) {
-        ST_TRY(release(h, at, err));
+        ST_TRY(stream_release(h, at, err));
         h->n = 0;
         return STRATA_OK;
     }
-    size_t character = open_character(h->bytes, h->n), stop = open_stop(h);
-    return release(h, h->n - (character > stop ? character : stop), err);
+    size_t character = stream_open_character(h->bytes, h->n), stop = stream_open_stop(h);
+    return stream_release(h, h->n - (character > stop ? character : stop), err);
 }
 
-int st_hold_end(st_hold *h, strata_error *err)
+int st_stream_end(st_stream *h, strata_error *err)
 {
-    ST_TRY(release(h, h->n - open_character(h->bytes, h->n), err));
+    ST_TRY(stream_release(h, h->n - stream_open_character(h->bytes, h->n), err));
     h->n = 0;
     return STRATA_OK;
 }

@@ -44,7 +44,7 @@ struct st_think {
     char piece[MAX_PIECE];
 };
 
-static bool is_space(char c)
+static bool think_is_space(char c)
 {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
@@ -57,7 +57,7 @@ bool st_think_opened(const st_tokenizer *t, const int32_t *ids, size_t n, const 
         if (ids[i] < 0 || (uint32_t)ids[i] >= st_tokenizer_info(t)->n_vocab) break;
         size_t k = st_tokenizer_raw(t, ids[i], piece, sizeof piece);
         if (k > sizeof piece) break;
-        while (len == 0 && k > 0 && is_space(piece[k - 1])) k--; /* blanks at the very end */
+        while (len == 0 && k > 0 && think_is_space(piece[k - 1])) k--; /* blanks at the very end */
         if (k > TAIL - len) break;
         memcpy(tail + TAIL - len - k, piece, k);
         len += k;
@@ -93,7 +93,7 @@ void st_think_end_of(const st_tokenizer *t, const char *end[2])
 /* ---- the automaton of the end ------------------------------------------------------------------------------------ */
 
 /* One byte further; true: the end is complete. */
-static bool step(const st_think *k, uint32_t *which, uint32_t *match, char c)
+static bool think_step(const st_think *k, uint32_t *which, uint32_t *match, char c)
 {
     const char *text = k->text[*which];
     while (*match && text[*match] != c) *match = k->back[*which][*match];
@@ -104,21 +104,21 @@ static bool step(const st_think *k, uint32_t *which, uint32_t *match, char c)
 }
 
 /* How far a piece leads: the bytes up to the end of thinking, its own included; n + 1: it does not end there. */
-static size_t find_end(const st_think *k, uint32_t *which, uint32_t *match, const char *p, size_t n)
+static size_t think_find_end(const st_think *k, uint32_t *which, uint32_t *match, const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (step(k, which, match, p[i])) return i + 1;
+        if (think_step(k, which, match, p[i])) return i + 1;
     return n + 1;
 }
 
-static size_t piece_of(st_think *k, int32_t id)
+static size_t think_piece_of(st_think *k, int32_t id)
 {
     if ((uint32_t)id >= st_tokenizer_info(k->t)->n_vocab) return 0;
     size_t n = st_tokenizer_raw(k->t, id, k->piece, sizeof k->piece);
     return n < sizeof k->piece ? n : sizeof k->piece;
 }
 
-static bool fill(st_think *k)
+static bool think_fill(st_think *k)
 {
     for (uint32_t w = 0; w < 2 && k->text[w]; w++) {
         k->len[w] = strlen(k->text[w]);
@@ -134,7 +134,7 @@ static bool fill(st_think *k)
     uint32_t last = k->text[1] ? 1 : 0, n = st_tokenizer_info(k->t)->n_vocab;
     char c = k->text[last][k->len[last] - 1];
     for (uint32_t id = 0; id < n; id++) {
-        size_t len = piece_of(k, (int32_t)id);
+        size_t len = think_piece_of(k, (int32_t)id);
         if (len < 2 || !memchr(k->piece, c, len - 1)) continue;
         if (!st_grow(k->mem, &k->past, &k->past_cap, k->n_past + 1, k->n_past, sizeof *k->past)) return false;
         k->past[k->n_past++] = id;
@@ -150,7 +150,7 @@ int st_think_open(const st_tokenizer *t, const char *const end[2], st_mem *mem, 
     k->t = t;
     k->text[0] = end[0];
     k->text[1] = end[1];
-    if (!fill(k)) {
+    if (!think_fill(k)) {
         st_think_close(k);
         ST_FAIL(err, STRATA_NO_MEMORY, "no memory for the end of thinking");
     }
@@ -185,7 +185,7 @@ int st_think_mask(st_think *k, const st_grammar_state *start, st_grammar_state *
     *any = false;
     for (size_t i = 0; i < k->n_past; i++) {
         uint32_t id = k->past[i], which = k->which, match = k->match;
-        size_t n = piece_of(k, (int32_t)id), at = find_end(k, &which, &match, k->piece, n);
+        size_t n = think_piece_of(k, (int32_t)id), at = think_find_end(k, &which, &match, k->piece, n);
         if (at >= n) continue;
         st_grammar_state_copy(probe, start);
         int rc = st_grammar_accept_bytes(probe, (const uint8_t *)k->piece + at, n - at, err);
@@ -199,7 +199,7 @@ int st_think_mask(st_think *k, const st_grammar_state *start, st_grammar_state *
 
 void st_think_accept(st_think *k, int32_t id, const uint8_t **rest, size_t *n_rest)
 {
-    size_t n = piece_of(k, id), at = find_end(k, &k->which, &k->match, k->piece, n);
+    size_t n = think_piece_of(k, id), at = think_find_end(k, &k->which, &k->match, k->piece, n);
     *rest = (const uint8_t *)k->piece + (at < n ? at : n);
     *n_rest = at < n ? n - at : 0;
 }

@@ -35,7 +35,7 @@ typedef struct parser {
 } parser;
 
 /* At most half of the slots are used, so a free one ends every probe. */
-static int new_index(const st_gguf *g, size_t n, uint32_t **table, size_t *slots, strata_error *err)
+static int gguf_new_index(const st_gguf *g, size_t n, uint32_t **table, size_t *slots, strata_error *err)
 {
     size_t want = 8;
     while (want < n * 2) want *= 2; /* n is at most size / MIN_KV_BYTES: no wrap */
@@ -45,7 +45,7 @@ static int new_index(const st_gguf *g, size_t n, uint32_t **table, size_t *slots
     return STRATA_OK;
 }
 
-static int index_tensor(st_gguf *g, size_t i, strata_error *err)
+static int gguf_index_tensor(st_gguf *g, size_t i, strata_error *err)
 {
     char name[ST_STR_PRINT];
     const st_gguf_tensor *t = &g->tensors[i];
@@ -62,14 +62,14 @@ int st_gguf_index_tensors(st_gguf *g, strata_error *err)
     g->tensor_index = NULL;
     g->tensor_slots = 0;
     ST_FAIL_IF(g->n_tensors >= UINT32_MAX, err, STRATA_CORRUPT_MODEL, "%s: has %zu tensors", g->name, g->n_tensors);
-    ST_TRY(new_index(g, g->n_tensors, &g->tensor_index, &g->tensor_slots, err));
-    for (size_t i = 0; i < g->n_tensors; i++) ST_TRY(index_tensor(g, i, err));
+    ST_TRY(gguf_new_index(g, g->n_tensors, &g->tensor_index, &g->tensor_slots, err));
+    for (size_t i = 0; i < g->n_tensors; i++) ST_TRY(gguf_index_tensor(g, i, err));
     return STRATA_OK;
 }
 
 /* ---- metadata ---------------------------------------------------------------------------------------------------- */
 
-static int check_bools(parser *p, const st_gguf_kv *kv)
+static int gguf_check_bools(parser *p, const st_gguf_kv *kv)
 {
     char key[ST_STR_PRINT];
     for (size_t i = 0; i < kv->bytes; i++)
@@ -78,7 +78,7 @@ static int check_bools(parser *p, const st_gguf_kv *kv)
     return STRATA_OK;
 }
 
-static int parse_value(parser *p, st_gguf_kv *kv)
+static int gguf_parse_value(parser *p, st_gguf_kv *kv)
 {
     char key[ST_STR_PRINT];
     bool string = kv->type == ST_GGUF_STRING;
@@ -111,10 +111,10 @@ static int parse_value(parser *p, st_gguf_kv *kv)
         (void)st_take(&p->in, kv->count * size, &data); /* fits: checked above */
     }
     kv->bytes = (size_t)(p->in.at - kv->data);
-    return kv->elem_type == ST_GGUF_BOOL ? check_bools(p, kv) : STRATA_OK;
+    return kv->elem_type == ST_GGUF_BOOL ? gguf_check_bools(p, kv) : STRATA_OK;
 }
 
-static int parse_kv(parser *p, size_t i)
+static int gguf_parse_kv(parser *p, size_t i)
 {
     st_gguf *g = p->g;
     st_gguf_kv *kv = &g->kv[i];
@@ -126,7 +126,7 @@ static int parse_kv(parser *p, size_t i)
                "%s: metadata key %zu has %zu bytes, want at most %zu", p->file, i, kv->key.len, MAX_KEY);
     ST_FAIL_IF(!st_take_u32(&p->in, &kv->type), p->err, STRATA_CORRUPT_MODEL,
                "%s: key '%s': the file ends before its type", p->file, st_str_print(kv->key, key));
-    ST_TRY(parse_value(p, kv));
+    ST_TRY(gguf_parse_value(p, kv));
     uint32_t *slot = st_gguf_probe(g->kv_index, g->kv_slots, g->kv, sizeof *kv, kv->key);
     ST_FAIL_IF(*slot, p->err, STRATA_CORRUPT_MODEL, "%s: key '%s' is there twice", p->file, st_str_print(kv->key, key));
     *slot = (uint32_t)i + 1;
@@ -135,7 +135,7 @@ static int parse_kv(parser *p, size_t i)
 
 /* The type is checked too: as a u8 or an i64 the key has been used to make the padding wrap (llama.cpp#24759, #26318).
  */
-static int parse_alignment(parser *p)
+static int gguf_parse_alignment(parser *p)
 {
     const st_gguf_kv *kv = st_gguf_find(p->g, "general.alignment");
     p->g->alignment = DEFAULT_ALIGNMENT;
@@ -152,7 +152,7 @@ static int parse_alignment(parser *p)
 
 /* ---- tensor directory -------------------------------------------------------------------------------------------- */
 
-static int parse_dims(parser *p, st_gguf_tensor *t, uint64_t *n)
+static int gguf_parse_dims(parser *p, st_gguf_tensor *t, uint64_t *n)
 {
     char name[ST_STR_PRINT];
     *n = 1;
@@ -172,7 +172,7 @@ static int parse_dims(parser *p, st_gguf_tensor *t, uint64_t *n)
 }
 
 /* Fills bytes from the type's geometry. */
-static int measure(parser *p, st_gguf_tensor *t, uint64_t n)
+static int gguf_measure(parser *p, st_gguf_tensor *t, uint64_t n)
 {
     char name[ST_STR_PRINT];
     const char *type;
@@ -192,7 +192,7 @@ static int measure(parser *p, st_gguf_tensor *t, uint64_t n)
 
 /* Walks one record. Without `keep` only its bounds matter. The offset is returned: data pointers wait for the start of
  * the data section, which is known when the directory ends. */
-static int parse_tensor(parser *p, size_t i, st_gguf_tensor *t, bool keep, uint64_t *offset)
+static int gguf_parse_tensor(parser *p, size_t i, st_gguf_tensor *t, bool keep, uint64_t *offset)
 {
     char name[ST_STR_PRINT];
     uint64_t n = 0;
@@ -205,13 +205,13 @@ static int parse_tensor(parser *p, size_t i, st_gguf_tensor *t, bool keep, uint6
     ST_FAIL_IF(t->n_dims == 0 || t->n_dims > ST_GGUF_MAX_DIMS, p->err, STRATA_CORRUPT_MODEL,
                "%s: tensor '%s' has %u dimensions, want 1 to %d", p->file, st_str_print(t->name, name), t->n_dims,
                ST_GGUF_MAX_DIMS);
-    ST_TRY(parse_dims(p, t, &n));
+    ST_TRY(gguf_parse_dims(p, t, &n));
     ST_FAIL_IF(!st_take_u32(&p->in, &t->type) || !st_take_u64(&p->in, offset), p->err, STRATA_CORRUPT_MODEL,
                "%s: tensor '%s': the file ends inside its record", p->file, st_str_print(t->name, name));
-    return keep ? measure(p, t, n) : STRATA_OK;
+    return keep ? gguf_measure(p, t, n) : STRATA_OK;
 }
 
-static int beyond(parser *p, const st_gguf_tensor *t, uint64_t offset)
+static int gguf_beyond(parser *p, const st_gguf_tensor *t, uint64_t offset)
 {
     char name[ST_STR_PRINT];
     ST_FAIL(
@@ -220,19 +220,19 @@ static int beyond(parser *p, const st_gguf_tensor *t, uint64_t offset)
         p->file, st_str_print(t->name, name), t->bytes, (unsigned long long)offset, p->size);
 }
 
-static int place(parser *p, st_gguf_tensor *t, uint64_t offset, size_t data_at)
+static int gguf_place(parser *p, st_gguf_tensor *t, uint64_t offset, size_t data_at)
 {
     char name[ST_STR_PRINT];
     size_t room = p->size - data_at;
     ST_FAIL_IF(offset % p->g->alignment, p->err, STRATA_CORRUPT_MODEL,
                "%s: tensor '%s' has offset %llu, want a multiple of %u", p->file, st_str_print(t->name, name),
                (unsigned long long)offset, (unsigned)p->g->alignment);
-    if (offset > room || t->bytes > room - offset) return beyond(p, t, offset);
+    if (offset > room || t->bytes > room - offset) return gguf_beyond(p, t, offset);
     t->data = p->start + data_at + offset;
     return STRATA_OK;
 }
 
-static void sift(uint32_t *order, size_t root, size_t n, const st_gguf_tensor *t)
+static void gguf_sift(uint32_t *order, size_t root, size_t n, const st_gguf_tensor *t)
 {
     for (size_t child; (child = 2 * root + 1) < n; root = child) {
         if (child + 1 < n && t[order[child]].data < t[order[child + 1]].data) child++;
@@ -244,18 +244,18 @@ static void sift(uint32_t *order, size_t root, size_t n, const st_gguf_tensor *t
 }
 
 /* Heapsort of the tensors by position: no worst case, and no allocation of its own as qsort has. */
-static void sort_by_data(uint32_t *order, size_t n, const st_gguf_tensor *t)
+static void gguf_sort_by_data(uint32_t *order, size_t n, const st_gguf_tensor *t)
 {
-    for (size_t i = n / 2; i-- > 0;) sift(order, i, n, t);
+    for (size_t i = n / 2; i-- > 0;) gguf_sift(order, i, n, t);
     for (size_t end = n; end-- > 1;) {
         uint32_t x = order[0];
         order[0] = order[end];
         order[end] = x;
-        sift(order, 0, end, t);
+        gguf_sift(order, 0, end, t);
     }
 }
 
-static int check_overlap(parser *p)
+static int gguf_check_overlap(parser *p)
 {
     const st_gguf_tensor *t = p->g->tensors;
     size_t n = p->g->n_tensors, i = 1;
@@ -264,7 +264,7 @@ static int check_overlap(parser *p)
     uint32_t *order = st_alloc(p->g->mem, n, sizeof *order);
     ST_FAIL_IF(!order, p->err, STRATA_NO_MEMORY, "%s: no memory to sort %zu tensors", p->file, n);
     for (i = 0; i < n; i++) order[i] = (uint32_t)i;
-    sort_by_data(order, n, t);
+    gguf_sort_by_data(order, n, t);
     int rc = STRATA_OK;
     for (i = 1; i < n && !rc; i++) {
         const st_gguf_tensor *a = &t[order[i - 1]], *b = &t[order[i]];
@@ -277,16 +277,16 @@ static int check_overlap(parser *p)
     return rc;
 }
 
-static int parse_tensors(parser *p)
+static int gguf_parse_tensors(parser *p)
 {
     st_gguf *g = p->g;
     for (size_t i = 0; i < g->n_tensors; i++) {
         st_gguf_tensor *t = &g->tensors[i];
         uint64_t offset = 0;
-        ST_TRY(parse_tensor(p, i, t, true, &offset));
-        if (offset > p->size) return beyond(p, t, offset);
+        ST_TRY(gguf_parse_tensor(p, i, t, true, &offset));
+        if (offset > p->size) return gguf_beyond(p, t, offset);
         t->data = (const uint8_t *)(uintptr_t)offset; /* until the data section is known, below */
-        ST_TRY(index_tensor(g, i, p->err));
+        ST_TRY(gguf_index_tensor(g, i, p->err));
     }
     if (g->n_tensors == 0) return STRATA_OK;
     size_t data_at = p->size - p->in.left;
@@ -295,13 +295,13 @@ static int parse_tensors(parser *p)
     data_at &= ~((size_t)g->alignment - 1);
     ST_FAIL_IF(data_at > p->size, p->err, STRATA_CORRUPT_MODEL, "%s: the file ends before its tensor data", p->file);
     for (size_t i = 0; i < g->n_tensors; i++)
-        ST_TRY(place(p, &g->tensors[i], (uint64_t)(uintptr_t)g->tensors[i].data, data_at));
-    return check_overlap(p);
+        ST_TRY(gguf_place(p, &g->tensors[i], (uint64_t)(uintptr_t)g->tensors[i].data, data_at));
+    return gguf_check_overlap(p);
 }
 
 /* ---- header ------------------------------------------------------------------------------------------------------ */
 
-static int parse_header(parser *p, uint64_t *n_tensors, uint64_t *n_kv)
+static int gguf_parse_header(parser *p, uint64_t *n_tensors, uint64_t *n_kv)
 {
     const uint8_t *magic;
     ST_FAIL_IF(p->size == 0, p->err, STRATA_NOT_GGUF, "%s: is empty", p->file);
@@ -328,32 +328,32 @@ static int parse_header(parser *p, uint64_t *n_tensors, uint64_t *n_kv)
     return STRATA_OK;
 }
 
-static int parse(parser *p, bool skip_tensors)
+static int gguf_parse(parser *p, bool skip_tensors)
 {
     st_gguf *g = p->g;
     uint64_t n_tensors = 0, n_kv = 0;
-    ST_TRY(parse_header(p, &n_tensors, &n_kv));
+    ST_TRY(gguf_parse_header(p, &n_tensors, &n_kv));
     g->kv = st_calloc(g->mem, (size_t)n_kv, sizeof *g->kv);
     ST_FAIL_IF(!g->kv, p->err, STRATA_NO_MEMORY, "%s: no memory for %llu metadata keys", p->file,
                (unsigned long long)n_kv);
     g->n_kv = (size_t)n_kv;
-    ST_TRY(new_index(g, g->n_kv, &g->kv_index, &g->kv_slots, p->err));
-    for (size_t i = 0; i < g->n_kv; i++) ST_TRY(parse_kv(p, i));
-    ST_TRY(parse_alignment(p));
+    ST_TRY(gguf_new_index(g, g->n_kv, &g->kv_index, &g->kv_slots, p->err));
+    for (size_t i = 0; i < g->n_kv; i++) ST_TRY(gguf_parse_kv(p, i));
+    ST_TRY(gguf_parse_alignment(p));
     ST_FAIL_IF(n_tensors > p->in.left / MIN_TENSOR_BYTES, p->err, STRATA_CORRUPT_MODEL,
                "%s: says it has %llu tensors, but only %zu bytes follow the metadata", p->file,
                (unsigned long long)n_tensors, p->in.left);
     if (skip_tensors) {
         for (uint64_t i = 0, offset = 0; i < n_tensors; i++)
-            ST_TRY(parse_tensor(p, (size_t)i, &(st_gguf_tensor){0}, false, &offset));
+            ST_TRY(gguf_parse_tensor(p, (size_t)i, &(st_gguf_tensor){0}, false, &offset));
         return STRATA_OK;
     }
     g->tensors = st_calloc(g->mem, (size_t)n_tensors, sizeof *g->tensors);
     ST_FAIL_IF(!g->tensors, p->err, STRATA_NO_MEMORY, "%s: no memory for %llu tensors", p->file,
                (unsigned long long)n_tensors);
     g->n_tensors = (size_t)n_tensors;
-    ST_TRY(new_index(g, g->n_tensors, &g->tensor_index, &g->tensor_slots, p->err));
-    return parse_tensors(p);
+    ST_TRY(gguf_new_index(g, g->n_tensors, &g->tensor_index, &g->tensor_slots, p->err));
+    return gguf_parse_tensors(p);
 }
 
 int st_gguf_parse(st_gguf *g, const void *data, size_t size, const char *name, bool skip_tensors, st_mem *mem,
@@ -361,7 +361,7 @@ int st_gguf_parse(st_gguf *g, const void *data, size_t size, const char *name, b
 {
     *g = (st_gguf){.name = name ? name : "model", .mem = mem};
     parser p = {.g = g, .in = {data, size}, .start = data, .size = size, .file = g->name, .err = err};
-    int rc = parse(&p, skip_tensors);
+    int rc = gguf_parse(&p, skip_tensors);
     if (rc) st_gguf_free(g);
     return rc;
 }

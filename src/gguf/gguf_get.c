@@ -10,24 +10,24 @@
 #include "gguf/cursor.h"
 
 /* "u32" or "array of u32" of an entry, for messages. */
-static const char *kind_prefix(const st_gguf_kv *kv)
+static const char *get_kind_prefix(const st_gguf_kv *kv)
 {
     return kv->type == ST_GGUF_ARRAY ? "an array of " : "";
 }
 
-static int wrong_kind(const st_gguf *g, const st_gguf_kv *kv, const char *key, const char *want, strata_error *err)
+static int get_wrong_kind(const st_gguf *g, const st_gguf_kv *kv, const char *key, const char *want, strata_error *err)
 {
-    ST_FAIL(err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %s%s, want %s", g->name, key, kind_prefix(kv),
+    ST_FAIL(err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %s%s, want %s", g->name, key, get_kind_prefix(kv),
             st_gguf_type_name(kv->elem_type), want);
 }
 
-static int absent(const st_gguf *g, const char *key, strata_error *err)
+static int get_absent(const st_gguf *g, const char *key, strata_error *err)
 {
     ST_FAIL(err, STRATA_CORRUPT_MODEL, "%s: key '%s' is missing", g->name, key);
 }
 
 /* An integer of any type as sign and 64 bits; false for other types. */
-static bool read_int(uint32_t type, const uint8_t *p, bool *negative, uint64_t *v)
+static bool get_read_int(uint32_t type, const uint8_t *p, bool *negative, uint64_t *v)
 {
     int64_t s;
     *negative = false;
@@ -52,8 +52,8 @@ static int get_u32(const st_gguf *g, const st_gguf_kv *kv, const char *key, uint
 {
     bool negative;
     uint64_t v;
-    if (!read_int(kv->elem_type, kv->data + i * st_gguf_type_size(kv->elem_type), &negative, &v))
-        return wrong_kind(g, kv, key, "an integer", err);
+    if (!get_read_int(kv->elem_type, kv->data + i * st_gguf_type_size(kv->elem_type), &negative, &v))
+        return get_wrong_kind(g, kv, key, "an integer", err);
     ST_FAIL_IF(negative, err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %lld, want 0 to %u", g->name, key, (long long)v,
                UINT32_MAX);
     ST_FAIL_IF(v > UINT32_MAX, err, STRATA_CORRUPT_MODEL, "%s: key '%s' is %llu, want 0 to %u", g->name, key,
@@ -65,8 +65,8 @@ static int get_u32(const st_gguf *g, const st_gguf_kv *kv, const char *key, uint
 int st_gguf_u32(const st_gguf *g, const char *key, uint32_t *out, strata_error *err)
 {
     const st_gguf_kv *kv = st_gguf_find(g, key);
-    if (!kv) return absent(g, key, err);
-    if (kv->type == ST_GGUF_ARRAY) return wrong_kind(g, kv, key, "an integer", err);
+    if (!kv) return get_absent(g, key, err);
+    if (kv->type == ST_GGUF_ARRAY) return get_wrong_kind(g, kv, key, "an integer", err);
     return get_u32(g, kv, key, 0, out, err);
 }
 
@@ -80,7 +80,7 @@ int st_gguf_u32_or(const st_gguf *g, const char *key, uint32_t def, uint32_t *ou
 int st_gguf_u32_at(const st_gguf *g, const char *key, uint64_t i, uint32_t *out, strata_error *err)
 {
     const st_gguf_kv *kv = st_gguf_find(g, key);
-    if (!kv) return absent(g, key, err);
+    if (!kv) return get_absent(g, key, err);
     if (kv->type != ST_GGUF_ARRAY) return get_u32(g, kv, key, 0, out, err);
     ST_FAIL_IF(i >= kv->count, err, STRATA_CORRUPT_MODEL, "%s: key '%s' has %llu values, want at least %llu", g->name,
                key, (unsigned long long)kv->count, (unsigned long long)i + 1);
@@ -90,12 +90,12 @@ int st_gguf_u32_at(const st_gguf *g, const char *key, uint64_t i, uint32_t *out,
 int st_gguf_f32(const st_gguf *g, const char *key, float *out, strata_error *err)
 {
     const st_gguf_kv *kv = st_gguf_find(g, key);
-    if (!kv) return absent(g, key, err);
+    if (!kv) return get_absent(g, key, err);
     if (kv->type == ST_GGUF_F32) {
         *out = st_bits_f32(st_le32(kv->data));
         return STRATA_OK;
     }
-    if (kv->type != ST_GGUF_F64) return wrong_kind(g, kv, key, "a float", err);
+    if (kv->type != ST_GGUF_F64) return get_wrong_kind(g, kv, key, "a float", err);
     uint64_t bits = st_le64(kv->data);
     double v;
     memcpy(&v, &bits, sizeof v);
@@ -115,7 +115,7 @@ int st_gguf_f32_or(const st_gguf *g, const char *key, float def, float *out, str
 int st_gguf_bool_or(const st_gguf *g, const char *key, bool def, bool *out, strata_error *err)
 {
     const st_gguf_kv *kv = st_gguf_find(g, key);
-    if (kv && kv->type != ST_GGUF_BOOL) return wrong_kind(g, kv, key, "a bool", err);
+    if (kv && kv->type != ST_GGUF_BOOL) return get_wrong_kind(g, kv, key, "a bool", err);
     *out = kv ? kv->data[0] != 0 : def;
     return STRATA_OK;
 }
@@ -123,8 +123,8 @@ int st_gguf_bool_or(const st_gguf *g, const char *key, bool def, bool *out, stra
 int st_gguf_str(const st_gguf *g, const char *key, st_str *out, strata_error *err)
 {
     const st_gguf_kv *kv = st_gguf_find(g, key);
-    if (!kv) return absent(g, key, err);
-    if (kv->type != ST_GGUF_STRING) return wrong_kind(g, kv, key, "a string", err);
+    if (!kv) return get_absent(g, key, err);
+    if (kv->type != ST_GGUF_STRING) return get_wrong_kind(g, kv, key, "a string", err);
     size_t at = 0;
     (void)st_gguf_next_string(kv, &at, out);
     return STRATA_OK;
@@ -141,9 +141,9 @@ int st_gguf_array(const st_gguf *g, const char *key, uint32_t elem_type, const u
                   strata_error *err)
 {
     const st_gguf_kv *kv = st_gguf_find(g, key);
-    if (!kv) return absent(g, key, err);
+    if (!kv) return get_absent(g, key, err);
     ST_FAIL_IF(kv->type != ST_GGUF_ARRAY || kv->elem_type != elem_type, err, STRATA_CORRUPT_MODEL,
-               "%s: key '%s' is %s%s, want an array of %s", g->name, key, kind_prefix(kv),
+               "%s: key '%s' is %s%s, want an array of %s", g->name, key, get_kind_prefix(kv),
                st_gguf_type_name(kv->elem_type), st_gguf_type_name(elem_type));
     *data = kv->data;
     *count = kv->count;

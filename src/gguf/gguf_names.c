@@ -13,7 +13,7 @@ const char *st_gguf_type_name(uint32_t type)
 
 /* FNV-1a from a start that depends on where the table lies, so that a file cannot be written to collide, and a final
  * mix, so that the low bits depend on all. */
-static size_t hash_name(st_str s, const void *table)
+static size_t names_hash_name(st_str s, const void *table)
 {
     uint64_t h = 0xcbf29ce484222325u ^ (uint64_t)(uintptr_t)table * 0x9e3779b97f4a7c15u;
     for (size_t i = 0; i < s.len; i++) h = (h ^ (unsigned char)s.ptr[i]) * 0x100000001b3u;
@@ -22,12 +22,12 @@ static size_t hash_name(st_str s, const void *table)
     return (size_t)(h ^ h >> 32);
 }
 
-static bool same(st_str a, st_str b)
+static bool names_same(st_str a, st_str b)
 {
     return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
 }
 
-static st_str name_at(const void *first, size_t stride, uint32_t i)
+static st_str names_name_at(const void *first, size_t stride, uint32_t i)
 {
     st_str s;
     memcpy(&s, (const uint8_t *)first + (size_t)i * stride, sizeof s);
@@ -38,8 +38,8 @@ _Static_assert(offsetof(st_gguf_kv, key) == 0 && offsetof(st_gguf_tensor, name) 
 
 uint32_t *st_gguf_probe(uint32_t *table, size_t slots, const void *first, size_t stride, st_str name)
 {
-    size_t i = hash_name(name, table) & (slots - 1);
-    while (table[i] && !same(name_at(first, stride, table[i] - 1), name)) i = (i + 1) & (slots - 1);
+    size_t i = names_hash_name(name, table) & (slots - 1);
+    while (table[i] && !names_same(names_name_at(first, stride, table[i] - 1), name)) i = (i + 1) & (slots - 1);
     return &table[i];
 }
 

@@ -5,14 +5,14 @@
 
 #define MAX_CP 0x10ffffu
 
-static uint32_t mix(uint32_t h, uint32_t v)
+static uint32_t class_mix(uint32_t h, uint32_t v)
 {
     h = (h ^ v) * 0x9e3779b1u;
     return h ^ h >> 15;
 }
 
 /* Heap sort by lo: no recursion, n log n whatever comes. */
-static void sort_ranges(st_grange *r, size_t n)
+static void class_sort_ranges(st_grange *r, size_t n)
 {
     for (size_t i = n / 2, end = n; end > 1;) {
         st_grange e;
@@ -32,7 +32,7 @@ static void sort_ranges(st_grange *r, size_t n)
     }
 }
 
-static bool push_range(st_gclasses *c, uint32_t lo, uint32_t hi)
+static bool class_push_range(st_gclasses *c, uint32_t lo, uint32_t hi)
 {
     if (lo > hi) return true;
     if (!st_grow(c->mem, &c->ranges, &c->ranges_cap, c->n_ranges + 1, c->n_ranges, sizeof *c->ranges)) return false;
@@ -41,14 +41,14 @@ static bool push_range(st_gclasses *c, uint32_t lo, uint32_t hi)
 }
 
 /* The same without surrogates, which UTF-8 cannot hold. */
-static bool push_valid(st_gclasses *c, uint32_t lo, uint32_t hi)
+static bool class_push_valid(st_gclasses *c, uint32_t lo, uint32_t hi)
 {
     if (hi > MAX_CP) hi = MAX_CP;
-    return push_range(c, lo, hi < 0xd7ff ? hi : 0xd7ff) && push_range(c, lo > 0xe000 ? lo : 0xe000, hi);
+    return class_push_range(c, lo, hi < 0xd7ff ? hi : 0xd7ff) && class_push_range(c, lo > 0xe000 ? lo : 0xe000, hi);
 }
 
 /* A table of index + 1, open addressing, at most half full. False: no memory. */
-static bool table_grow(st_mem *mem, uint32_t **table, size_t *cap, size_t n)
+static bool class_table_grow(st_mem *mem, uint32_t **table, size_t *cap, size_t n)
 {
     if (2 * (n + 1) <= *cap) return true;
     size_t next = *cap ? *cap * 2 : 64;
@@ -63,7 +63,7 @@ static bool table_grow(st_mem *mem, uint32_t **table, size_t *cap, size_t n)
 static uint32_t class_hash(const st_gclasses *c, uint32_t at, uint32_t n)
 {
     uint32_t h = n;
-    for (uint32_t i = 0; i < n; i++) h = mix(mix(h, c->ranges[at + i].lo), c->ranges[at + i].hi);
+    for (uint32_t i = 0; i < n; i++) h = class_mix(class_mix(h, c->ranges[at + i].lo), c->ranges[at + i].hi);
     return h;
 }
 
@@ -80,7 +80,7 @@ static bool intern_class(st_gclasses *c, uint32_t at, uint32_t *id)
     uint32_t n = (uint32_t)c->n_ranges - at;
     if (n == 0) return *id = ST_G_NONE, true;
     size_t cap = c->class_hash_cap;
-    if (!table_grow(c->mem, &c->class_hash, &c->class_hash_cap, c->n_classes)) return false;
+    if (!class_table_grow(c->mem, &c->class_hash, &c->class_hash_cap, c->n_classes)) return false;
     if (cap != c->class_hash_cap)
         for (size_t i = 0; i < c->n_classes; i++) class_insert(c, (uint32_t)i);
     for (size_t i = class_hash(c, at, n);; i++) {
@@ -104,7 +104,7 @@ static bool intern_class(st_gclasses *c, uint32_t at, uint32_t *id)
 
 bool st_gclass_add(st_gclasses *c, st_grange *r, size_t n, bool negate, uint32_t *id)
 {
-    sort_ranges(r, n);
+    class_sort_ranges(r, n);
     size_t m = 0;
     for (size_t i = 0; i < n; i++) {
         if (m && r[i].lo <= (r[m - 1].hi < MAX_CP ? r[m - 1].hi + 1 : MAX_CP)) {
@@ -117,12 +117,12 @@ bool st_gclass_add(st_gclasses *c, st_grange *r, size_t n, bool negate, uint32_t
     bool ok = true;
     for (size_t i = 0; i < m && ok; i++) {
         if (!negate)
-            ok = push_valid(c, r[i].lo, r[i].hi);
+            ok = class_push_valid(c, r[i].lo, r[i].hi);
         else if (r[i].lo > from)
-            ok = push_valid(c, from, r[i].lo - 1);
+            ok = class_push_valid(c, from, r[i].lo - 1);
         from = r[i].hi + 1;
     }
-    if (negate && ok && from <= MAX_CP) ok = push_valid(c, from, MAX_CP);
+    if (negate && ok && from <= MAX_CP) ok = class_push_valid(c, from, MAX_CP);
     /* Ranges that only the surrogates kept apart join. */
     size_t w = at;
     for (size_t i = at; i < c->n_ranges; i++) {
@@ -161,7 +161,7 @@ typedef struct sequences {
     st_mem *mem;
 } sequences;
 
-static unsigned encode(uint32_t cp, uint8_t *p)
+static unsigned class_encode(uint32_t cp, uint8_t *p)
 {
     if (cp < 0x80) return p[0] = (uint8_t)cp, 1;
     unsigned n = cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
@@ -172,46 +172,46 @@ static unsigned encode(uint32_t cp, uint8_t *p)
 
 /* lo..hi as sequences in rising order: cut at the edges of encoded lengths and of blocks of 64, 4096, 262144. The depth
  * of the recursion is at most 3 lengths + 2 cuts for each of 3 block sizes. */
-static bool split(sequences *s, uint32_t lo, uint32_t hi)
+static bool class_split(sequences *s, uint32_t lo, uint32_t hi)
 {
     static const uint32_t last[] = {0x7f, 0x7ff, 0xffff};
     for (int i = 0; i < 3; i++)
-        if (lo <= last[i] && last[i] < hi) return split(s, lo, last[i]) && split(s, last[i] + 1, hi);
+        if (lo <= last[i] && last[i] < hi) return class_split(s, lo, last[i]) && class_split(s, last[i] + 1, hi);
     unsigned len = hi < 0x80 ? 1 : hi < 0x800 ? 2 : hi < 0x10000 ? 3 : 4;
     for (unsigned i = 1; i < len; i++) {
         uint32_t m = (1u << 6 * i) - 1;
         if ((lo & ~m) == (hi & ~m)) continue;
-        if (lo & m) return split(s, lo, lo | m) && split(s, (lo | m) + 1, hi);
-        if ((hi & m) != m) return split(s, lo, (hi & ~m) - 1) && split(s, hi & ~m, hi);
+        if (lo & m) return class_split(s, lo, lo | m) && class_split(s, (lo | m) + 1, hi);
+        if ((hi & m) != m) return class_split(s, lo, (hi & ~m) - 1) && class_split(s, hi & ~m, hi);
     }
     if (!st_grow(s->mem, &s->p, &s->cap, s->n + 1, s->n, sizeof *s->p)) return false;
     sequence *q = &s->p[s->n++];
-    q->n = (uint8_t)encode(lo, q->lo);
-    encode(hi, q->hi);
+    q->n = (uint8_t)class_encode(lo, q->lo);
+    class_encode(hi, q->hi);
     return true;
 }
 
-static uint32_t edges_hash(const st_gedge *e, uint32_t n)
+static uint32_t class_edges_hash(const st_gedge *e, uint32_t n)
 {
     uint32_t h = n;
-    for (uint32_t i = 0; i < n; i++) h = mix(mix(h, (uint32_t)e[i].lo << 8 | e[i].hi), e[i].to);
+    for (uint32_t i = 0; i < n; i++) h = class_mix(class_mix(h, (uint32_t)e[i].lo << 8 | e[i].hi), e[i].to);
     return h;
 }
 
-static void node_insert(st_gclasses *c, uint32_t id)
+static void class_node_insert(st_gclasses *c, uint32_t id)
 {
-    size_t i = edges_hash(c->edges + c->nodes[id].at, c->nodes[id].n) & (c->node_hash_cap - 1);
+    size_t i = class_edges_hash(c->edges + c->nodes[id].at, c->nodes[id].n) & (c->node_hash_cap - 1);
     while (c->node_hash[i]) i = (i + 1) & (c->node_hash_cap - 1);
     c->node_hash[i] = id + 1;
 }
 
-static bool intern_node(st_gclasses *c, const st_gedge *e, uint32_t n, uint32_t *id)
+static bool class_intern_node(st_gclasses *c, const st_gedge *e, uint32_t n, uint32_t *id)
 {
     size_t cap = c->node_hash_cap;
-    if (!table_grow(c->mem, &c->node_hash, &c->node_hash_cap, c->n_nodes)) return false;
+    if (!class_table_grow(c->mem, &c->node_hash, &c->node_hash_cap, c->n_nodes)) return false;
     if (cap != c->node_hash_cap)
-        for (size_t i = 0; i < c->n_nodes; i++) node_insert(c, (uint32_t)i);
-    for (size_t i = edges_hash(e, n);; i++) {
+        for (size_t i = 0; i < c->n_nodes; i++) class_node_insert(c, (uint32_t)i);
+    for (size_t i = class_edges_hash(e, n);; i++) {
         uint32_t k = c->node_hash[i & (c->node_hash_cap - 1)];
         if (!k) break;
         const st_gnode *have = &c->nodes[k - 1];
@@ -229,12 +229,12 @@ static bool intern_node(st_gclasses *c, const st_gedge *e, uint32_t n, uint32_t 
     *id = (uint32_t)c->n_nodes++;
     c->nodes[*id] = (st_gnode){(uint32_t)c->n_edges, n};
     c->n_edges += n;
-    node_insert(c, *id);
+    class_node_insert(c, *id);
     return true;
 }
 
 /* The node that reads byte `depth` of s[0..n), which agree in what is before; depth <= 3. */
-static bool build(st_gclasses *c, const sequence *s, size_t n, unsigned depth, uint32_t *id)
+static bool class_build(st_gclasses *c, const sequence *s, size_t n, unsigned depth, uint32_t *id)
 {
     st_gedge e[256]; /* disjoint ranges of bytes */
     uint32_t m = 0;
@@ -242,14 +242,14 @@ static bool build(st_gclasses *c, const sequence *s, size_t n, unsigned depth, u
         size_t j = i + 1;
         while (j < n && s[j].lo[depth] == s[i].lo[depth] && s[j].hi[depth] == s[i].hi[depth]) j++;
         uint32_t to = ST_G_NONE;
-        if (s[i].n > depth + 1 && depth < 3 && !build(c, s + i, j - i, depth + 1, &to)) return false;
+        if (s[i].n > depth + 1 && depth < 3 && !class_build(c, s + i, j - i, depth + 1, &to)) return false;
         if (m && e[m - 1].to == to && e[m - 1].hi + 1 == s[i].lo[depth])
             e[m - 1].hi = s[i].hi[depth];
         else
             e[m++] = (st_gedge){s[i].lo[depth], s[i].hi[depth], to};
         i = j;
     }
-    return intern_node(c, e, m, id);
+    return class_intern_node(c, e, m, id);
 }
 
 bool st_gclass_finish(st_gclasses *c)
@@ -259,8 +259,9 @@ bool st_gclass_finish(st_gclasses *c)
     for (size_t i = 0; i < c->n_classes && ok; i++) {
         st_gclass *k = &c->classes[i];
         s.n = 0;
-        for (uint32_t j = 0; j < k->n && ok; j++) ok = split(&s, c->ranges[k->at + j].lo, c->ranges[k->at + j].hi);
-        ok = ok && build(c, s.p, s.n, 0, &k->root);
+        for (uint32_t j = 0; j < k->n && ok; j++)
+            ok = class_split(&s, c->ranges[k->at + j].lo, c->ranges[k->at + j].hi);
+        ok = ok && class_build(c, s.p, s.n, 0, &k->root);
     }
     st_free(c->mem, s.p);
     return ok;

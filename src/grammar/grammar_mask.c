@@ -8,31 +8,31 @@
 
 #include "grammar/grammar_internal.h"
 
-static int no_memory(strata_error *err)
+static int mask_no_memory(strata_error *err)
 {
     st_error_set(err, STRATA_NO_MEMORY, "no memory for the masks of a grammar");
     return STRATA_NO_MEMORY;
 }
 
-static inline void set_bit(uint32_t *mask, uint32_t id)
+static inline void mask_set_bit(uint32_t *mask, uint32_t id)
 {
     mask[id >> 5] |= 1u << (id & 31);
 }
 
-static inline bool is_pure(const st_grun *r, uint32_t node)
+static inline bool mask_is_pure(const st_grun *r, uint32_t node)
 {
     return r->pure[node >> 3] >> (node & 7) & 1;
 }
 
-static inline void set_tokens(const st_gvocab *v, uint32_t *mask, uint32_t node)
+static inline void mask_set_tokens(const st_gvocab *v, uint32_t *mask, uint32_t node)
 {
-    for (uint32_t id = v->token[node]; id != ST_G_NONE; id = v->same[id]) set_bit(mask, id);
+    for (uint32_t id = v->token[node]; id != ST_G_NONE; id = v->same[id]) mask_set_bit(mask, id);
 }
 
 /* ---- runs -------------------------------------------------------------------------------------------------------- */
 
 /* Walks the trie with the class alone. */
-static int run_make(st_grammar *g, uint32_t cls, st_grun *r, strata_error *err)
+static int mask_run_make(st_grammar *g, uint32_t cls, st_grun *r, strata_error *err)
 {
     const st_gvocab *v = g->vocab;
     size_t bytes = (size_t)v->n_nodes / 8 + 1;
@@ -40,7 +40,7 @@ static int run_make(st_grammar *g, uint32_t cls, st_grun *r, strata_error *err)
     *r = (st_grun){.cls = cls};
     r->all = st_calloc(g->mem, v->n_words, sizeof *r->all);
     r->pure = st_alloc(g->mem, bytes, 1);
-    if (!r->all || !r->pure) return no_memory(err);
+    if (!r->all || !r->pure) return mask_no_memory(err);
     memset(r->pure, 0xff, bytes);
     uint32_t n_rest = 0;
     g->walk[0] = root;
@@ -48,20 +48,20 @@ static int run_make(st_grammar *g, uint32_t cls, st_grun *r, strata_error *err)
         int64_t node = st_gnode_step(&g->classes, g->walk[v->depth[i] - 1], v->byte[i]);
         if (node != -1) {
             g->walk[v->depth[i]] = node == -2 ? root : (uint32_t)node;
-            set_tokens(v, r->all, i);
+            mask_set_tokens(v, r->all, i);
             i++;
             continue;
         }
         for (uint32_t k = i; k < v->next[i]; k++, n_rest++) r->pure[k >> 3] &= (uint8_t) ~(1u << (k & 7));
-        for (uint32_t k = v->parent[i]; k && is_pure(r, k); k = v->parent[k], n_rest++)
+        for (uint32_t k = v->parent[i]; k && mask_is_pure(r, k); k = v->parent[k], n_rest++)
             r->pure[k >> 3] &= (uint8_t) ~(1u << (k & 7));
         i = v->next[i];
     }
     r->rest = st_alloc(g->mem, n_rest, sizeof *r->rest);
     r->rest_next = st_alloc(g->mem, n_rest, sizeof *r->rest_next);
-    if (!r->rest || !r->rest_next) return no_memory(err);
+    if (!r->rest || !r->rest_next) return mask_no_memory(err);
     for (uint32_t i = 1; i < v->n_nodes;) {
-        if (is_pure(r, i)) {
+        if (mask_is_pure(r, i)) {
             i = v->next[i];
             continue;
         }
@@ -76,7 +76,7 @@ static int run_make(st_grammar *g, uint32_t cls, st_grun *r, strata_error *err)
     return STRATA_OK;
 }
 
-static void run_free(st_grammar *g, st_grun *r)
+static void mask_run_free(st_grammar *g, st_grun *r)
 {
     st_free(g->mem, r->all);
     st_free(g->mem, r->pure);
@@ -86,16 +86,16 @@ static void run_free(st_grammar *g, st_grun *r)
 }
 
 /* NULL in *out: there are too many classes. */
-static int run_of(st_grammar *g, uint32_t cls, st_grun **out, strata_error *err)
+static int mask_run_of(st_grammar *g, uint32_t cls, st_grun **out, strata_error *err)
 {
     *out = NULL;
     for (uint32_t i = 0; i < g->n_runs; i++)
         if (g->runs[i].cls == cls) return *out = &g->runs[i], STRATA_OK;
     if (g->n_runs == ST_G_RUNS) return STRATA_OK;
     st_grun *r = &g->runs[g->n_runs];
-    int rc = run_make(g, cls, r, err);
+    int rc = mask_run_make(g, cls, r, err);
     if (rc) {
-        run_free(g, r);
+        mask_run_free(g, r);
         return rc;
     }
     g->n_runs++;
@@ -104,7 +104,7 @@ static int run_of(st_grammar *g, uint32_t cls, st_grun **out, strata_error *err)
 }
 
 /* How often the class of an item can be read in a row, as far as one item follows another; *n > max_chars: for ever. */
-static int run_length(st_grammar *g, st_gitem item, uint32_t *n, strata_error *err)
+static int mask_run_length(st_grammar *g, st_gitem item, uint32_t *n, strata_error *err)
 {
     uint32_t cls = g->prog.places[item.place].arg, max = g->vocab->max_chars;
     for (*n = 1; *n <= max; ++*n) {
@@ -129,7 +129,7 @@ static int run_mask(st_grammar *g, st_grun *r, uint32_t n, const uint32_t **mask
     uint32_t **slot = &r->upto[n - 1];
     if (!*slot) {
         uint32_t *m = st_alloc(g->mem, v->n_words, sizeof *m);
-        if (!m) return no_memory(err);
+        if (!m) return mask_no_memory(err);
         memcpy(m, r->all, v->n_words * sizeof *m);
         for (uint32_t i = 0; i < v->n; i++)
             if (v->tok_chars[i] > n) m[i >> 5] &= ~(1u << (i & 31));
@@ -142,13 +142,14 @@ static int run_mask(st_grammar *g, st_grun *r, uint32_t n, const uint32_t **mask
 /* ---- walks ------------------------------------------------------------------------------------------------------- */
 
 /* All of the trie but the subtrees whose tokens are characters of the run, at most n each. */
-static int walk_all(st_grammar *g, uint32_t config, const st_grun *r, uint32_t n, uint32_t *mask, strata_error *err)
+static int mask_walk_all(st_grammar *g, uint32_t config, const st_grun *r, uint32_t n, uint32_t *mask,
+                         strata_error *err)
 {
     const st_gvocab *v = g->vocab;
     g->walk[0] = config;
     for (uint32_t i = 1; i < v->n_nodes;) {
         uint32_t to;
-        if (r && v->chars[i] <= n && is_pure(r, i)) {
+        if (r && v->chars[i] <= n && mask_is_pure(r, i)) {
             i = v->next[i];
             continue;
         }
@@ -158,13 +159,13 @@ static int walk_all(st_grammar *g, uint32_t config, const st_grun *r, uint32_t n
             continue;
         }
         g->walk[v->depth[i]] = to;
-        set_tokens(v, mask, i);
+        mask_set_tokens(v, mask, i);
         i++;
     }
     return STRATA_OK;
 }
 
-static int walk_rest(st_grammar *g, uint32_t config, const st_grun *r, uint32_t *mask, strata_error *err)
+static int mask_walk_rest(st_grammar *g, uint32_t config, const st_grun *r, uint32_t *mask, strata_error *err)
 {
     const st_gvocab *v = g->vocab;
     g->walk[0] = config;
@@ -176,14 +177,14 @@ static int walk_rest(st_grammar *g, uint32_t config, const st_grun *r, uint32_t 
             continue;
         }
         g->walk[v->depth[i]] = to;
-        set_tokens(v, mask, i);
+        mask_set_tokens(v, mask, i);
         k++;
     }
     return STRATA_OK;
 }
 
 /* The item at the start of the largest class. */
-static bool best_item(const st_grammar *g, uint32_t config, st_gitem *out)
+static bool mask_best_item(const st_grammar *g, uint32_t config, st_gitem *out)
 {
     const st_gconfig c = g->configs[config];
     uint32_t best = ST_G_RUN_SIZE - 1;
@@ -199,32 +200,32 @@ static bool best_item(const st_grammar *g, uint32_t config, st_gitem *out)
     return found;
 }
 
-static int make(st_grammar *g, uint32_t config, uint32_t *mask, strata_error *err)
+static int mask_make(st_grammar *g, uint32_t config, uint32_t *mask, strata_error *err)
 {
     const st_gvocab *v = g->vocab;
     st_gitem item;
     st_grun *r = NULL;
     uint32_t n = 0;
-    if (best_item(g, config, &item)) {
-        ST_TRY(run_length(g, item, &n, err));
+    if (mask_best_item(g, config, &item)) {
+        ST_TRY(mask_run_length(g, item, &n, err));
         /* A run of one character saves less than its bitset costs. */
-        if (n > 1) ST_TRY(run_of(g, g->prog.places[item.place].arg, &r, err));
+        if (n > 1) ST_TRY(mask_run_of(g, g->prog.places[item.place].arg, &r, err));
     }
     if (!r) {
         memset(mask, 0, v->n_words * sizeof *mask);
-        ST_TRY(walk_all(g, config, NULL, 0, mask, err));
+        ST_TRY(mask_walk_all(g, config, NULL, 0, mask, err));
     } else {
         const uint32_t *base;
         if (n <= v->max_chars && n > ST_G_RUN_LENS) n = ST_G_RUN_LENS;
         ST_TRY(run_mask(g, r, n, &base, err));
         memcpy(mask, base, v->n_words * sizeof *mask);
         if (n > v->max_chars)
-            ST_TRY(walk_rest(g, config, r, mask, err));
+            ST_TRY(mask_walk_rest(g, config, r, mask, err));
         else
-            ST_TRY(walk_all(g, config, r, n, mask, err));
+            ST_TRY(mask_walk_all(g, config, r, n, mask, err));
     }
     if (g->configs[config].done)
-        for (uint32_t i = 0; i < v->n_eog; i++) set_bit(mask, v->eog[i]);
+        for (uint32_t i = 0; i < v->n_eog; i++) mask_set_bit(mask, v->eog[i]);
     return STRATA_OK;
 }
 
@@ -237,7 +238,7 @@ int st_grammar_mask(st_grammar_state *s, uint32_t *mask, strata_error *err)
     ST_FAIL_IF(!v, err, STRATA_INVALID_ARG, "the grammar was opened without a vocabulary");
     if (s->ended) {
         memset(mask, 0, v->n_words * sizeof *mask);
-        for (uint32_t i = 0; i < v->n_eog; i++) set_bit(mask, v->eog[i]);
+        for (uint32_t i = 0; i < v->n_eog; i++) mask_set_bit(mask, v->eog[i]);
         return STRATA_OK;
     }
     ST_TRY(st_grammar_begin(g, err));
@@ -251,8 +252,8 @@ int st_grammar_mask(st_grammar_state *s, uint32_t *mask, strata_error *err)
         if (*owner != ST_G_NONE) g->configs[*owner].mask = 0;
         *owner = ST_G_NONE;
         if (!*m) *m = st_alloc(g->mem, v->n_words, sizeof **m);
-        if (!*m) return no_memory(err);
-        ST_TRY(make(g, config, *m, err));
+        if (!*m) return mask_no_memory(err);
+        ST_TRY(mask_make(g, config, *m, err));
         *owner = config;
         g->configs[config].mask = slot;
     }
@@ -261,7 +262,7 @@ int st_grammar_mask(st_grammar_state *s, uint32_t *mask, strata_error *err)
 }
 
 /* Config after a token; ST_G_DEAD: it is not allowed. */
-static int follow(st_grammar_state *s, uint32_t id, uint32_t *to, strata_error *err)
+static int mask_follow(st_grammar_state *s, uint32_t id, uint32_t *to, strata_error *err)
 {
     st_grammar *g = s->g;
     const st_gvocab *v = g->vocab;
@@ -286,7 +287,7 @@ static int follow(st_grammar_state *s, uint32_t id, uint32_t *to, strata_error *
 int st_grammar_allows(st_grammar_state *s, uint32_t id, bool *allowed, strata_error *err)
 {
     uint32_t to = ST_G_DEAD;
-    ST_TRY(follow(s, id, &to, err));
+    ST_TRY(mask_follow(s, id, &to, err));
     *allowed = to != ST_G_DEAD;
     return STRATA_OK;
 }
@@ -294,7 +295,7 @@ int st_grammar_allows(st_grammar_state *s, uint32_t id, bool *allowed, strata_er
 int st_grammar_accept(st_grammar_state *s, uint32_t id, strata_error *err)
 {
     uint32_t to = ST_G_DEAD;
-    ST_TRY(follow(s, id, &to, err));
+    ST_TRY(mask_follow(s, id, &to, err));
     ST_FAIL_IF(to == ST_G_DEAD, err, STRATA_INVALID_ARG, "the grammar does not allow token %u here", (unsigned)id);
     s->config = to;
     s->ended = s->ended || s->g->vocab->kinds[id] == ST_PIECE_EOG;
@@ -304,5 +305,5 @@ int st_grammar_accept(st_grammar_state *s, uint32_t id, strata_error *err)
 void st_grammar_masks_free(st_grammar *g)
 {
     for (uint32_t i = 0; i < ST_G_MASKS; i++) st_free(g->mem, g->masks[i]);
-    for (uint32_t i = 0; i < g->n_runs; i++) run_free(g, &g->runs[i]);
+    for (uint32_t i = 0; i < g->n_runs; i++) mask_run_free(g, &g->runs[i]);
 }

@@ -11,7 +11,7 @@ static bool norm_reads(const st_norm *n, const void *data)
 }
 
 /* A part of a fused matrix begins at a later row of it, but one of them at the first. */
-static bool parts_read(const st_op *op, const void *data)
+static bool reads_parts_read(const st_op *op, const void *data)
 {
     const st_part *part;
     uint32_t k;
@@ -33,8 +33,8 @@ static bool op_reads(const st_op *op, const void *data)
     case ST_OP_RESID:
         return norm_reads(&op->resid.branch, data) || norm_reads(&op->resid.sum, data) ||
                norm_reads(&op->resid.next, data) || norm_reads(&op->resid.next2, data);
-    case ST_OP_MOE: return op->moe.choice_bias == data || parts_read(op, data);
-    default: return parts_read(op, data);
+    case ST_OP_MOE: return op->moe.choice_bias == data || reads_parts_read(op, data);
+    default: return reads_parts_read(op, data);
     }
 }
 
@@ -60,7 +60,7 @@ static bool rope_reads(const st_plan *p, const void *data)
 
 /* Without outputs, or with a head that is not whole, nothing of the head is read: the model embeds as if it had none,
  * and st_plan_head_lacks says why it does not rank. */
-static bool is_idle_head(const st_plan *p, const char *name)
+static bool reads_is_idle_head(const st_plan *p, const char *name)
 {
     return p->n_labels == 0 && strncmp(name, "cls", 3) == 0;
 }
@@ -71,10 +71,10 @@ typedef struct reads_check {
     strata_error *err;
 } reads_check;
 
-static int check_one(void *user, const char *name, int layer, const void *data)
+static int reads_check_one(void *user, const char *name, int layer, const void *data)
 {
     const reads_check *c = user;
-    if (is_idle_head(c->p, name) || plan_reads(c->p, layer, data) || rope_reads(c->p, data)) return STRATA_OK;
+    if (reads_is_idle_head(c->p, name) || plan_reads(c->p, layer, data) || rope_reads(c->p, data)) return STRATA_OK;
     ST_FAIL(c->err, STRATA_UNSUPPORTED_OP, "%s: tensor '%s' has no place in the model beside its other tensors",
             c->file, name);
 }
@@ -82,5 +82,5 @@ static int check_one(void *user, const char *name, int layer, const void *data)
 int st_plan_check_reads(const st_plan *p, const char *file, strata_error *err)
 {
     reads_check c = {.p = p, .file = file, .err = err};
-    return st_weights_each(p->weights, p->config, check_one, &c);
+    return st_weights_each(p->weights, p->config, reads_check_one, &c);
 }

@@ -139,7 +139,7 @@ static const entry per_layer[] = {
 #define NAME_LEN 96
 
 /* True if `have` is right; *want is what to print otherwise. */
-static bool dim_ok(const st_binder *b, dim d, uint64_t have, uint64_t *want)
+static bool weights_dim_ok(const st_binder *b, dim d, uint64_t have, uint64_t *want)
 {
     const st_config *c = b->c;
     uint64_t q = (uint64_t)c->n_head * (c->n_latent ? c->d_nope + c->n_rot : c->d_head_k),
@@ -178,7 +178,7 @@ static bool dim_ok(const st_binder *b, dim d, uint64_t have, uint64_t *want)
 }
 
 /* "[n, k]" of what is there and what is wanted; the file's order is the other way round. */
-static int bad_shape(const st_binder *b, const st_gguf_tensor *t, uint32_t n_dims, const uint64_t *want)
+static int weights_bad_shape(const st_binder *b, const st_gguf_tensor *t, uint32_t n_dims, const uint64_t *want)
 {
     char name[ST_STR_PRINT], have[100] = "", need[100] = "";
     size_t h = 0, w = 0;
@@ -192,30 +192,31 @@ static int bad_shape(const st_binder *b, const st_gguf_tensor *t, uint32_t n_dim
 
 /* A vector of each head or expert may have them as its second dimension: what the first is then. Any other second
  * dimension is a mistake. */
-static uint64_t part_width(const st_binder *b, dim n)
+static uint64_t weights_part_width(const st_binder *b, dim n)
 {
     if (n == QNORM || n == KNORM) return b->c->d_head_k;
     return n == EXPERTS_FF ? b->c->n_ff_expert : n == EXPERTS_EMBD ? b->c->n_embd : 0;
 }
 
-static int check_shape(const st_binder *b, const st_gguf_tensor *t, const entry *e)
+static int weights_check_shape(const st_binder *b, const st_gguf_tensor *t, const entry *e)
 {
     uint64_t want[3] = {0, 0, 0};
     if (e->form == VECTOR) {
         uint64_t n = 1;
         for (uint32_t i = 0; i < t->n_dims; i++) n *= t->dims[i];
-        bool ok = dim_ok(b, e->n, n, &want[0]) && n <= UINT32_MAX;
-        return ok && (t->dims[0] == n || t->dims[0] == part_width(b, e->n)) ? STRATA_OK : bad_shape(b, t, 1, want);
+        bool ok = weights_dim_ok(b, e->n, n, &want[0]) && n <= UINT32_MAX;
+        return ok && (t->dims[0] == n || t->dims[0] == weights_part_width(b, e->n)) ? STRATA_OK
+                                                                                    : weights_bad_shape(b, t, 1, want);
     }
     uint32_t n_dims = e->form == MATRIX ? 2 : 3;
-    bool ok = dim_ok(b, e->n, t->dims[1], &want[1]);
-    ok = dim_ok(b, e->k, t->dims[0], &want[0]) && ok;
+    bool ok = weights_dim_ok(b, e->n, t->dims[1], &want[1]);
+    ok = weights_dim_ok(b, e->k, t->dims[0], &want[0]) && ok;
     want[2] = e->form == EXPERT ? b->c->n_expert : e->form == HEAD ? b->c->n_head : 1;
     ok = ok && t->dims[2] == want[2] && t->dims[3] == 1;
-    return ok ? STRATA_OK : bad_shape(b, t, n_dims, want);
+    return ok ? STRATA_OK : weights_bad_shape(b, t, n_dims, want);
 }
 
-static int check_type(const st_binder *b, const st_gguf_tensor *t)
+static int weights_check_type(const st_binder *b, const st_gguf_tensor *t)
 {
     if (st_quant_get(t->type)) return STRATA_OK;
     const char *name = "unknown";
@@ -226,7 +227,7 @@ static int check_type(const st_binder *b, const st_gguf_tensor *t)
             b->g->name, st_str_print(t->name, seen), name, t->type, st_quant_supported());
 }
 
-static int bind_vector(st_binder *b, const st_gguf_tensor *t, st_vec *out)
+static int weights_bind_vector(st_binder *b, const st_gguf_tensor *t, st_vec *out)
 {
     st_weights *w = b->w;
     const st_quant *q = st_quant_get(t->type);
@@ -250,7 +251,7 @@ static int bind_vector(st_binder *b, const st_gguf_tensor *t, st_vec *out)
 }
 
 /* The file's name of an entry, in out [NAME_LEN]. */
-static const char *spell(const st_config *c, const entry *e, uint32_t layer, char *out)
+static const char *weights_spell(const st_config *c, const entry *e, uint32_t layer, char *out)
 {
     const char *mark = strchr(e->name, '%'), *prefix = c->arch->tensor_prefix;
     bool prefixed = prefix && (mark || strncmp(e->name, "output_norm", 11) == 0);
@@ -261,7 +262,7 @@ static const char *spell(const st_config *c, const entry *e, uint32_t layer, cha
     return out;
 }
 
-static void log_tensor(const st_log *log, const char *name, const st_gguf_tensor *t, bool vector)
+static void weights_log_tensor(const st_log *log, const char *name, const st_gguf_tensor *t, bool vector)
 {
     const char *type = st_quant_get(t->type)->name;
     unsigned long long k = t->dims[0], n = t->dims[1];
@@ -271,36 +272,36 @@ static void log_tensor(const st_log *log, const char *name, const st_gguf_tensor
         st_log_write(log, STRATA_LOG_DEBUG, "tensor %s %s [%llu, %llu]", name, type, n, k);
 }
 
-static bool present(const void *base, const entry *e)
+static bool weights_present(const void *base, const entry *e)
 {
     const uint8_t *p = (const uint8_t *)base + e->offset;
     return e->form == VECTOR ? ((const st_vec *)(const void *)p)->v != NULL : *(const st_mat *)(const void *)p != NULL;
 }
 
-static int bind(st_binder *b, const entry *table, size_t n, uint32_t layer, void *base)
+static int weights_bind(st_binder *b, const entry *table, size_t n, uint32_t layer, void *base)
 {
     for (size_t i = 0; i < n; i++) {
         const entry *e = &table[i];
         char name[NAME_LEN];
-        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, spell(b->c, e, layer, name));
+        const st_gguf_tensor *t = st_gguf_tensor_find(b->g, weights_spell(b->c, e, layer, name));
         if (!t) continue;
         b->used[t - b->g->tensors] = 1;
-        ST_FAIL_IF(present(base, e), b->err, STRATA_CORRUPT_MODEL, "%s: tensor '%s' is there by another name too",
-                   b->g->name, name);
-        ST_TRY(check_shape(b, t, e));
-        ST_TRY(check_type(b, t));
+        ST_FAIL_IF(weights_present(base, e), b->err, STRATA_CORRUPT_MODEL,
+                   "%s: tensor '%s' is there by another name too", b->g->name, name);
+        ST_TRY(weights_check_shape(b, t, e));
+        ST_TRY(weights_check_type(b, t));
         if (e->form == VECTOR)
-            ST_TRY(bind_vector(b, t, (st_vec *)(void *)((uint8_t *)base + e->offset)));
+            ST_TRY(weights_bind_vector(b, t, (st_vec *)(void *)((uint8_t *)base + e->offset)));
         else
             *(st_mat *)(void *)((uint8_t *)base + e->offset) = t;
-        log_tensor(b->log, name, t, e->form == VECTOR);
+        weights_log_tensor(b->log, name, t, e->form == VECTOR);
     }
     return STRATA_OK;
 }
 
 /* The last layer with, or without, experts like layer il: some models have them in every second layer, or not in the
  * first. */
-static uint32_t last_alike(const st_binder *b, uint32_t il)
+static uint32_t weights_last_alike(const st_binder *b, uint32_t il)
 {
     uint32_t last = b->c->n_layer - 1;
     while (last > il && (b->w->layers[last].ffn_gate_inp == NULL) != (b->w->layers[il].ffn_gate_inp == NULL)) last--;
@@ -308,34 +309,35 @@ static uint32_t last_alike(const st_binder *b, uint32_t il)
 }
 
 /* And like the other layers: a file that lost one norm would run, and give other vectors. */
-static int check_alike(const st_binder *b, uint32_t il)
+static int weights_check_alike(const st_binder *b, uint32_t il)
 {
-    uint32_t last = last_alike(b, il);
+    uint32_t last = weights_last_alike(b, il);
     for (size_t i = 0; i < COUNT(per_layer); i++) {
         const entry *e = &per_layer[i];
         if (st_first_normed(b, il) && e->offset == offsetof(st_layer, attn_norm_w)) continue;
         if (il == 0 && e->offset == offsetof(st_layer, attn_rel_b)) continue; /* T5's stands in the first layer only */
-        bool here = present(&b->w->layers[il], e), there = present(&b->w->layers[last], e);
+        bool here = weights_present(&b->w->layers[il], e), there = weights_present(&b->w->layers[last], e);
         char name[NAME_LEN];
         ST_FAIL_IF(here != there, b->err, STRATA_CORRUPT_MODEL, "%s: no tensor '%s', which layer %u has", b->g->name,
-                   spell(b->c, e, here ? last : il, name), here ? il : last);
+                   weights_spell(b->c, e, here ? last : il, name), here ? il : last);
     }
     return STRATA_OK;
 }
 
-static int bind_all(st_binder *b)
+static int weights_bind_all(st_binder *b)
 {
     st_weights *w = b->w;
     const st_gguf_tensor *embd = st_gguf_tensor_find(b->g, "token_embd.weight");
     ST_FAIL_IF(!embd, b->err, STRATA_CORRUPT_MODEL, "%s: no tensor 'token_embd.weight'", b->g->name);
     w->n_vocab = (uint32_t)embd->dims[1];
-    ST_TRY(bind(b, globals, COUNT(globals), 0, w));
+    ST_TRY(weights_bind(b, globals, COUNT(globals), 0, w));
     w->n_types = w->token_types ? (uint32_t)w->token_types->dims[1] : 0;
     ST_FAIL_IF((w->dense_2 == NULL) != (w->dense_3 == NULL), b->err, STRATA_CORRUPT_MODEL,
                "%s: only one of dense_2 and dense_3 is there", b->g->name);
-    for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(bind(b, per_layer, COUNT(per_layer), il, &w->layers[il]));
+    for (uint32_t il = 0; il < b->c->n_layer; il++)
+        ST_TRY(weights_bind(b, per_layer, COUNT(per_layer), il, &w->layers[il]));
     ST_TRY(st_check_layers(b));
-    for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(check_alike(b, il));
+    for (uint32_t il = 0; il < b->c->n_layer; il++) ST_TRY(weights_check_alike(b, il));
     return st_check_whole(b);
 }
 
@@ -346,33 +348,33 @@ int st_weights_bind(const st_gguf *g, const st_config *c, const st_log *log, st_
     st_binder b = {.g = g, .c = c, .log = log, .w = w, .err = err};
     w->layers = st_calloc(mem, c->n_layer, sizeof *w->layers);
     b.used = st_calloc(mem, g->n_tensors, 1);
-    int rc = w->layers && b.used ? bind_all(&b)
+    int rc = w->layers && b.used ? weights_bind_all(&b)
                                  : st_error_set(err, STRATA_NO_MEMORY, "%s: no memory for the weight table", g->name);
     st_free(mem, b.used);
     if (rc) st_weights_free(w);
     return rc;
 }
 
-static int each(const st_config *c, const entry *table, size_t n, int layer, const void *base, st_weights_fn fn,
-                void *user)
+static int weights_each(const st_config *c, const entry *table, size_t n, int layer, const void *base, st_weights_fn fn,
+                        void *user)
 {
     for (size_t i = 0; i < n; i++) {
         const entry *e = &table[i];
         const uint8_t *p = (const uint8_t *)base + e->offset;
         char name[NAME_LEN];
-        if (!present(base, e)) continue;
+        if (!weights_present(base, e)) continue;
         const void *data = e->form == VECTOR ? (const void *)((const st_vec *)(const void *)p)->v
                                              : (const void *)*(const st_mat *)(const void *)p;
-        ST_TRY(fn(user, spell(c, e, layer < 0 ? 0 : (uint32_t)layer, name), layer, data));
+        ST_TRY(fn(user, weights_spell(c, e, layer < 0 ? 0 : (uint32_t)layer, name), layer, data));
     }
     return STRATA_OK;
 }
 
 int st_weights_each(const st_weights *w, const st_config *c, st_weights_fn fn, void *user)
 {
-    ST_TRY(each(c, globals, COUNT(globals), -1, w, fn, user));
+    ST_TRY(weights_each(c, globals, COUNT(globals), -1, w, fn, user));
     for (uint32_t il = 0; il < c->n_layer; il++)
-        ST_TRY(each(c, per_layer, COUNT(per_layer), (int)il, &w->layers[il], fn, user));
+        ST_TRY(weights_each(c, per_layer, COUNT(per_layer), (int)il, &w->layers[il], fn, user));
     return STRATA_OK;
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int need(const st_binder *b, bool have, const char *what, uint32_t layer)
+static int check_need(const st_binder *b, bool have, const char *what, uint32_t layer)
 {
     ST_FAIL_IF(!have, b->err, STRATA_CORRUPT_MODEL, "%s: layer %u has no %s", b->g->name, layer, what);
     return STRATA_OK;
@@ -24,10 +24,10 @@ static int check_latent(const st_binder *b, uint32_t il)
 {
     const st_layer *l = &b->w->layers[il];
     bool absorbed = b->c->absorbed, up = absorbed ? l->k_up && l->v_up : l->kv_up != NULL;
-    ST_TRY(need(b, l->attn_q || (l->q_down && l->q_down_norm.v && l->q_up),
-                "attn_q, nor attn_q_a, its norm and attn_q_b", il));
-    ST_TRY(need(b, l->kv_down && l->kv_down_norm.v, "attn_kv_a_mqa with its norm", il));
-    ST_TRY(need(b, up, absorbed ? "attn_k_b and attn_v_b" : "attn_kv_b", il));
+    ST_TRY(check_need(b, l->attn_q || (l->q_down && l->q_down_norm.v && l->q_up),
+                      "attn_q, nor attn_q_a, its norm and attn_q_b", il));
+    ST_TRY(check_need(b, l->kv_down && l->kv_down_norm.v, "attn_kv_a_mqa with its norm", il));
+    ST_TRY(check_need(b, up, absorbed ? "attn_k_b and attn_v_b" : "attn_kv_b", il));
     ST_TRY(check_panels(b, l->k_up, "heads", "attn_k_b", il));
     ST_TRY(check_panels(b, l->v_up, "heads", "attn_v_b", il));
     bool more = l->attn_k || l->attn_v || l->attn_qkv || l->attn_q_norm_w.v || l->attn_k_norm_w.v || l->attn_q_b.v ||
@@ -42,8 +42,8 @@ static int check_latent(const st_binder *b, uint32_t il)
 static int check_experts(const st_binder *b, uint32_t il)
 {
     const st_layer *l = &b->w->layers[il];
-    ST_TRY(need(b, l->ffn_gate_inp && l->ffn_up_exps && l->ffn_down_exps, "ffn_gate_inp, ffn_up_exps and ffn_down_exps",
-                il));
+    ST_TRY(check_need(b, l->ffn_gate_inp && l->ffn_up_exps && l->ffn_down_exps,
+                      "ffn_gate_inp, ffn_up_exps and ffn_down_exps", il));
     ST_TRY(check_panels(b, l->ffn_up_exps, "experts", "ffn_up_exps", il));
     ST_TRY(check_panels(b, l->ffn_down_exps, "experts", "ffn_down_exps", il));
     bool alone = l->ffn_norm_w.v || l->post_attention_norm.v || l->layer_output_norm_w.v || l->post_ffw_norm.v;
@@ -60,19 +60,21 @@ static int check_layer(const st_binder *b, uint32_t il)
     if (b->c->n_latent)
         ST_TRY(check_latent(b, il));
     else
-        ST_TRY(need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
-    ST_TRY(need(b, l->attn_output, "attn_output", il));
+        ST_TRY(check_need(b, split || l->attn_qkv, "attn_q, attn_k and attn_v, nor attn_qkv", il));
+    ST_TRY(check_need(b, l->attn_output, "attn_output", il));
     bool experts = l->ffn_gate_inp && l->ffn_up_exps && l->ffn_down_exps;
     if (l->ffn_gate_inp || l->ffn_gate_exps || l->ffn_up_exps || l->ffn_down_exps) ST_TRY(check_experts(b, il));
-    ST_TRY(need(b, l->ffn_up || experts, "ffn_up, nor the tensors of experts", il));
-    ST_TRY(need(b, l->ffn_down || experts, "ffn_down", il));
+    ST_TRY(check_need(b, l->ffn_up || experts, "ffn_up, nor the tensors of experts", il));
+    ST_TRY(check_need(b, l->ffn_down || experts, "ffn_down", il));
     bool shared = l->ffn_gate_shexp || l->ffn_up_shexp || l->ffn_down_shexp || l->ffn_gate_inp_shexp;
-    ST_TRY(need(b, !shared || (l->ffn_gate_shexp && l->ffn_up_shexp && l->ffn_down_shexp), "whole shared expert", il));
-    ST_TRY(need(b, l->attn_norm_w.v || l->attn_output_norm_w.v || l->post_attention_norm.v || st_first_normed(b, il),
-                "norm around attention", il));
+    ST_TRY(check_need(b, !shared || (l->ffn_gate_shexp && l->ffn_up_shexp && l->ffn_down_shexp), "whole shared expert",
+                      il));
+    ST_TRY(check_need(b,
+                      l->attn_norm_w.v || l->attn_output_norm_w.v || l->post_attention_norm.v || st_first_normed(b, il),
+                      "norm around attention", il));
     /* Without a norm of its own the FFN reads attention's: a parallel residual. */
-    return need(b, l->ffn_norm_w.v || l->layer_output_norm_w.v || l->post_ffw_norm.v || l->attn_norm_w.v,
-                "norm around its FFN", il);
+    return check_need(b, l->ffn_norm_w.v || l->layer_output_norm_w.v || l->post_ffw_norm.v || l->attn_norm_w.v,
+                      "norm around its FFN", il);
 }
 
 /* The same outside the layers: what a layer of this kind cannot do without. */
@@ -147,7 +149,7 @@ static int check_special(const st_binder *b)
 }
 
 /* Of a layer past the last: it guesses the token after the next, and nothing here asks it to. */
-static bool is_extra(const st_binder *b, st_str name)
+static bool check_is_extra(const st_binder *b, st_str name)
 {
     uint64_t il = 0;
     size_t i = 4;
@@ -164,7 +166,7 @@ static int check_used(const st_binder *b)
         st_log_write(b->log, STRATA_LOG_INFO, "%s: the last %u layers predict further tokens and are not used",
                      b->g->name, b->c->n_extra);
     for (size_t i = 0; i < b->g->n_tensors; i++)
-        ST_FAIL_IF(!b->used[i] && !is_extra(b, b->g->tensors[i].name), b->err, STRATA_UNSUPPORTED_OP,
+        ST_FAIL_IF(!b->used[i] && !check_is_extra(b, b->g->tensors[i].name), b->err, STRATA_UNSUPPORTED_OP,
                    "%s: tensor '%s' is not known for architecture '%s': the model needs more than this version does",
                    b->g->name, st_str_print(b->g->tensors[i].name, name), b->c->arch->name);
     return STRATA_OK;

@@ -1,7 +1,7 @@
 /* iq4.c: IQ4_NL and IQ4_XS, 4 bits that index a table of 16 levels, denser near zero. */
 #include "quant/quant_rows.h"
 
-static void unpack_levels(const uint8_t *p, int8_t *q)
+static void iq4_unpack_levels(const uint8_t *p, int8_t *q)
 {
     static const int8_t level[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     for (int i = 0; i < 16; i++) {
@@ -15,7 +15,7 @@ static void block_iq4_nl(const uint8_t *p, int8_t *q, float *scale, float *min)
 {
     (void)min;
     *scale = st_get_f16(p);
-    unpack_levels(p + 2, q);
+    iq4_unpack_levels(p + 2, q);
 }
 
 /* {f16 d; u16 scales_h; u8 scales_l[4], qs[128]}: a scale of 4 + 2 bits less 32, per 32 values */
@@ -27,7 +27,7 @@ static void block_iq4_xs(const uint8_t *p, int8_t *q, float *scale, float *min)
     for (int g = 0; g < 8; g++) {
         int low = p[4 + g / 2] >> g % 2 * 4 & 15;
         scale[g] = d * (float)((low | (high >> 2 * g & 3) << 4) - 32);
-        unpack_levels(p + 8 + 16 * g, q + 32 * g);
+        iq4_unpack_levels(p + 8 + 16 * g, q + 32 * g);
     }
 }
 

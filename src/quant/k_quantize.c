@@ -10,7 +10,7 @@
 #include "quant/quant_rows.h"
 
 /* To the nearest integer, ties to even, and into lo..hi; NaN to lo. Adding 1.5 * 2^23 leaves no bits below the unit. */
-static int round_clip(float x, int lo, int hi)
+static int quantize_round_clip(float x, int lo, int hi)
 {
     x = x > (float)lo ? x : (float)lo;
     x = x < (float)hi ? x : (float)hi;
@@ -33,7 +33,7 @@ typedef struct search {
 
 static const search search4 = {15, -1.0f, 20}, search5 = {31, -0.5f, 15};
 
-static float weighted_error(const float *x, const float *w, const uint8_t *q, line l)
+static float quantize_weighted_error(const float *x, const float *w, const uint8_t *q, line l)
 {
     float sum = 0;
     for (int i = 0; i < 32; i++) {
@@ -43,13 +43,13 @@ static float weighted_error(const float *x, const float *w, const uint8_t *q, li
     return sum;
 }
 
-static void round_all(const float *x, float inv, float low, int top, uint8_t *q)
+static void quantize_round_all(const float *x, float inv, float low, int top, uint8_t *q)
 {
-    for (int i = 0; i < 32; i++) q[i] = (uint8_t)round_clip(inv * (x[i] - low), 0, top);
+    for (int i = 0; i < 32; i++) q[i] = (uint8_t)quantize_round_clip(inv * (x[i] - low), 0, top);
 }
 
 /* The line of least weighted squares through (q, x), its minimum not above 0. False: q is constant. */
-static bool fit_line(const float *x, const float *w, const uint8_t *q, float sum_w, float sum_x, line *out)
+static bool quantize_fit_line(const float *x, const float *w, const uint8_t *q, float sum_w, float sum_x, line *out)
 {
     float l1 = 0, l2 = 0, xl = 0;
     for (int i = 0; i < 32; i++) {
@@ -70,7 +70,7 @@ static bool fit_line(const float *x, const float *w, const uint8_t *q, float sum
 }
 
 /* 32 values; q is what they are rounded to under the line that is returned. */
-static line search_line(const float *x, search s, uint8_t *q)
+static line quantize_search_line(const float *x, search s, uint8_t *q)
 {
     float w[32], square = 0, sum_w, sum_x, lo = x[0], hi = x[0];
     for (int i = 0; i < 32; i++) square += x[i] * x[i];
@@ -91,15 +91,15 @@ static line search_line(const float *x, search s, uint8_t *q)
     }
     float range = hi - lo, inv = (float)s.top / range;
     line best = {1 / inv, lo};
-    round_all(x, inv, lo, s.top, q);
-    float best_error = weighted_error(x, w, q, best);
+    quantize_round_all(x, inv, lo, s.top, q);
+    float best_error = quantize_weighted_error(x, w, q, best);
     /* Rounding starts from the lowest value, or from the minimum of the best line so far. */
     for (int k = 0; k <= s.steps; k++) {
         uint8_t tried[32];
         line l;
-        round_all(x, (s.first + 0.1f * (float)k + (float)s.top) / (hi - best.low), best.low, s.top, tried);
-        if (!fit_line(x, w, tried, sum_w, sum_x, &l)) continue;
-        float error = weighted_error(x, w, tried, l);
+        quantize_round_all(x, (s.first + 0.1f * (float)k + (float)s.top) / (hi - best.low), best.low, s.top, tried);
+        if (!quantize_fit_line(x, w, tried, sum_w, sum_x, &l)) continue;
+        float error = quantize_weighted_error(x, w, tried, l);
         if (!(error < best_error)) continue;
         memcpy(q, tried, 32);
         best_error = error;
@@ -109,7 +109,7 @@ static line search_line(const float *x, search s, uint8_t *q)
 }
 
 /* Eight scales and minima of 6 bits in 12 bytes: see scales_of_6_bits in k_quants.c. */
-static void put_scales(uint8_t *p, const uint8_t *scale, const uint8_t *min)
+static void quantize_put_scales(uint8_t *p, const uint8_t *scale, const uint8_t *min)
 {
     for (int g = 0; g < 4; g++) {
         p[g] = (uint8_t)(scale[g] | scale[4 + g] >> 4 << 6);
@@ -124,27 +124,27 @@ static void quantize_lines(const float *x, search s, uint8_t *p, uint8_t *q)
     line l[8];
     float max_scale = 0, max_min = 0;
     for (int g = 0; g < 8; g++) {
-        l[g] = search_line(x + 32 * g, s, q + 32 * g);
+        l[g] = quantize_search_line(x + 32 * g, s, q + 32 * g);
         if (l[g].scale > max_scale) max_scale = l[g].scale;
         if (-l[g].low > max_min) max_min = -l[g].low;
     }
     float inv_scale = max_scale > 0 ? 63 / max_scale : 0, inv_min = max_min > 0 ? 63 / max_min : 0;
     uint8_t scale[8], min[8];
     for (int g = 0; g < 8; g++) {
-        scale[g] = (uint8_t)round_clip(inv_scale * l[g].scale, 0, 63);
-        min[g] = (uint8_t)round_clip(inv_min * -l[g].low, 0, 63);
+        scale[g] = (uint8_t)quantize_round_clip(inv_scale * l[g].scale, 0, 63);
+        min[g] = (uint8_t)quantize_round_clip(inv_min * -l[g].low, 0, 63);
     }
     st_put_f16(p, max_scale / 63);
     st_put_f16(p + 2, max_min / 63);
-    put_scales(p + 4, scale, min);
+    quantize_put_scales(p + 4, scale, min);
     for (int g = 0; g < 8; g++) {
         float d = st_get_f16(p) * (float)scale[g], m = st_get_f16(p + 2) * (float)min[g];
         if (d == 0) continue; /* q is as the search left it, and counts for nothing */
-        for (int i = 32 * g; i < 32 * g + 32; i++) q[i] = (uint8_t)round_clip((x[i] + m) / d, 0, s.top);
+        for (int i = 32 * g; i < 32 * g + 32; i++) q[i] = (uint8_t)quantize_round_clip((x[i] + m) / d, 0, s.top);
     }
 }
 
-static void put_low_nibbles(uint8_t *p, const uint8_t *q)
+static void quantize_put_low_nibbles(uint8_t *p, const uint8_t *q)
 {
     for (int i = 0; i < 128; i++) {
         const uint8_t *low = q + i / 32 * 64 + i % 32;
@@ -157,7 +157,7 @@ void st_quantize_q4_k(const float *src, void *dst, size_t n)
     uint8_t *p = dst, q[256];
     for (size_t at = 0; at < n; at += 256, p += 144) {
         quantize_lines(src + at, search4, p, q);
-        put_low_nibbles(p + 16, q);
+        quantize_put_low_nibbles(p + 16, q);
     }
 }
 
@@ -168,7 +168,7 @@ void st_quantize_q5_k(const float *src, void *dst, size_t n)
         quantize_lines(src + at, search5, p, q);
         memset(p + 16, 0, 32);
         for (int i = 0; i < 256; i++) p[16 + i % 32] |= (uint8_t)(q[i] >> 4 << i / 32);
-        put_low_nibbles(p + 48, q);
+        quantize_put_low_nibbles(p + 48, q);
     }
 }
 
@@ -182,11 +182,11 @@ typedef struct moments {
     float xl, l2; /* sums of x*l and l*l, weighted by x*x */
 } moments;
 
-static moments round_symmetric(const float *x, float inv, int8_t *q)
+static moments quantize_round_symmetric(const float *x, float inv, int8_t *q)
 {
     moments m = {0, 0};
     for (int i = 0; i < 16; i++) {
-        int l = round_clip(inv * x[i], -32, 31);
+        int l = quantize_round_clip(inv * x[i], -32, 31);
         float w = x[i] * x[i];
         m.xl += w * x[i] * (float)l;
         m.l2 += w * (float)l * (float)l;
@@ -196,7 +196,7 @@ static moments round_symmetric(const float *x, float inv, int8_t *q)
 }
 
 /* 16 values; returns the scale. q is in 0..63. */
-static float search_scale(const float *x, uint8_t *q)
+static float quantize_search_scale(const float *x, uint8_t *q)
 {
     float max = 0;
     for (int i = 0; i < 16; i++)
@@ -206,11 +206,11 @@ static float search_scale(const float *x, uint8_t *q)
         return 0;
     }
     int8_t best_q[16], tried[16];
-    moments m = round_symmetric(x, -32 / max, best_q);
+    moments m = quantize_round_symmetric(x, -32 / max, best_q);
     float scale = m.l2 != 0 ? m.xl / m.l2 : 0, best = scale * m.xl;
     for (int k = -9; k <= 9; k++) {
         if (k == 0) continue;
-        m = round_symmetric(x, -(32 + 0.1f * (float)k) / max, tried);
+        m = quantize_round_symmetric(x, -(32 + 0.1f * (float)k) / max, tried);
         if (!(m.l2 > 0 && m.xl * m.xl > best * m.l2)) continue;
         memcpy(best_q, tried, 16);
         scale = m.xl / m.l2;
@@ -221,7 +221,7 @@ static float search_scale(const float *x, uint8_t *q)
 }
 
 /* The layout is that of block_q6_k in k_quants.c. */
-static void put_q6(uint8_t *p, const uint8_t *q)
+static void quantize_put_q6(uint8_t *p, const uint8_t *q)
 {
     for (int i = 0; i < 128; i++) {
         const uint8_t *low = q + i / 64 * 128 + i % 64;
@@ -236,7 +236,7 @@ static void quantize_q6_block(const float *x, uint8_t *p)
     float scale[16], max = 0;
     uint8_t q[256];
     for (int g = 0; g < 16; g++) {
-        scale[g] = search_scale(x + 16 * g, q + 16 * g);
+        scale[g] = quantize_search_scale(x + 16 * g, q + 16 * g);
         if (fabsf(scale[g]) > fabsf(max)) max = scale[g];
     }
     if (fabsf(max) < NOTHING) {
@@ -246,12 +246,13 @@ static void quantize_q6_block(const float *x, uint8_t *p)
     float inv = -128 / max;
     st_put_f16(p + 208, 1 / inv);
     for (int g = 0; g < 16; g++) {
-        int s = round_clip(inv * scale[g], -128, 127);
+        int s = quantize_round_clip(inv * scale[g], -128, 127);
         p[192 + g] = (uint8_t)s;
         float d = st_get_f16(p + 208) * (float)s;
-        for (int i = 16 * g; d != 0 && i < 16 * g + 16; i++) q[i] = (uint8_t)(round_clip(x[i] / d, -32, 31) + 32);
+        for (int i = 16 * g; d != 0 && i < 16 * g + 16; i++)
+            q[i] = (uint8_t)(quantize_round_clip(x[i] / d, -32, 31) + 32);
     }
-    put_q6(p, q);
+    quantize_put_q6(p, q);
 }
 
 void st_quantize_q6_k(const float *src, void *dst, size_t n)

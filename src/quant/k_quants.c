@@ -2,7 +2,7 @@
 #include "quant/quant_rows.h"
 
 /* Values of 2 bits: four planes of 32 in each 32 bytes. */
-static void unpack2(const uint8_t *qs, int8_t *q)
+static void quants_unpack2(const uint8_t *qs, int8_t *q)
 {
     for (int j = 0; j < 8; j++) {
         uint8_t b[32];
@@ -19,7 +19,7 @@ static void block_q2_k(const uint8_t *p, int8_t *q, float *scale, float *min)
         scale[g] = d * (float)(p[g] & 15);
         min[g] = dmin * (float)(p[g] >> 4);
     }
-    unpack2(p + 16, q);
+    quants_unpack2(p + 16, q);
 }
 
 /* {u8 hmask[32], qs[64], scales[12]; f16 d}: a third bit that subtracts 4 where it is clear; 16 scales of 6 bits less
@@ -33,7 +33,7 @@ static void block_q3_k(const uint8_t *p, int8_t *q, float *scale, float *min)
         int low = s[g % 8] >> g / 8 * 4 & 15, high = s[8 + g % 4] >> g / 4 * 2 & 3;
         scale[g] = d * (float)((low | high << 4) - 32);
     }
-    unpack2(p + 32, q);
+    quants_unpack2(p + 32, q);
     uint8_t h[32];
     memcpy(h, p, sizeof h);
     for (int j = 0; j < 8; j++)
@@ -42,7 +42,7 @@ static void block_q3_k(const uint8_t *p, int8_t *q, float *scale, float *min)
 
 /* Eight scales and eight minima of 6 bits in 12 bytes: the first four of each whole in bytes 0..3 and 4..7, the upper
  * two bits of the others above them, their low nibbles in bytes 8..11. */
-static void scales_of_6_bits(const uint8_t *s, float d, float dmin, float *scale, float *min)
+static void quants_scales_of_6_bits(const uint8_t *s, float d, float dmin, float *scale, float *min)
 {
     for (int g = 0; g < 4; g++) {
         scale[g] = d * (float)(s[g] & 63);
@@ -55,14 +55,14 @@ static void scales_of_6_bits(const uint8_t *s, float d, float dmin, float *scale
 /* {f16 d, dmin; u8 scales[12], qs[128]}: 64 values in each 32 bytes, low nibbles first */
 static void block_q4_k(const uint8_t *p, int8_t *q, float *scale, float *min)
 {
-    scales_of_6_bits(p + 4, st_get_f16(p), st_get_f16(p + 2), scale, min);
+    quants_scales_of_6_bits(p + 4, st_get_f16(p), st_get_f16(p + 2), scale, min);
     for (int j = 0; j < 4; j++) st_unpack_nibbles(p + 16 + 32 * j, q + 64 * j, 32, 0);
 }
 
 /* {f16 d, dmin; u8 scales[12], qh[32], qs[128]}: as Q4_K, with the fifth bits of group g in bit g of qh */
 static void block_q5_k(const uint8_t *p, int8_t *q, float *scale, float *min)
 {
-    scales_of_6_bits(p + 4, st_get_f16(p), st_get_f16(p + 2), scale, min);
+    quants_scales_of_6_bits(p + 4, st_get_f16(p), st_get_f16(p + 2), scale, min);
     for (int j = 0; j < 4; j++) st_unpack_nibbles(p + 48 + 32 * j, q + 64 * j, 32, 0);
     uint8_t h[32];
     memcpy(h, p + 16, sizeof h);

@@ -1,7 +1,7 @@
 /* q4.c: Q4_0 and Q4_1, 32 values of 4 bits. Low nibbles are the first 16 values, high nibbles the last 16. */
 #include "quant/quant_rows.h"
 
-static void put_nibbles(uint8_t *p, const uint8_t *q)
+static void q4_put_nibbles(uint8_t *p, const uint8_t *q)
 {
     for (int i = 0; i < 16; i++) p[i] = (uint8_t)(q[i] | q[16 + i] << 4);
 }
@@ -19,7 +19,7 @@ static void quantize_q4_0(const float *src, void *dst, size_t n)
     uint8_t *p = dst, q[32];
     for (size_t at = 0; at < n; at += 32, p += 18) {
         st_put_f16(p, st_quantize_symmetric(src + at, 8, q));
-        put_nibbles(p + 2, q);
+        q4_put_nibbles(p + 2, q);
     }
 }
 
@@ -38,7 +38,7 @@ static void quantize_q4_1(const float *src, void *dst, size_t n)
         float min;
         st_put_f16(p, st_quantize_affine(src + at, 15, q, &min));
         st_put_f16(p + 2, min);
-        put_nibbles(p + 4, q);
+        q4_put_nibbles(p + 4, q);
     }
 }
 

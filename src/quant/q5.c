@@ -2,20 +2,20 @@
 #include "quant/quant_rows.h"
 
 /* Bit i of x -> 16 or 0 in byte i: each byte of a word keeps its bit, and a sum of at most 0xff moves it to the top. */
-static uint64_t spread_bits(uint8_t x)
+static uint64_t q5_spread_bits(uint8_t x)
 {
     uint64_t v = (x * 0x0101010101010101u & 0x8040201008040201u) + 0x7f7f7f7f7f7f7f7fu;
     return v >> 3 & 0x1010101010101010u;
 }
 
 /* Eight values at a time, as bytes of a word; the top bit of each keeps the difference from borrowing. */
-static void unpack5(const uint8_t *high, const uint8_t *low, int8_t *q, int offset)
+static void q5_unpack5(const uint8_t *high, const uint8_t *low, int8_t *q, int offset)
 {
     const uint64_t tops = 0x8080808080808080u, offsets = 0x0101010101010101u * (uint64_t)offset;
     uint64_t words[2];
     for (int i = 0; i < 2; i++) words[i] = (uint64_t)st_get_u32(low + 8 * i + 4) << 32 | st_get_u32(low + 8 * i);
     for (int i = 0; i < 4; i++, q += 8) {
-        uint64_t v = (words[i % 2] >> i / 2 * 4 & 0x0f0f0f0f0f0f0f0fu) | spread_bits(high[i]);
+        uint64_t v = (words[i % 2] >> i / 2 * 4 & 0x0f0f0f0f0f0f0f0fu) | q5_spread_bits(high[i]);
         v = ((v | tops) - offsets) ^ tops;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
         memcpy(q, &v, sizeof v);
@@ -25,7 +25,7 @@ static void unpack5(const uint8_t *high, const uint8_t *low, int8_t *q, int offs
     }
 }
 
-static void pack5(uint8_t *high, uint8_t *low, const uint8_t *q)
+static void q5_pack5(uint8_t *high, uint8_t *low, const uint8_t *q)
 {
     uint32_t h = 0;
     for (int i = 0; i < 32; i++) h |= (uint32_t)(q[i] >> 4) << i;
@@ -38,7 +38,7 @@ static void block_q5_0(const uint8_t *p, int8_t *q, float *scale, float *min)
 {
     (void)min;
     *scale = st_get_f16(p);
-    unpack5(p + 2, p + 6, q, 16);
+    q5_unpack5(p + 2, p + 6, q, 16);
 }
 
 static void quantize_q5_0(const float *src, void *dst, size_t n)
@@ -46,7 +46,7 @@ static void quantize_q5_0(const float *src, void *dst, size_t n)
     uint8_t *p = dst, q[32];
     for (size_t at = 0; at < n; at += 32, p += 22) {
         st_put_f16(p, st_quantize_symmetric(src + at, 16, q));
-        pack5(p + 2, p + 6, q);
+        q5_pack5(p + 2, p + 6, q);
     }
 }
 
@@ -55,7 +55,7 @@ static void block_q5_1(const uint8_t *p, int8_t *q, float *scale, float *min)
 {
     *scale = st_get_f16(p);
     *min = -st_get_f16(p + 2);
-    unpack5(p + 4, p + 8, q, 0);
+    q5_unpack5(p + 4, p + 8, q, 0);
 }
 
 static void quantize_q5_1(const float *src, void *dst, size_t n)
@@ -65,7 +65,7 @@ static void quantize_q5_1(const float *src, void *dst, size_t n)
         float min;
         st_put_f16(p, st_quantize_affine(src + at, 31, q, &min));
         st_put_f16(p + 2, min);
-        pack5(p + 4, p + 8, q);
+        q5_pack5(p + 4, p + 8, q);
     }
 }
 

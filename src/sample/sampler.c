@@ -30,31 +30,31 @@ double st_sampler_uniform(st_sampler *s)
 
 /* ---- bias and penalties ------------------------------------------------------------------------------------------ */
 
-static void change(st_sampler *s, float *logits, uint32_t id, float to)
+static void sampler_change(st_sampler *s, float *logits, uint32_t id, float to)
 {
     s->undo[s->n_undo++] = (saved){id, logits[id]};
     logits[id] = to <= FLT_MAX ? to : FLT_MAX;
 }
 
-static void bias(st_sampler *s, float *logits)
+static void sampler_bias(st_sampler *s, float *logits)
 {
     for (size_t i = 0; i < s->n_bias; i++) {
         uint32_t id = (uint32_t)s->bias[i].id;
-        change(s, logits, id, logits[id] + s->bias[i].bias);
+        sampler_change(s, logits, id, logits[id] + s->bias[i].bias);
     }
 }
 
 #define DONE 0x80000000u
 
-static bool has_penalties(const st_sampler_params *q)
+static bool sampler_has_penalties(const st_sampler_params *q)
 {
     return q->repeat_penalty != 1 || q->frequency_penalty != 0 || q->presence_penalty != 0;
 }
 
-static void penalties(st_sampler *s, float *logits)
+static void sampler_penalties(st_sampler *s, float *logits)
 {
     const st_sampler_params *q = &s->params;
-    if (!has_penalties(q)) return;
+    if (!sampler_has_penalties(q)) return;
     for (uint32_t i = 0; i < s->ring_n; i++) {
         uint32_t id = s->ring[i], n = s->count[id];
         if (n & DONE) continue;
@@ -63,12 +63,12 @@ static void penalties(st_sampler *s, float *logits)
         if (l == -INFINITY) continue;
         l = l <= 0 ? l * q->repeat_penalty : l / q->repeat_penalty;
         l -= (float)n * q->frequency_penalty + q->presence_penalty;
-        change(s, logits, id, l >= -FLT_MAX ? l : -FLT_MAX); /* penalised, not banned */
+        sampler_change(s, logits, id, l >= -FLT_MAX ? l : -FLT_MAX); /* penalised, not banned */
     }
     for (uint32_t i = 0; i < s->ring_n; i++) s->count[s->ring[i]] &= ~DONE;
 }
 
-static void restore(st_sampler *s, float *logits)
+static void sampler_restore(st_sampler *s, float *logits)
 {
     while (s->n_undo > 0) {
         saved u = s->undo[--s->n_undo];
@@ -79,7 +79,7 @@ static void restore(st_sampler *s, float *logits)
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
 
 /* Id of the first NaN or +infinity; n if there is none. */
-static uint32_t bad_logit(const float *x, uint32_t n)
+static uint32_t sampler_bad_logit(const float *x, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += 1024) {
         const float *q = x + i;
@@ -94,7 +94,7 @@ static uint32_t bad_logit(const float *x, uint32_t n)
 
 /* Natural exponent in double for -705 <= x <= 0, relative error below 1e-15. Taylor's series to r^12, |r| <= ln(2) / 2.
  */
-static inline double exp_nonpos_double(double x)
+static inline double sampler_exp_nonpos_double(double x)
 {
     const double magic = 6755399441055744.0; /* 1.5 * 2^52 */
     double n = x * 1.4426950408889634 + magic;
@@ -121,28 +121,28 @@ static inline double exp_nonpos_double(double x)
 }
 
 /* exp(x), x <= 0 or -infinity. Below -700 it is taken as e^-700, which changes no sum of 1 or more. */
-static inline double share_of(double x)
+static inline double sampler_share_of(double x)
 {
-    return exp_nonpos_double(x > -700 ? x : -700);
+    return sampler_exp_nonpos_double(x > -700 ? x : -700);
 }
 
 /* ln p = (logit - max) - ln sum exp(logit - max), in double: the difference of two floats is exact enough there however
  * large they are, while max + ln(sum) would lose the logarithm beyond 2^53. */
-static double logprob_of(const st_sampler *s, float logit)
+static double sampler_logprob_of(const st_sampler *s, float logit)
 {
     return ((double)logit - s->max) - s->ln_sum;
 }
 
-static void row_logprobs(st_sampler *s, const float *logits, st_sampled *out)
+static void sampler_row_logprobs(st_sampler *s, const float *logits, st_sampled *out)
 {
     double max = (double)largest(logits, s->n_vocab), lanes[LANES] = {0};
     if (!(max > -INFINITY)) max = 0; /* all are -infinity */
     uint32_t n = s->n_vocab, k = 0;
     for (; k + LANES <= n; k += LANES) {
         const float *q = logits + k;
-        for (int j = 0; j < LANES; j++) lanes[j] += share_of((double)q[j] - max);
+        for (int j = 0; j < LANES; j++) lanes[j] += sampler_share_of((double)q[j] - max);
     }
-    for (; k < n; k++) lanes[0] += share_of((double)logits[k] - max);
+    for (; k < n; k++) lanes[0] += sampler_share_of((double)logits[k] - max);
     double sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
     s->max = max;
     s->ln_sum = st_ln(sum);
@@ -151,11 +151,11 @@ static void row_logprobs(st_sampler *s, const float *logits, st_sampled *out)
     out->n_top = st_sampler_first_k(s, logits, NULL, out->n_top);
     st_sampler_heap_sort(s->heap, out->n_top);
     for (uint32_t i = 0; i < out->n_top; i++)
-        s->top[i] = (st_logprob){(int32_t)s->heap[i].id, logprob_of(s, s->heap[i].logit)};
+        s->top[i] = (st_logprob){(int32_t)s->heap[i].id, sampler_logprob_of(s, s->heap[i].logit)};
     out->top = s->top;
 }
 
-static uint32_t greedy(const st_sampler *s, const float *logits, const uint32_t *mask)
+static uint32_t sampler_greedy(const st_sampler *s, const float *logits, const uint32_t *mask)
 {
     uint32_t best = s->n_vocab;
     float at = -INFINITY;
@@ -168,12 +168,12 @@ static uint32_t greedy(const st_sampler *s, const float *logits, const uint32_t 
     return best;
 }
 
-static int choose(st_sampler *s, const float *logits, const uint32_t *mask, uint32_t *id, strata_error *err)
+static int sampler_choose(st_sampler *s, const float *logits, const uint32_t *mask, uint32_t *id, strata_error *err)
 {
     const st_sampler_params *q = &s->params;
     uint32_t keep = q->min_keep ? q->min_keep : 1;
     if (q->temperature <= 0) {
-        *id = greedy(s, logits, mask);
+        *id = sampler_greedy(s, logits, mask);
     } else {
         if (q->mirostat || !q->top_k)
             st_sampler_gather(s, logits, mask);
@@ -201,18 +201,18 @@ static int choose(st_sampler *s, const float *logits, const uint32_t *mask, uint
 
 int st_sampler_sample(st_sampler *s, float *logits, const uint32_t *mask, st_sampled *out, strata_error *err)
 {
-    uint32_t bad = bad_logit(logits, s->n_vocab), id = 0;
+    uint32_t bad = sampler_bad_logit(logits, s->n_vocab), id = 0;
     ST_FAIL_IF(bad < s->n_vocab, err, STRATA_NONFINITE, "the logit of token %u is %s", (unsigned)bad,
                isnan(logits[bad]) ? "NaN" : "infinity");
     st_sampled got = {0};
-    if (s->params.logprobs) row_logprobs(s, logits, &got);
-    bias(s, logits);
-    penalties(s, logits);
-    int rc = choose(s, logits, mask, &id, err);
-    restore(s, logits);
+    if (s->params.logprobs) sampler_row_logprobs(s, logits, &got);
+    sampler_bias(s, logits);
+    sampler_penalties(s, logits);
+    int rc = sampler_choose(s, logits, mask, &id, err);
+    sampler_restore(s, logits);
     if (rc) return rc;
     got.id = (int32_t)id;
-    if (s->params.logprobs) got.logprob = logprob_of(s, logits[id]);
+    if (s->params.logprobs) got.logprob = sampler_logprob_of(s, logits[id]);
     *out = got;
     return STRATA_OK;
 }
@@ -222,7 +222,7 @@ int st_sampler_sample(st_sampler *s, float *logits, const uint32_t *mask, st_sam
 bool st_sampler_wants(const st_sampler *s, uint32_t most, uint32_t *k, int32_t *ids, size_t cap, size_t *n_ids)
 {
     const st_sampler_params *q = &s->params;
-    const uint32_t ring = has_penalties(q) ? s->ring_n : 0;
+    const uint32_t ring = sampler_has_penalties(q) ? s->ring_n : 0;
     const uint32_t first = q->temperature <= 0 ? 1 : q->top_k;
     size_t changed, all;
     if (q->logprobs || (q->temperature > 0 && (q->mirostat || !q->top_k))) return false;
@@ -255,27 +255,27 @@ double st_sampler_mu(const st_sampler *s)
 
 /* ---- open and close ---------------------------------------------------------------------------------------------- */
 
-static int check_range(const char *name, float v, float lo, float hi, strata_error *err)
+static int sampler_check_range(const char *name, float v, float lo, float hi, strata_error *err)
 {
     ST_FAIL_IF(!(v >= lo && v <= hi), err, STRATA_INVALID_ARG, "%s is %g, want %g to %g", name, (double)v, (double)lo,
                (double)hi);
     return STRATA_OK;
 }
 
-static int check_params(const st_sampler_params *q, uint32_t n_vocab, strata_error *err)
+static int sampler_check_params(const st_sampler_params *q, uint32_t n_vocab, strata_error *err)
 {
     static const float big = 1e6f;
     ST_FAIL_IF(!n_vocab || n_vocab > INT32_MAX, err, STRATA_INVALID_ARG, "n_vocab is %u, want 1 to 2147483647",
                (unsigned)n_vocab);
-    ST_TRY(check_range("temperature", q->temperature, -big, big, err));
-    ST_TRY(check_range("top_p", q->top_p, 0, 1, err));
-    ST_TRY(check_range("min_p", q->min_p, 0, 1, err));
-    ST_TRY(check_range("typical_p", q->typical_p, 0, 1, err));
-    ST_TRY(check_range("repeat_penalty", q->repeat_penalty, 1e-6f, big, err));
-    ST_TRY(check_range("frequency_penalty", q->frequency_penalty, -big, big, err));
-    ST_TRY(check_range("presence_penalty", q->presence_penalty, -big, big, err));
-    ST_TRY(check_range("mirostat_tau", q->mirostat_tau, 0, big, err));
-    ST_TRY(check_range("mirostat_eta", q->mirostat_eta, 0, big, err));
+    ST_TRY(sampler_check_range("temperature", q->temperature, -big, big, err));
+    ST_TRY(sampler_check_range("top_p", q->top_p, 0, 1, err));
+    ST_TRY(sampler_check_range("min_p", q->min_p, 0, 1, err));
+    ST_TRY(sampler_check_range("typical_p", q->typical_p, 0, 1, err));
+    ST_TRY(sampler_check_range("repeat_penalty", q->repeat_penalty, 1e-6f, big, err));
+    ST_TRY(sampler_check_range("frequency_penalty", q->frequency_penalty, -big, big, err));
+    ST_TRY(sampler_check_range("presence_penalty", q->presence_penalty, -big, big, err));
+    ST_TRY(sampler_check_range("mirostat_tau", q->mirostat_tau, 0, big, err));
+    ST_TRY(sampler_check_range("mirostat_eta", q->mirostat_eta, 0, big, err));
     ST_FAIL_IF(q->temperature > 0 && q->temperature < 1e-6f, err, STRATA_INVALID_ARG,
                "temperature is %g, want 0 (greedy) or at least 1e-6", (double)q->temperature);
     ST_FAIL_IF(q->mirostat < 0 || q->mirostat > 2, err, STRATA_INVALID_ARG, "mirostat is %d, want 0, 1 or 2",
@@ -307,7 +307,7 @@ void st_sampler_reset(st_sampler *s, uint64_t seed)
 
 int st_sampler_open(const st_sampler_params *params, uint32_t n_vocab, st_mem *mem, st_sampler **out, strata_error *err)
 {
-    ST_TRY(check_params(params, n_vocab, err));
+    ST_TRY(sampler_check_params(params, n_vocab, err));
     size_t n_undo;
     st_sampler *s = st_calloc(mem, 1, sizeof *s);
     if (!s) goto no_memory;

@@ -4,7 +4,7 @@
 
 /* Natural exponent for x <= 0, relative error below 2e-7; 0 below -87. Cephes' expf polynomial; plain operations in a
  * fixed order and no branches, so that compilers may use any vector width. */
-static inline float exp_nonpos(float x)
+static inline float stages_exp_nonpos(float x)
 {
     uint32_t u = st_f32_bits(x), live = 0u - (uint32_t)((int32_t)(u & 0x7fffffffu) <= 0x42ae0000); /* 87 */
     x = st_bits_f32(u & live);
@@ -22,7 +22,7 @@ static inline float exp_nonpos(float x)
     return st_bits_f32(st_f32_bits(y) & live);
 }
 
-static double total(const float *x, size_t n)
+static double stages_total(const float *x, size_t n)
 {
     double s[LANES] = {0};
     size_t i = 0;
@@ -33,13 +33,13 @@ static double total(const float *x, size_t n)
 }
 
 /* Fills p; returns its sum. *max: the largest logit. */
-static double softmax(st_sampler *s, float *max)
+static double stages_softmax(st_sampler *s, float *max)
 {
     *max = largest(s->logit, s->n);
     const float m = *max, *restrict logit = s->logit; /* in locals: loops over s->... are not made of vectors */
     float *restrict p = s->p;
-    for (size_t i = 0, n = s->n; i < n; i++) p[i] = exp_nonpos(logit[i] - m);
-    return total(p, s->n);
+    for (size_t i = 0, n = s->n; i < n; i++) p[i] = stages_exp_nonpos(logit[i] - m);
+    return stages_total(p, s->n);
 }
 
 void st_sampler_top_k(st_sampler *s, const float *logits, const uint32_t *mask, uint32_t k)
@@ -62,7 +62,7 @@ void st_sampler_top_k(st_sampler *s, const float *logits, const uint32_t *mask, 
 
 /* Drops candidates below e^-9 of the largest if the others have the mass and the number already: those are never
  * chosen, and most of a vocabulary. */
-static void cut_tail(st_sampler *s, double mass, uint32_t keep)
+static void stages_cut_tail(st_sampler *s, double mass, uint32_t keep)
 {
     static const float least = 1.2340980e-4f; /* e^-9 */
     double m[LANES] = {0};
@@ -93,7 +93,7 @@ void st_sampler_typical(st_sampler *s, float mass, uint32_t keep)
 {
     if (mass >= 1) return;
     float max;
-    double sum = softmax(s, &max), entropy = 0, ln_sum = st_ln(sum);
+    double sum = stages_softmax(s, &max), entropy = 0, ln_sum = st_ln(sum);
     for (uint32_t i = 0; i < s->n; i++) { /* -sum p ln p, ln p = logit - max - ln sum */
         double ln_p = (double)s->logit[i] - (double)max - ln_sum;
         entropy -= (double)s->p[i] * ln_p;
@@ -108,8 +108,8 @@ void st_sampler_top_p(st_sampler *s, float mass, uint32_t keep)
 {
     if (mass >= 1) return;
     float max;
-    double sum = softmax(s, &max);
-    cut_tail(s, (double)mass * sum, keep);
+    double sum = stages_softmax(s, &max);
+    stages_cut_tail(s, (double)mass * sum, keep);
     st_sampler_sort_by_logit(s);
     st_sampler_select_first(s, (double)mass * sum, false, keep);
 }
@@ -145,7 +145,7 @@ void st_sampler_heat(st_sampler *s)
 uint32_t st_sampler_draw(st_sampler *s, double *p)
 {
     float max;
-    double sum = softmax(s, &max), target = st_sampler_uniform(s) * sum, run = 0;
+    double sum = stages_softmax(s, &max), target = st_sampler_uniform(s) * sum, run = 0;
     uint32_t last = 0;
     for (uint32_t i = 0; i < s->n; i++) {
         if (s->p[i] == 0) continue;
@@ -158,10 +158,10 @@ uint32_t st_sampler_draw(st_sampler *s, double *p)
 }
 
 /* Mirostat (Basu et al. 2021, arXiv:2007.14966), algorithm 1: Zipf's exponent from the largest, then top-k. */
-static void mirostat_1(st_sampler *s)
+static void stages_mirostat_1(st_sampler *s)
 {
     float max;
-    double sum = softmax(s, &max);
+    double sum = stages_softmax(s, &max);
     (void)sum; /* only ratios of neighbours count */
     uint32_t m = 0;
     for (uint32_t i = 0; i < s->n; i++) heap_offer(s->heap, &m, MIROSTAT_M, (entry){s->logit[i], i});
@@ -191,11 +191,11 @@ static void mirostat_1(st_sampler *s)
 }
 
 /* Algorithm 2: cut what surprises more than mu. */
-static void mirostat_2(st_sampler *s)
+static void stages_mirostat_2(st_sampler *s)
 {
     static const double ln2 = 0.6931471805599453;
     float max;
-    double sum = softmax(s, &max), least = (double)max + st_ln(sum) - s->mu * ln2;
+    double sum = stages_softmax(s, &max), least = (double)max + st_ln(sum) - s->mu * ln2;
     if (least > (double)max) least = (double)max;
     uint32_t n = 0;
     bool alone = least == (double)max && s->mu * ln2 < st_ln(sum);
@@ -212,9 +212,9 @@ uint32_t st_sampler_mirostat(st_sampler *s)
 {
     static const double ln2 = 0.6931471805599453;
     if (s->params.mirostat == 1)
-        mirostat_1(s);
+        stages_mirostat_1(s);
     else
-        mirostat_2(s);
+        stages_mirostat_2(s);
     double p;
     uint32_t i = st_sampler_draw(s, &p);
     s->mu -= (double)s->params.mirostat_eta * (-st_ln(p) / ln2 - (double)s->params.mirostat_tau);

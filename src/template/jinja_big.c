@@ -8,7 +8,7 @@
 #define BASE 1000000000u
 #define MAX  ((ST_J_MAX_DIGITS + 8) / 9 + 1)
 
-static st_jbig *make(st_jrun *r, size_t n)
+static st_jbig *big_make(st_jrun *r, size_t n)
 {
     if (n > 4 * MAX) ST_J_FAIL(r, "an integer of more than %d digits", ST_J_MAX_DIGITS);
     st_jbig *b = st_j_alloc(r, 1, sizeof *b + n * sizeof *b->d);
@@ -19,24 +19,24 @@ static st_jbig *make(st_jrun *r, size_t n)
     return b;
 }
 
-static st_jbig *from_u64(st_jrun *r, uint64_t v, bool neg)
+static st_jbig *big_from_u64(st_jrun *r, uint64_t v, bool neg)
 {
-    st_jbig *b = make(r, 3);
+    st_jbig *b = big_make(r, 3);
     b->neg = neg;
     b->n = 0;
     for (; v; v /= BASE) b->d[b->n++] = (uint32_t)(v % BASE);
     return b;
 }
 
-static const st_jbig *of(st_jrun *r, st_jval v)
+static const st_jbig *big_of(st_jrun *r, st_jval v)
 {
     if (v.kind == ST_J_BIG) return v.big;
     int64_t i = v.kind == ST_J_BOOL ? v.b : v.i;
-    return from_u64(r, i < 0 ? 0 - (uint64_t)i : (uint64_t)i, i < 0);
+    return big_from_u64(r, i < 0 ? 0 - (uint64_t)i : (uint64_t)i, i < 0);
 }
 
 /* The value without leading zeros, in 64 bits where it fits. */
-static st_jval value(st_jrun *r, st_jbig *b)
+static st_jval big_value(st_jrun *r, st_jbig *b)
 {
     while (b->n && !b->d[b->n - 1]) b->n--;
     if ((size_t)b->n * 9 > ST_J_MAX_DIGITS) {
@@ -57,7 +57,7 @@ static st_jval value(st_jrun *r, st_jbig *b)
 }
 
 /* <0, 0, >0 for the magnitudes. */
-static int order(const st_jbig *a, const st_jbig *b)
+static int big_order(const st_jbig *a, const st_jbig *b)
 {
     if (a->n != b->n) return a->n < b->n ? -1 : 1;
     for (uint32_t i = a->n; i-- > 0;)
@@ -67,15 +67,15 @@ static int order(const st_jbig *a, const st_jbig *b)
 
 int st_j_int_order(st_jrun *r, st_jval x, st_jval y)
 {
-    const st_jbig *a = of(r, x), *b = of(r, y);
+    const st_jbig *a = big_of(r, x), *b = big_of(r, y);
     if (a->neg != b->neg) return a->neg ? -1 : 1;
-    return a->neg ? -order(a, b) : order(a, b);
+    return a->neg ? -big_order(a, b) : big_order(a, b);
 }
 
-static st_jbig *add(st_jrun *r, const st_jbig *a, const st_jbig *b)
+static st_jbig *big_add(st_jrun *r, const st_jbig *a, const st_jbig *b)
 {
     uint32_t n = a->n > b->n ? a->n : b->n, carry = 0;
-    st_jbig *out = make(r, (size_t)n + 1);
+    st_jbig *out = big_make(r, (size_t)n + 1);
     for (uint32_t i = 0; i <= n; i++) {
         uint32_t s = carry + (i < a->n ? a->d[i] : 0) + (i < b->n ? b->d[i] : 0);
         carry = s >= BASE;
@@ -85,9 +85,9 @@ static st_jbig *add(st_jrun *r, const st_jbig *a, const st_jbig *b)
 }
 
 /* |a| - |b|, which is not negative. */
-static st_jbig *take(st_jrun *r, const st_jbig *a, const st_jbig *b)
+static st_jbig *big_take(st_jrun *r, const st_jbig *a, const st_jbig *b)
 {
-    st_jbig *out = make(r, a->n);
+    st_jbig *out = big_make(r, a->n);
     int64_t borrow = 0;
     for (uint32_t i = 0; i < a->n; i++) {
         int64_t s = (int64_t)a->d[i] - (i < b->n ? b->d[i] : 0) - borrow;
@@ -97,17 +97,17 @@ static st_jbig *take(st_jrun *r, const st_jbig *a, const st_jbig *b)
     return out;
 }
 
-static st_jbig *sum(st_jrun *r, const st_jbig *a, const st_jbig *b, bool subtract)
+static st_jbig *big_sum(st_jrun *r, const st_jbig *a, const st_jbig *b, bool subtract)
 {
-    bool neg = b->neg != subtract, smaller = order(a, b) < 0;
-    st_jbig *out = a->neg == neg ? add(r, a, b) : smaller ? take(r, b, a) : take(r, a, b);
+    bool neg = b->neg != subtract, smaller = big_order(a, b) < 0;
+    st_jbig *out = a->neg == neg ? big_add(r, a, b) : smaller ? big_take(r, b, a) : big_take(r, a, b);
     out->neg = a->neg != neg && smaller ? neg : a->neg;
     return out;
 }
 
-static st_jbig *multiply(st_jrun *r, const st_jbig *a, const st_jbig *b)
+static st_jbig *big_multiply(st_jrun *r, const st_jbig *a, const st_jbig *b)
 {
-    st_jbig *out = make(r, (size_t)a->n + b->n);
+    st_jbig *out = big_make(r, (size_t)a->n + b->n);
     st_j_step(r, (uint64_t)a->n * b->n / 16);
     for (uint32_t i = 0; i < a->n; i++) {
         uint64_t carry = 0;
@@ -123,9 +123,9 @@ static st_jbig *multiply(st_jrun *r, const st_jbig *a, const st_jbig *b)
 }
 
 /* Digit by digit, each found by halving: simple, and the numbers are short. *rest has the sign of nothing. */
-static st_jbig *divide(st_jrun *r, const st_jbig *a, const st_jbig *b, st_jbig **rest)
+static st_jbig *big_divide(st_jrun *r, const st_jbig *a, const st_jbig *b, st_jbig **rest)
 {
-    st_jbig *q = make(r, a->n), *left = make(r, (size_t)b->n + 1);
+    st_jbig *q = big_make(r, a->n), *left = big_make(r, (size_t)b->n + 1);
     left->n = 0;
     for (uint32_t i = a->n; i-- > 0;) {
         memmove(left->d + 1, left->d, left->n * sizeof *left->d);
@@ -169,21 +169,21 @@ static st_jbig *divide(st_jrun *r, const st_jbig *a, const st_jbig *b, st_jbig *
 }
 
 /* Rounds towards minus infinity, as Python does. */
-static st_jval floor_divide(st_jrun *r, st_jop op, const st_jbig *a, const st_jbig *b)
+static st_jval big_floor_divide(st_jrun *r, st_jop op, const st_jbig *a, const st_jbig *b)
 {
-    st_jbig *rest, *q = divide(r, a, b, &rest);
+    st_jbig *rest, *q = big_divide(r, a, b, &rest);
     q->neg = a->neg != b->neg;
     if (q->neg && rest->n) {
-        st_jbig *one = from_u64(r, 1, false);
-        q = add(r, q, one);
+        st_jbig *one = big_from_u64(r, 1, false);
+        q = big_add(r, q, one);
         q->neg = true;
-        rest = take(r, b, rest);
+        rest = big_take(r, b, rest);
     }
     rest->neg = b->neg;
-    return value(r, op == ST_N_FLOORDIV ? q : rest);
+    return big_value(r, op == ST_N_FLOORDIV ? q : rest);
 }
 
-static st_jval power(st_jrun *r, st_jval base, st_jval exp)
+static st_jval big_power(st_jrun *r, st_jval base, st_jval exp)
 {
     if (exp.kind == ST_J_BIG) {
         if (base.kind != ST_J_BIG &&
@@ -204,21 +204,21 @@ static st_jval power(st_jrun *r, st_jval base, st_jval exp)
 
 st_jval st_j_big_op(st_jrun *r, st_jop op, st_jval x, st_jval y)
 {
-    const st_jbig *a = of(r, x), *b = of(r, y);
+    const st_jbig *a = big_of(r, x), *b = big_of(r, y);
     switch (op) {
-    case ST_N_ADD: return value(r, sum(r, a, b, false));
-    case ST_N_SUB: return value(r, sum(r, a, b, true));
-    case ST_N_MUL: return value(r, multiply(r, a, b));
-    case ST_N_POW: return power(r, x, y);
+    case ST_N_ADD: return big_value(r, big_sum(r, a, b, false));
+    case ST_N_SUB: return big_value(r, big_sum(r, a, b, true));
+    case ST_N_MUL: return big_value(r, big_multiply(r, a, b));
+    case ST_N_POW: return big_power(r, x, y);
     default:
         if (!b->n) ST_J_FAIL(r, "division by zero");
-        return floor_divide(r, op, a, b);
+        return big_floor_divide(r, op, a, b);
     }
 }
 
 /* ---- text ---- */
 
-static int digit_of(char c)
+static int big_digit_of(char c)
 {
     return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10 : 99;
 }
@@ -230,21 +230,22 @@ st_jval st_j_int_parse(st_jrun *r, const char *p, size_t n, int base, bool *ok)
     int64_t small = 0;
     *ok = i < n;
     for (size_t k = i; k < n; k++)
-        if (digit_of(p[k]) >= base) *ok = false;
+        if (big_digit_of(p[k]) >= base) *ok = false;
     if (!*ok) return st_j_none();
     for (; i < n; i++) {
         int64_t next;
-        if (__builtin_mul_overflow(small, base, &next) || __builtin_sub_overflow(next, digit_of(p[i]), &next)) break;
+        if (__builtin_mul_overflow(small, base, &next) || __builtin_sub_overflow(next, big_digit_of(p[i]), &next))
+            break;
         small = next;
     }
     if (i == n && (neg || small != INT64_MIN)) return st_j_int(neg ? small : -small);
     while (n && (p[0] == '-' || p[0] == '+' || p[0] == '0')) p++, n--;
     if (n > ST_J_MAX_DIGITS) ST_J_FAIL(r, "an integer of more than %d digits", ST_J_MAX_DIGITS);
-    st_jbig *b = make(r, n / 5 + 2); /* a digit of any base to 36 is less than 2 of ours in 9 */
+    st_jbig *b = big_make(r, n / 5 + 2); /* a digit of any base to 36 is less than 2 of ours in 9 */
     b->n = 0;
     st_j_step(r, n * n / 256);
     for (size_t k = 0; k < n; k++) {
-        uint64_t carry = (uint64_t)digit_of(p[k]);
+        uint64_t carry = (uint64_t)big_digit_of(p[k]);
         for (uint32_t j = 0; j < b->n || carry; j++) {
             if (j == b->n) b->d[b->n++] = 0;
             uint64_t v = (uint64_t)b->d[j] * (unsigned)base + carry;
@@ -253,12 +254,12 @@ st_jval st_j_int_parse(st_jrun *r, const char *p, size_t n, int base, bool *ok)
         }
     }
     b->neg = neg;
-    return value(r, b);
+    return big_value(r, b);
 }
 
 st_jstr st_j_int_text(st_jrun *r, st_jval v)
 {
-    const st_jbig *b = of(r, v);
+    const st_jbig *b = big_of(r, v);
     size_t cap = (size_t)b->n * 9 + 3, n = 0;
     char *out = st_j_alloc(r, cap, 1);
     if (b->neg) out[n++] = '-';
@@ -270,8 +271,8 @@ st_jstr st_j_int_text(st_jrun *r, st_jval v)
 st_jstr st_j_int_base(st_jrun *r, st_jval v, unsigned base, bool upper)
 {
     const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
-    const st_jbig *from = of(r, v);
-    st_jbig *b = make(r, (size_t)from->n + 1);
+    const st_jbig *from = big_of(r, v);
+    st_jbig *b = big_make(r, (size_t)from->n + 1);
     size_t cap = (size_t)from->n * 30 + 1, at = cap;
     char *out = st_j_alloc(r, cap, 1);
     b->n = from->n;
@@ -293,7 +294,7 @@ st_jstr st_j_int_base(st_jrun *r, st_jval v, unsigned base, bool upper)
 /* ---- and floats ---- */
 
 /* Through text: that reads with one rounding. */
-static double text_float(st_jrun *r, st_jstr s, int64_t exponent)
+static double big_text_float(st_jrun *r, st_jstr s, int64_t exponent)
 {
     double f;
     char *text = st_j_alloc(r, s.n + 32, 1);
@@ -304,7 +305,7 @@ static double text_float(st_jrun *r, st_jstr s, int64_t exponent)
 
 double st_j_int_float(st_jrun *r, st_jval v)
 {
-    if (v.kind == ST_J_BIG) return text_float(r, st_j_int_text(r, v), 0);
+    if (v.kind == ST_J_BIG) return big_text_float(r, st_j_int_text(r, v), 0);
     return v.kind == ST_J_BOOL ? (double)v.b : (double)v.i;
 }
 
@@ -327,7 +328,7 @@ int st_j_mixed_order(st_jrun *r, st_jval i, double f)
 st_jval st_j_int_divide(st_jrun *r, st_jval x, st_jval y)
 {
     const int64_t exact = (int64_t)1 << 53;
-    const st_jbig *a = of(r, x), *b = of(r, y);
+    const st_jbig *a = big_of(r, x), *b = big_of(r, y);
     if (!b->n) ST_J_FAIL(r, "division by zero");
     if (x.kind != ST_J_BIG && y.kind != ST_J_BIG) {
         double f = st_j_int_float(r, x), g = st_j_int_float(r, y);
@@ -335,17 +336,17 @@ st_jval st_j_int_divide(st_jrun *r, st_jval x, st_jval y)
     }
     /* More digits than a tie of two such numbers could need to be told, and a 1 for what is left. */
     uint32_t more = 6 + 2 * b->n;
-    st_jbig *wide = make(r, (size_t)a->n + more), *rest;
+    st_jbig *wide = big_make(r, (size_t)a->n + more), *rest;
     memcpy(wide->d + more, a->d, a->n * sizeof *a->d);
-    st_jbig *q = divide(r, wide, b, &rest);
-    st_jbig *sticky = make(r, (size_t)q->n + 1);
+    st_jbig *q = big_divide(r, wide, b, &rest);
+    st_jbig *sticky = big_make(r, (size_t)q->n + 1);
     memcpy(sticky->d + 1, q->d, q->n * sizeof *q->d);
     sticky->d[0] = rest->n != 0;
     while (sticky->n && !sticky->d[sticky->n - 1]) sticky->n--;
     sticky->neg = a->neg != b->neg;
     if (!sticky->n) return st_j_float(a->neg != b->neg ? -0.0 : 0.0);
     st_jstr text = st_j_int_text(r, (st_jval){.kind = ST_J_BIG, .big = sticky});
-    double f = text_float(r, text, -9 * ((int64_t)more + 1));
+    double f = big_text_float(r, text, -9 * ((int64_t)more + 1));
     if (isinf(f)) ST_J_FAIL(r, "an integer division whose result is too large for a float");
     return st_j_float(f);
 }

@@ -22,7 +22,7 @@ st_jval st_j_lookup(st_jrun *r, st_jscope *s, st_jstr name)
     return st_j_undef(name);
 }
 
-static void assign_namespace(st_jrun *r, st_jscope *s, const st_jnode *target, st_jval v)
+static void call_assign_namespace(st_jrun *r, st_jscope *s, const st_jnode *target, st_jval v)
 {
     st_jstr name = target->name;
     st_jval space = st_j_lookup(r, s, name);
@@ -40,7 +40,7 @@ void st_j_assign(st_jrun *r, st_jscope *s, const st_jnode *target, st_jval v)
     if (target->kind == ST_N_NAME) {
         st_j_set(r, s, target->name, v);
     } else if (target->kind == ST_N_NS_REF) {
-        assign_namespace(r, s, target, v);
+        call_assign_namespace(r, s, target, v);
     } else {
         size_t i = 0;
         if (v.kind == ST_J_UNDEF) st_j_undefined(r, v);
@@ -118,7 +118,7 @@ st_jval st_j_option(st_jrun *r, st_jargs *a, size_t i, const char *name, st_jval
     return otherwise;
 }
 
-static bool has_word(const char *words, st_jstr w)
+static bool call_has_word(const char *words, st_jstr w)
 {
     while (*words) {
         size_t n = strcspn(words, " ");
@@ -133,11 +133,12 @@ void st_j_args_done(st_jrun *r, const st_jargs *a, size_t n, const char *names, 
     if (a->pos.n > n) ST_J_FAIL(r, "%s takes at most %zu arguments", what, n);
     for (size_t i = 0; i < a->kw.n; i++) {
         st_jstr k = a->kw.v[i].key.str;
-        if (!has_word(names, k)) ST_J_FAIL(r, "%s takes no argument '%.*s'", what, (int)(k.n < 60 ? k.n : 60), k.p);
+        if (!call_has_word(names, k))
+            ST_J_FAIL(r, "%s takes no argument '%.*s'", what, (int)(k.n < 60 ? k.n : 60), k.p);
     }
 }
 
-static bool is_parameter(const st_jnode *n, st_jstr name)
+static bool call_is_parameter(const st_jnode *n, st_jstr name)
 {
     for (const st_jnode *p = n->a; p; p = p->next)
         if (st_j_str_equal(p->name, name)) return true;
@@ -152,14 +153,14 @@ void st_j_bind_rest(st_jrun *r, st_jscope *s, const st_jnode *n, const st_jargs 
     for (const st_jnode *p = n->a; p; p = p->next, taken++)
         if (taken < args->pos.n && st_j_find(r, &args->kw, st_j_string(p->name)))
             ST_J_FAIL(r, "an argument '%.*s' given twice", (int)(p->name.n < 60 ? p->name.n : 60), p->name.p);
-    if (n->sub & ST_USES_CALLER && !is_parameter(n, st_j_lit("caller")))
+    if (n->sub & ST_USES_CALLER && !call_is_parameter(n, st_j_lit("caller")))
         st_j_set(r, s, st_j_lit("caller"), st_j_undef(st_j_lit("caller")));
     for (size_t i = taken; i < args->pos.n; i++) st_j_push(r, rest.list, args->pos.v[i]);
     if (rest.list->n && !(n->sub & ST_USES_VARARGS)) ST_J_FAIL(r, "a macro takes at most %zu arguments", taken);
     for (size_t i = 0; i < args->kw.n; i++) {
         st_jstr k = args->kw.v[i].key.str;
         bool caller = (n->sub & ST_USES_CALLER) && st_j_same(k, "caller");
-        if (is_parameter(n, k)) continue;
+        if (call_is_parameter(n, k)) continue;
         if (caller)
             st_j_set(r, s, k, args->kw.v[i].val);
         else if (n->sub & ST_USES_KWARGS)

@@ -1727,7 +1727,7 @@ static const uint16_t second[] = {
     11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 };
 
-static const int32_t *kind_of(uint32_t cp)
+static const int32_t *chars_kind_of(uint32_t cp)
 {
     if (cp > 0x10ffff) cp = 0xd800; /* nothing */
     return kinds[second[(uint32_t)first[cp >> SHIFT] << SHIFT | (cp & ((1u << SHIFT) - 1))]];
@@ -1735,12 +1735,12 @@ static const int32_t *kind_of(uint32_t cp)
 
 uint32_t st_j_char_props(uint32_t cp)
 {
-    return (uint32_t)kind_of(cp)[0];
+    return (uint32_t)chars_kind_of(cp)[0];
 }
 
 unsigned st_j_char_case(uint32_t cp, int which, uint32_t out[3])
 {
-    int32_t v = kind_of(cp)[1 + which];
+    int32_t v = chars_kind_of(cp)[1 + which];
     if (v < POOLED) {
         out[0] = (uint32_t)((int32_t)cp + v);
         return 1;

@@ -12,7 +12,7 @@ typedef struct date {
 
 /* The civil date of a number of seconds since 1970: Howard Hinnant's days algorithm, in years from March. Every int64_t
  * has one. */
-static date civil(int64_t t)
+static date date_civil(int64_t t)
 {
     int64_t days = t / 86400, sec = t % 86400;
     if (sec < 0) sec += 86400, days--;
@@ -31,46 +31,46 @@ static date civil(int64_t t)
     return d;
 }
 
-static int days_of(int64_t year)
+static int date_days_of(int64_t year)
 {
     return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 366 : 365;
 }
 
 /* ISO 8601's year and week: weeks begin on Monday, and the first has the year's first Thursday. */
-static int iso_week(const date *d, int64_t *year)
+static int date_iso_week(const date *d, int64_t *year)
 {
     int monday = (d->wday + 6) % 7, week = (d->yday - 1 - monday + 10) / 7;
     *year = d->year;
     if (week < 1) {
         *year = d->year - 1;
-        return (d->yday - 1 - monday + 10 + days_of(*year)) / 7;
+        return (d->yday - 1 - monday + 10 + date_days_of(*year)) / 7;
     }
-    if (week == 53 && d->yday - 1 - monday + 3 >= days_of(d->year)) {
+    if (week == 53 && d->yday - 1 - monday + 3 >= date_days_of(d->year)) {
         *year = d->year + 1;
         return 1;
     }
     return week;
 }
 
-static int64_t floor_mod(int64_t a, int64_t b)
+static int64_t date_floor_mod(int64_t a, int64_t b)
 {
     int64_t m = a % b;
     return m < 0 ? m + b : m;
 }
 
 /* What a conversion counts, how many digits it has, and what fills them. */
-static bool number_of(const date *d, char what, int64_t *v, int *digits, char *fill)
+static bool date_number_of(const date *d, char what, int64_t *v, int *digits, char *fill)
 {
     int64_t year;
-    int week = iso_week(d, &year), hour12 = d->hour % 12 ? d->hour % 12 : 12;
+    int week = date_iso_week(d, &year), hour12 = d->hour % 12 ? d->hour % 12 : 12;
     *fill = what == 'e' || what == 'k' || what == 'l' ? ' ' : '0';
     *digits = 2;
     switch (what) {
     case 'Y': *v = d->year, *digits = 1; return true; /* as glibc: no zeros before small years */
     case 'G': *v = year, *digits = 1; return true;
-    case 'C': *v = (d->year - floor_mod(d->year, 100)) / 100; return true;
-    case 'y': *v = floor_mod(d->year, 100); return true;
-    case 'g': *v = floor_mod(year, 100); return true;
+    case 'C': *v = (d->year - date_floor_mod(d->year, 100)) / 100; return true;
+    case 'y': *v = date_floor_mod(d->year, 100); return true;
+    case 'g': *v = date_floor_mod(year, 100); return true;
     case 'm': *v = d->month; return true;
     case 'd':
     case 'e': *v = d->day; return true;
@@ -93,7 +93,7 @@ static bool number_of(const date *d, char what, int64_t *v, int *digits, char *f
 }
 
 /* What a conversion stands for as other ones, or as text. */
-static const char *longer(char what)
+static const char *date_longer(char what)
 {
     switch (what) {
     case 'c': return "%a %b %e %H:%M:%S %Y";
@@ -109,7 +109,7 @@ static const char *longer(char what)
     }
 }
 
-static const char *word_of(const date *d, char what)
+static const char *date_word_of(const date *d, char what)
 {
     static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
                                          "July",    "August",   "September", "October", "November", "December"};
@@ -138,7 +138,7 @@ typedef struct conversion {
     int width;
 } conversion;
 
-static void put_padded(st_jbuf *b, const char *text, size_t n, int width, char fill)
+static void date_put_padded(st_jbuf *b, const char *text, size_t n, int width, char fill)
 {
     bool sign = n && text[0] == '-' && fill == '0';
     if (sign) st_j_buf_bytes(b, text, 1, false);
@@ -146,16 +146,16 @@ static void put_padded(st_jbuf *b, const char *text, size_t n, int width, char f
     st_j_buf_bytes(b, text + sign, n - sign, false);
 }
 
-static void put_number(st_jbuf *b, const conversion *c, int64_t v, int digits, char fill)
+static void date_put_number(st_jbuf *b, const conversion *c, int64_t v, int digits, char fill)
 {
     char text[24];
     int n = snprintf(text, sizeof text, "%" PRId64, v);
     if (c->fill && c->fill != '-') fill = c->fill;
     int width = c->fill == '-' ? 0 : digits;
-    put_padded(b, text, (size_t)n, c->width > width ? c->width : width, fill);
+    date_put_padded(b, text, (size_t)n, c->width > width ? c->width : width, fill);
 }
 
-static void put_word(st_jbuf *b, const conversion *c, char what, const char *word)
+static void date_put_word(st_jbuf *b, const conversion *c, char what, const char *word)
 {
     char text[16];
     size_t n = strlen(word);
@@ -167,11 +167,11 @@ static void put_word(st_jbuf *b, const conversion *c, char what, const char *wor
         if (!lower && (c->capitals || c->other_case) && k >= 'a' && k <= 'z') k = (char)(k - 32);
         text[i] = k;
     }
-    put_padded(b, text, n, c->width, c->fill == '0' ? '0' : ' ');
+    date_put_padded(b, text, n, c->width, c->fill == '0' ? '0' : ' ');
 }
 
 /* The conversion behind the '%' at fmt[at - 1]; what follows it. Depth 1: those that stand for several. */
-static size_t put_one(st_jbuf *b, const date *d, st_jstr fmt, size_t at, bool inner)
+static size_t date_put_one(st_jbuf *b, const date *d, st_jstr fmt, size_t at, bool inner)
 {
     conversion c = {0};
     int64_t v;
@@ -191,17 +191,17 @@ static size_t put_one(st_jbuf *b, const date *d, st_jstr fmt, size_t at, bool in
     }
     if (at < fmt.n && (fmt.p[at] == 'E' || fmt.p[at] == 'O')) at++; /* other numerals: not in the C locale */
     char what = at < fmt.n ? fmt.p[at] : 0;
-    const char *word = word_of(d, what), *more = longer(what);
+    const char *word = date_word_of(d, what), *more = date_longer(what);
     if (word) {
-        put_word(b, &c, what, word);
-    } else if (number_of(d, what, &v, &digits, &fill)) {
-        put_number(b, &c, v, digits, fill);
+        date_put_word(b, &c, what, word);
+    } else if (date_number_of(d, what, &v, &digits, &fill)) {
+        date_put_number(b, &c, v, digits, fill);
     } else if (more && !inner) {
         if (c.width || c.fill || c.capitals || c.other_case) ST_J_FAIL(b->r, "strftime_now with a flag for %%%c", what);
         st_jstr s = st_j_lit(more);
         for (size_t i = 0; i < s.n;)
             if (s.p[i] == '%')
-                i = put_one(b, d, s, i + 1, true);
+                i = date_put_one(b, d, s, i + 1, true);
             else
                 st_j_buf_add(b, st_j_sub(s, i, i + 1)), i++;
     } else {
@@ -213,12 +213,12 @@ static size_t put_one(st_jbuf *b, const date *d, st_jstr fmt, size_t at, bool in
 st_jstr st_j_strftime(st_jrun *r, st_jstr fmt, int64_t now)
 {
     st_jbuf b;
-    date d = civil(now);
+    date d = date_civil(now);
     st_j_buf_init(&b, r);
     for (size_t i = 0; i < fmt.n;) {
         st_j_step(r, 1);
         if (fmt.p[i] == '%' && i + 1 < fmt.n) {
-            i = put_one(&b, &d, fmt, i + 1, false);
+            i = date_put_one(&b, &d, fmt, i + 1, false);
             continue;
         }
         st_j_buf_add(&b, st_j_sub(fmt, i, i + 1));

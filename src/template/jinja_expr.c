@@ -2,7 +2,7 @@
 #include "template/jinja.h"
 
 /* A node of kind `kind` over `a` that stands where `a` does. */
-static st_jnode *over(st_jparser *p, st_jop kind, st_jnode *a)
+static st_jnode *expr_over(st_jparser *p, st_jop kind, st_jnode *a)
 {
     st_jnode *n = st_j_node(p, kind);
     n->a = a;
@@ -11,7 +11,7 @@ static st_jnode *over(st_jparser *p, st_jop kind, st_jnode *a)
 
 /* ---- atoms ---- */
 
-static st_jnode *parse_dict(st_jparser *p)
+static st_jnode *expr_parse_dict(st_jparser *p)
 {
     st_jnode *n = st_j_node(p, ST_N_DICT), **tail = &n->a;
     st_j_expect_op(p, '{');
@@ -29,7 +29,7 @@ static st_jnode *parse_dict(st_jparser *p)
 }
 
 /* Items up to `close`; a tuple says with its first comma that it is one. */
-static st_jnode *parse_items(st_jparser *p, st_jop kind, unsigned close, bool *comma)
+static st_jnode *expr_parse_items(st_jparser *p, st_jop kind, unsigned close, bool *comma)
 {
     st_jnode *n = st_j_node(p, kind), **tail = &n->a;
     st_j_next(p);
@@ -45,7 +45,7 @@ static st_jnode *parse_items(st_jparser *p, st_jop kind, unsigned close, bool *c
     return n;
 }
 
-static st_jnode *parse_strings(st_jparser *p)
+static st_jnode *expr_parse_strings(st_jparser *p)
 {
     st_jnode *n = st_j_node(p, ST_N_CONST);
     st_jstr s = p->tok.str;
@@ -59,7 +59,7 @@ static st_jnode *parse_strings(st_jparser *p)
     return n;
 }
 
-static st_jnode *parse_name(st_jparser *p)
+static st_jnode *expr_parse_name(st_jparser *p)
 {
     st_jnode *n = st_j_node(p, ST_N_CONST);
     st_jstr s = p->tok.str;
@@ -85,8 +85,8 @@ st_jnode *st_j_parse_primary(st_jparser *p)
     st_jnode *n;
     bool comma = false;
     switch (p->tok.kind) {
-    case ST_T_NAME: return parse_name(p);
-    case ST_T_STRING: return parse_strings(p);
+    case ST_T_NAME: return expr_parse_name(p);
+    case ST_T_STRING: return expr_parse_strings(p);
     case ST_T_INT:
     case ST_T_FLOAT:
         n = st_j_node(p, ST_N_CONST);
@@ -96,32 +96,32 @@ st_jnode *st_j_parse_primary(st_jparser *p)
     default: break;
     }
     if (st_j_is_op(p, '(')) {
-        n = parse_items(p, ST_N_TUPLE, ')', &comma);
+        n = expr_parse_items(p, ST_N_TUPLE, ')', &comma);
         return n->a && !comma ? n->a : n;
     }
-    if (st_j_is_op(p, '[')) return parse_items(p, ST_N_LIST, ']', &comma);
-    if (st_j_is_op(p, '{')) return parse_dict(p);
+    if (st_j_is_op(p, '[')) return expr_parse_items(p, ST_N_LIST, ']', &comma);
+    if (st_j_is_op(p, '{')) return expr_parse_dict(p);
     st_j_unexpected(p, "an expression");
 }
 
 /* ---- what follows an atom ---- */
 
 /* An argument's end within a[...]. */
-static bool ends_subscript(const st_jparser *p)
+static bool expr_ends_subscript(const st_jparser *p)
 {
     return st_j_is_op(p, ':') || st_j_is_op(p, ']');
 }
 
-static st_jnode *parse_subscript(st_jparser *p, st_jnode *on)
+static st_jnode *expr_parse_subscript(st_jparser *p, st_jnode *on)
 {
-    st_jnode *n = over(p, ST_N_ITEM, on);
+    st_jnode *n = expr_over(p, ST_N_ITEM, on);
     st_j_expect_op(p, '[');
-    st_jnode *start = ends_subscript(p) ? NULL : st_j_parse_tuple(p, true);
+    st_jnode *start = expr_ends_subscript(p) ? NULL : st_j_parse_tuple(p, true);
     if (st_j_skip_op(p, ':')) {
         n->kind = ST_N_SLICE;
-        st_jnode *slice = over(p, ST_N_SLICE, start);
-        if (!ends_subscript(p)) slice->b = st_j_parse_expr(p, true);
-        if (st_j_skip_op(p, ':') && !ends_subscript(p)) slice->c = st_j_parse_expr(p, true);
+        st_jnode *slice = expr_over(p, ST_N_SLICE, start);
+        if (!expr_ends_subscript(p)) slice->b = st_j_parse_expr(p, true);
+        if (st_j_skip_op(p, ':') && !expr_ends_subscript(p)) slice->c = st_j_parse_expr(p, true);
         n->b = slice;
     } else {
         if (!start) st_j_unexpected(p, "an index");
@@ -131,9 +131,9 @@ static st_jnode *parse_subscript(st_jparser *p, st_jnode *on)
     return n;
 }
 
-static st_jnode *parse_attribute(st_jparser *p, st_jnode *on)
+static st_jnode *expr_parse_attribute(st_jparser *p, st_jnode *on)
 {
-    st_jnode *n = over(p, ST_N_ATTR, on);
+    st_jnode *n = expr_over(p, ST_N_ATTR, on);
     st_j_expect_op(p, '.');
     if (p->tok.kind == ST_T_INT) { /* a.0 */
         n->kind = ST_N_ITEM;
@@ -145,7 +145,7 @@ static st_jnode *parse_attribute(st_jparser *p, st_jnode *on)
 }
 
 /* ( ... ): a list of ARG. */
-static st_jnode *parse_args(st_jparser *p)
+static st_jnode *expr_parse_args(st_jparser *p)
 {
     st_jnode *first = NULL, **tail = &first;
     st_j_expect_op(p, '(');
@@ -169,10 +169,10 @@ static st_jnode *parse_args(st_jparser *p)
     return first;
 }
 
-static st_jnode *parse_call(st_jparser *p, st_jnode *on)
+static st_jnode *expr_parse_call(st_jparser *p, st_jnode *on)
 {
-    st_jnode *n = over(p, ST_N_CALL, on);
-    n->b = parse_args(p);
+    st_jnode *n = expr_over(p, ST_N_CALL, on);
+    n->b = expr_parse_args(p);
     return n;
 }
 
@@ -180,18 +180,18 @@ st_jnode *st_j_parse_postfix(st_jparser *p, st_jnode *on)
 {
     for (;;) {
         if (st_j_is_op(p, '.'))
-            on = parse_attribute(p, on);
+            on = expr_parse_attribute(p, on);
         else if (st_j_is_op(p, '['))
-            on = parse_subscript(p, on);
+            on = expr_parse_subscript(p, on);
         else if (st_j_is_op(p, '('))
-            on = parse_call(p, on);
+            on = expr_parse_call(p, on);
         else
             return on;
     }
 }
 
 /* A name with dots: `|a.b` is a filter of that name. */
-static st_jstr take_dotted(st_jparser *p)
+static st_jstr expr_take_dotted(st_jparser *p)
 {
     st_jstr name = st_j_take_name(p);
     while (st_j_skip_op(p, '.')) {
@@ -205,44 +205,44 @@ static st_jstr take_dotted(st_jparser *p)
     return name;
 }
 
-static st_jnode *parse_filter(st_jparser *p, st_jnode *on)
+static st_jnode *expr_parse_filter(st_jparser *p, st_jnode *on)
 {
-    st_jnode *n = over(p, ST_N_FILTER, on);
-    n->name = take_dotted(p);
-    if (st_j_is_op(p, '(')) n->b = parse_args(p);
+    st_jnode *n = expr_over(p, ST_N_FILTER, on);
+    n->name = expr_take_dotted(p);
+    if (st_j_is_op(p, '(')) n->b = expr_parse_args(p);
     return n;
 }
 
 /* `is [not] name`, then arguments in brackets, or one without. */
-static st_jnode *parse_test(st_jparser *p, st_jnode *on)
+static st_jnode *expr_parse_test(st_jparser *p, st_jnode *on)
 {
     st_j_next(p);
     bool negated = st_j_skip_name(p, "not");
-    st_jnode *n = over(p, ST_N_TEST, on);
-    n->name = take_dotted(p);
+    st_jnode *n = expr_over(p, ST_N_TEST, on);
+    n->name = expr_take_dotted(p);
     st_jtok_kind k = p->tok.kind;
     bool word = k == ST_T_NAME && !st_j_is_name(p, "else") && !st_j_is_name(p, "or") && !st_j_is_name(p, "and");
     if (st_j_is_name(p, "is")) st_j_unexpected(p, "one test only");
     if (st_j_is_op(p, '(')) {
-        n->b = parse_args(p);
+        n->b = expr_parse_args(p);
     } else if (word || k == ST_T_STRING || k == ST_T_INT || k == ST_T_FLOAT || st_j_is_op(p, '[') ||
                st_j_is_op(p, '{')) {
         n->b = st_j_node(p, ST_N_ARG);
         n->b->a = st_j_parse_postfix(p, st_j_parse_primary(p));
     }
-    return negated ? over(p, ST_N_NOT, n) : n;
+    return negated ? expr_over(p, ST_N_NOT, n) : n;
 }
 
 st_jnode *st_j_parse_filters(st_jparser *p, st_jnode *on, bool start_inline)
 {
-    if (start_inline) on = parse_filter(p, on);
+    if (start_inline) on = expr_parse_filter(p, on);
     for (;;) {
         if (st_j_skip_op(p, '|'))
-            on = parse_filter(p, on);
+            on = expr_parse_filter(p, on);
         else if (st_j_is_name(p, "is") && !start_inline)
-            on = parse_test(p, on);
+            on = expr_parse_test(p, on);
         else if (st_j_is_op(p, '(') && !start_inline)
-            on = parse_call(p, on);
+            on = expr_parse_call(p, on);
         else
             return on;
     }
@@ -250,22 +250,22 @@ st_jnode *st_j_parse_filters(st_jparser *p, st_jnode *on, bool start_inline)
 
 /* ---- operators ---- */
 
-static st_jnode *parse_unary(st_jparser *p, bool with_filters);
+static st_jnode *expr_parse_unary(st_jparser *p, bool with_filters);
 
-static __attribute__((noinline)) st_jnode *parse_sign(st_jparser *p)
+static __attribute__((noinline)) st_jnode *expr_parse_sign(st_jparser *p)
 {
     st_jnode *n = st_j_node(p, st_j_is_op(p, '-') ? ST_N_NEG : ST_N_POS);
     st_j_enter(p->r);
     st_j_next(p);
-    n->a = parse_unary(p, false);
+    n->a = expr_parse_unary(p, false);
     st_j_leave(p->r);
     return n;
 }
 
-static st_jnode *parse_unary(st_jparser *p, bool with_filters)
+static st_jnode *expr_parse_unary(st_jparser *p, bool with_filters)
 {
     bool sign = st_j_is_op(p, '-') || st_j_is_op(p, '+');
-    st_jnode *n = sign ? parse_sign(p) : st_j_parse_primary(p);
+    st_jnode *n = sign ? expr_parse_sign(p) : st_j_parse_primary(p);
     n = st_j_parse_postfix(p, n);
     return with_filters ? st_j_parse_filters(p, n, false) : n;
 }
@@ -290,7 +290,7 @@ operators[] = {{"or", L_OR, ST_N_OR},        {"and", L_AND, ST_N_AND},
                {"%", L_MUL, ST_N_MOD},       {"**", L_POW, ST_N_POW}};
 
 /* The operator at hand; NULL: none. */
-static const struct operator* operator_here(st_jparser *p)
+static const struct operator* expr_operator_here(st_jparser *p)
 {
     const st_jtok *t = &p->tok;
     if (t->kind != ST_T_OP && t->kind != ST_T_NAME) return NULL;
@@ -307,19 +307,19 @@ static const struct operator* operator_here(st_jparser *p)
     return NULL;
 }
 
-static st_jnode *parse_level(st_jparser *p, int min);
+static st_jnode *expr_parse_level(st_jparser *p, int min);
 
 /* One more operand for `left`. a and b and c, a ~ b and a < b < c are a node with a list, whose last item is *last. */
-static st_jnode *parse_operation(st_jparser *p, const struct operator* o, st_jnode *left, st_jnode **last)
+static st_jnode *expr_parse_operation(st_jparser *p, const struct operator* o, st_jnode *left, st_jnode **last)
 {
     bool list = o->level <= L_AND || o->level == L_CONCAT, compares = o->level == L_COMPARE;
     st_jop kind = compares ? ST_N_COMPARE : (st_jop)o->kind;
-    st_jnode *n = *last && left->kind == kind ? left : over(p, kind, left);
+    st_jnode *n = *last && left->kind == kind ? left : expr_over(p, kind, left);
     st_jnode *part = compares ? st_j_node(p, ST_N_CMP_PART) : NULL;
     if (compares && o->kind == ST_CMP_NOT_IN) st_j_next(p);
     st_j_next(p);
     st_j_enter(p->r);
-    st_jnode *right = parse_level(p, o->level + 1);
+    st_jnode *right = expr_parse_level(p, o->level + 1);
     st_j_leave(p->r);
     if (compares) {
         part->sub = o->kind;
@@ -339,43 +339,43 @@ static st_jnode *parse_operation(st_jparser *p, const struct operator* o, st_jno
     return n;
 }
 
-static st_jnode *parse_not(st_jparser *p)
+static st_jnode *expr_parse_not(st_jparser *p)
 {
     st_jnode *n = st_j_node(p, ST_N_NOT);
     st_j_enter(p->r);
     st_j_next(p);
-    n->a = parse_level(p, L_NOT);
+    n->a = expr_parse_level(p, L_NOT);
     st_j_leave(p->r);
     return n;
 }
 
-static st_jnode *parse_level(st_jparser *p, int min)
+static st_jnode *expr_parse_level(st_jparser *p, int min)
 {
     st_jnode *last = NULL, *left;
     int max = L_NONE; /* what is looser than what was read may follow, what is tighter not */
     if (min <= L_NOT && st_j_is_name(p, "not")) {
-        left = parse_not(p);
+        left = expr_parse_not(p);
         max = L_NOT;
     } else {
-        left = parse_unary(p, true);
+        left = expr_parse_unary(p, true);
     }
     for (;;) {
-        const struct operator* o = operator_here(p);
+        const struct operator* o = expr_operator_here(p);
         if (!o || o->level < min || o->level > max) return left;
         if (o->level != max) last = NULL;
         max = o->level;
-        left = parse_operation(p, o, left, &last);
+        left = expr_parse_operation(p, o, left, &last);
     }
 }
 
 st_jnode *st_j_parse_expr(st_jparser *p, bool with_if)
 {
     st_j_enter(p->r);
-    st_jnode *n = parse_level(p, L_OR);
+    st_jnode *n = expr_parse_level(p, L_OR);
     while (with_if && st_j_is_name(p, "if")) {
-        st_jnode *c = over(p, ST_N_IF_EXPR, n);
+        st_jnode *c = expr_over(p, ST_N_IF_EXPR, n);
         st_j_next(p);
-        c->b = parse_level(p, L_OR);
+        c->b = expr_parse_level(p, L_OR);
         if (st_j_skip_name(p, "else")) c->c = st_j_parse_expr(p, true);
         n = c;
     }
@@ -387,7 +387,7 @@ st_jnode *st_j_parse_tuple(st_jparser *p, bool with_if)
 {
     st_jnode *first = st_j_parse_expr(p, with_if);
     if (!st_j_is_op(p, ',')) return first;
-    st_jnode *n = over(p, ST_N_TUPLE, first), **tail = &first->next;
+    st_jnode *n = expr_over(p, ST_N_TUPLE, first), **tail = &first->next;
     while (st_j_skip_op(p, ',')) {
         if (p->tok.kind == ST_T_VAR_END || p->tok.kind == ST_T_BLOCK_END || st_j_is_op(p, ']')) break;
         st_j_append(&tail, st_j_parse_expr(p, with_if));

@@ -4,64 +4,64 @@
 #include "base/utf8.h"
 #include "template/jinja.h"
 
-static st_jstr text(st_jrun *r, st_jval v)
+static st_jstr filter_text(st_jrun *r, st_jval v)
 {
     return st_j_str(r, v);
 }
 
 /* Python's str(): no longer Markup. */
-static st_jval plain(st_jstr s)
+static st_jval filter_plain(st_jstr s)
 {
     s.markup = false;
     return st_j_string(s);
 }
 
-static st_jval f_trim(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_trim(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval chars = st_j_none();
     st_j_arg(r, a, 0, "chars", &chars);
     if (chars.kind != ST_J_NONE) st_j_need_str(r, chars, "trim");
     st_j_args_done(r, a, 1, "chars", "trim");
-    return st_j_string(st_j_strip(r, text(r, v), chars, true, true));
+    return st_j_string(st_j_strip(r, filter_text(r, v), chars, true, true));
 }
 
-static st_jval f_upper(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_upper(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "upper");
-    return st_j_string(st_j_case(r, text(r, v), ST_CASE_UPPER));
+    return st_j_string(st_j_case(r, filter_text(r, v), ST_CASE_UPPER));
 }
 
-static st_jval f_lower(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_lower(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "lower");
-    return st_j_string(st_j_case(r, text(r, v), ST_CASE_LOWER));
+    return st_j_string(st_j_case(r, filter_text(r, v), ST_CASE_LOWER));
 }
 
-static st_jval f_title(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_title(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "title");
-    return st_j_string(st_j_case(r, text(r, v), ST_CASE_JINJA_TITLE));
+    return st_j_string(st_j_case(r, filter_text(r, v), ST_CASE_JINJA_TITLE));
 }
 
-static st_jval f_capitalize(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_capitalize(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "capitalize");
-    return st_j_string(st_j_case(r, text(r, v), ST_CASE_CAPITALIZE));
+    return st_j_string(st_j_case(r, filter_text(r, v), ST_CASE_CAPITALIZE));
 }
 
-static st_jval f_string(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_string(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "string");
-    return st_j_string(text(r, v));
+    return st_j_string(filter_text(r, v));
 }
 
-static st_jval f_length(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_length(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "length");
     return st_j_int(st_j_length(r, v));
 }
 
-static st_jval f_default(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_default(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval other = st_j_string(st_j_lit("")), also_false = st_j_bool(false);
     st_j_arg(r, a, 0, "default_value", &other);
@@ -70,18 +70,18 @@ static st_jval f_default(st_jrun *r, st_jval v, st_jargs *a)
     return v.kind == ST_J_UNDEF || (st_j_true(r, also_false) && !st_j_true(r, v)) ? other : v;
 }
 
-static st_jval f_replace(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_replace(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval from, to, count = st_j_none();
     if (!st_j_arg(r, a, 0, "old", &from) || !st_j_arg(r, a, 1, "new", &to)) ST_J_FAIL(r, "replace needs two arguments");
     st_j_arg(r, a, 2, "count", &count);
     st_j_args_done(r, a, 3, "old new count", "replace");
     int64_t n = count.kind == ST_J_NONE ? -1 : st_j_clamp_int(r, count, "replace");
-    return plain(st_j_replace(r, text(r, v), text(r, from), text(r, to), n));
+    return filter_plain(st_j_replace(r, filter_text(r, v), filter_text(r, from), filter_text(r, to), n));
 }
 
 /* What Python's int() and float() read: no blanks around, digits of any script as ASCII's. Underscores stay. */
-static st_jstr number_text(st_jrun *r, st_jstr s)
+static st_jstr filter_number_text(st_jrun *r, st_jstr s)
 {
     st_jbuf b;
     bool ascii = true;
@@ -105,7 +105,7 @@ static st_jstr number_text(st_jrun *r, st_jstr s)
 }
 
 /* Without underscores, which may stand between digits only; false: one stands elsewhere. */
-static bool without_underscores(st_jrun *r, st_jstr *s, bool after_prefix)
+static bool filter_without_underscores(st_jrun *r, st_jstr *s, bool after_prefix)
 {
     if (!s->n || !memchr(s->p, '_', s->n)) return true;
     char *out = st_j_alloc(r, s->n, 1);
@@ -126,7 +126,7 @@ static bool without_underscores(st_jrun *r, st_jstr *s, bool after_prefix)
     return true;
 }
 
-static st_jval int_of_text(st_jrun *r, st_jstr s, int64_t base, bool *ok)
+static st_jval filter_int_of_text(st_jrun *r, st_jstr s, int64_t base, bool *ok)
 {
     st_jbuf b;
     bool neg = s.n && s.p[0] == '-', zero = true, prefixed = false;
@@ -146,7 +146,7 @@ static st_jval int_of_text(st_jrun *r, st_jstr s, int64_t base, bool *ok)
     if (base == 0 && s.n > 1 && s.p[0] == '0' && !zero) return st_j_none();
     if (base == 0) base = 10;
     if (base < 2 || base > 36 || !s.n || s.p[0] == '-' || s.p[0] == '+') return st_j_none();
-    if (!without_underscores(r, &s, prefixed)) return st_j_none();
+    if (!filter_without_underscores(r, &s, prefixed)) return st_j_none();
     if (s.n > ST_J_MAX_DIGITS && base != 2 && base != 8 && base != 16 && base != 4 && base != 32) return st_j_none();
     st_j_buf_init(&b, r);
     if (neg) st_j_buf_bytes(&b, "-", 1, false);
@@ -155,7 +155,7 @@ static st_jval int_of_text(st_jrun *r, st_jstr s, int64_t base, bool *ok)
     return st_j_int_parse(r, s.p, s.n, (int)base, ok);
 }
 
-static bool same_word(st_jstr s, const char *word)
+static bool filter_same_word(st_jstr s, const char *word)
 {
     if (s.n != strlen(word)) return false;
     for (size_t i = 0; i < s.n; i++)
@@ -163,20 +163,20 @@ static bool same_word(st_jstr s, const char *word)
     return true;
 }
 
-static bool float_of_text(st_jrun *r, st_jstr s, double *f)
+static bool filter_float_of_text(st_jrun *r, st_jstr s, double *f)
 {
     bool sign = s.n && (s.p[0] == '-' || s.p[0] == '+'), neg = sign && s.p[0] == '-';
     st_jstr word = st_j_sub(s, sign, s.n);
-    if (same_word(word, "nan")) return *f = (double)NAN, true;
-    if (same_word(word, "inf") || same_word(word, "infinity"))
+    if (filter_same_word(word, "nan")) return *f = (double)NAN, true;
+    if (filter_same_word(word, "inf") || filter_same_word(word, "infinity"))
         return *f = neg ? -(double)INFINITY : (double)INFINITY, true;
     for (size_t i = 0; i + 1 < s.n; i++) /* an underscore has a digit on either side */
         if (s.p[i + 1] == '_' && (s.p[i] < '0' || s.p[i] > '9')) return false;
-    if (!without_underscores(r, &s, false)) return false;
+    if (!filter_without_underscores(r, &s, false)) return false;
     return st_j_parse_float(s.p, s.n, f);
 }
 
-static st_jval f_int(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_int(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval other = st_j_option(r, a, 0, "default", st_j_int(0)), out;
     int64_t base = st_j_clamp_int(r, st_j_option(r, a, 1, "base", st_j_int(10)), "int");
@@ -187,10 +187,10 @@ static st_jval f_int(st_jrun *r, st_jval v, st_jargs *a)
     if (v.kind == ST_J_BOOL) return st_j_int(v.b);
     if (st_j_is_int(v)) return v;
     if (v.kind == ST_J_STR) {
-        st_jstr s = number_text(r, v.str);
-        out = int_of_text(r, s, base, &ok);
+        st_jstr s = filter_number_text(r, v.str);
+        out = filter_int_of_text(r, s, base, &ok);
         if (ok) return out;
-        if (!float_of_text(r, s, &f) || !isfinite(f)) return other;
+        if (!filter_float_of_text(r, s, &f) || !isfinite(f)) return other;
     } else if (v.kind == ST_J_FLOAT) {
         if (isinf(v.f)) ST_J_FAIL(r, "int of an infinite float");
         f = v.f;
@@ -200,17 +200,17 @@ static st_jval f_int(st_jrun *r, st_jval v, st_jargs *a)
     return isnan(f) ? other : st_j_int_of_float(r, trunc(f));
 }
 
-static st_jval f_float(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_float(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval other = st_j_option(r, a, 0, "default", st_j_float(0));
     double f;
     st_j_args_done(r, a, 1, "default", "float");
     if (v.kind == ST_J_UNDEF) st_j_undefined(r, v);
-    if (v.kind == ST_J_STR) return float_of_text(r, number_text(r, v.str), &f) ? st_j_float(f) : other;
+    if (v.kind == ST_J_STR) return filter_float_of_text(r, filter_number_text(r, v.str), &f) ? st_j_float(f) : other;
     return st_j_number(r, v, &f) ? st_j_float(f) : other;
 }
 
-static st_jval f_abs(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_abs(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "abs");
     if (v.kind == ST_J_UNDEF) st_j_undefined(r, v);
@@ -219,7 +219,7 @@ static st_jval f_abs(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_negate(r, v, v.kind == ST_J_BIG ? v.big->neg : v.kind == ST_J_INT && v.i < 0);
 }
 
-static st_jval f_round(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_round(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval digits = st_j_option(r, a, 0, "precision", st_j_int(0));
     st_jval how = st_j_option(r, a, 1, "method", st_j_string(st_j_lit("common")));
@@ -227,10 +227,10 @@ static st_jval f_round(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_round(r, v, st_j_clamp_int(r, digits, "round"), st_j_need_str(r, how, "round"));
 }
 
-static st_jval f_safe(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_safe(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "safe");
-    st_jstr s = text(r, v);
+    st_jstr s = filter_text(r, v);
     s.markup = true;
     return st_j_string(s);
 }
@@ -239,7 +239,7 @@ st_jstr st_j_escape(st_jrun *r, st_jval v)
 {
     static const char *const pairs[][2] = {
         {"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
-    st_jstr s = text(r, v);
+    st_jstr s = filter_text(r, v);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         st_jstr to = st_j_lit(pairs[i][1]);
         to.user = true;
@@ -249,20 +249,20 @@ st_jstr st_j_escape(st_jrun *r, st_jval v)
     return s;
 }
 
-static st_jval f_escape(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_escape(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "escape");
     if (v.kind == ST_J_STR && v.str.markup) return v;
     return st_j_string(st_j_escape(r, v));
 }
 
-static st_jval f_forceescape(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_forceescape(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "forceescape");
     return st_j_string(st_j_escape(r, v));
 }
 
-static st_jval f_tojson(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_tojson(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jbuf b;
     st_j_buf_init(&b, r);
@@ -270,7 +270,7 @@ static st_jval f_tojson(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_string(st_j_buf_str(&b));
 }
 
-static st_jval f_indent(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_indent(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval width = st_j_int(4), first = st_j_bool(false), blank = st_j_bool(false);
     st_j_arg(r, a, 0, "width", &width);
@@ -297,15 +297,15 @@ static st_jval f_indent(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_string(out);
 }
 
-static st_jval f_format(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_format(st_jrun *r, st_jval v, st_jargs *a)
 {
     if (a->pos.n && a->kw.n) ST_J_FAIL(r, "format takes arguments or keywords, not both");
     st_jval args =
         a->kw.n ? (st_jval){.kind = ST_J_DICT, .dict = &a->kw} : (st_jval){.kind = ST_J_TUPLE, .list = &a->pos};
-    return st_j_string(st_j_percent(r, text(r, v), args));
+    return st_j_string(st_j_percent(r, filter_text(r, v), args));
 }
 
-static st_jval f_attr(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval filter_attr(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval name, out;
     if (!st_j_arg(r, a, 0, "name", &name)) ST_J_FAIL(r, "attr needs a name");
@@ -315,32 +315,32 @@ static st_jval f_attr(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_attr(r, v, s);
 }
 
-const st_jfilter st_j_filters_one[] = {{"trim", f_trim},
-                                       {"upper", f_upper},
-                                       {"lower", f_lower},
-                                       {"title", f_title},
-                                       {"capitalize", f_capitalize},
-                                       {"string", f_string},
-                                       {"length", f_length},
-                                       {"count", f_length},
-                                       {"default", f_default},
-                                       {"d", f_default},
-                                       {"replace", f_replace},
-                                       {"int", f_int},
-                                       {"float", f_float},
-                                       {"abs", f_abs},
-                                       {"round", f_round},
-                                       {"safe", f_safe},
-                                       {"escape", f_escape},
-                                       {"e", f_escape},
-                                       {"forceescape", f_forceescape},
-                                       {"tojson", f_tojson},
-                                       {"indent", f_indent},
-                                       {"format", f_format},
-                                       {"attr", f_attr},
+const st_jfilter st_j_filters_one[] = {{"trim", filter_trim},
+                                       {"upper", filter_upper},
+                                       {"lower", filter_lower},
+                                       {"title", filter_title},
+                                       {"capitalize", filter_capitalize},
+                                       {"string", filter_string},
+                                       {"length", filter_length},
+                                       {"count", filter_length},
+                                       {"default", filter_default},
+                                       {"d", filter_default},
+                                       {"replace", filter_replace},
+                                       {"int", filter_int},
+                                       {"float", filter_float},
+                                       {"abs", filter_abs},
+                                       {"round", filter_round},
+                                       {"safe", filter_safe},
+                                       {"escape", filter_escape},
+                                       {"e", filter_escape},
+                                       {"forceescape", filter_forceescape},
+                                       {"tojson", filter_tojson},
+                                       {"indent", filter_indent},
+                                       {"format", filter_format},
+                                       {"attr", filter_attr},
                                        {NULL, NULL}};
 
-static const st_jfilter *find(st_jstr name)
+static const st_jfilter *filter_find(st_jstr name)
 {
     const st_jfilter *const tables[] = {st_j_filters_one, st_j_filters_seq, st_j_filters_text};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
@@ -351,12 +351,12 @@ static const st_jfilter *find(st_jstr name)
 
 bool st_j_filter_known(st_jstr name)
 {
-    return find(name) != NULL;
+    return filter_find(name) != NULL;
 }
 
 st_jval st_j_filter(st_jrun *r, st_jstr name, st_jval v, st_jargs *args)
 {
-    const st_jfilter *f = find(name);
+    const st_jfilter *f = filter_find(name);
     if (!f) ST_J_FAIL(r, "no filter named '%.*s'", (int)(name.n < 60 ? name.n : 60), name.p);
     if (!f->run) ST_J_FAIL(r, "the filter '%s' is not supported", f->name);
     return f->run(r, v, args);

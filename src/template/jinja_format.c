@@ -35,7 +35,7 @@ st_jstr st_j_pad(st_jrun *r, st_jstr s, int64_t width, st_jstr fill, char align)
     return out;
 }
 
-static st_jstr join2(st_jrun *r, st_jstr a, st_jstr b)
+static st_jstr jinja_format_join2(st_jrun *r, st_jstr a, st_jstr b)
 {
     st_jbuf buf;
     st_j_buf_init(&buf, r);
@@ -47,7 +47,7 @@ static st_jstr join2(st_jrun *r, st_jstr a, st_jstr b)
 /* ---- numbers ---- */
 
 /* The locale's point of snprintf becomes a point. */
-static st_jstr with_point(st_jrun *r, const char *text, size_t n)
+static st_jstr jinja_format_with_point(st_jrun *r, const char *text, size_t n)
 {
     char *out = st_j_alloc(r, n + 1, 1);
     size_t k = 0;
@@ -63,7 +63,7 @@ static st_jstr with_point(st_jrun *r, const char *text, size_t n)
 }
 
 /* |f| by e, f, g or their capitals. */
-static st_jstr float_digits(st_jrun *r, double f, char type, int64_t precision, bool alternate)
+static st_jstr jinja_format_float_digits(st_jrun *r, double f, char type, int64_t precision, bool alternate)
 {
     char fmt[8];
     bool upper = type >= 'A' && type <= 'Z';
@@ -75,11 +75,11 @@ static st_jstr float_digits(st_jrun *r, double f, char type, int64_t precision, 
     size_t cap = (size_t)precision + 400;
     char *text = st_j_alloc(r, cap, 1);
     int n = snprintf(text, cap, fmt, (int)precision, f);
-    return with_point(r, text, (size_t)n);
+    return jinja_format_with_point(r, text, (size_t)n);
 }
 
 /* Separators in the digits before a point or an exponent; zeros in front up to `width`, with separators too. */
-static st_jstr group(st_jrun *r, st_jstr s, char comma, int64_t every, int64_t width)
+static st_jstr jinja_format_group(st_jrun *r, st_jstr s, char comma, int64_t every, int64_t width)
 {
     size_t whole = 0, k = 0, cap;
     while (whole < s.n && s.p[whole] != '.' && s.p[whole] != 'e' && s.p[whole] != 'E') whole++;
@@ -101,7 +101,8 @@ static st_jstr group(st_jrun *r, st_jstr s, char comma, int64_t every, int64_t w
     return (st_jstr){.p = out, .n = k + (size_t)rest};
 }
 
-static st_jstr number_text(st_jrun *r, const spec *f, bool neg, st_jstr prefix, st_jstr digits, st_jstr suffix)
+static st_jstr jinja_format_number_text(st_jrun *r, const spec *f, bool neg, st_jstr prefix, st_jstr digits,
+                                        st_jstr suffix)
 {
     bool finite = digits.n && digits.p[0] != 'n' && digits.p[0] != 'i' && digits.p[0] != 'N' && digits.p[0] != 'I';
     st_jstr sign = st_j_lit(neg ? "-" : f->sign == '+' ? "+" : f->sign == ' ' ? " " : "");
@@ -109,11 +110,12 @@ static st_jstr number_text(st_jrun *r, const spec *f, bool neg, st_jstr prefix, 
     int64_t around = (int64_t)(sign.n + prefix.n + suffix.n);
     char type = (char)(f->type | 0x20);
     int64_t every = type == 'x' || type == 'o' || type == 'b' ? 4 : 3;
-    if (finite) digits = group(r, digits, f->comma, every, inner ? f->width - around : 0);
-    sign = join2(r, sign, prefix);
-    digits = join2(r, digits, suffix);
-    if (f->align == '=') return join2(r, sign, st_j_pad(r, digits, f->width - (int64_t)sign.n, f->fill, '>'));
-    return st_j_pad(r, join2(r, sign, digits), f->width, f->fill, f->align ? f->align : '>');
+    if (finite) digits = jinja_format_group(r, digits, f->comma, every, inner ? f->width - around : 0);
+    sign = jinja_format_join2(r, sign, prefix);
+    digits = jinja_format_join2(r, digits, suffix);
+    if (f->align == '=')
+        return jinja_format_join2(r, sign, st_j_pad(r, digits, f->width - (int64_t)sign.n, f->fill, '>'));
+    return st_j_pad(r, jinja_format_join2(r, sign, digits), f->width, f->fill, f->align ? f->align : '>');
 }
 
 static st_jstr format_float(st_jrun *r, double v, const spec *f)
@@ -132,14 +134,14 @@ static st_jstr format_float(st_jrun *r, double v, const spec *f)
         digits = st_j_float_text(r, fabs(v));
     } else if (type == 'r') { /* as g, with a digit behind the point, and one digit less before an exponent */
         int64_t p = f->precision ? f->precision : 1;
-        digits = float_digits(r, v, 'g', p, f->alternate);
+        digits = jinja_format_float_digits(r, v, 'g', p, f->alternate);
         bool plain = !memchr(digits.p, 'e', digits.n) && !memchr(digits.p, '.', digits.n) && isfinite(v);
-        st_jstr e = float_digits(r, v, 'e', p - 1, f->alternate);
+        st_jstr e = jinja_format_float_digits(r, v, 'e', p - 1, f->alternate);
         const char *at = e.n ? memchr(e.p, 'e', e.n) : NULL;
         int exp = 0;
         if (at) exp = (at[1] == '-' ? -1 : 1) * (int)strtol(at + 2, NULL, 10);
         if (plain && exp >= p - 1 && v != 0) {
-            digits = float_digits(r, v, 'g', p, f->alternate);
+            digits = jinja_format_float_digits(r, v, 'g', p, f->alternate);
             if (exp >= p - 1) { /* Python then writes the exponent */
                 size_t head = (size_t)(at - e.p);
                 while (!f->alternate && head > 1 && memchr(e.p, '.', head) &&
@@ -148,32 +150,32 @@ static st_jstr format_float(st_jrun *r, double v, const spec *f)
                     head--;
                     if (point) break;
                 }
-                digits = join2(r, st_j_sub(e, 0, head), st_j_sub(e, (size_t)(at - e.p), e.n));
+                digits = jinja_format_join2(r, st_j_sub(e, 0, head), st_j_sub(e, (size_t)(at - e.p), e.n));
             }
         } else if (plain) {
-            digits = join2(r, digits, st_j_lit(".0"));
+            digits = jinja_format_join2(r, digits, st_j_lit(".0"));
         }
     } else {
         if ((type == 'g' || type == 'G') && !precision) precision = 1;
-        digits = float_digits(r, v, type, precision, f->alternate);
+        digits = jinja_format_float_digits(r, v, type, precision, f->alternate);
     }
-    return number_text(r, f, signbit(v) && !isnan(v), st_j_lit(""), digits, suffix);
+    return jinja_format_number_text(r, f, signbit(v) && !isnan(v), st_j_lit(""), digits, suffix);
 }
 
-static bool is_negative(st_jval v)
+static bool jinja_format_is_negative(st_jval v)
 {
     return v.kind == ST_J_BIG ? v.big->neg : v.kind == ST_J_INT && v.i < 0;
 }
 
 /* Digits of |v| in the base that a type letter means, and its prefix. */
-static st_jstr int_digits(st_jrun *r, st_jval v, char type, st_jstr *prefix)
+static st_jstr jinja_format_int_digits(st_jrun *r, st_jval v, char type, st_jstr *prefix)
 {
     *prefix = st_j_lit(type == 'x' ? "0x" : type == 'X' ? "0X" : type == 'o' ? "0o" : type == 'b' ? "0b" : "");
     unsigned base = type == 'x' || type == 'X' ? 16 : type == 'o' ? 8 : type == 'b' ? 2 : 10;
     return st_j_int_base(r, v, base, type == 'X');
 }
 
-static st_jstr char_of(st_jrun *r, st_jval v)
+static st_jstr jinja_format_char_of(st_jrun *r, st_jval v)
 {
     uint8_t *out = st_j_alloc(r, 4, 1);
     int64_t cp = st_j_need_int(r, v, "%c");
@@ -194,29 +196,30 @@ static st_jstr format_int(st_jrun *r, st_jval v, const spec *f)
     if (f->precision >= 0) ST_J_FAIL(r, "a precision for an integer");
     if (f->type == 'c') {
         if (f->sign || f->alternate || f->comma) ST_J_FAIL(r, "a sign, '#' or ',' with 'c'");
-        return st_j_pad(r, char_of(r, v), f->width, f->fill, f->align && f->align != '=' ? f->align : '<');
+        return st_j_pad(r, jinja_format_char_of(r, v), f->width, f->fill, f->align && f->align != '=' ? f->align : '<');
     }
     if (f->comma == ',' && f->type && f->type != 'd') ST_J_FAIL(r, "',' with '%c'", f->type);
-    st_jstr digits = int_digits(r, v, f->type, &prefix);
-    return number_text(r, f, is_negative(v), f->alternate ? prefix : st_j_lit(""), digits, st_j_lit(""));
+    st_jstr digits = jinja_format_int_digits(r, v, f->type, &prefix);
+    return jinja_format_number_text(r, f, jinja_format_is_negative(v), f->alternate ? prefix : st_j_lit(""), digits,
+                                    st_j_lit(""));
 }
 
-static st_jstr cut(st_jstr s, int64_t precision)
+static st_jstr jinja_format_cut(st_jstr s, int64_t precision)
 {
     return precision < 0 ? s : st_j_sub(s, 0, st_j_cp_offset(s, (size_t)precision));
 }
 
-static st_jstr format_string(st_jrun *r, st_jstr s, const spec *f)
+static st_jstr jinja_format_string(st_jrun *r, st_jstr s, const spec *f)
 {
     if (f->type && f->type != 's') ST_J_FAIL(r, "unknown format code '%c' for a string", f->type);
     if (f->sign || f->alternate || f->comma) ST_J_FAIL(r, "a sign, '#' or ',' for a string");
     if (f->align == '=' && !f->zero) ST_J_FAIL(r, "'=' for a string");
     if (f->align == '=') ST_J_FAIL(r, "'=' for a string");
-    if (f->type != 'c') s = cut(s, f->precision); /* a precision does not take a character away */
+    if (f->type != 'c') s = jinja_format_cut(s, f->precision); /* a precision does not take a character away */
     return st_j_pad(r, s, f->width, f->fill, f->align ? f->align : '<');
 }
 
-static int64_t read_number(st_jrun *r, st_jstr s, size_t *at)
+static int64_t jinja_format_read_number(st_jrun *r, st_jstr s, size_t *at)
 {
     int64_t v = 0;
     for (; *at < s.n && s.p[*at] >= '0' && s.p[*at] <= '9'; ++*at) {
@@ -226,22 +229,22 @@ static int64_t read_number(st_jrun *r, st_jstr s, size_t *at)
     return v;
 }
 
-static bool is_align(char c)
+static bool jinja_format_is_align(char c)
 {
     return c == '<' || c == '>' || c == '=' || c == '^';
 }
 
-static spec parse_spec(st_jrun *r, st_jstr s, bool is_string)
+static spec jinja_format_parse_spec(st_jrun *r, st_jstr s, bool is_string)
 {
     spec f = {.fill = st_j_lit(" "), .precision = -1, .width = -1};
     size_t at = 0, n = s.n ? st_utf8_len((uint8_t)s.p[0]) : 0;
     bool filled = false;
-    if (n < s.n && is_align(s.p[n])) {
+    if (n < s.n && jinja_format_is_align(s.p[n])) {
         f.fill = st_j_sub(s, 0, n);
         f.align = s.p[n];
         at = n + 1;
         filled = true;
-    } else if (s.n && is_align(s.p[0])) {
+    } else if (s.n && jinja_format_is_align(s.p[0])) {
         f.align = s.p[0];
         at = 1;
     }
@@ -254,12 +257,12 @@ static spec parse_spec(st_jrun *r, st_jstr s, bool is_string)
         if (!f.align) f.align = is_string ? '<' : '=';
         at++;
     }
-    if (at < s.n && s.p[at] >= '0' && s.p[at] <= '9') f.width = read_number(r, s, &at);
+    if (at < s.n && s.p[at] >= '0' && s.p[at] <= '9') f.width = jinja_format_read_number(r, s, &at);
     if (at < s.n && (s.p[at] == ',' || s.p[at] == '_')) f.comma = s.p[at++];
     if (at < s.n && s.p[at] == '.') {
         at++;
         if (at >= s.n || s.p[at] < '0' || s.p[at] > '9') ST_J_FAIL(r, "a format without its precision");
-        f.precision = read_number(r, s, &at);
+        f.precision = jinja_format_read_number(r, s, &at);
     }
     if (at < s.n) f.type = s.p[at++];
     if (at < s.n || (uint8_t)f.type >= 0x80) ST_J_FAIL(r, "a format specification that is not valid");
@@ -275,10 +278,10 @@ st_jstr st_j_format_spec(st_jrun *r, st_jval v, st_jstr s)
         if (v.kind == ST_J_UNDEF) ST_J_FAIL(r, "a format specification for undefined");
         ST_J_FAIL(r, "a format specification for %s", st_j_kind_name(v));
     }
-    f = parse_spec(r, s, !number);
+    f = jinja_format_parse_spec(r, s, !number);
     if (v.kind == ST_J_FLOAT) return format_float(r, v.f, &f);
     if (v.kind == ST_J_BOOL) v = st_j_int(v.b);
-    return number ? format_int(r, v, &f) : format_string(r, v.str, &f);
+    return number ? format_int(r, v, &f) : jinja_format_string(r, v.str, &f);
 }
 
 /* ---- str.format ---- */
@@ -290,7 +293,7 @@ typedef struct fields {
     bool markup;
 } fields;
 
-static st_jval field_first(fields *f, st_jstr name)
+static st_jval jinja_format_field_first(fields *f, st_jstr name)
 {
     bool ok = false;
     st_jval index = name.n ? st_j_int_parse(f->r, name.p, name.n, 10, &ok) : st_j_none();
@@ -310,11 +313,11 @@ static st_jval field_first(fields *f, st_jstr name)
 }
 
 /* "0.a[b]": attributes and items, through the sandbox. */
-static st_jval field_value(fields *f, st_jstr name)
+static st_jval jinja_format_field_value(fields *f, st_jstr name)
 {
     size_t at = 0;
     while (at < name.n && name.p[at] != '.' && name.p[at] != '[') at++;
-    st_jval v = field_first(f, st_j_sub(name, 0, at));
+    st_jval v = jinja_format_field_first(f, st_j_sub(name, 0, at));
     while (at < name.n) {
         bool item = name.p[at] == '[';
         size_t from = ++at;
@@ -347,7 +350,7 @@ static st_jstr format_field(fields *f, st_jstr field, int depth)
         if (field.p[colon] == '{') ST_J_FAIL(f->r, "unexpected '{' in a format field");
         colon++;
     }
-    st_jval v = field_value(f, st_j_sub(field, 0, colon));
+    st_jval v = jinja_format_field_value(f, st_j_sub(field, 0, colon));
     char how = 0;
     if (colon < field.n && field.p[colon] == '!') {
         how = colon + 1 < field.n ? field.p[colon + 1] : 0;
@@ -411,13 +414,13 @@ st_jstr st_j_format(st_jrun *r, st_jstr fmt, st_jargs *args)
 
 /* ---- '%' ---- */
 
-static st_jval next_arg(st_jrun *r, const st_jlist *args, size_t *used)
+static st_jval jinja_format_next_arg(st_jrun *r, const st_jlist *args, size_t *used)
 {
     if (*used >= args->n) ST_J_FAIL(r, "not enough arguments for a format");
     return args->v[(*used)++];
 }
 
-static st_jstr percent_number(st_jrun *r, st_jval v, spec *f)
+static st_jstr jinja_format_percent_number(st_jrun *r, st_jval v, spec *f)
 {
     double d;
     st_jstr prefix = st_j_lit(""), digits;
@@ -435,18 +438,18 @@ static st_jstr percent_number(st_jrun *r, st_jval v, spec *f)
         v = st_j_int_of_float(r, trunc(v.f));
     }
     if (v.kind == ST_J_BOOL) v = st_j_int(v.b);
-    digits = int_digits(r, v, f->type, &prefix);
+    digits = jinja_format_int_digits(r, v, f->type, &prefix);
     if (!f->alternate) prefix = st_j_lit("");
-    if (f->precision > 0) digits = group(r, digits, 0, 3, f->precision);
-    return number_text(r, f, is_negative(v), prefix, digits, st_j_lit(""));
+    if (f->precision > 0) digits = jinja_format_group(r, digits, 0, 3, f->precision);
+    return jinja_format_number_text(r, f, jinja_format_is_negative(v), prefix, digits, st_j_lit(""));
 }
 
-static st_jstr percent_text(st_jrun *r, st_jval v, const spec *f, bool markup)
+static st_jstr jinja_format_percent_text(st_jrun *r, st_jval v, const spec *f, bool markup)
 {
     st_jstr s;
     st_jbuf b;
     if (f->type == 'c') {
-        s = v.kind == ST_J_STR ? v.str : char_of(r, v);
+        s = v.kind == ST_J_STR ? v.str : jinja_format_char_of(r, v);
         if (st_j_cps(r, s) != 1) ST_J_FAIL(r, "%%c needs one character");
     } else if (f->type == 'a') {
         ST_J_FAIL(r, "the format %%a");
@@ -461,12 +464,13 @@ static st_jstr percent_text(st_jrun *r, st_jval v, const spec *f, bool markup)
         s.markup = false;
         s = st_j_escape(r, st_j_string(s));
     }
-    if (f->type != 'c') s = cut(s, f->precision); /* a precision does not take a character away */
+    if (f->type != 'c') s = jinja_format_cut(s, f->precision); /* a precision does not take a character away */
     return st_j_pad(r, s, f->width, st_j_lit(" "), f->align == '<' ? '<' : '>');
 }
 
 /* %[(name)][flags][width][.precision]type at fmt[*at], which is behind the '%'. */
-static st_jstr percent_one(st_jrun *r, st_jstr fmt, size_t *at, st_jval args, const st_jlist *list, size_t *used)
+static st_jstr jinja_format_percent_one(st_jrun *r, st_jstr fmt, size_t *at, st_jval args, const st_jlist *list,
+                                        size_t *used)
 {
     spec f = {.fill = st_j_lit(" "), .precision = -1, .width = -1, .align = '>'};
     st_jval named = st_j_none(), v;
@@ -499,12 +503,13 @@ static st_jstr percent_one(st_jrun *r, st_jstr fmt, size_t *at, st_jval args, co
         int64_t *into = k ? &f.precision : &f.width;
         if (*at < fmt.n && fmt.p[*at] == '*') {
             ++*at;
-            *into = st_j_need_int(r, next_arg(r, list, used), "*");
+            *into = st_j_need_int(r, jinja_format_next_arg(r, list, used), "*");
             if (!k && *into < 0) f.align = '<', *into = *into < -MAX_WIDTH ? MAX_WIDTH + 1 : -*into;
             if (k && *into < 0) *into = 0;
             if (*into > MAX_WIDTH) ST_J_FAIL(r, "a width or precision of more than %lld", (long long)MAX_WIDTH);
         } else {
-            *into = k || (*at < fmt.n && fmt.p[*at] >= '0' && fmt.p[*at] <= '9') ? read_number(r, fmt, at) : -1;
+            *into = k || (*at < fmt.n && fmt.p[*at] >= '0' && fmt.p[*at] <= '9') ? jinja_format_read_number(r, fmt, at)
+                                                                                 : -1;
         }
     }
     if (*at < fmt.n && strchr("hlL", fmt.p[*at]) && fmt.p[*at]) ++*at;
@@ -512,13 +517,13 @@ static st_jstr percent_one(st_jrun *r, st_jstr fmt, size_t *at, st_jval args, co
     f.type = fmt.p[(*at)++];
     if (f.type == '%') return st_j_lit("%");
     if (!f.type || !strchr("diuoxXeEfFgGcrsa", f.type)) ST_J_FAIL(r, "an unsupported format character");
-    v = has_name ? named : next_arg(r, list, used);
-    if (strchr("crsa", f.type)) return percent_text(r, v, &f, fmt.markup);
+    v = has_name ? named : jinja_format_next_arg(r, list, used);
+    if (strchr("crsa", f.type)) return jinja_format_percent_text(r, v, &f, fmt.markup);
     if (zero && f.align != '<') {
         f.align = '=';
         f.fill = st_j_lit("0");
     }
-    return percent_number(r, v, &f);
+    return jinja_format_percent_number(r, v, &f);
 }
 
 st_jstr st_j_percent(st_jrun *r, st_jstr fmt, st_jval args)
@@ -533,7 +538,7 @@ st_jstr st_j_percent(st_jrun *r, st_jstr fmt, st_jval args)
         st_j_buf_add(&b, st_j_sub(fmt, from, at));
         if (at >= fmt.n) break;
         at++;
-        st_jstr s = percent_one(r, fmt, &at, args, list, &used);
+        st_jstr s = jinja_format_percent_one(r, fmt, &at, args, list, &used);
         st_j_buf_add(&b, s);
         st_j_step(r, 1);
     }

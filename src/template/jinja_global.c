@@ -1,5 +1,5 @@
 /* jinja_global.c: the functions a template finds: Jinja's range, dict and namespace, HuggingFace's raise_exception and
- * strftime_now. See jinja.h. */
+ * global_strftime_now. See jinja.h. */
 #include "template/jinja.h"
 
 enum { RANGE, DICT, NAMESPACE, RAISE, CYCLER, JOINER, LIPSUM, STRFTIME, N_GLOBALS };
@@ -8,7 +8,7 @@ static const char *const names[N_GLOBALS] = {"range",  "dict",   "namespace", "r
 
 #define MAX_RANGE 100000 /* Jinja's sandbox has this limit */
 
-static st_jval range(st_jrun *r, st_jargs *a)
+static st_jval global_range(st_jrun *r, st_jargs *a)
 {
     st_jrange *g = st_j_alloc(r, 1, sizeof *g);
     size_t n = a->pos.n;
@@ -28,7 +28,7 @@ static st_jval range(st_jrun *r, st_jargs *a)
     return (st_jval){.kind = ST_J_RANGE, .range = g};
 }
 
-static st_jval cycler(st_jrun *r, st_jargs *a)
+static st_jval global_cycler(st_jrun *r, st_jargs *a)
 {
     st_jcycler *c = st_j_alloc(r, 1, sizeof *c);
     if (!a->pos.n || a->kw.n) ST_J_FAIL(r, "cycler needs items");
@@ -36,7 +36,7 @@ static st_jval cycler(st_jrun *r, st_jargs *a)
     return (st_jval){.kind = ST_J_CYCLER, .cycler = c};
 }
 
-static st_jval joiner(st_jrun *r, st_jargs *a)
+static st_jval global_joiner(st_jrun *r, st_jargs *a)
 {
     st_jcycler *c = st_j_alloc(r, 1, sizeof *c);
     *c = (st_jcycler){0};
@@ -51,7 +51,7 @@ void st_j_space_name(st_jrun *r, st_jstr name)
 }
 
 /* dict(x, a=1) and namespace(x, a=1): a copy of x, which is a dict or a list of pairs, and the keywords. */
-static st_jval make_dict(st_jrun *r, st_jargs *a, st_jkind kind)
+static st_jval global_make_dict(st_jrun *r, st_jargs *a, st_jkind kind)
 {
     st_jval d = st_j_dict(r, kind);
     if (a->pos.n > 1) ST_J_FAIL(r, "%s takes one argument and keywords", kind == ST_J_DICT ? "dict" : "namespace");
@@ -72,7 +72,7 @@ static st_jval make_dict(st_jrun *r, st_jargs *a, st_jkind kind)
     return d;
 }
 
-static st_jval strftime_now(st_jrun *r, st_jargs *a)
+static st_jval global_strftime_now(st_jrun *r, st_jargs *a)
 {
     st_jval fmt = st_j_none();
     if (!st_j_arg(r, a, 0, "format", &fmt)) ST_J_FAIL(r, "strftime_now needs a format");
@@ -84,12 +84,12 @@ st_jval st_j_call_global(st_jrun *r, int64_t id, st_jargs *a)
 {
     st_jstr what;
     switch (id) {
-    case RANGE: return range(r, a);
-    case DICT: return make_dict(r, a, ST_J_DICT);
-    case NAMESPACE: return make_dict(r, a, ST_J_SPACE);
-    case STRFTIME: return strftime_now(r, a);
-    case CYCLER: return cycler(r, a);
-    case JOINER: return joiner(r, a);
+    case RANGE: return global_range(r, a);
+    case DICT: return global_make_dict(r, a, ST_J_DICT);
+    case NAMESPACE: return global_make_dict(r, a, ST_J_SPACE);
+    case STRFTIME: return global_strftime_now(r, a);
+    case CYCLER: return global_cycler(r, a);
+    case JOINER: return global_joiner(r, a);
     case LIPSUM: ST_J_FAIL(r, "lipsum, which writes random text, is not supported");
     default:
         what = st_j_str(r, st_j_option(r, a, 0, "message", st_j_string(st_j_lit("an exception without a message"))));

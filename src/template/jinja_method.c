@@ -144,7 +144,7 @@ static const struct method {
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 
-static const struct method *find(st_jval v, st_jstr name)
+static const struct method *method_find(st_jval v, st_jstr name)
 {
     static const struct {
         const struct method *m;
@@ -168,7 +168,7 @@ st_jval st_j_make_method(st_jrun *r, st_jval self, int id, st_jstr name)
 
 bool st_j_method(st_jrun *r, st_jval v, st_jstr name, st_jval *out)
 {
-    const struct method *m = find(v, name);
+    const struct method *m = method_find(v, name);
     if (!m) return false;
     *out = m->id == REFUSED ? st_j_undef(name) : st_j_make_method(r, v, m->id, name);
     return true;
@@ -176,14 +176,14 @@ bool st_j_method(st_jrun *r, st_jval v, st_jstr name, st_jval *out)
 
 /* ---- strings ---- */
 
-static bool starts(st_jstr s, st_jstr with, bool at_end)
+static bool method_starts(st_jstr s, st_jstr with, bool at_end)
 {
     if (with.n > s.n) return false;
     return st_j_str_equal(at_end ? st_j_sub(s, s.n - with.n, s.n) : st_j_sub(s, 0, with.n), with);
 }
 
 /* A part of s as startswith(x, from, to) counts it; false: it begins behind the end, where not even '' is. */
-static bool bounds(st_jrun *r, st_jstr s, const st_jval *a, size_t *from, size_t *to)
+static bool method_bounds(st_jrun *r, st_jstr s, const st_jval *a, size_t *from, size_t *to)
 {
     int64_t n = (int64_t)st_j_cps(r, s), ends[2] = {0, n};
     for (int i = 0; i < 2; i++) {
@@ -198,27 +198,27 @@ static bool bounds(st_jrun *r, st_jstr s, const st_jval *a, size_t *from, size_t
 }
 
 /* Also with a tuple of choices. */
-static bool starts_with(st_jrun *r, st_jstr s, const st_jval *a, bool at_end)
+static bool method_starts_with(st_jrun *r, st_jstr s, const st_jval *a, bool at_end)
 {
     size_t from, to;
-    bool is = false, inside = bounds(r, s, a + 1, &from, &to);
+    bool is = false, inside = method_bounds(r, s, a + 1, &from, &to);
     if (a[0].kind != ST_J_TUPLE) {
         st_jstr with = st_j_need_str(r, a[0], "startswith");
-        return inside && starts(st_j_sub(s, from, to), with, at_end);
+        return inside && method_starts(st_j_sub(s, from, to), with, at_end);
     }
     for (size_t i = 0; i < a[0].list->n && !is; i++) {
         st_jstr with = st_j_need_str(r, a[0].list->v[i], "startswith");
-        is = inside && starts(st_j_sub(s, from, to), with, at_end);
+        is = inside && method_starts(st_j_sub(s, from, to), with, at_end);
     }
     return is;
 }
 
 /* Python counts code points. */
-static st_jval find_in(st_jrun *r, int id, st_jstr s, const st_jval *a)
+static st_jval method_find_in(st_jrun *r, int id, st_jstr s, const st_jval *a)
 {
     size_t from, to, at = SIZE_MAX;
     st_jstr what = st_j_need_str(r, a[0], "find");
-    if (bounds(r, s, a + 1, &from, &to)) {
+    if (method_bounds(r, s, a + 1, &from, &to)) {
         st_jstr part = st_j_sub(s, from, to);
         at = id == RFIND || id == RINDEX ? st_j_str_rfind(r, part, what) : st_j_str_find(r, part, 0, what);
     }
@@ -226,12 +226,12 @@ static st_jval find_in(st_jrun *r, int id, st_jstr s, const st_jval *a)
     return st_j_int(at == SIZE_MAX ? -1 : (int64_t)st_j_cps(r, st_j_sub(s, 0, from + at)));
 }
 
-static int64_t count(st_jrun *r, st_jstr s, const st_jval *a)
+static int64_t method_count(st_jrun *r, st_jstr s, const st_jval *a)
 {
     int64_t n = 0;
     size_t from, to;
     st_jstr what = st_j_need_str(r, a[0], "count");
-    if (!bounds(r, s, a + 1, &from, &to)) return 0;
+    if (!method_bounds(r, s, a + 1, &from, &to)) return 0;
     s = st_j_sub(s, from, to);
     if (!what.n) return (int64_t)st_j_cps(r, s) + 1;
     for (size_t at = 0; (at = st_j_str_find(r, s, at, what)) != SIZE_MAX; at += what.n) {
@@ -241,7 +241,7 @@ static int64_t count(st_jrun *r, st_jstr s, const st_jval *a)
     return n;
 }
 
-static st_jval partition(st_jrun *r, st_jstr s, st_jstr sep, bool from_right)
+static st_jval method_partition(st_jrun *r, st_jstr s, st_jstr sep, bool from_right)
 {
     st_jval out = st_j_list(r, ST_J_TUPLE, 3);
     if (!sep.n) ST_J_FAIL(r, "partition with an empty separator");
@@ -253,7 +253,7 @@ static st_jval partition(st_jrun *r, st_jstr s, st_jstr sep, bool from_right)
     return out;
 }
 
-static st_jval join(st_jrun *r, st_jstr sep, st_jval v)
+static st_jval method_join(st_jrun *r, st_jstr sep, st_jval v)
 {
     st_jlist l = st_j_iterate(r, v);
     st_jval out = st_j_list(r, ST_J_LIST, l.n);
@@ -270,7 +270,7 @@ static st_jval join(st_jrun *r, st_jstr sep, st_jval v)
     return st_j_string(all);
 }
 
-static st_jstr zfill(st_jrun *r, st_jstr s, int64_t width)
+static st_jstr method_zfill(st_jrun *r, st_jstr s, int64_t width)
 {
     size_t sign = s.n && (s.p[0] == '-' || s.p[0] == '+');
     st_jbuf b;
@@ -281,7 +281,7 @@ static st_jstr zfill(st_jrun *r, st_jstr s, int64_t width)
     return st_j_buf_str(&b);
 }
 
-static st_jstr expand_tabs(st_jrun *r, st_jstr s, int64_t size)
+static st_jstr method_expand_tabs(st_jrun *r, st_jstr s, int64_t size)
 {
     st_jbuf b;
     int64_t column = 0;
@@ -302,7 +302,7 @@ static st_jstr expand_tabs(st_jrun *r, st_jstr s, int64_t size)
     return st_j_buf_str(&b);
 }
 
-static st_jstr swap_case(st_jrun *r, st_jstr s, bool fold)
+static st_jstr method_swap_case(st_jrun *r, st_jstr s, bool fold)
 {
     st_jbuf b;
     uint8_t out[4];
@@ -326,14 +326,14 @@ static st_jstr swap_case(st_jrun *r, st_jstr s, bool fold)
     return st_j_buf_str(&b);
 }
 
-static bool is_ascii(st_jstr s)
+static bool method_is_ascii(st_jstr s)
 {
     for (size_t i = 0; i < s.n; i++)
         if ((uint8_t)s.p[i] >= 0x80) return false;
     return true;
 }
 
-static bool is_identifier(st_jrun *r, st_jstr s)
+static bool method_is_identifier(st_jrun *r, st_jstr s)
 {
     unsigned n;
     if (!s.n) return false;
@@ -342,7 +342,7 @@ static bool is_identifier(st_jrun *r, st_jstr s)
     return n == s.n || st_j_is_class(r, st_j_sub(s, n, s.n), ST_C_XID_CONTINUE);
 }
 
-static bool asks(st_jrun *r, int id, st_jstr s)
+static bool method_asks(st_jrun *r, int id, st_jstr s)
 {
     switch (id) {
     case ISDIGIT: return st_j_is_class(r, s, ST_C_DIGIT);
@@ -352,27 +352,27 @@ static bool asks(st_jrun *r, int id, st_jstr s)
     case ISALNUM: return st_j_is_class(r, s, ST_C_ALPHA | ST_C_NUMERIC | ST_C_DIGIT | ST_C_DECIMAL);
     case ISSPACE: return st_j_is_class(r, s, 0);
     case ISPRINTABLE: return !s.n || st_j_is_class(r, s, ST_C_PRINTABLE);
-    case ISASCII: return is_ascii(s);
+    case ISASCII: return method_is_ascii(s);
     case ISTITLE: return st_j_is_title(r, s);
-    case ISIDENTIFIER: return is_identifier(r, s);
+    case ISIDENTIFIER: return method_is_identifier(r, s);
     default: return st_j_is_case(r, s, id == ISUPPER);
     }
 }
 
-static st_jstr justify(st_jrun *r, int id, st_jstr s, const st_jval *a)
+static st_jstr method_justify(st_jrun *r, int id, st_jstr s, const st_jval *a)
 {
     st_jstr fill = a[1].kind == ST_J_NONE ? st_j_lit(" ") : st_j_need_str(r, a[1], "the fill character");
     if (st_j_cps(r, fill) != 1) ST_J_FAIL(r, "the fill character must be one");
     return st_j_pad(r, s, st_j_clamp_int(r, a[0], "a width"), fill, id == LJUST ? '<' : id == RJUST ? '>' : 'c');
 }
 
-static int64_t limit(st_jrun *r, st_jval v)
+static int64_t method_limit(st_jrun *r, st_jval v)
 {
     return v.kind == ST_J_NONE ? -1 : st_j_clamp_int(r, v, "a count");
 }
 
 /* Methods whose result is a string like s. */
-static st_jstr change(st_jrun *r, int id, st_jstr s, const st_jval *a)
+static st_jstr method_change(st_jrun *r, int id, st_jstr s, const st_jval *a)
 {
     switch (id) {
     case STRIP:
@@ -385,57 +385,59 @@ static st_jstr change(st_jrun *r, int id, st_jstr s, const st_jval *a)
     case TITLE: return st_j_case(r, s, ST_CASE_TITLE);
     case CAPITALIZE: return st_j_case(r, s, ST_CASE_CAPITALIZE);
     case SWAPCASE:
-    case CASEFOLD: return swap_case(r, s, id == CASEFOLD);
+    case CASEFOLD: return method_swap_case(r, s, id == CASEFOLD);
     case REPLACE: {
         st_jstr from = st_j_need_str(r, a[0], "replace"), to = st_j_need_str(r, a[1], "replace");
         if (s.markup && !to.markup) to = st_j_escape(r, a[1]);
-        return st_j_replace(r, s, from, to, limit(r, a[2]));
+        return st_j_replace(r, s, from, to, method_limit(r, a[2]));
     }
     case REMOVEPREFIX:
     case REMOVESUFFIX: {
         st_jstr part = st_j_need_str(r, a[0], "removeprefix");
-        if (!starts(s, part, id == REMOVESUFFIX)) return s;
+        if (!method_starts(s, part, id == REMOVESUFFIX)) return s;
         return id == REMOVESUFFIX ? st_j_sub(s, 0, s.n - part.n) : st_j_sub(s, part.n, s.n);
     }
-    case ZFILL: return zfill(r, s, st_j_clamp_int(r, a[0], "zfill"));
-    case EXPANDTABS: return expand_tabs(r, s, a[0].kind == ST_J_NONE ? 8 : st_j_clamp_int(r, a[0], "expandtabs"));
-    default: return justify(r, id, s, a);
+    case ZFILL: return method_zfill(r, s, st_j_clamp_int(r, a[0], "zfill"));
+    case EXPANDTABS:
+        return method_expand_tabs(r, s, a[0].kind == ST_J_NONE ? 8 : st_j_clamp_int(r, a[0], "expandtabs"));
+    default: return method_justify(r, id, s, a);
     }
 }
 
 /* What a Markup's method gives is Markup. */
-static st_jval marked(st_jval v, bool markup)
+static st_jval method_marked(st_jval v, bool markup)
 {
     if (v.kind == ST_J_STR) v.str.markup = markup;
     for (size_t i = 0; st_j_is_list(v) && i < v.list->n; i++) v.list->v[i].str.markup = markup;
     return v;
 }
 
-static st_jval call_str(st_jrun *r, int id, st_jstr s, const st_jval *a)
+static st_jval method_call_str(st_jrun *r, int id, st_jstr s, const st_jval *a)
 {
     switch (id) {
     case SPLIT:
-    case RSPLIT: return marked(st_j_split(r, s, a[0], limit(r, a[1]), id == RSPLIT), s.markup);
-    case SPLITLINES: return marked(st_j_split_lines(r, s, st_j_true(r, a[0])), s.markup);
+    case RSPLIT: return method_marked(st_j_split(r, s, a[0], method_limit(r, a[1]), id == RSPLIT), s.markup);
+    case SPLITLINES: return method_marked(st_j_split_lines(r, s, st_j_true(r, a[0])), s.markup);
     case STARTSWITH:
-    case ENDSWITH: return st_j_bool(starts_with(r, s, a, id == ENDSWITH));
+    case ENDSWITH: return st_j_bool(method_starts_with(r, s, a, id == ENDSWITH));
     case FIND:
     case INDEX:
     case RFIND:
-    case RINDEX: return find_in(r, id, s, a);
-    case COUNT: return st_j_int(count(r, s, a));
-    case JOIN: return join(r, s, a[0]);
+    case RINDEX: return method_find_in(r, id, s, a);
+    case COUNT: return st_j_int(method_count(r, s, a));
+    case JOIN: return method_join(r, s, a[0]);
     case PARTITION:
-    case RPARTITION: return marked(partition(r, s, st_j_need_str(r, a[0], "partition"), id == RPARTITION), s.markup);
+    case RPARTITION:
+        return method_marked(method_partition(r, s, st_j_need_str(r, a[0], "partition"), id == RPARTITION), s.markup);
     default: break;
     }
-    if (id >= ISDIGIT && id <= ISIDENTIFIER) return st_j_bool(asks(r, id, s));
-    return marked(st_j_string(change(r, id, s, a)), s.markup);
+    if (id >= ISDIGIT && id <= ISIDENTIFIER) return st_j_bool(method_asks(r, id, s));
+    return method_marked(st_j_string(method_change(r, id, s, a)), s.markup);
 }
 
 /* ---- dicts and lists ---- */
 
-static st_jval call_dict(st_jrun *r, int id, st_jdict *d, const st_jval *a)
+static st_jval method_call_dict(st_jrun *r, int id, st_jdict *d, const st_jval *a)
 {
     if (id == GET) {
         st_jval *v = st_j_find(r, d, a[0]);
@@ -451,7 +453,7 @@ static st_jval call_dict(st_jrun *r, int id, st_jdict *d, const st_jval *a)
     return (st_jval){.kind = ST_J_VIEW, .view = view};
 }
 
-static st_jval call_list(st_jrun *r, int id, st_jval self, const st_jval *a)
+static st_jval method_call_list(st_jrun *r, int id, st_jval self, const st_jval *a)
 {
     int64_t n = 0;
     if (id == COPY) return st_j_slice(r, self, st_j_none(), st_j_none(), st_j_none());
@@ -472,14 +474,14 @@ static st_jval call_list(st_jrun *r, int id, st_jval self, const st_jval *a)
     return st_j_int(n);
 }
 
-static st_jval call_cycler(int id, st_jcycler *c)
+static st_jval method_call_cycler(int id, st_jcycler *c)
 {
     size_t at = c->at;
     c->at = id == ST_METHOD_RESET ? 0 : (at + 1) % c->items.n;
     return id == ST_METHOD_RESET ? st_j_none() : c->items.v[at];
 }
 
-static st_jval call_loop(st_jrun *r, int id, st_jloop *l, st_jargs *args)
+static st_jval method_call_loop(st_jrun *r, int id, st_jloop *l, st_jargs *args)
 {
     st_jval seen = st_j_list(r, ST_J_LIST, args->pos.n);
     if (id == ST_METHOD_CYCLE) {
@@ -493,7 +495,7 @@ static st_jval call_loop(st_jrun *r, int id, st_jloop *l, st_jargs *args)
 }
 
 /* The few arguments that Python takes by name. */
-static size_t keyword(const struct method *m, st_jstr k)
+static size_t method_keyword(const struct method *m, st_jstr k)
 {
     bool split = m->id == SPLIT || m->id == RSPLIT;
     if (split && st_j_same(k, "sep")) return 0;
@@ -507,8 +509,8 @@ st_jval st_j_call_method(st_jrun *r, const st_jmethod *m, st_jargs *args)
 {
     st_jval a[3] = {st_j_none(), st_j_none(), st_j_none()};
     int name_len = (int)(m->name.n < 40 ? m->name.n : 40);
-    if (m->self.kind == ST_J_LOOP) return call_loop(r, m->id, m->self.loop, args);
-    const struct method *info = find(m->self, m->name);
+    if (m->self.kind == ST_J_LOOP) return method_call_loop(r, m->id, m->self.loop, args);
+    const struct method *info = method_find(m->self, m->name);
     if (info->id == UNSUPPORTED) ST_J_FAIL(r, "the method '%.*s' is not supported", name_len, m->name.p);
     if (info->id == FORMAT) return st_j_string(st_j_format(r, m->self.str, args));
     if (args->pos.n > info->max || args->pos.n + args->kw.n < info->min)
@@ -516,13 +518,13 @@ st_jval st_j_call_method(st_jrun *r, const st_jmethod *m, st_jargs *args)
     for (size_t i = 0; i < args->pos.n; i++) a[i] = args->pos.v[i];
     for (size_t i = 0; i < args->kw.n; i++) {
         st_jstr k = args->kw.v[i].key.str;
-        size_t at = keyword(info, k);
+        size_t at = method_keyword(info, k);
         if (at == 3 || at < args->pos.n)
             ST_J_FAIL(r, "%.*s takes no argument '%.*s'", name_len, m->name.p, (int)(k.n < 40 ? k.n : 40), k.p);
         a[at] = args->kw.v[i].val;
     }
-    if (m->self.kind == ST_J_STR) return call_str(r, m->id, m->self.str, a);
-    if (m->self.kind == ST_J_DICT) return call_dict(r, m->id, m->self.dict, a);
-    if (m->self.kind == ST_J_CYCLER) return call_cycler(m->id, m->self.cycler);
-    return call_list(r, m->id, m->self, a);
+    if (m->self.kind == ST_J_STR) return method_call_str(r, m->id, m->self.str, a);
+    if (m->self.kind == ST_J_DICT) return method_call_dict(r, m->id, m->self.dict, a);
+    if (m->self.kind == ST_J_CYCLER) return method_call_cycler(m->id, m->self.cycler);
+    return method_call_list(r, m->id, m->self, a);
 }

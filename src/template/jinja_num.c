@@ -29,7 +29,7 @@ int64_t st_j_clamp_int(st_jrun *r, st_jval v, const char *what)
     return st_j_need_int(r, v, what);
 }
 
-static st_jval int_op(st_jrun *r, st_jop op, st_jval x, st_jval y)
+static st_jval num_int_op(st_jrun *r, st_jop op, st_jval x, st_jval y)
 {
     int64_t out = 0, a = x.kind == ST_J_BOOL ? x.b : x.i, b = y.kind == ST_J_BOOL ? y.b : y.i;
     bool over = x.kind == ST_J_BIG || y.kind == ST_J_BIG;
@@ -52,7 +52,7 @@ static st_jval int_op(st_jrun *r, st_jop op, st_jval x, st_jval y)
     return over ? st_j_big_op(r, op, x, y) : st_j_int(out);
 }
 
-static st_jval float_op(st_jrun *r, st_jop op, double a, double b)
+static st_jval num_float_op(st_jrun *r, st_jop op, double a, double b)
 {
     if (b == 0 && (op == ST_N_DIV || op == ST_N_FLOORDIV || op == ST_N_MOD)) ST_J_FAIL(r, "division by zero");
     double m;
@@ -82,7 +82,7 @@ static st_jval float_op(st_jrun *r, st_jop op, double a, double b)
     }
 }
 
-static st_jval add_lists(st_jrun *r, st_jval a, st_jval b)
+static st_jval num_add_lists(st_jrun *r, st_jval a, st_jval b)
 {
     st_jval out = st_j_list(r, a.kind, a.list->n + b.list->n);
     for (size_t i = 0; i < a.list->n; i++) st_j_push(r, out.list, a.list->v[i]);
@@ -90,7 +90,7 @@ static st_jval add_lists(st_jrun *r, st_jval a, st_jval b)
     return out;
 }
 
-static st_jval repeat_list(st_jrun *r, st_jval l, int64_t n)
+static st_jval num_repeat_list(st_jrun *r, st_jval l, int64_t n)
 {
     st_jval out = st_j_list(r, l.kind, 0);
     for (int64_t k = 0; k < n && l.list->n; k++)
@@ -99,43 +99,43 @@ static st_jval repeat_list(st_jrun *r, st_jval l, int64_t n)
 }
 
 /* Markup with text: the text is escaped. */
-static st_jstr beside(st_jrun *r, st_jval v, bool markup)
+static st_jstr num_beside(st_jrun *r, st_jval v, bool markup)
 {
     return markup && !v.str.markup ? st_j_escape(r, v) : v.str;
 }
 
-static st_jval add_strings(st_jrun *r, st_jval a, st_jval b)
+static st_jval num_add_strings(st_jrun *r, st_jval a, st_jval b)
 {
     st_jbuf buf;
     bool markup = a.str.markup || b.str.markup;
     st_j_buf_init(&buf, r);
-    st_j_buf_add(&buf, beside(r, a, markup));
-    st_j_buf_add(&buf, beside(r, b, markup));
+    st_j_buf_add(&buf, num_beside(r, a, markup));
+    st_j_buf_add(&buf, num_beside(r, b, markup));
     st_jstr s = st_j_buf_str(&buf);
     s.markup = markup;
     return st_j_string(s);
 }
 
-static st_jval multiply(st_jrun *r, st_jval what, st_jval times)
+static st_jval num_multiply(st_jrun *r, st_jval what, st_jval times)
 {
     int64_t n = st_j_clamp_int(r, times, "*");
-    if (what.kind != ST_J_STR) return repeat_list(r, what, n);
+    if (what.kind != ST_J_STR) return num_repeat_list(r, what, n);
     st_jstr s = st_j_repeat(r, what.str, n);
     s.markup = what.str.markup;
     return st_j_string(s);
 }
 
-static st_jval numbers(st_jrun *r, st_jop op, st_jval a, st_jval b)
+static st_jval num_numbers(st_jrun *r, st_jop op, st_jval a, st_jval b)
 {
     double x = 0, y = 0;
     if (st_j_is_int(a) && st_j_is_int(b)) {
         bool negative = b.kind == ST_J_BIG ? b.big->neg : b.kind == ST_J_INT && b.i < 0;
         if (op == ST_N_DIV) return st_j_int_divide(r, a, b);
-        if (op != ST_N_POW || !negative) return int_op(r, op, a, b);
+        if (op != ST_N_POW || !negative) return num_int_op(r, op, a, b);
     }
     st_j_number(r, a, &x);
     st_j_number(r, b, &y);
-    return float_op(r, op, x, y);
+    return num_float_op(r, op, x, y);
 }
 
 st_jval st_j_binary(st_jrun *r, st_jop op, st_jval a, st_jval b)
@@ -143,13 +143,13 @@ st_jval st_j_binary(st_jrun *r, st_jop op, st_jval a, st_jval b)
     static const char *const names[] = {"+", "-", "*", "/", "//", "%", "**"};
     bool na = st_j_is_number(a), nb = st_j_is_number(b);
     if (a.kind == ST_J_UNDEF) st_j_undefined(r, a);
-    if (na && nb) return numbers(r, op, a, b);
+    if (na && nb) return num_numbers(r, op, a, b);
     if (op == ST_N_MOD && a.kind == ST_J_STR) return st_j_string(st_j_percent(r, a.str, b));
     if (b.kind == ST_J_UNDEF) st_j_undefined(r, b);
-    if (op == ST_N_ADD && a.kind == ST_J_STR && b.kind == ST_J_STR) return add_strings(r, a, b);
-    if (op == ST_N_ADD && st_j_is_list(a) && a.kind == b.kind) return add_lists(r, a, b);
-    if (op == ST_N_MUL && (a.kind == ST_J_STR || st_j_is_list(a)) && st_j_is_int(b)) return multiply(r, a, b);
-    if (op == ST_N_MUL && (b.kind == ST_J_STR || st_j_is_list(b)) && st_j_is_int(a)) return multiply(r, b, a);
+    if (op == ST_N_ADD && a.kind == ST_J_STR && b.kind == ST_J_STR) return num_add_strings(r, a, b);
+    if (op == ST_N_ADD && st_j_is_list(a) && a.kind == b.kind) return num_add_lists(r, a, b);
+    if (op == ST_N_MUL && (a.kind == ST_J_STR || st_j_is_list(a)) && st_j_is_int(b)) return num_multiply(r, a, b);
+    if (op == ST_N_MUL && (b.kind == ST_J_STR || st_j_is_list(b)) && st_j_is_int(a)) return num_multiply(r, b, a);
     ST_J_FAIL(r, "%s %s %s is not possible", st_j_kind_name(a), names[op - ST_N_ADD], st_j_kind_name(b));
 }
 
@@ -158,7 +158,7 @@ st_jval st_j_negate(st_jrun *r, st_jval v, bool neg)
     if (v.kind == ST_J_UNDEF) st_j_undefined(r, v);
     if (v.kind == ST_J_FLOAT) return st_j_float(neg ? -v.f : v.f);
     if (!st_j_is_int(v)) ST_J_FAIL(r, "%s has no sign", st_j_kind_name(v));
-    return int_op(r, neg ? ST_N_SUB : ST_N_ADD, st_j_int(0), v);
+    return num_int_op(r, neg ? ST_N_SUB : ST_N_ADD, st_j_int(0), v);
 }
 
 /* ---- text ---- */
@@ -252,7 +252,7 @@ st_jstr st_j_float_text(st_jrun *r, double f)
 }
 
 /* Python's round(f, digits): the exact value to the nearest decimal, ties to even, and back. */
-static double round_float(st_jrun *r, double f, int64_t digits)
+static double num_round_float(st_jrun *r, double f, int64_t digits)
 {
     double out;
     if (!isfinite(f) || digits > 323) return f;
@@ -293,7 +293,7 @@ st_jval st_j_round(st_jrun *r, st_jval v, int64_t digits, st_jstr how)
     if (!up && !st_j_same(how, "common") && !st_j_same(how, "floor"))
         ST_J_FAIL(r, "round by common, ceil or floor only");
     if (st_j_same(how, "common")) {
-        if (v.kind == ST_J_FLOAT) return st_j_float(round_float(r, v.f, digits));
+        if (v.kind == ST_J_FLOAT) return st_j_float(num_round_float(r, v.f, digits));
         if (v.kind == ST_J_BOOL) v = st_j_int(v.b);
         if (digits >= 0) return v;
         if (digits < -ST_J_MAX_DIGITS) return st_j_int(0);

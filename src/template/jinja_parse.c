@@ -139,28 +139,28 @@ static st_jnode *parse_target(st_jparser *p, bool with_namespace)
     return n;
 }
 
-static void end_block(st_jparser *p)
+static void jinja_parse_end_block(st_jparser *p)
 {
     if (p->tok.kind != ST_T_BLOCK_END) st_j_unexpected(p, "'%}'");
     st_j_next(p);
 }
 
 /* The body up to {% end %}, that block included. */
-static st_jnode *body_until(st_jparser *p, const char *end)
+static st_jnode *jinja_parse_body_until(st_jparser *p, const char *end)
 {
     const char *ends[] = {end, NULL};
     st_jnode *n = parse_body(p, ends);
     st_j_next(p);
-    end_block(p);
+    jinja_parse_end_block(p);
     return n;
 }
 
-/* As body_until, where the output is kept: a break could not leave it. */
-static st_jnode *captured(st_jparser *p, const char *end)
+/* As jinja_parse_body_until, where the output is kept: a break could not leave it. */
+static st_jnode *jinja_parse_captured(st_jparser *p, const char *end)
 {
     int loops = p->loops;
     p->loops = 0;
-    st_jnode *n = body_until(p, end);
+    st_jnode *n = jinja_parse_body_until(p, end);
     p->loops = loops;
     return n;
 }
@@ -182,9 +182,9 @@ static void parse_for(st_jparser *p, st_jnode *n)
     bool other = st_j_is_name(p, "else");
     st_j_next(p);
     if (other)
-        n->other = body_until(p, "endfor");
+        n->other = jinja_parse_body_until(p, "endfor");
     else
-        end_block(p);
+        jinja_parse_end_block(p);
 }
 
 /* elif is an if in the else part; a chain of them is not deeper for that. */
@@ -203,9 +203,9 @@ static void parse_if(st_jparser *p, st_jnode *n)
             continue;
         }
         if (other)
-            n->other = body_until(p, "endif");
+            n->other = jinja_parse_body_until(p, "endif");
         else
-            end_block(p);
+            jinja_parse_end_block(p);
         return;
     }
 }
@@ -216,12 +216,12 @@ static void parse_set(st_jparser *p, st_jnode *n)
     n->a = parse_target(p, true);
     if (st_j_skip_op(p, '=')) {
         n->b = st_j_parse_tuple(p, true);
-        end_block(p);
+        jinja_parse_end_block(p);
         return;
     }
     n->kind = ST_N_SET_BLOCK;
     if (st_j_skip_op(p, '|')) n->b = st_j_parse_filters(p, NULL, true);
-    n->body = captured(p, "endset");
+    n->body = jinja_parse_captured(p, "endset");
 }
 
 /* (a, b=1): NAMEs with their defaults. */
@@ -245,7 +245,7 @@ static void parse_callable(st_jparser *p, st_jnode *n, const char *end)
 {
     uint32_t uses = p->uses;
     p->uses = 0;
-    n->body = captured(p, end);
+    n->body = jinja_parse_captured(p, end);
     n->sub = p->uses;
     p->uses = uses;
 }
@@ -272,7 +272,7 @@ static void parse_with(st_jparser *p, st_jnode *n)
         set->b = st_j_parse_expr(p, true);
         st_j_append(&tail, set);
     }
-    n->body = body_until(p, "endwith");
+    n->body = jinja_parse_body_until(p, "endwith");
 }
 
 /* {% block name [scoped] %}: where nothing extends it, its body in its place. */
@@ -293,7 +293,7 @@ static void parse_block(st_jparser *p, st_jnode *n)
     p->loops = loops;
     st_j_next(p);
     if (p->tok.kind == ST_T_NAME && st_j_str_equal(p->tok.str, n->name)) st_j_next(p);
-    end_block(p);
+    jinja_parse_end_block(p);
 }
 
 /* {% print a, b %} */
@@ -307,7 +307,7 @@ static void parse_print(st_jparser *p, st_jnode *n)
         one->a = st_j_parse_expr(p, true);
         st_j_append(&tail, one);
     }
-    end_block(p);
+    jinja_parse_end_block(p);
 }
 
 /* There is nothing to load: as in HuggingFace's environment, that is an error when it is reached. */
@@ -320,7 +320,7 @@ static bool parse_loads(st_jparser *p, st_jnode *n, st_jstr word)
         n->name = word;
         st_j_parse_expr(p, true);
         while (p->tok.kind == ST_T_NAME || st_j_is_op(p, ',')) st_j_next(p);
-        end_block(p);
+        jinja_parse_end_block(p);
         return true;
     }
     return false;
@@ -333,7 +333,7 @@ static void parse_autoescape(st_jparser *p, st_jnode *n)
     if (!st_j_is_name(p, "false") && !st_j_is_name(p, "False"))
         ST_J_FAIL(p->r, "autoescape blocks are supported with false only");
     st_j_next(p);
-    n->body = body_until(p, "endautoescape");
+    n->body = jinja_parse_body_until(p, "endautoescape");
 }
 
 /* A block, behind its '{%'. */
@@ -357,7 +357,7 @@ static st_jnode *parse_statement(st_jparser *p)
     } else if (st_j_same(word, "filter")) {
         n->kind = ST_N_FILTER_BLOCK;
         n->b = st_j_parse_filters(p, NULL, true);
-        n->body = captured(p, "endfilter");
+        n->body = jinja_parse_captured(p, "endfilter");
     } else if (st_j_same(word, "with")) {
         parse_with(p, n);
     } else if (st_j_same(word, "generation")) {
@@ -366,7 +366,7 @@ static st_jnode *parse_statement(st_jparser *p)
     } else if (st_j_same(word, "break") || st_j_same(word, "continue")) {
         n->kind = st_j_same(word, "break") ? ST_N_BREAK : ST_N_CONTINUE;
         if (!p->loops) ST_J_FAIL(p->r, "%s outside a loop", n->kind == ST_N_BREAK ? "break" : "continue");
-        end_block(p);
+        jinja_parse_end_block(p);
     } else if (st_j_same(word, "block")) {
         parse_block(p, n);
     } else if (st_j_same(word, "print")) {
@@ -381,7 +381,7 @@ static st_jnode *parse_statement(st_jparser *p)
     return n;
 }
 
-static bool at_end(const st_jparser *p, const char *const *ends)
+static bool jinja_parse_at_end(const st_jparser *p, const char *const *ends)
 {
     for (; ends && *ends; ends++)
         if (st_j_is_name(p, *ends)) return true;
@@ -393,7 +393,7 @@ static bool at_end(const st_jparser *p, const char *const *ends)
 static st_jnode *parse_body(st_jparser *p, const char *const *ends)
 {
     st_jnode *first = NULL, **tail = &first, *n;
-    if (ends) end_block(p);
+    if (ends) jinja_parse_end_block(p);
     st_j_enter(p->r);
     for (;;) {
         switch (p->tok.kind) {
@@ -411,7 +411,7 @@ static st_jnode *parse_body(st_jparser *p, const char *const *ends)
             break;
         case ST_T_BLOCK_BEGIN:
             st_j_next(p);
-            if (at_end(p, ends)) {
+            if (jinja_parse_at_end(p, ends)) {
                 st_j_leave(p->r);
                 return first;
             }

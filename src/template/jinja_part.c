@@ -2,7 +2,7 @@
 #include "template/jinja.h"
 
 /* What HuggingFace's sandbox and Jinja find by name in values other than dicts. */
-static bool named(st_jrun *r, st_jval v, st_jstr name, st_jval *out)
+static bool part_named(st_jrun *r, st_jval v, st_jstr name, st_jval *out)
 {
     bool group = st_j_is_list(v) && v.list->group;
     if (group && st_j_same(name, "grouper")) return *out = v.list->v[0], true;
@@ -24,13 +24,13 @@ st_jval st_j_attr(st_jrun *r, st_jval v, st_jstr name)
         found = st_j_find(r, v.dict, st_j_string(name));
     } else {
         /* Python looks for attributes first: d.items is the method even if d has that key. */
-        if (named(r, v, name, &out)) return out;
+        if (part_named(r, v, name, &out)) return out;
         if (v.kind == ST_J_DICT) found = st_j_find(r, v.dict, st_j_string(name));
     }
     return found ? *found : st_j_undef(name);
 }
 
-static st_jval item_at(st_jrun *r, st_jval v, st_jval key, st_jstr name)
+static st_jval part_item_at(st_jrun *r, st_jval v, st_jval key, st_jstr name)
 {
     if (key.kind == ST_J_BIG) return st_j_undef(name);
     int64_t n = st_j_length(r, v), i = st_j_need_int(r, key, "an index");
@@ -42,7 +42,7 @@ static st_jval item_at(st_jrun *r, st_jval v, st_jval key, st_jstr name)
     return st_j_string(st_j_sub(v.str, from, from + st_j_cp_offset(st_j_sub(v.str, from, v.str.n), 1)));
 }
 
-static bool hashable(st_jval v)
+static bool part_hashable(st_jval v)
 {
     return v.kind != ST_J_LIST && v.kind != ST_J_DICT && v.kind != ST_J_VIEW;
 }
@@ -53,19 +53,19 @@ st_jval st_j_item(st_jrun *r, st_jval v, st_jval key)
     st_jstr name = key.kind == ST_J_STR ? key.str : st_j_lit("item");
     if (v.kind == ST_J_UNDEF) st_j_undefined(r, v);
     if (v.kind == ST_J_DICT) {
-        found = hashable(key) ? st_j_find(r, v.dict, key) : NULL;
+        found = part_hashable(key) ? st_j_find(r, v.dict, key) : NULL;
         if (found) return *found;
     } else if (st_j_is_int(key) && (st_j_is_list(v) || v.kind == ST_J_STR || v.kind == ST_J_RANGE)) {
-        return item_at(r, v, key, name);
+        return part_item_at(r, v, key, name);
     } else if (v.kind == ST_J_SPACE || v.kind == ST_J_LOOP) {
         return key.kind == ST_J_STR ? st_j_attr(r, v, key.str) : st_j_undef(name);
     }
-    if (key.kind == ST_J_STR && named(r, v, key.str, &out)) return out;
+    if (key.kind == ST_J_STR && part_named(r, v, key.str, &out)) return out;
     return st_j_undef(name);
 }
 
 /* An end of a slice as Python clamps it. */
-static int64_t slice_end(st_jrun *r, st_jval v, int64_t n, int64_t step, int64_t none)
+static int64_t part_slice_end(st_jrun *r, st_jval v, int64_t n, int64_t step, int64_t none)
 {
     if (v.kind == ST_J_NONE) return none;
     int64_t i = st_j_clamp_int(r, v, "a slice");
@@ -75,7 +75,7 @@ static int64_t slice_end(st_jrun *r, st_jval v, int64_t n, int64_t step, int64_t
 }
 
 /* Items i, i + by, ... before end, a range again. */
-static st_jval slice_range(st_jrun *r, const st_jrange *g, int64_t i, int64_t end, int64_t by)
+static st_jval part_slice_range(st_jrun *r, const st_jrange *g, int64_t i, int64_t end, int64_t by)
 {
     st_jrange *out = st_j_alloc(r, 1, sizeof *out);
     int64_t far = by > 0 ? end - i : i - end, step = by > 0 ? by : by == INT64_MIN ? INT64_MAX : -by;
@@ -91,13 +91,14 @@ st_jval st_j_slice(st_jrun *r, st_jval v, st_jval start, st_jval stop, st_jval s
         ST_J_FAIL(r, "%s cannot be sliced", st_j_kind_name(v));
     int64_t n = st_j_length(r, v), by = step.kind == ST_J_NONE ? 1 : st_j_clamp_int(r, step, "a slice");
     if (!by) ST_J_FAIL(r, "the step of a slice is 0");
-    int64_t i = slice_end(r, start, n, by, by > 0 ? 0 : n - 1), end = slice_end(r, stop, n, by, by > 0 ? n : -1);
+    int64_t i = part_slice_end(r, start, n, by, by > 0 ? 0 : n - 1),
+            end = part_slice_end(r, stop, n, by, by > 0 ? n : -1);
     if (v.kind == ST_J_STR && by == 1) {
         size_t from = st_j_cp_offset(v.str, (size_t)i);
         size_t to = end > i ? from + st_j_cp_offset(st_j_sub(v.str, from, v.str.n), (size_t)(end - i)) : from;
         return st_j_string(st_j_sub(v.str, from, to));
     }
-    if (v.kind == ST_J_RANGE) return slice_range(r, v.range, i, end, by);
+    if (v.kind == ST_J_RANGE) return part_slice_range(r, v.range, i, end, by);
     st_jlist items = st_j_iterate(r, v);
     st_jval out = st_j_list(r, v.kind == ST_J_STR ? ST_J_LIST : v.kind, 0);
     while (by > 0 ? i < end : i > end) {

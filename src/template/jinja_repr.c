@@ -5,7 +5,7 @@
 #include "base/utf8.h"
 #include "template/jinja.h"
 
-static st_jstr int_text(st_jrun *r, int64_t i)
+static st_jstr repr_int_text(st_jrun *r, int64_t i)
 {
     char *text = st_j_alloc(r, 24, 1);
     int n = snprintf(text, 24, "%" PRId64, i);
@@ -19,7 +19,7 @@ st_jstr st_j_str(st_jrun *r, st_jval v)
     case ST_J_UNDEF: return st_j_lit("");
     case ST_J_NONE: return st_j_lit("None");
     case ST_J_BOOL: return st_j_lit(v.b ? "True" : "False");
-    case ST_J_INT: return int_text(r, v.i);
+    case ST_J_INT: return repr_int_text(r, v.i);
     case ST_J_BIG: return st_j_int_text(r, v);
     case ST_J_FLOAT: return st_j_float_text(r, v.f);
     case ST_J_STR: return v.str;
@@ -38,17 +38,17 @@ st_jstr st_j_need_str(st_jrun *r, st_jval v, const char *what)
 }
 
 /* Quotes and escapes are the engine's doing, but they stand among a user's bytes: they count as the user's. */
-static void structure(st_jbuf *b, const char *s)
+static void repr_structure(st_jbuf *b, const char *s)
 {
     st_j_buf_bytes(b, s, strlen(s), true);
 }
 
 static void repr_string(st_jbuf *b, st_jstr s)
 {
-    if (s.markup) structure(b, "Markup(");
+    if (s.markup) repr_structure(b, "Markup(");
     bool single = s.n && memchr(s.p, '\'', s.n), twice = s.n && memchr(s.p, '"', s.n);
     const char *quote = single && !twice ? "\"" : "'";
-    structure(b, quote);
+    repr_structure(b, quote);
     for (size_t at = 0, n; at < s.n; at += n) {
         unsigned len;
         char esc[12];
@@ -65,35 +65,35 @@ static void repr_string(st_jbuf *b, st_jstr s)
         else
             esc[0] = 0;
         if (esc[0])
-            structure(b, esc);
+            repr_structure(b, esc);
         else
             st_j_buf_add(b, st_j_sub(s, at, at + n));
     }
-    structure(b, quote);
-    if (s.markup) structure(b, ")");
+    repr_structure(b, quote);
+    if (s.markup) repr_structure(b, ")");
 }
 
 static void repr_items(st_jbuf *b, st_jval v)
 {
     bool tuple = v.kind == ST_J_TUPLE;
-    structure(b, tuple ? "(" : "[");
+    repr_structure(b, tuple ? "(" : "[");
     for (size_t i = 0; i < v.list->n; i++) {
-        if (i) structure(b, ", ");
+        if (i) repr_structure(b, ", ");
         st_j_repr(b, v.list->v[i]);
     }
-    structure(b, tuple ? v.list->n == 1 ? ",)" : ")" : "]");
+    repr_structure(b, tuple ? v.list->n == 1 ? ",)" : ")" : "]");
 }
 
 static void repr_dict(st_jbuf *b, const st_jdict *d)
 {
-    structure(b, "{");
+    repr_structure(b, "{");
     for (size_t i = 0; i < d->n; i++) {
-        if (i) structure(b, ", ");
+        if (i) repr_structure(b, ", ");
         st_j_repr(b, d->v[i].key);
-        structure(b, ": ");
+        repr_structure(b, ": ");
         st_j_repr(b, d->v[i].val);
     }
-    structure(b, "}");
+    repr_structure(b, "}");
 }
 
 static void repr_view(st_jbuf *b, st_jval v)
@@ -101,9 +101,9 @@ static void repr_view(st_jbuf *b, st_jval v)
     static const char *const names[] = {"dict_keys(", "dict_values(", "dict_items("};
     st_jval items = st_j_list(b->r, ST_J_LIST, 0);
     *items.list = st_j_iterate(b->r, v);
-    structure(b, names[v.view->what]);
+    repr_structure(b, names[v.view->what]);
     repr_items(b, items);
-    structure(b, ")");
+    repr_structure(b, ")");
 }
 
 static void repr_range(st_jbuf *b, const st_jrange *g)
@@ -121,15 +121,15 @@ void st_j_repr(st_jbuf *b, st_jval v)
     st_j_step(b->r, 1);
     st_j_enter(b->r);
     switch (v.kind) {
-    case ST_J_UNDEF: structure(b, "Undefined"); break;
+    case ST_J_UNDEF: repr_structure(b, "Undefined"); break;
     case ST_J_STR: repr_string(b, v.str); break;
     case ST_J_LIST:
     case ST_J_TUPLE: repr_items(b, v); break;
     case ST_J_DICT: repr_dict(b, v.dict); break;
     case ST_J_SPACE:
-        structure(b, "<Namespace ");
+        repr_structure(b, "<Namespace ");
         repr_dict(b, v.dict);
-        structure(b, ">");
+        repr_structure(b, ">");
         break;
     case ST_J_VIEW: repr_view(b, v); break;
     case ST_J_RANGE: repr_range(b, v.range); break;

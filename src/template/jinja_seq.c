@@ -6,7 +6,7 @@ st_jval st_j_fold_case(st_jrun *r, st_jval v)
     return v.kind == ST_J_STR ? st_j_string(st_j_case(r, v.str, ST_CASE_LOWER)) : v;
 }
 
-static st_jval as_list(st_jrun *r, st_jlist l)
+static st_jval jinja_seq_as_list(st_jrun *r, st_jlist l)
 {
     st_jval v = st_j_list(r, ST_J_LIST, 0);
     *v.list = l;
@@ -14,24 +14,25 @@ static st_jval as_list(st_jrun *r, st_jlist l)
 }
 
 /* What is compared of an item. */
-static st_jval sort_key(st_jrun *r, st_jval v, st_jval attribute, bool case_sensitive)
+static st_jval jinja_seq_sort_key(st_jrun *r, st_jval v, st_jval attribute, bool case_sensitive)
 {
     if (attribute.kind != ST_J_NONE) v = st_j_path(r, v, attribute, NULL);
     return case_sensitive ? v : st_j_fold_case(r, v);
 }
 
 /* sort(attribute="a,b.c"): a list of them. */
-static st_jval sort_keys(st_jrun *r, st_jval v, st_jval attribute, bool case_sensitive)
+static st_jval jinja_seq_sort_keys(st_jrun *r, st_jval v, st_jval attribute, bool case_sensitive)
 {
     if (attribute.kind != ST_J_STR || !attribute.str.n || !memchr(attribute.str.p, ',', attribute.str.n))
-        return sort_key(r, v, attribute, case_sensitive);
+        return jinja_seq_sort_key(r, v, attribute, case_sensitive);
     st_jval keys = st_j_list(r, ST_J_LIST, 0);
     st_jlist *parts = st_j_split(r, attribute.str, st_j_string(st_j_lit(",")), -1, false).list;
-    for (size_t i = 0; i < parts->n; i++) st_j_push(r, keys.list, sort_key(r, v, parts->v[i], case_sensitive));
+    for (size_t i = 0; i < parts->n; i++)
+        st_j_push(r, keys.list, jinja_seq_sort_key(r, v, parts->v[i], case_sensitive));
     return keys;
 }
 
-static int order_keys(st_jrun *r, st_jval a, st_jval b, bool equal_first)
+static int jinja_seq_order_keys(st_jrun *r, st_jval a, st_jval b, bool equal_first)
 {
     bool ordered;
     bool plain = st_j_is_number(a) || a.kind == ST_J_STR;
@@ -41,15 +42,15 @@ static int order_keys(st_jrun *r, st_jval a, st_jval b, bool equal_first)
 }
 
 /* Merge sort of indices into `keys`: stable, as Python's, also in reverse. */
-static void merge_sort(st_jrun *r, const st_jval *keys, size_t *idx, size_t *tmp, size_t n, bool reverse,
-                       bool equal_first)
+static void jinja_seq_merge_sort(st_jrun *r, const st_jval *keys, size_t *idx, size_t *tmp, size_t n, bool reverse,
+                                 bool equal_first)
 {
     if (n < 2) return;
     size_t half = n / 2, a = 0, b = half, k = 0;
-    merge_sort(r, keys, idx, tmp, half, reverse, equal_first);
-    merge_sort(r, keys, idx + half, tmp, n - half, reverse, equal_first);
+    jinja_seq_merge_sort(r, keys, idx, tmp, half, reverse, equal_first);
+    jinja_seq_merge_sort(r, keys, idx + half, tmp, n - half, reverse, equal_first);
     while (a < half && b < n) {
-        int c = order_keys(r, keys[idx[b]], keys[idx[a]], equal_first);
+        int c = jinja_seq_order_keys(r, keys[idx[b]], keys[idx[a]], equal_first);
         tmp[k++] = (reverse ? c > 0 : c < 0) ? idx[b++] : idx[a++];
     }
     while (a < half) tmp[k++] = idx[a++];
@@ -57,12 +58,12 @@ static void merge_sort(st_jrun *r, const st_jval *keys, size_t *idx, size_t *tmp
     memcpy(idx, tmp, n * sizeof *idx);
 }
 
-static void sort_by(st_jrun *r, st_jlist *l, st_jval *keys, bool reverse, bool equal_first)
+static void jinja_seq_sort_by(st_jrun *r, st_jlist *l, st_jval *keys, bool reverse, bool equal_first)
 {
     st_jval *out = st_j_alloc(r, l->n, sizeof *out);
     size_t *idx = st_j_alloc(r, l->n, 2 * sizeof *idx);
     for (size_t i = 0; i < l->n; i++) idx[i] = i;
-    merge_sort(r, keys, idx, idx + l->n, l->n, reverse, equal_first);
+    jinja_seq_merge_sort(r, keys, idx, idx + l->n, l->n, reverse, equal_first);
     for (size_t i = 0; i < l->n; i++) out[i] = l->v[idx[i]];
     l->v = out;
     l->cap = l->n;
@@ -71,66 +72,66 @@ static void sort_by(st_jrun *r, st_jlist *l, st_jval *keys, bool reverse, bool e
 void st_j_sort(st_jrun *r, st_jlist *l, st_jval attribute, bool reverse, bool case_sensitive)
 {
     st_jval *keys = st_j_alloc(r, l->n, sizeof *keys);
-    for (size_t i = 0; i < l->n; i++) keys[i] = sort_key(r, l->v[i], attribute, case_sensitive);
-    sort_by(r, l, keys, reverse, false);
+    for (size_t i = 0; i < l->n; i++) keys[i] = jinja_seq_sort_key(r, l->v[i], attribute, case_sensitive);
+    jinja_seq_sort_by(r, l, keys, reverse, false);
 }
 
 #define option st_j_option
 
-static st_jval f_sort(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_sort(st_jrun *r, st_jval v, st_jargs *a)
 {
-    st_jval out = as_list(r, st_j_iterate(r, v));
+    st_jval out = jinja_seq_as_list(r, st_j_iterate(r, v));
     bool reverse = st_j_true(r, option(r, a, 0, "reverse", st_j_none()));
     bool sensitive = st_j_true(r, option(r, a, 1, "case_sensitive", st_j_none()));
     st_jval attribute = option(r, a, 2, "attribute", st_j_none());
     st_j_args_done(r, a, 3, "reverse case_sensitive attribute", "sort");
     st_jval *keys = st_j_alloc(r, out.list->n, sizeof *keys);
-    for (size_t i = 0; i < out.list->n; i++) keys[i] = sort_keys(r, out.list->v[i], attribute, sensitive);
-    sort_by(r, out.list, keys, reverse, true);
+    for (size_t i = 0; i < out.list->n; i++) keys[i] = jinja_seq_sort_keys(r, out.list->v[i], attribute, sensitive);
+    jinja_seq_sort_by(r, out.list, keys, reverse, true);
     return out;
 }
 
-static st_jval pairs(st_jrun *r, st_jval v)
+static st_jval jinja_seq_pairs(st_jrun *r, st_jval v)
 {
     st_jval out = st_j_list(r, ST_J_LIST, v.dict->n);
     for (size_t i = 0; i < v.dict->n; i++) st_j_push(r, out.list, st_j_pair(r, v.dict->v[i].key, v.dict->v[i].val));
     return out;
 }
 
-static void need_dict(st_jrun *r, st_jval v, const char *what)
+static void jinja_seq_need_dict(st_jrun *r, st_jval v, const char *what)
 {
     if (v.kind == ST_J_UNDEF) st_j_undefined(r, v);
     if (v.kind != ST_J_DICT) ST_J_FAIL(r, "%s needs a dict, not %s", what, st_j_kind_name(v));
 }
 
-static st_jval f_dictsort(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_dictsort(st_jrun *r, st_jval v, st_jargs *a)
 {
-    need_dict(r, v, "dictsort");
+    jinja_seq_need_dict(r, v, "dictsort");
     bool sensitive = st_j_true(r, option(r, a, 0, "case_sensitive", st_j_none()));
     st_jstr by = st_j_need_str(r, option(r, a, 1, "by", st_j_string(st_j_lit("key"))), "dictsort");
     bool reverse = st_j_true(r, option(r, a, 2, "reverse", st_j_none()));
     st_j_args_done(r, a, 3, "case_sensitive by reverse", "dictsort");
     if (!st_j_same(by, "key") && !st_j_same(by, "value")) ST_J_FAIL(r, "dictsort by key or value only");
-    st_jval out = pairs(r, v);
+    st_jval out = jinja_seq_pairs(r, v);
     st_j_sort(r, out.list, st_j_int(st_j_same(by, "value")), reverse, sensitive);
     return out;
 }
 
-static st_jval f_items(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_items(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "items");
     if (v.kind == ST_J_UNDEF) return st_j_iter(r, (st_jlist){0});
-    need_dict(r, v, "items");
-    return st_j_iter(r, *pairs(r, v).list);
+    jinja_seq_need_dict(r, v, "items");
+    return st_j_iter(r, *jinja_seq_pairs(r, v).list);
 }
 
-static st_jval f_list(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_list(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "list");
-    return as_list(r, st_j_iterate(r, v));
+    return jinja_seq_as_list(r, st_j_iterate(r, v));
 }
 
-static st_jval f_first(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_first(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "first");
     st_jlist l = st_j_iterate(r, v);
@@ -138,7 +139,7 @@ static st_jval f_first(st_jrun *r, st_jval v, st_jargs *a)
     return l.n ? l.v[0] : st_j_undef(st_j_lit("the first item of nothing"));
 }
 
-static st_jval f_last(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_last(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "last");
     if (v.kind == ST_J_ITER) ST_J_FAIL(r, "last of an iterator");
@@ -146,16 +147,16 @@ static st_jval f_last(st_jrun *r, st_jval v, st_jargs *a)
     return l.n ? l.v[l.n - 1] : st_j_undef(st_j_lit("the last item of nothing"));
 }
 
-static st_jval f_reverse(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_reverse(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_j_args_done(r, a, 0, "", "reverse");
     if (v.kind == ST_J_STR) return st_j_slice(r, v, st_j_none(), st_j_none(), st_j_int(-1));
-    st_jval l = as_list(r, st_j_iterate(r, v));
+    st_jval l = jinja_seq_as_list(r, st_j_iterate(r, v));
     l = st_j_slice(r, l, st_j_none(), st_j_none(), st_j_int(-1));
     return v.kind == ST_J_ITER ? l : st_j_iter(r, *l.list);
 }
 
-static st_jval f_join(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_join(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval sep = option(r, a, 0, "d", st_j_string(st_j_lit(""))),
             attribute = option(r, a, 1, "attribute", st_j_none());
@@ -166,14 +167,14 @@ static st_jval f_join(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_string(st_j_join(r, st_j_str(r, sep), &out));
 }
 
-static st_jval f_unique(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_unique(st_jrun *r, st_jval v, st_jargs *a)
 {
     bool sensitive = st_j_true(r, option(r, a, 0, "case_sensitive", st_j_none()));
     st_jval attribute = option(r, a, 1, "attribute", st_j_none()), seen = st_j_dict(r, ST_J_DICT);
     st_j_args_done(r, a, 2, "case_sensitive attribute", "unique");
     st_jlist l = st_j_iterate(r, v), out = {0};
     for (size_t i = 0; i < l.n; i++) {
-        st_jval key = sort_key(r, l.v[i], attribute, sensitive);
+        st_jval key = jinja_seq_sort_key(r, l.v[i], attribute, sensitive);
         if (st_j_find(r, seen.dict, key)) continue;
         st_j_put(r, seen.dict, key, st_j_none());
         st_j_push(r, &out, l.v[i]);
@@ -182,7 +183,7 @@ static st_jval f_unique(st_jrun *r, st_jval v, st_jargs *a)
 }
 
 /* The first argument, a name, and the rest as the arguments of what it names. */
-static st_jstr shift(st_jrun *r, st_jargs *a, const char *what)
+static st_jstr jinja_seq_shift(st_jrun *r, st_jargs *a, const char *what)
 {
     if (!a->pos.n) ST_J_FAIL(r, "%s needs the name of a filter or test", what);
     st_jstr name = st_j_need_str(r, a->pos.v[0], what);
@@ -193,19 +194,19 @@ static st_jstr shift(st_jrun *r, st_jargs *a, const char *what)
 }
 
 /* What is false is empty for map, select and the like: none, 0, '' and undefined, too. */
-static st_jlist items_of(st_jrun *r, st_jval v)
+static st_jlist jinja_seq_items_of(st_jrun *r, st_jval v)
 {
     return st_j_true(r, v) ? st_j_iterate(r, v) : (st_jlist){0};
 }
 
-static st_jval f_map(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_map(st_jrun *r, st_jval v, st_jargs *a)
 {
-    st_jlist l = items_of(r, v), out = {0};
+    st_jlist l = jinja_seq_items_of(r, v), out = {0};
     st_jval *attribute = a->pos.n ? NULL : st_j_find_str(r, &a->kw, "attribute");
     st_jval *other = attribute ? st_j_find_str(r, &a->kw, "default") : NULL;
     if (!st_j_true(r, v)) return st_j_iter(r, out); /* whatever the arguments are */
     if (other && other->kind == ST_J_NONE) other = NULL;
-    st_jstr name = attribute ? (st_jstr){0} : shift(r, a, "map");
+    st_jstr name = attribute ? (st_jstr){0} : jinja_seq_shift(r, a, "map");
     if (attribute) st_j_args_done(r, a, 0, "attribute default", "map");
     st_j_enter(r);
     for (size_t i = 0; i < l.n; i++) {
@@ -223,9 +224,9 @@ static st_jval f_map(st_jrun *r, st_jval v, st_jargs *a)
 }
 
 /* select and reject, also by attribute. Without a test an item is asked whether it is true. */
-static st_jval choose(st_jrun *r, st_jval v, st_jargs *a, bool by_attribute, bool wanted)
+static st_jval jinja_seq_choose(st_jrun *r, st_jval v, st_jargs *a, bool by_attribute, bool wanted)
 {
-    st_jlist l = items_of(r, v), out = {0};
+    st_jlist l = jinja_seq_items_of(r, v), out = {0};
     st_jval attribute = st_j_none();
     if (!st_j_true(r, v)) return st_j_iter(r, out);
     if (by_attribute) {
@@ -235,7 +236,7 @@ static st_jval choose(st_jrun *r, st_jval v, st_jargs *a, bool by_attribute, boo
         a->pos.cap = --a->pos.n;
     }
     bool tested = a->pos.n != 0;
-    st_jstr name = tested ? shift(r, a, "select") : (st_jstr){0};
+    st_jstr name = tested ? jinja_seq_shift(r, a, "select") : (st_jstr){0};
     for (size_t i = 0; i < l.n; i++) {
         bool whole = !by_attribute || attribute.kind == ST_J_NONE;
         st_jval item = whole ? l.v[i] : st_j_path(r, l.v[i], attribute, NULL);
@@ -245,27 +246,27 @@ static st_jval choose(st_jrun *r, st_jval v, st_jargs *a, bool by_attribute, boo
     return st_j_iter(r, out);
 }
 
-static st_jval f_select(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_select(st_jrun *r, st_jval v, st_jargs *a)
 {
-    return choose(r, v, a, false, true);
+    return jinja_seq_choose(r, v, a, false, true);
 }
 
-static st_jval f_reject(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_reject(st_jrun *r, st_jval v, st_jargs *a)
 {
-    return choose(r, v, a, false, false);
+    return jinja_seq_choose(r, v, a, false, false);
 }
 
-static st_jval f_selectattr(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_selectattr(st_jrun *r, st_jval v, st_jargs *a)
 {
-    return choose(r, v, a, true, true);
+    return jinja_seq_choose(r, v, a, true, true);
 }
 
-static st_jval f_rejectattr(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_rejectattr(st_jrun *r, st_jval v, st_jargs *a)
 {
-    return choose(r, v, a, true, false);
+    return jinja_seq_choose(r, v, a, true, false);
 }
 
-static st_jval extreme(st_jrun *r, st_jval v, st_jargs *a, int sign, const char *what)
+static st_jval jinja_seq_extreme(st_jrun *r, st_jval v, st_jargs *a, int sign, const char *what)
 {
     bool sensitive = st_j_true(r, option(r, a, 0, "case_sensitive", st_j_none())), ordered;
     st_jval attribute = option(r, a, 1, "attribute", st_j_none()), best = st_j_none(), out;
@@ -273,7 +274,7 @@ static st_jval extreme(st_jrun *r, st_jval v, st_jargs *a, int sign, const char 
     st_jlist l = st_j_iterate(r, v);
     out = st_j_undef(st_j_lit("the extreme of nothing"));
     for (size_t i = 0; i < l.n; i++) {
-        st_jval key = sort_key(r, l.v[i], attribute, sensitive);
+        st_jval key = jinja_seq_sort_key(r, l.v[i], attribute, sensitive);
         if (i && st_j_order(r, key, best, &ordered) * sign <= 0) continue;
         best = key;
         out = l.v[i];
@@ -281,17 +282,17 @@ static st_jval extreme(st_jrun *r, st_jval v, st_jargs *a, int sign, const char 
     return out;
 }
 
-static st_jval f_min(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_min(st_jrun *r, st_jval v, st_jargs *a)
 {
-    return extreme(r, v, a, -1, "min");
+    return jinja_seq_extreme(r, v, a, -1, "min");
 }
 
-static st_jval f_max(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_max(st_jrun *r, st_jval v, st_jargs *a)
 {
-    return extreme(r, v, a, 1, "max");
+    return jinja_seq_extreme(r, v, a, 1, "max");
 }
 
-static st_jval f_sum(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_sum(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval attribute = option(r, a, 0, "attribute", st_j_none()), out = option(r, a, 1, "start", st_j_int(0));
     st_j_args_done(r, a, 2, "attribute start", "sum");
@@ -303,7 +304,7 @@ static st_jval f_sum(st_jrun *r, st_jval v, st_jargs *a)
     return out;
 }
 
-static st_jval f_batch(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_batch(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval count = st_j_none(), fill = option(r, a, 1, "fill_with", st_j_none()), row = st_j_list(r, ST_J_LIST, 0);
     if (!st_j_arg(r, a, 0, "linecount", &count)) ST_J_FAIL(r, "batch needs a count");
@@ -322,7 +323,7 @@ static st_jval f_batch(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_iter(r, out);
 }
 
-static st_jval f_slice(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_slice(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval count = st_j_none(), fill = option(r, a, 1, "fill_with", st_j_none());
     if (!st_j_arg(r, a, 0, "slices", &count)) ST_J_FAIL(r, "slice needs a count");
@@ -342,13 +343,13 @@ static st_jval f_slice(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_iter(r, out);
 }
 
-static st_jval f_groupby(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval jinja_seq_groupby(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jval attribute = st_j_none(), other = option(r, a, 1, "default", st_j_none());
     bool sensitive = st_j_true(r, option(r, a, 2, "case_sensitive", st_j_none()));
     if (!st_j_arg(r, a, 0, "attribute", &attribute)) ST_J_FAIL(r, "groupby needs an attribute");
     st_j_args_done(r, a, 3, "attribute default case_sensitive", "groupby");
-    st_jval sorted = as_list(r, st_j_iterate(r, v)), out = st_j_list(r, ST_J_LIST, 0), last = st_j_none();
+    st_jval sorted = jinja_seq_as_list(r, st_j_iterate(r, v)), out = st_j_list(r, ST_J_LIST, 0), last = st_j_none();
     st_jlist *group = NULL;
     st_jval *keys = st_j_alloc(r, sorted.list->n, sizeof *keys);
     const st_jval *otherwise = other.kind == ST_J_NONE ? NULL : &other;
@@ -367,15 +368,29 @@ static st_jval f_groupby(st_jrun *r, st_jval v, st_jargs *a)
             }
             st_j_push(r, group, item);
         }
-        if (!pass) sort_by(r, sorted.list, keys, false, false);
+        if (!pass) jinja_seq_sort_by(r, sorted.list, keys, false, false);
     }
     return out;
 }
 
-const st_jfilter st_j_filters_seq[] = {
-    {"sort", f_sort},     {"dictsort", f_dictsort}, {"items", f_items},           {"list", f_list},
-    {"first", f_first},   {"last", f_last},         {"reverse", f_reverse},       {"join", f_join},
-    {"unique", f_unique}, {"map", f_map},           {"select", f_select},         {"reject", f_reject},
-    {"min", f_min},       {"max", f_max},           {"selectattr", f_selectattr}, {"rejectattr", f_rejectattr},
-    {"sum", f_sum},       {"batch", f_batch},       {"slice", f_slice},           {"groupby", f_groupby},
-    {NULL, NULL}};
+const st_jfilter st_j_filters_seq[] = {{"sort", jinja_seq_sort},
+                                       {"dictsort", jinja_seq_dictsort},
+                                       {"items", jinja_seq_items},
+                                       {"list", jinja_seq_list},
+                                       {"first", jinja_seq_first},
+                                       {"last", jinja_seq_last},
+                                       {"reverse", jinja_seq_reverse},
+                                       {"join", jinja_seq_join},
+                                       {"unique", jinja_seq_unique},
+                                       {"map", jinja_seq_map},
+                                       {"select", jinja_seq_select},
+                                       {"reject", jinja_seq_reject},
+                                       {"min", jinja_seq_min},
+                                       {"max", jinja_seq_max},
+                                       {"selectattr", jinja_seq_selectattr},
+                                       {"rejectattr", jinja_seq_rejectattr},
+                                       {"sum", jinja_seq_sum},
+                                       {"batch", jinja_seq_batch},
+                                       {"slice", jinja_seq_slice},
+                                       {"groupby", jinja_seq_groupby},
+                                       {NULL, NULL}};

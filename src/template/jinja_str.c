@@ -8,7 +8,7 @@ void st_j_buf_init(st_jbuf *b, st_jrun *r)
 }
 
 /* Room for n more bytes. */
-static void room(st_jbuf *b, size_t n)
+static void jinja_str_room(st_jbuf *b, size_t n)
 {
     st_j_step(b->r, n / 64);
     if (b->is_output && n > b->r->max_output - b->n)
@@ -24,7 +24,7 @@ static void room(st_jbuf *b, size_t n)
 void st_j_buf_bytes(st_jbuf *b, const char *p, size_t n, bool user)
 {
     if (!n) return;
-    room(b, n);
+    jinja_str_room(b, n);
     memcpy(b->p + b->n, p, n);
     memset(b->mark + b->n, user, n);
     b->n += n;
@@ -100,7 +100,7 @@ bool st_j_is_space(uint32_t cp)
 }
 
 /* Whether the character at p goes: a space, or one of `chars` if they are given. */
-static bool strips(const char *p, unsigned len, st_jval chars)
+static bool jinja_str_strips(const char *p, unsigned len, st_jval chars)
 {
     unsigned n;
     if (chars.kind != ST_J_STR) return st_j_is_space(st_utf8_get((const uint8_t *)p, &n));
@@ -116,14 +116,14 @@ st_jstr st_j_strip(st_jrun *r, st_jstr s, st_jval chars, bool left, bool right)
     size_t from = 0, to = s.n, per = chars.kind == ST_J_STR ? chars.str.n / 8 + 1 : 1;
     while (left && from < to) {
         unsigned n = st_utf8_len((uint8_t)s.p[from]);
-        if (!strips(s.p + from, n, chars)) break;
+        if (!jinja_str_strips(s.p + from, n, chars)) break;
         from += n;
         st_j_step(r, per);
     }
     while (right && to > from) {
         size_t p = to - 1;
         while (p > from && ((uint8_t)s.p[p] & 0xc0) == 0x80) p--;
-        if (!strips(s.p + p, (unsigned)(to - p), chars)) break;
+        if (!jinja_str_strips(s.p + p, (unsigned)(to - p), chars)) break;
         to = p;
         st_j_step(r, per);
     }
@@ -155,7 +155,7 @@ st_jstr st_j_replace(st_jrun *r, st_jstr s, st_jstr from, st_jstr to, int64_t co
     return st_j_buf_str(&b);
 }
 
-static void reverse(st_jlist *l)
+static void jinja_str_reverse(st_jlist *l)
 {
     for (size_t i = 0; i < l->n / 2; i++) {
         st_jval v = l->v[i];
@@ -165,7 +165,7 @@ static void reverse(st_jlist *l)
 }
 
 /* At whitespace, runs of it counting once. */
-static void split_space(st_jrun *r, st_jstr s, int64_t max, bool from_right, st_jlist *out)
+static void jinja_str_split_space(st_jrun *r, st_jstr s, int64_t max, bool from_right, st_jlist *out)
 {
     for (;;) {
         s = st_j_strip(r, s, st_j_none(), !from_right, from_right); /* the other side is Python's to keep */
@@ -195,7 +195,7 @@ st_jval st_j_split(st_jrun *r, st_jstr s, st_jval sep, int64_t max, bool from_ri
 {
     st_jval out = st_j_list(r, ST_J_LIST, 0);
     if (sep.kind == ST_J_NONE) {
-        split_space(r, s, max, from_right, out.list);
+        jinja_str_split_space(r, s, max, from_right, out.list);
     } else {
         if (sep.kind != ST_J_STR) ST_J_FAIL(r, "split needs a string, not %s", st_j_kind_name(sep));
         if (!sep.str.n) ST_J_FAIL(r, "split with an empty separator");
@@ -208,12 +208,12 @@ st_jval st_j_split(st_jrun *r, st_jstr s, st_jval sep, int64_t max, bool from_ri
         }
         st_j_push(r, out.list, st_j_string(s));
     }
-    if (from_right) reverse(out.list);
+    if (from_right) jinja_str_reverse(out.list);
     return out;
 }
 
 /* Length of the line end at p, 0 if there is none. */
-static size_t line_end(const char *p, size_t n)
+static size_t jinja_str_line_end(const char *p, size_t n)
 {
     unsigned len;
     if (p[0] == '\r' && n > 1 && p[1] == '\n') return 2;
@@ -227,7 +227,7 @@ st_jval st_j_split_lines(st_jrun *r, st_jstr s, bool keep_ends)
     st_jval out = st_j_list(r, ST_J_LIST, 0);
     size_t from = 0;
     for (size_t at = 0; at < s.n;) {
-        size_t n = line_end(s.p + at, s.n - at);
+        size_t n = jinja_str_line_end(s.p + at, s.n - at);
         if (n) st_j_push(r, out.list, st_j_string(st_j_sub(s, from, keep_ends ? at + n : at)));
         at += n ? n : st_utf8_len((uint8_t)s.p[at]);
         if (n) from = at;

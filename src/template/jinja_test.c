@@ -78,7 +78,7 @@ static const struct test {
              {"divisibleby", DIVISIBLE},
              {"sameas", SAMEAS}};
 
-static int find(st_jstr name)
+static int test_find(st_jstr name)
 {
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         if (st_j_same(name, tests[i].name)) return tests[i].id;
@@ -87,43 +87,43 @@ static int find(st_jstr name)
 
 bool st_j_test_known(st_jstr name)
 {
-    return find(name) >= 0;
+    return test_find(name) >= 0;
 }
 
-static bool is_iterable(st_jval v)
+static bool test_is_iterable(st_jval v)
 {
     return v.kind == ST_J_UNDEF || v.kind == ST_J_STR || st_j_is_list(v) || v.kind == ST_J_RANGE ||
            v.kind == ST_J_ITER || v.kind == ST_J_DICT || v.kind == ST_J_VIEW || v.kind == ST_J_LOOP;
 }
 
 /* Has a length, and items by number or key. */
-static bool is_sequence(st_jval v)
+static bool test_is_sequence(st_jval v)
 {
-    return is_iterable(v) && v.kind != ST_J_ITER && v.kind != ST_J_VIEW && v.kind != ST_J_LOOP;
+    return test_is_iterable(v) && v.kind != ST_J_ITER && v.kind != ST_J_VIEW && v.kind != ST_J_LOOP;
 }
 
 /* Python's callable(): an undefined can be called, and fails. */
-static bool is_callable(st_jval v)
+static bool test_is_callable(st_jval v)
 {
     return v.kind == ST_J_UNDEF || v.kind == ST_J_MACRO || v.kind == ST_J_GLOBAL || v.kind == ST_J_METHOD ||
            v.kind == ST_J_JOINER || v.kind == ST_J_LOOP;
 }
 
-static bool same_object(st_jrun *r, st_jval a, st_jval b)
+static bool test_same_object(st_jrun *r, st_jval a, st_jval b)
 {
     if (a.kind != b.kind) return false;
     if (a.kind == ST_J_GLOBAL) return a.i == b.i;
     return a.kind <= ST_J_STR ? st_j_equal(r, a, b) : a.dict == b.dict;
 }
 
-static bool compare(st_jrun *r, int id, st_jval v, st_jval other)
+static bool test_compare(st_jrun *r, int id, st_jval v, st_jval other)
 {
     bool ordered;
     switch (id) {
     case EQ: return st_j_equal(r, v, other);
     case NE: return !st_j_equal(r, v, other);
     case IN: return st_j_contains(r, other, v);
-    case SAMEAS: return same_object(r, v, other);
+    case SAMEAS: return test_same_object(r, v, other);
     case DIVISIBLE: v = st_j_binary(r, ST_N_MOD, v, other); return st_j_equal(r, v, st_j_int(0));
     default: break;
     }
@@ -134,7 +134,7 @@ static bool compare(st_jrun *r, int id, st_jval v, st_jval other)
 bool st_j_test(st_jrun *r, st_jstr name, st_jval v, st_jargs *args)
 {
     static const char *const keywords[] = {[IN - IN] = "seq", [DIVISIBLE - IN] = "num", [SAMEAS - IN] = "other"};
-    int id = find(name);
+    int id = test_find(name);
     st_jval other = st_j_none();
     const st_jdict nothing = {0}; /* a key that cannot be one fails there */
     if (id < 0) ST_J_FAIL(r, "no test named '%.*s'", (int)(name.n < 60 ? name.n : 60), name.p);
@@ -152,12 +152,12 @@ bool st_j_test(st_jrun *r, st_jstr name, st_jval v, st_jargs *args)
     case INTEGER: return v.kind == ST_J_INT || v.kind == ST_J_BIG;
     case FLOAT: return v.kind == ST_J_FLOAT;
     case MAPPING: return v.kind == ST_J_DICT;
-    case SEQUENCE: return is_sequence(v);
-    case ITERABLE: return is_iterable(v);
+    case SEQUENCE: return test_is_sequence(v);
+    case ITERABLE: return test_is_iterable(v);
     case BOOLEAN: return v.kind == ST_J_BOOL;
     case TRUE: return v.kind == ST_J_BOOL && v.b;
     case FALSE: return v.kind == ST_J_BOOL && !v.b;
-    case CALLABLE: return is_callable(v);
+    case CALLABLE: return test_is_callable(v);
     case ODD:
     case EVEN: return st_j_equal(r, st_j_binary(r, ST_N_MOD, v, st_j_int(2)), st_j_int(id == ODD));
     case LOWER:
@@ -165,6 +165,6 @@ bool st_j_test(st_jrun *r, st_jstr name, st_jval v, st_jargs *args)
     case FILTER: (void)st_j_find(r, &nothing, v); return v.kind == ST_J_STR && st_j_filter_known(v.str);
     case TEST: (void)st_j_find(r, &nothing, v); return v.kind == ST_J_STR && st_j_test_known(v.str);
     case ESCAPED: return v.kind == ST_J_STR && v.str.markup;
-    default: return compare(r, id, v, other);
+    default: return test_compare(r, id, v, other);
     }
 }

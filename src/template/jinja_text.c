@@ -5,7 +5,7 @@
 #include "base/utf8.h"
 #include "template/jinja.h"
 
-static st_jstr url_quote(st_jrun *r, st_jval v, bool query)
+static st_jstr text_url_quote(st_jrun *r, st_jval v, bool query)
 {
     static const char hex[] = "0123456789ABCDEF";
     st_jstr s = st_j_str(r, v);
@@ -26,13 +26,13 @@ static st_jstr url_quote(st_jrun *r, st_jval v, bool query)
     return st_j_buf_str(&b);
 }
 
-static st_jval f_urlencode(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval text_urlencode(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jbuf b;
     st_j_args_done(r, a, 0, "", "urlencode");
     bool pairs = st_j_is_list(v) || v.kind == ST_J_DICT || v.kind == ST_J_ITER || v.kind == ST_J_VIEW ||
                  v.kind == ST_J_RANGE || v.kind == ST_J_UNDEF;
-    if (!pairs) return st_j_string(url_quote(r, v, false));
+    if (!pairs) return st_j_string(text_url_quote(r, v, false));
     if (v.kind == ST_J_DICT) {
         st_jview items = {v.dict, ST_VIEW_ITEMS};
         st_jval view = {.kind = ST_J_VIEW, .view = &items};
@@ -44,21 +44,21 @@ static st_jval f_urlencode(st_jrun *r, st_jval v, st_jargs *a)
         st_jlist pair = st_j_iterate(r, l.v[i]);
         if (pair.n != 2) ST_J_FAIL(r, "urlencode needs pairs");
         if (i) st_j_buf_bytes(&b, "&", 1, false);
-        st_j_buf_add(&b, url_quote(r, pair.v[0], true));
+        st_j_buf_add(&b, text_url_quote(r, pair.v[0], true));
         st_j_buf_bytes(&b, "=", 1, false);
-        st_j_buf_add(&b, url_quote(r, pair.v[1], true));
+        st_j_buf_add(&b, text_url_quote(r, pair.v[1], true));
     }
     return st_j_string(st_j_buf_str(&b));
 }
 
-static st_jval f_center(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval text_center(st_jrun *r, st_jval v, st_jargs *a)
 {
     int64_t width = st_j_clamp_int(r, st_j_option(r, a, 0, "width", st_j_int(80)), "center");
     st_j_args_done(r, a, 1, "width", "center");
     return st_j_string(st_j_pad(r, st_j_str(r, v), width, st_j_lit(" "), 'c'));
 }
 
-static st_jval f_truncate(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval text_truncate(st_jrun *r, st_jval v, st_jargs *a)
 {
     int64_t length = st_j_clamp_int(r, st_j_option(r, a, 0, "length", st_j_int(255)), "truncate");
     bool kill = st_j_true(r, st_j_option(r, a, 1, "killwords", st_j_none()));
@@ -78,7 +78,7 @@ static st_jval f_truncate(st_jrun *r, st_jval v, st_jargs *a)
 }
 
 /* Runs of letters, digits and '_'. */
-static st_jval f_wordcount(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval text_wordcount(st_jrun *r, st_jval v, st_jargs *a)
 {
     st_jstr s = st_j_str(r, v);
     int64_t n = 0;
@@ -96,7 +96,7 @@ static st_jval f_wordcount(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_int(n);
 }
 
-static st_jval f_filesizeformat(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval text_filesizeformat(st_jrun *r, st_jval v, st_jargs *a)
 {
     static const char *const units[] = {"kB",  "MB",  "GB",  "TB",  "PB",  "EB",  "ZB",  "YB",
                                         "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"};
@@ -129,7 +129,7 @@ static st_jval f_filesizeformat(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_string(st_j_buf_str(&b));
 }
 
-static st_jval f_xmlattr(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval text_xmlattr(st_jrun *r, st_jval v, st_jargs *a)
 {
     bool space = st_j_true(r, st_j_option(r, a, 0, "autospace", st_j_bool(true)));
     st_jbuf b;
@@ -154,7 +154,7 @@ static st_jval f_xmlattr(st_jrun *r, st_jval v, st_jargs *a)
 }
 
 /* What `open` ... `close` encloses goes. */
-static st_jstr cut_between(st_jrun *r, st_jstr s, const char *open, const char *close)
+static st_jstr text_cut_between(st_jrun *r, st_jstr s, const char *open, const char *close)
 {
     st_jbuf b;
     size_t at = 0, from, to;
@@ -170,14 +170,14 @@ static st_jstr cut_between(st_jrun *r, st_jstr s, const char *open, const char *
 }
 
 /* markupsafe's striptags: comments, tags, runs of blanks, and the entities that markup has. */
-static st_jval f_striptags(st_jrun *r, st_jval v, st_jargs *a)
+static st_jval text_striptags(st_jrun *r, st_jval v, st_jargs *a)
 {
     static const char *const pairs[][2] = {
         {"&lt;", "<"}, {"&gt;", ">"}, {"&#39;", "'"}, {"&#34;", "\""}, {"&quot;", "\""}};
     st_jstr s = st_j_str(r, v);
     st_j_args_done(r, a, 0, "", "striptags");
     s.markup = false;
-    s = cut_between(r, cut_between(r, s, "<!--", "-->"), "<", ">");
+    s = text_cut_between(r, text_cut_between(r, s, "<!--", "-->"), "<", ">");
     st_jlist *words = st_j_split(r, s, st_j_none(), -1, false).list;
     s = st_j_join(r, st_j_lit(" "), words);
     for (size_t i = 0; i < s.n; i++) {
@@ -195,13 +195,13 @@ static st_jval f_striptags(st_jrun *r, st_jval v, st_jargs *a)
     return st_j_string(st_j_replace(r, s, st_j_lit("&amp;"), st_j_lit("&"), -1));
 }
 
-const st_jfilter st_j_filters_text[] = {{"urlencode", f_urlencode},
-                                        {"center", f_center},
-                                        {"truncate", f_truncate},
-                                        {"wordcount", f_wordcount},
-                                        {"filesizeformat", f_filesizeformat},
-                                        {"xmlattr", f_xmlattr},
-                                        {"striptags", f_striptags},
+const st_jfilter st_j_filters_text[] = {{"urlencode", text_urlencode},
+                                        {"center", text_center},
+                                        {"truncate", text_truncate},
+                                        {"wordcount", text_wordcount},
+                                        {"filesizeformat", text_filesizeformat},
+                                        {"xmlattr", text_xmlattr},
+                                        {"striptags", text_striptags},
                                         /* Jinja's, but not ours: they say so when they are reached */
                                         {"wordwrap", NULL},
                                         {"urlize", NULL},

@@ -78,19 +78,19 @@ st_jval st_j_dict(st_jrun *r, st_jkind kind)
     return (st_jval){.kind = kind, .dict = d};
 }
 
-static void need_hashable(st_jrun *r, st_jval key)
+static void jinja_value_need_hashable(st_jrun *r, st_jval key)
 {
     if (key.kind == ST_J_LIST || key.kind == ST_J_DICT || key.kind == ST_J_VIEW)
         ST_J_FAIL(r, "%s cannot be a key", st_j_kind_name(key));
     if (key.kind != ST_J_TUPLE) return;
     st_j_enter(r);
-    for (size_t i = 0; i < key.list->n; i++) need_hashable(r, key.list->v[i]);
+    for (size_t i = 0; i < key.list->n; i++) jinja_value_need_hashable(r, key.list->v[i]);
     st_j_leave(r);
 }
 
 st_jval *st_j_find(st_jrun *r, const st_jdict *d, st_jval key)
 {
-    need_hashable(r, key);
+    jinja_value_need_hashable(r, key);
     for (size_t i = 0; i < d->n; i++) {
         st_jval *k = &d->v[i].key;
         bool same =
@@ -135,7 +135,7 @@ int64_t st_j_length(st_jrun *r, st_jval v)
     }
 }
 
-static void iterate_dict(st_jrun *r, const st_jdict *d, int what, st_jlist *l)
+static void jinja_value_iterate_dict(st_jrun *r, const st_jdict *d, int what, st_jlist *l)
 {
     l->v = st_j_alloc(r, l->cap = d->n, sizeof *l->v);
     for (; l->n < d->n; l->n++) {
@@ -145,7 +145,7 @@ static void iterate_dict(st_jrun *r, const st_jdict *d, int what, st_jlist *l)
     st_j_step(r, l->n);
 }
 
-static void iterate_string(st_jrun *r, st_jstr s, st_jlist *l)
+static void jinja_value_iterate_string(st_jrun *r, st_jstr s, st_jlist *l)
 {
     for (size_t at = 0, end; at < s.n; at = end) {
         end = at + st_j_cp_offset(st_j_sub(s, at, s.n), 1);
@@ -163,9 +163,9 @@ st_jlist st_j_iterate(st_jrun *r, st_jval v)
     case ST_J_UNDEF: return l;
     case ST_J_LIST:
     case ST_J_TUPLE: return *v.list;
-    case ST_J_DICT: iterate_dict(r, v.dict, ST_VIEW_KEYS, &l); return l;
-    case ST_J_VIEW: iterate_dict(r, v.view->dict, v.view->what, &l); return l;
-    case ST_J_STR: iterate_string(r, v.str, &l); return l;
+    case ST_J_DICT: jinja_value_iterate_dict(r, v.dict, ST_VIEW_KEYS, &l); return l;
+    case ST_J_VIEW: jinja_value_iterate_dict(r, v.view->dict, v.view->what, &l); return l;
+    case ST_J_STR: jinja_value_iterate_string(r, v.str, &l); return l;
     case ST_J_RANGE:
         for (int64_t i = 0; i < v.range->n; i++) st_j_push(r, &l, st_j_range_item(v.range, i));
         return l;
@@ -200,18 +200,18 @@ bool st_j_true(st_jrun *r, st_jval v)
     }
 }
 
-static int64_t int_of(st_jval v)
+static int64_t jinja_value_int_of(st_jval v)
 {
     return v.kind == ST_J_BOOL ? v.b : v.i;
 }
 
 /* Two numbers, exactly, as Python compares an int with a float. */
-static int order_numbers(st_jrun *r, st_jval a, st_jval b, bool *ordered)
+static int jinja_value_order_numbers(st_jrun *r, st_jval a, st_jval b, bool *ordered)
 {
     bool ia = a.kind != ST_J_FLOAT, ib = b.kind != ST_J_FLOAT;
     if (ia && ib) {
         if (a.kind == ST_J_BIG || b.kind == ST_J_BIG) return st_j_int_order(r, a, b);
-        return (int_of(a) > int_of(b)) - (int_of(a) < int_of(b));
+        return (jinja_value_int_of(a) > jinja_value_int_of(b)) - (jinja_value_int_of(a) < jinja_value_int_of(b));
     }
     double x = ia ? 0 : a.f, y = ib ? 0 : b.f;
     *ordered = !isnan(x) && !isnan(y);
@@ -222,7 +222,7 @@ static int order_numbers(st_jrun *r, st_jval a, st_jval b, bool *ordered)
     return (x > y) - (x < y);
 }
 
-static bool equal_dicts(st_jrun *r, const st_jdict *a, const st_jdict *b)
+static bool jinja_value_equal_dicts(st_jrun *r, const st_jdict *a, const st_jdict *b)
 {
     if (a->n != b->n) return false;
     for (size_t i = 0; i < a->n; i++) {
@@ -233,7 +233,7 @@ static bool equal_dicts(st_jrun *r, const st_jdict *a, const st_jdict *b)
 }
 
 /* Views of keys and items are sets to Python; values are only equal to themselves. */
-static bool equal_views(st_jrun *r, st_jval a, st_jval b)
+static bool jinja_value_equal_views(st_jrun *r, st_jval a, st_jval b)
 {
     if (a.kind != b.kind || a.view->what == ST_VIEW_VALUES || b.view->what == ST_VIEW_VALUES)
         return a.view == b.view && a.kind == b.kind;
@@ -248,7 +248,7 @@ static bool equal_views(st_jrun *r, st_jval a, st_jval b)
     return same;
 }
 
-static bool same_self(st_jval a, st_jval b)
+static bool jinja_value_same_self(st_jval a, st_jval b)
 {
     return a.kind == b.kind && (a.kind == ST_J_STR ? st_j_str_equal(a.str, b.str) : a.dict == b.dict);
 }
@@ -257,10 +257,10 @@ bool st_j_equal(st_jrun *r, st_jval a, st_jval b)
 {
     bool same = true;
     if (st_j_is_number(a) && st_j_is_number(b)) {
-        int c = order_numbers(r, a, b, &same);
+        int c = jinja_value_order_numbers(r, a, b, &same);
         return same && c == 0;
     }
-    if (a.kind != b.kind) return a.kind == ST_J_VIEW || b.kind == ST_J_VIEW ? equal_views(r, a, b) : false;
+    if (a.kind != b.kind) return a.kind == ST_J_VIEW || b.kind == ST_J_VIEW ? jinja_value_equal_views(r, a, b) : false;
     st_j_step(r, 1);
     switch (a.kind) {
     case ST_J_UNDEF:
@@ -273,13 +273,13 @@ bool st_j_equal(st_jrun *r, st_jval a, st_jval b)
     case ST_J_RANGE:
         return a.range->n == b.range->n && (!a.range->n || a.range->from == b.range->from) &&
                (a.range->n < 2 || a.range->step == b.range->step);
-    case ST_J_VIEW: return equal_views(r, a, b);
-    case ST_J_METHOD: return a.method->id == b.method->id && same_self(a.method->self, b.method->self);
+    case ST_J_VIEW: return jinja_value_equal_views(r, a, b);
+    case ST_J_METHOD: return a.method->id == b.method->id && jinja_value_same_self(a.method->self, b.method->self);
     default: return a.dict == b.dict; /* the same object */
     }
     st_j_enter(r);
     if (a.kind == ST_J_DICT) {
-        same = equal_dicts(r, a.dict, b.dict);
+        same = jinja_value_equal_dicts(r, a.dict, b.dict);
     } else {
         same = a.list->n == b.list->n;
         for (size_t i = 0; same && i < a.list->n; i++) same = st_j_equal(r, a.list->v[i], b.list->v[i]);
@@ -292,7 +292,7 @@ int st_j_order(st_jrun *r, st_jval a, st_jval b, bool *ordered)
 {
     *ordered = true;
     st_j_step(r, 1);
-    if (st_j_is_number(a) && st_j_is_number(b)) return order_numbers(r, a, b, ordered);
+    if (st_j_is_number(a) && st_j_is_number(b)) return jinja_value_order_numbers(r, a, b, ordered);
     if (a.kind == ST_J_STR && b.kind == ST_J_STR) { /* UTF-8 sorts as its code points */
         size_t n = a.str.n < b.str.n ? a.str.n : b.str.n;
         st_j_step(r, n / 64);
@@ -315,17 +315,17 @@ int st_j_order(st_jrun *r, st_jval a, st_jval b, bool *ordered)
     ST_J_FAIL(r, "%s and %s have no order", st_j_kind_name(a), st_j_kind_name(b));
 }
 
-static bool in_range(st_jrun *r, const st_jrange *g, st_jval v)
+static bool jinja_value_in_range(st_jrun *r, const st_jrange *g, st_jval v)
 {
     if (v.kind == ST_J_FLOAT && isfinite(v.f) && v.f == trunc(v.f)) v = st_j_int_of_float(r, v.f);
     if (v.kind != ST_J_INT && v.kind != ST_J_BOOL) return false;
-    int64_t i = int_of(v), last = g->n ? st_j_range_item(g, g->n - 1).i : 0;
+    int64_t i = jinja_value_int_of(v), last = g->n ? st_j_range_item(g, g->n - 1).i : 0;
     if (!g->n || (g->step > 0 ? i < g->from || i > last : i > g->from || i < last)) return false;
     return (i - g->from) % g->step == 0;
 }
 
 /* An iterator stops behind what was found. */
-static bool in_sequence(st_jrun *r, st_jval in, st_jval v)
+static bool jinja_value_in_sequence(st_jrun *r, st_jval in, st_jval v)
 {
     st_jlist l = st_j_iterate(r, in);
     for (size_t i = 0; i < l.n; i++) {
@@ -345,9 +345,9 @@ bool st_j_contains(st_jrun *r, st_jval in, st_jval v)
         if (v.kind != ST_J_STR) ST_J_FAIL(r, "'in' a string needs a string, not %s", st_j_kind_name(v));
         return st_j_str_find(r, in.str, 0, v.str) != SIZE_MAX;
     case ST_J_DICT: return st_j_find(r, in.dict, v) != NULL;
-    case ST_J_RANGE: return in_range(r, in.range, v);
+    case ST_J_RANGE: return jinja_value_in_range(r, in.range, v);
     case ST_J_VIEW:
-    case ST_J_ITER: return in_sequence(r, in, v);
+    case ST_J_ITER: return jinja_value_in_sequence(r, in, v);
     case ST_J_LIST:
     case ST_J_TUPLE:
         for (size_t i = 0; i < in.list->n; i++)

@@ -34,18 +34,18 @@ typedef struct machine {
 
 static const st_jargs no_args;
 
-static void push(machine *m, st_jval v)
+static void vm_push(machine *m, st_jval v)
 {
     if (m->sp == m->stack_cap) m->stack = st_j_grow(m->r, m->stack, &m->stack_cap, m->sp + 1, sizeof v);
     m->stack[m->sp++] = v;
 }
 
-static st_jval pop(machine *m)
+static st_jval vm_pop(machine *m)
 {
     return m->stack[--m->sp];
 }
 
-static frame *enter(machine *m, frame_kind kind)
+static frame *vm_enter(machine *m, frame_kind kind)
 {
     st_jrun *r = m->r;
     if (r->n_frames >= r->max_frames) ST_J_FAIL(r, "nested more than %u deep", r->max_frames);
@@ -57,13 +57,13 @@ static frame *enter(machine *m, frame_kind kind)
     return f;
 }
 
-static frame *top(machine *m)
+static frame *vm_top(machine *m)
 {
     return &m->frames[m->r->n_frames - 1];
 }
 
 /* Ends the frame on top and puts back what it had changed. */
-static frame *leave(machine *m)
+static frame *vm_leave(machine *m)
 {
     frame *f = &m->frames[--m->r->n_frames];
     m->sp = f->sp;
@@ -72,23 +72,23 @@ static frame *leave(machine *m)
     return f;
 }
 
-static void capture(machine *m)
+static void vm_capture(machine *m)
 {
     m->out = st_j_alloc(m->r, 1, sizeof *m->out);
     st_j_buf_init(m->out, m->r);
 }
 
-static st_jval captured(machine *m)
+static st_jval vm_captured(machine *m)
 {
     st_jval v = st_j_string(st_j_buf_str(m->out));
-    leave(m);
+    vm_leave(m);
     return v;
 }
 
 /* ---- loops ---- */
 
 /* Takes a value and makes what walks over it. */
-static st_jloop *loop_over(machine *m, st_jval v)
+static st_jloop *vm_loop_over(machine *m, st_jval v)
 {
     st_jloop *l = st_j_alloc(m->r, 1, sizeof *l);
     *l = (st_jloop){.changed = st_j_none(), .at = SIZE_MAX};
@@ -99,7 +99,7 @@ static st_jloop *loop_over(machine *m, st_jval v)
 }
 
 /* Goes to the next item; false: there is none. */
-static bool step(machine *m, st_jloop *l, const st_jnode *target)
+static bool vm_step(machine *m, st_jloop *l, const st_jnode *target)
 {
     size_t at = l->at + 1;
     st_jiter *i = l->source;
@@ -114,142 +114,142 @@ static bool step(machine *m, st_jloop *l, const st_jnode *target)
     return true;
 }
 
-static void begin_loop(machine *m, const st_jins *ins)
+static void vm_begin_loop(machine *m, const st_jins *ins)
 {
-    st_jloop *l = loop_over(m, pop(m));
+    st_jloop *l = vm_loop_over(m, vm_pop(m));
     l->scope = m->scope;
     if (ins->node->sub) {
-        frame *f = top(m);
+        frame *f = vm_top(m);
         l->again = f->to;
         l->depth0 = f->depth0;
     }
-    enter(m, F_LOOP)->loop = l;
+    vm_enter(m, F_LOOP)->loop = l;
 }
 
-static const st_jins *next_item(machine *m, const st_jins *ins)
+static const st_jins *vm_next_item(machine *m, const st_jins *ins)
 {
-    st_jloop *l = top(m)->loop;
-    if (step(m, l, ins->node->a)) {
+    st_jloop *l = vm_top(m)->loop;
+    if (vm_step(m, l, ins->node->a)) {
         st_j_set(m->r, m->scope, st_j_lit("loop"), (st_jval){.kind = ST_J_LOOP, .loop = l});
         return ins + 1;
     }
-    leave(m);
-    push(m, st_j_bool(l->items.n != 0));
+    vm_leave(m);
+    vm_push(m, st_j_bool(l->items.n != 0));
     return m->program + ins->to;
 }
 
-static const st_jins *break_loop(machine *m, const st_jins *ins)
+static const st_jins *vm_break_loop(machine *m, const st_jins *ins)
 {
-    while (top(m)->kind != F_LOOP) leave(m);
-    leave(m);
-    push(m, st_j_bool(true));
+    while (vm_top(m)->kind != F_LOOP) vm_leave(m);
+    vm_leave(m);
+    vm_push(m, st_j_bool(true));
     return m->program + ins->to;
 }
 
-static const st_jins *keep_next(machine *m, const st_jins *ins)
+static const st_jins *vm_keep_next(machine *m, const st_jins *ins)
 {
-    frame *f = top(m);
-    if (step(m, f->loop, ins->node->a)) return ins + 1;
+    frame *f = vm_top(m);
+    if (vm_step(m, f->loop, ins->node->a)) return ins + 1;
     st_jval v = st_j_list(m->r, ST_J_LIST, 0);
     *v.list = *f->kept;
-    leave(m);
-    push(m, v);
+    vm_leave(m);
+    vm_push(m, v);
     return m->program + ins->to;
 }
 
-static void keep_begin(machine *m)
+static void vm_keep_begin(machine *m)
 {
-    st_jloop *l = loop_over(m, pop(m));
+    st_jloop *l = vm_loop_over(m, vm_pop(m));
     l->scope = m->scope;
-    frame *f = enter(m, F_KEEP);
+    frame *f = vm_enter(m, F_KEEP);
     f->loop = l;
     f->kept = st_j_alloc(m->r, 1, sizeof *f->kept);
     *f->kept = (st_jlist){0};
 }
 
-static const st_jins *keep(machine *m, const st_jins *ins)
+static const st_jins *vm_keep(machine *m, const st_jins *ins)
 {
-    frame *f = top(m);
-    if (st_j_true(m->r, pop(m))) st_j_push(m->r, f->kept, f->loop->items.v[f->loop->at]);
+    frame *f = vm_top(m);
+    if (st_j_true(m->r, vm_pop(m))) st_j_push(m->r, f->kept, f->loop->items.v[f->loop->at]);
     return m->program + ins->to;
 }
 
 /* A recursive loop is reached. */
-static void again(machine *m, const st_jins *begin)
+static void vm_again(machine *m, const st_jins *begin)
 {
-    st_jval over = pop(m);
-    frame *f = enter(m, F_AGAIN);
+    st_jval over = vm_pop(m);
+    frame *f = vm_enter(m, F_AGAIN);
     f->to = begin;
-    push(m, over);
+    vm_push(m, over);
 }
 
-static const st_jins *call_loop(machine *m, st_jloop *l, st_jargs *args, const st_jins *back)
+static const st_jins *vm_call_loop(machine *m, st_jloop *l, st_jargs *args, const st_jins *back)
 {
     if (!l->again) ST_J_FAIL(m->r, "the loop must have the 'recursive' marker to be called recursively");
     if (args->pos.n != 1 || args->kw.n) ST_J_FAIL(m->r, "loop(...) takes one argument");
-    frame *f = enter(m, F_AGAIN);
+    frame *f = vm_enter(m, F_AGAIN);
     f->to = l->again;
     f->back = back;
     f->depth0 = l->depth0 + 1;
     m->scope = l->scope;
-    capture(m);
-    push(m, args->pos.v[0]);
+    vm_capture(m);
+    vm_push(m, args->pos.v[0]);
     return l->again;
 }
 
-static const st_jins *again_end(machine *m, const st_jins *ins)
+static const st_jins *vm_again_end(machine *m, const st_jins *ins)
 {
-    const st_jins *back = top(m)->back;
+    const st_jins *back = vm_top(m)->back;
     if (!back) {
-        leave(m);
+        vm_leave(m);
         return ins + 1;
     }
-    st_jval v = captured(m);
-    push(m, v);
+    st_jval v = vm_captured(m);
+    vm_push(m, v);
     return back;
 }
 
 /* ---- calls ---- */
 
-static void make_macro(machine *m, const st_jins *ins, st_jval *out)
+static void vm_make_macro(machine *m, const st_jins *ins, st_jval *out)
 {
     st_jmacro *macro = st_j_alloc(m->r, 1, sizeof *macro);
     *macro = (st_jmacro){ins->node, m->scope, m->program + ins->to};
     *out = (st_jval){.kind = ST_J_MACRO, .macro = macro};
 }
 
-static const st_jins *call_macro(machine *m, const st_jmacro *macro, st_jargs *args, const st_jins *back)
+static const st_jins *vm_call_macro(machine *m, const st_jmacro *macro, st_jargs *args, const st_jins *back)
 {
-    frame *f = enter(m, F_MACRO);
+    frame *f = vm_enter(m, F_MACRO);
     f->to = back;
     f->node = macro->node;
     f->args = args;
     m->scope = st_j_scope(m->r, macro->scope);
-    capture(m);
+    vm_capture(m);
     return macro->entry;
 }
 
-static st_jargs *take_args(machine *m, const st_jins *ins)
+static st_jargs *vm_take_args(machine *m, const st_jins *ins)
 {
-    if (ins->to) return pop(m).args;
+    if (ins->to) return vm_pop(m).args;
     st_jargs *a = st_j_alloc(m->r, 1, sizeof *a);
     *a = no_args;
     return a;
 }
 
-static const st_jins *call(machine *m, const st_jins *ins)
+static const st_jins *vm_call(machine *m, const st_jins *ins)
 {
-    st_jargs *args = take_args(m, ins);
-    st_jval f = pop(m);
-    if (f.kind == ST_J_MACRO) return call_macro(m, f.macro, args, ins + 1);
-    if (f.kind == ST_J_LOOP) return call_loop(m, f.loop, args, ins + 1);
-    push(m, st_j_call(m->r, f, args));
+    st_jargs *args = vm_take_args(m, ins);
+    st_jval f = vm_pop(m);
+    if (f.kind == ST_J_MACRO) return vm_call_macro(m, f.macro, args, ins + 1);
+    if (f.kind == ST_J_LOOP) return vm_call_loop(m, f.loop, args, ins + 1);
+    vm_push(m, st_j_call(m->r, f, args));
     return ins + 1;
 }
 
-static const st_jins *param(machine *m, const st_jins *ins)
+static const st_jins *vm_param(machine *m, const st_jins *ins)
 {
-    frame *f = top(m);
+    frame *f = vm_top(m);
     const st_jnode *p = ins->node;
     size_t i = f->param++;
     st_jval *kw = i < f->args->pos.n ? NULL : st_j_find(m->r, &f->args->kw, st_j_string(p->name));
@@ -258,77 +258,77 @@ static const st_jins *param(machine *m, const st_jins *ins)
     return m->program + ins->to;
 }
 
-static const st_jins *give_back(machine *m)
+static const st_jins *vm_give_back(machine *m)
 {
-    const st_jins *to = top(m)->to;
-    st_jval v = captured(m);
-    push(m, v);
+    const st_jins *to = vm_top(m)->to;
+    st_jval v = vm_captured(m);
+    vm_push(m, v);
     return to;
 }
 
-static void filter(machine *m, const st_jins *ins)
+static void vm_filter(machine *m, const st_jins *ins)
 {
-    st_jargs *args = take_args(m, ins);
-    st_jval v = pop(m);
-    push(m, ins->op == ST_I_FILTER ? st_j_filter(m->r, ins->node->name, v, args)
-                                   : st_j_bool(st_j_test(m->r, ins->node->name, v, args)));
+    st_jargs *args = vm_take_args(m, ins);
+    st_jval v = vm_pop(m);
+    vm_push(m, ins->op == ST_I_FILTER ? st_j_filter(m->r, ins->node->name, v, args)
+                                      : st_j_bool(st_j_test(m->r, ins->node->name, v, args)));
 }
 
-static void add_caller(machine *m, const st_jins *ins)
+static void vm_add_caller(machine *m, const st_jins *ins)
 {
     st_jval macro;
-    make_macro(m, ins, &macro);
+    vm_make_macro(m, ins, &macro);
     st_j_put(m->r, &m->stack[m->sp - 1].args->kw, st_j_string(st_j_lit("caller")), macro);
 }
 
 /* ---- values ---- */
 
-static void collect(machine *m, const st_jins *ins)
+static void vm_collect(machine *m, const st_jins *ins)
 {
     st_jval v = st_j_list(m->r, ins->op == ST_I_TUPLE ? ST_J_TUPLE : ST_J_LIST, ins->to);
     m->sp -= ins->to;
     for (uint32_t i = 0; i < ins->to; i++) st_j_push(m->r, v.list, m->stack[m->sp + i]);
-    push(m, v);
+    vm_push(m, v);
 }
 
-static void collect_dict(machine *m, const st_jins *ins)
+static void vm_collect_dict(machine *m, const st_jins *ins)
 {
     st_jval v = st_j_dict(m->r, ST_J_DICT);
     m->sp -= (size_t)ins->to * 2;
     for (uint32_t i = 0; i < ins->to; i++) st_j_put(m->r, v.dict, m->stack[m->sp + 2 * i], m->stack[m->sp + 2 * i + 1]);
-    push(m, v);
+    vm_push(m, v);
 }
 
-static void slice(machine *m)
+static void vm_slice(machine *m)
 {
     const st_jval *v = m->stack + (m->sp -= 4);
-    push(m, st_j_slice(m->r, v[0], v[1], v[2], v[3]));
+    vm_push(m, st_j_slice(m->r, v[0], v[1], v[2], v[3]));
 }
 
-static const st_jins *compare(machine *m, const st_jins *ins)
+static const st_jins *vm_compare(machine *m, const st_jins *ins)
 {
-    st_jval right = pop(m), left = pop(m);
+    st_jval right = vm_pop(m), left = vm_pop(m);
     bool is = st_j_compare(m->r, ins->node->sub, left, right);
-    push(m, ins->op == ST_I_CHAIN && is ? right : st_j_bool(is));
+    vm_push(m, ins->op == ST_I_CHAIN && is ? right : st_j_bool(is));
     return ins->op == ST_I_CHAIN && !is ? m->program + ins->to : ins + 1;
 }
 
-static const st_jins *jump(machine *m, const st_jins *ins)
+static const st_jins *vm_jump(machine *m, const st_jins *ins)
 {
     bool is = st_j_true(m->r, m->stack[m->sp - 1]), wanted = ins->op == ST_I_JUMP_TRUE_KEEP;
     if (is != wanted || ins->op == ST_I_JUMP_FALSE) m->sp--;
     return is == wanted ? m->program + ins->to : ins + 1;
 }
 
-static void print(machine *m)
+static void vm_print(machine *m)
 {
-    st_j_buf_add(m->out, st_j_str(m->r, pop(m)));
+    st_j_buf_add(m->out, st_j_str(m->r, vm_pop(m)));
 }
 
-static void set(machine *m, const st_jins *ins)
+static void vm_set(machine *m, const st_jins *ins)
 {
     const st_jnode *n = ins->node;
-    st_jval v = ins->to ? m->stack[m->sp - ins->to] : pop(m);
+    st_jval v = ins->to ? m->stack[m->sp - ins->to] : vm_pop(m);
     if (n->kind == ST_N_NAME) /* a parameter's default */
         st_j_set(m->r, m->scope, n->name, v);
     else
@@ -336,58 +336,58 @@ static void set(machine *m, const st_jins *ins)
 }
 
 /* A block sees the names of the template, not those of the loops around it, unless it says `scoped`. */
-static void enter_scope(machine *m, const st_jins *ins)
+static void vm_enter_scope(machine *m, const st_jins *ins)
 {
     st_jscope *parent = m->scope;
-    frame *f = enter(m, F_SCOPE);
+    frame *f = vm_enter(m, F_SCOPE);
     f->sp -= ins->to;
     if (ins->node->kind == ST_N_BLOCK && !ins->node->sub)
         while (parent->parent && parent->parent->parent) parent = parent->parent;
     m->scope = st_j_scope(m->r, parent);
 }
 
-static void on_values(machine *m, const st_jins *ins)
+static void vm_on_values(machine *m, const st_jins *ins)
 {
     const st_jnode *n = ins->node;
     st_jrun *r = m->r;
     st_jval v, w;
     switch (ins->op) {
-    case ST_I_PUSH: push(m, n->kind == ST_N_CONST ? n->val : st_j_none()); break;
-    case ST_I_UNDEF: push(m, st_j_undef(st_j_lit("the else of an if expression"))); break;
+    case ST_I_PUSH: vm_push(m, n->kind == ST_N_CONST ? n->val : st_j_none()); break;
+    case ST_I_UNDEF: vm_push(m, st_j_undef(st_j_lit("the else of an if expression"))); break;
     case ST_I_NAME:
         v = st_j_lookup(r, m->scope, n->name);
         if (v.kind == ST_J_UNDEF && st_j_same(n->name, "self"))
             ST_J_FAIL(r, "self, the template's blocks, is not supported");
-        push(m, v);
+        vm_push(m, v);
         break;
     case ST_I_CONCAT:
         v = st_j_concat(r, m->stack + m->sp - ins->to, ins->to);
         m->sp -= ins->to;
-        push(m, v);
+        vm_push(m, v);
         break;
-    case ST_I_ATTR: push(m, st_j_attr(r, pop(m), n->name)); break;
+    case ST_I_ATTR: vm_push(m, st_j_attr(r, vm_pop(m), n->name)); break;
     case ST_I_ITEM:
-        v = pop(m);
-        push(m, st_j_item(r, pop(m), v));
+        v = vm_pop(m);
+        vm_push(m, st_j_item(r, vm_pop(m), v));
         break;
-    case ST_I_NOT: push(m, st_j_bool(!st_j_true(r, pop(m)))); break;
-    case ST_I_SIGN: push(m, st_j_negate(r, pop(m), n->kind == ST_N_NEG)); break;
+    case ST_I_NOT: vm_push(m, st_j_bool(!st_j_true(r, vm_pop(m)))); break;
+    case ST_I_SIGN: vm_push(m, st_j_negate(r, vm_pop(m), n->kind == ST_N_NEG)); break;
     case ST_I_BINARY:
-        v = pop(m);
-        w = pop(m);
-        push(m, st_j_binary(r, n->kind, w, v));
+        v = vm_pop(m);
+        w = vm_pop(m);
+        vm_push(m, st_j_binary(r, n->kind, w, v));
         break;
     case ST_I_ARGS:
         v = (st_jval){.kind = ST_J_ARGS, .args = st_j_alloc(r, 1, sizeof *v.args)};
         *v.args = no_args;
-        push(m, v);
+        vm_push(m, v);
         break;
     case ST_I_ARG:
-        v = pop(m);
+        v = vm_pop(m);
         st_j_arg_add(r, m->stack[m->sp - 1].args, n, v);
         break;
     case ST_I_MACRO:
-        make_macro(m, ins, &v);
+        vm_make_macro(m, ins, &v);
         st_j_set(r, m->scope, n->name, v);
         break;
     default:
@@ -398,50 +398,50 @@ static void on_values(machine *m, const st_jins *ins)
     }
 }
 
-static const st_jins *run_one(machine *m, const st_jins *ins)
+static const st_jins *vm_run_one(machine *m, const st_jins *ins)
 {
     switch (ins->op) {
     case ST_I_LIST:
-    case ST_I_TUPLE: collect(m, ins); break;
-    case ST_I_DICT: collect_dict(m, ins); break;
-    case ST_I_SLICE: slice(m); break;
-    case ST_I_CALL: return call(m, ins);
+    case ST_I_TUPLE: vm_collect(m, ins); break;
+    case ST_I_DICT: vm_collect_dict(m, ins); break;
+    case ST_I_SLICE: vm_slice(m); break;
+    case ST_I_CALL: return vm_call(m, ins);
     case ST_I_FILTER:
-    case ST_I_TEST: filter(m, ins); break;
+    case ST_I_TEST: vm_filter(m, ins); break;
     case ST_I_COMPARE:
-    case ST_I_CHAIN: return compare(m, ins);
+    case ST_I_CHAIN: return vm_compare(m, ins);
     case ST_I_JUMP: return m->program + ins->to;
     case ST_I_JUMP_FALSE:
     case ST_I_JUMP_FALSE_KEEP:
-    case ST_I_JUMP_TRUE_KEEP: return jump(m, ins);
+    case ST_I_JUMP_TRUE_KEEP: return vm_jump(m, ins);
     case ST_I_TEXT: st_j_buf_add(m->out, ins->node->val.str); break;
-    case ST_I_PRINT: print(m); break;
-    case ST_I_SET: set(m, ins); break;
-    case ST_I_SCOPE: enter_scope(m, ins); break;
-    case ST_I_LEAVE: leave(m); break;
+    case ST_I_PRINT: vm_print(m); break;
+    case ST_I_SET: vm_set(m, ins); break;
+    case ST_I_SCOPE: vm_enter_scope(m, ins); break;
+    case ST_I_LEAVE: vm_leave(m); break;
     case ST_I_CAPTURE:
-        enter(m, F_CAPTURE);
+        vm_enter(m, F_CAPTURE);
         m->scope = st_j_scope(m->r, m->scope);
-        capture(m);
+        vm_capture(m);
         break;
-    case ST_I_CAPTURED: push(m, captured(m)); break;
-    case ST_I_KEEP_BEGIN: keep_begin(m); break;
-    case ST_I_KEEP_NEXT: return keep_next(m, ins);
-    case ST_I_KEEP: return keep(m, ins);
-    case ST_I_AGAIN: again(m, ins + 1); break;
-    case ST_I_FOR: begin_loop(m, ins); break;
-    case ST_I_NEXT: return next_item(m, ins);
-    case ST_I_OTHERWISE: return pop(m).b ? m->program + ins->to : ins + 1;
-    case ST_I_AGAIN_END: return again_end(m, ins);
-    case ST_I_BREAK: return break_loop(m, ins);
+    case ST_I_CAPTURED: vm_push(m, vm_captured(m)); break;
+    case ST_I_KEEP_BEGIN: vm_keep_begin(m); break;
+    case ST_I_KEEP_NEXT: return vm_keep_next(m, ins);
+    case ST_I_KEEP: return vm_keep(m, ins);
+    case ST_I_AGAIN: vm_again(m, ins + 1); break;
+    case ST_I_FOR: vm_begin_loop(m, ins); break;
+    case ST_I_NEXT: return vm_next_item(m, ins);
+    case ST_I_OTHERWISE: return vm_pop(m).b ? m->program + ins->to : ins + 1;
+    case ST_I_AGAIN_END: return vm_again_end(m, ins);
+    case ST_I_BREAK: return vm_break_loop(m, ins);
     case ST_I_CONTINUE:
-        while (top(m)->kind != F_LOOP) leave(m);
+        while (vm_top(m)->kind != F_LOOP) vm_leave(m);
         return m->program + ins->to;
-    case ST_I_CALLER: add_caller(m, ins); break;
-    case ST_I_PARAM: return param(m, ins);
-    case ST_I_PARAMS_DONE: st_j_bind_rest(m->r, m->scope, ins->node, top(m)->args); break;
-    case ST_I_RETURN: return give_back(m);
-    default: on_values(m, ins);
+    case ST_I_CALLER: vm_add_caller(m, ins); break;
+    case ST_I_PARAM: return vm_param(m, ins);
+    case ST_I_PARAMS_DONE: st_j_bind_rest(m->r, m->scope, ins->node, vm_top(m)->args); break;
+    case ST_I_RETURN: return vm_give_back(m);
+    default: vm_on_values(m, ins);
     }
     return ins + 1;
 }
@@ -453,6 +453,6 @@ void st_j_vm_run(st_jrun *r, const st_jins *program, st_jscope *s, st_jbuf *out)
         r->line = ins->node->line;
         r->col = ins->node->col;
         st_j_step(r, 1);
-        ins = run_one(&m, ins);
+        ins = vm_run_one(&m, ins);
     }
 }

@@ -5,7 +5,7 @@
 
 #include "base/utf8.h"
 
-static size_t slot_of(const st_added *a, uint32_t node, uint8_t byte)
+static size_t added_slot_of(const st_added *a, uint32_t node, uint8_t byte)
 {
     uint64_t h = ((uint64_t)node << 8 | byte) * 0x9e3779b97f4a7c15u;
     size_t k = (size_t)(h >> 32) & (a->edge_cap - 1);
@@ -14,7 +14,7 @@ static size_t slot_of(const st_added *a, uint32_t node, uint8_t byte)
 }
 
 /* Doubles the table of edges so that it stays at most half full. */
-static bool widen(st_added *a, st_mem *mem)
+static bool added_widen(st_added *a, st_mem *mem)
 {
     st_added old = *a;
     a->edge_cap = old.edge_cap ? old.edge_cap * 2 : 64;
@@ -25,12 +25,13 @@ static bool widen(st_added *a, st_mem *mem)
         return false;
     }
     for (size_t i = 0; i < old.edge_cap; i++)
-        if (old.edges[i].child) a->edges[slot_of(a, old.edges[i].node, (uint8_t)old.edges[i].byte)] = old.edges[i];
+        if (old.edges[i].child)
+            a->edges[added_slot_of(a, old.edges[i].node, (uint8_t)old.edges[i].byte)] = old.edges[i];
     st_free(mem, old.edges);
     return true;
 }
 
-static bool add_node(st_added *a, st_mem *mem)
+static bool added_add_node(st_added *a, st_mem *mem)
 {
     if (a->n_nodes == UINT32_MAX) return false;
     if (!st_grow(mem, &a->nodes, &a->node_cap, a->n_nodes + 1, a->n_nodes, sizeof *a->nodes)) return false;
@@ -43,13 +44,13 @@ bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class
     const char *p = s.ptr;
     size_t n = s.len;
     if (!n || st_utf8_check(p, n) != n) return true;
-    if (!a->n_nodes && !add_node(a, mem)) return false;
+    if (!a->n_nodes && !added_add_node(a, mem)) return false;
     uint32_t node = 0;
     for (size_t i = 0; i < n; i++) {
-        if (a->n_nodes * 2 >= a->edge_cap && !widen(a, mem)) return false;
-        size_t k = slot_of(a, node, (uint8_t)p[i]);
+        if (a->n_nodes * 2 >= a->edge_cap && !added_widen(a, mem)) return false;
+        size_t k = added_slot_of(a, node, (uint8_t)p[i]);
         if (!a->edges[k].child) {
-            if (!add_node(a, mem)) return false;
+            if (!added_add_node(a, mem)) return false;
             a->edges[k] = (st_added_edge){node, (uint32_t)(a->n_nodes - 1), (uint8_t)p[i]};
         }
         node = a->edges[k].child;
@@ -63,7 +64,7 @@ bool st_added_put(st_added *a, st_mem *mem, st_str s, int32_t id, unsigned class
 
 uint32_t st_added_step(const st_added *a, uint32_t node, uint8_t b)
 {
-    return a->edges[slot_of(a, node, b)].child;
+    return a->edges[added_slot_of(a, node, b)].child;
 }
 
 void st_added_free(st_added *a, st_mem *mem)
@@ -79,7 +80,7 @@ int32_t st_added_match(const st_added *a, const uint8_t *p, size_t n, unsigned c
     uint32_t node = 0;
     size_t i = 0;
     for (; i < n && a->edges; i++) {
-        node = a->edges[slot_of(a, node, p[i])].child;
+        node = a->edges[added_slot_of(a, node, p[i])].child;
         if (!node) break;
         if (a->nodes[node].class & classes) {
             best = a->nodes[node].id;
@@ -95,7 +96,7 @@ unsigned st_added_flags(const st_added *a, const uint8_t *p, size_t n)
     uint32_t node = 0;
     if (!a->flagged) return 0;
     for (size_t i = 0; i < n; i++) {
-        node = a->edges[slot_of(a, node, p[i])].child;
+        node = a->edges[added_slot_of(a, node, p[i])].child;
         if (!node) return 0;
     }
     return a->nodes[node].flags;

@@ -53,7 +53,7 @@ static const struct {
 #undef R
 
 /* Is `part` in s, which is read in lower case without spaces, "-" and "_"? */
-static bool names(st_str s, const char *part)
+static bool flags_names(st_str s, const char *part)
 {
     char buf[128];
     size_t n = 0;
@@ -66,7 +66,7 @@ static bool names(st_str s, const char *part)
     return strstr(buf, part) != NULL;
 }
 
-static bool spelled(st_str s, const char *pattern)
+static bool flags_spelled(st_str s, const char *pattern)
 {
     size_t n = strlen(pattern);
     if (pattern[n - 1] != '*') return st_str_eq(s, pattern);
@@ -76,10 +76,10 @@ static bool spelled(st_str s, const char *pattern)
 unsigned st_added_known_flags(const st_family *f, st_str spelling)
 {
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
-        if (!spelled(spelling, ROWS[i].spelling)) continue;
+        if (!flags_spelled(spelling, ROWS[i].spelling)) continue;
         if (ROWS[i].model && !st_str_eq(f->model, ROWS[i].model)) continue;
         if (ROWS[i].pre && !st_str_eq(f->pre, ROWS[i].pre)) continue;
-        if (ROWS[i].arch && !st_str_eq(f->arch, ROWS[i].arch) && (!ROWS[i].name || !names(f->name, ROWS[i].name)))
+        if (ROWS[i].arch && !st_str_eq(f->arch, ROWS[i].arch) && (!ROWS[i].name || !flags_names(f->name, ROWS[i].name)))
             continue;
         return ROWS[i].flags;
     }

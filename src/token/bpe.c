@@ -11,28 +11,28 @@
 /* Of an alphabet of 256 characters, all below this. */
 #define ALPHABET_END 0x144
 
-static bool prints(uint32_t b)
+static bool bpe_prints(uint32_t b)
 {
     return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
 }
 
 /* The character that stands for a byte. */
-static uint32_t char_of(uint32_t b)
+static uint32_t bpe_char_of(uint32_t b)
 {
-    return prints(b) ? b : b < 0x21 ? 0x100 + b : b < 0xa1 ? 0x121 + (b - 0x7f) : 0x143;
+    return bpe_prints(b) ? b : b < 0x21 ? 0x100 + b : b < 0xa1 ? 0x121 + (b - 0x7f) : 0x143;
 }
 
 /* The byte that a character stands for, or -1. */
-static int byte_of(uint32_t cp)
+static int bpe_byte_of(uint32_t cp)
 {
-    if (cp < 0x100) return prints(cp) ? (int)cp : -1;
+    if (cp < 0x100) return bpe_prints(cp) ? (int)cp : -1;
     if (cp >= ALPHABET_END) return -1;
     return (int)(cp < 0x121 ? cp - 0x100 : cp < 0x143 ? 0x7f + (cp - 0x121) : 0xad);
 }
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
-static int find_pre(st_bpe *m, const st_gguf *g, const char *instead, const st_log *log, strata_error *err)
+static int bpe_find_pre(st_bpe *m, const st_gguf *g, const char *instead, const st_log *log, strata_error *err)
 {
     static const char *const key = "tokenizer.ggml.pre";
     st_str name, arch = {"", 0};
@@ -65,11 +65,11 @@ static int find_pre(st_bpe *m, const st_gguf *g, const char *instead, const st_l
         g->name, st_str_print(name, shown), buf);
 }
 
-static void fill_alphabet(const st_tokenizer *t, st_bpe *m)
+static void bpe_fill_alphabet(const st_tokenizer *t, st_bpe *m)
 {
     for (uint32_t b = 0; b < 256; b++) {
         uint8_t c[4];
-        unsigned n = st_utf8_put(c, char_of(b));
+        unsigned n = st_utf8_put(c, bpe_char_of(b));
         m->spell[b] = (uint16_t)(n == 1 ? c[0] : c[0] | c[1] << 8);
         m->bytes[b] = st_vocab_find(&t->vocab, c, n);
     }
@@ -79,7 +79,7 @@ static int open_bpe(st_tokenizer *t, const st_gguf *g, const st_log *log, strata
 {
     st_bpe *m = t->state = st_calloc(t->mem, 1, sizeof *m);
     ST_FAIL_IF(!m, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
-    ST_TRY(find_pre(m, g, t->pre, log, err));
+    ST_TRY(bpe_find_pre(m, g, t->pre, log, err));
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", false, &m->prefix, err));
     ST_TRY(st_vocab_index(&t->vocab, ~(1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN), t->mem, err));
     ST_TRY(st_bpe_read_merges(t, g, log, err));
@@ -87,7 +87,7 @@ static int open_bpe(st_tokenizer *t, const st_gguf *g, const st_log *log, strata
     bool ok = m->whole && st_tokenizer_add(t, 1u << ST_TOKEN_USER, ST_ADDED_ALWAYS) &&
               st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
     ST_FAIL_IF(!ok, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
-    fill_alphabet(t, m);
+    bpe_fill_alphabet(t, m);
     if (!st_gguf_find(g, "tokenizer.ggml.add_bos_token") && m->pre->add_bos) t->info.add_bos = true;
     if (t->info.add_bos) t->first = t->info.bos >= 0 ? t->info.bos : t->info.cls;
     if (t->info.add_eos) t->last = t->info.eos >= 0 ? t->info.eos : t->info.sep;
@@ -106,7 +106,7 @@ static void close_bpe(st_tokenizer *t)
 
 /* ---- encode ------------------------------------------------------------------------------------------------------ */
 
-static int no_memory(st_encoder *e)
+static int bpe_no_memory(st_encoder *e)
 {
     ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
 }
@@ -125,11 +125,11 @@ int st_bpe_push(st_encoder *e, int32_t id, size_t begin, size_t end)
         span = s->normal ? (strata_span){s->base + s->norm.from[begin], s->base + s->norm.to[end - 1]}
                          : (strata_span){s->base + begin, s->base + end};
     }
-    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : no_memory(e);
+    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : bpe_no_memory(e);
 }
 
 /* Spells p[0..n) in s->word without the bytes that are no token; returns the length, *left is how many bytes remain. */
-static uint32_t spell(const st_bpe *m, st_bpe_scratch *s, const uint8_t *p, size_t n, uint32_t *left)
+static uint32_t bpe_spell(const st_bpe *m, st_bpe_scratch *s, const uint8_t *p, size_t n, uint32_t *left)
 {
     uint32_t k = 0;
     int32_t all = 0;
@@ -145,7 +145,7 @@ static uint32_t spell(const st_bpe *m, st_bpe_scratch *s, const uint8_t *p, size
 }
 
 /* The same where some byte is no token. */
-static uint32_t spell_known(const st_bpe *m, st_bpe_scratch *s, const uint8_t *p, size_t n, uint32_t *left)
+static uint32_t bpe_spell_known(const st_bpe *m, st_bpe_scratch *s, const uint8_t *p, size_t n, uint32_t *left)
 {
     uint32_t k = 0, kept = 0;
     for (size_t i = 0; i < n; i++) {
@@ -165,22 +165,22 @@ uint32_t st_bpe_spell(st_encoder *e, const uint8_t *p, size_t n, uint32_t *left)
     st_bpe_scratch *s = e->scratch;
     st_mem *mem = e->out->mem;
     if (s->word_cap < 2 * n + 2 && !st_grow(mem, &s->word, &s->word_cap, 2 * n + 2, 0, 1)) return UINT32_MAX;
-    uint32_t len = spell(m, s, p, n, left);
+    uint32_t len = bpe_spell(m, s, p, n, left);
     s->dropped = len == UINT32_MAX;
     if (!s->dropped) return len;
     if (!st_grow(mem, &s->kept, &s->kept_cap, n, 0, sizeof *s->kept)) return UINT32_MAX;
-    return spell_known(m, s, p, n, left);
+    return bpe_spell_known(m, s, p, n, left);
 }
 
 /* A piece: often it is a token and merging would only say so, which is tried once a token and remembered. */
-static int encode_piece(st_encoder *e, const uint8_t *p, size_t n)
+static int bpe_encode_piece(st_encoder *e, const uint8_t *p, size_t n)
 {
     st_bpe *m = e->t->state;
     st_bpe_scratch *s = e->scratch;
     uint32_t left;
     if (n > e->t->window && n > e->t->vocab.max_len) return st_bpe_merge_long(e, p, n);
     uint32_t len = st_bpe_spell(e, p, n, &left);
-    if (len == UINT32_MAX) return no_memory(e);
+    if (len == UINT32_MAX) return bpe_no_memory(e);
     if (s->dropped) return left ? st_bpe_merge(e, len, left) : STRATA_OK;
     int32_t id = n == 1 ? m->bytes[p[0]] : st_vocab_find(&e->t->vocab, s->word, len);
     if (id < 0) return st_bpe_merge(e, len, left);
@@ -197,7 +197,7 @@ static int encode_piece(st_encoder *e, const uint8_t *p, size_t n)
 }
 
 /* norm = the fragment as HF's normaliser and ByteLevel's add_prefix_space make it. */
-static bool normalize(const st_bpe *m, st_bpe_scratch *s, const uint8_t *p, size_t n, bool spans, st_mem *mem)
+static bool bpe_normalize(const st_bpe *m, st_bpe_scratch *s, const uint8_t *p, size_t n, bool spans, st_mem *mem)
 {
     bool space = m->prefix && p[0] != ' ';
     s->normal = space || (m->pre->nfc && st_nfc_check(p, n) < n);
@@ -215,7 +215,7 @@ static int encode_bpe(st_encoder *e, size_t begin, size_t end)
     st_bpe_scratch *s = e->scratch;
     const uint8_t *p = e->text + begin;
     size_t n = end - begin;
-    if (!s || !normalize(m, s, p, n, e->out->want_spans, mem)) return no_memory(e);
+    if (!s || !bpe_normalize(m, s, p, n, e->out->want_spans, mem)) return bpe_no_memory(e);
     s->base = begin;
     if (s->normal) {
         p = s->norm.text;
@@ -226,7 +226,7 @@ static int encode_bpe(st_encoder *e, size_t begin, size_t end)
     while (split.at < n) {
         s->piece = split.at;
         st_split_next(&split);
-        ST_TRY(encode_piece(e, p + s->piece, split.at - s->piece));
+        ST_TRY(bpe_encode_piece(e, p + s->piece, split.at - s->piece));
         if (split.at - looked < ST_LOOK_BYTES) continue;
         looked = split.at;
         ST_TRY(st_encoder_look(e));
@@ -246,12 +246,12 @@ static void finish_bpe(st_encoder *e)
 /* ---- decode ------------------------------------------------------------------------------------------------------ */
 
 /* Is all of a spelling of the alphabet? */
-static bool in_alphabet(st_str s)
+static bool bpe_in_alphabet(st_str s)
 {
     for (size_t i = 0; i < s.len;) {
         unsigned len, bad;
         const uint8_t *p = (const uint8_t *)s.ptr + i;
-        if (!st_utf8_step(p, s.len - i, &bad) || byte_of(st_utf8_get(p, &len)) < 0) return false;
+        if (!st_utf8_step(p, s.len - i, &bad) || bpe_byte_of(st_utf8_get(p, &len)) < 0) return false;
         i += len;
     }
     return true;
@@ -260,9 +260,9 @@ static bool in_alphabet(st_str s)
 size_t st_bpe_bytes(st_str s, size_t *at, uint8_t *out, size_t cap)
 {
     size_t n = 0;
-    if (*at == 0 && !in_alphabet(s)) return 0;
+    if (*at == 0 && !bpe_in_alphabet(s)) return 0;
     for (unsigned len; *at < s.len && n < cap; *at += len)
-        out[n++] = (uint8_t)byte_of(st_utf8_get((const uint8_t *)s.ptr + *at, &len));
+        out[n++] = (uint8_t)bpe_byte_of(st_utf8_get((const uint8_t *)s.ptr + *at, &len));
     return n;
 }
 

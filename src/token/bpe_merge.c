@@ -15,7 +15,7 @@
 
 #define SHORT 48 /* symbols: up to here a scan over all candidates beats the heap */
 
-static int no_memory(st_encoder *e)
+static int bpe_merge_no_memory(st_encoder *e)
 {
     ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
 }
@@ -33,7 +33,7 @@ enum { AHEAD = 16, STRIDE = 64 };
 
 /* Copies "left right" as leftright to buf; its length, 0 if it is no merge or too long for any token. *left: where the
  * first space after the first byte divides it. */
-static size_t join(st_str s, size_t max, uint8_t *buf, uint32_t *left)
+static size_t bpe_merge_join(st_str s, size_t max, uint8_t *buf, uint32_t *left)
 {
     const char *space = s.len > 2 ? memchr(s.ptr + 1, ' ', s.len - 1) : NULL;
     if (!space || s.len - 1 > max) return 0;
@@ -46,14 +46,14 @@ static size_t join(st_str s, size_t max, uint8_t *buf, uint32_t *left)
 }
 
 /* What s[0..n) make, n <= AHEAD. long_buf: max_len bytes. */
-static void look_up(const st_vocab *v, const st_str *s, size_t n, uint8_t *long_buf, merge *made)
+static void bpe_merge_look_up(const st_vocab *v, const st_str *s, size_t n, uint8_t *long_buf, merge *made)
 {
     uint8_t buf[AHEAD][STRIDE];
     uint32_t hash[AHEAD];
     size_t len[AHEAD], max = v->max_len < STRIDE ? v->max_len : STRIDE;
     for (size_t i = 0; i < n; i++) {
         made[i] = (merge){-1, 0};
-        len[i] = join(s[i], max, buf[i], &made[i].left);
+        len[i] = bpe_merge_join(s[i], max, buf[i], &made[i].left);
         if (!len[i]) continue;
         hash[i] = st_vocab_hash(buf[i], len[i]);
         __builtin_prefetch(&v->slots[hash[i] & v->mask]);
@@ -70,14 +70,14 @@ static void look_up(const st_vocab *v, const st_str *s, size_t n, uint8_t *long_
         if (len[i]) {
             made[i].id = st_vocab_find_hash(v, buf[i], len[i], hash[i]);
         } else if (s[i].len > STRIDE) {
-            size_t k = join(s[i], v->max_len, long_buf, &made[i].left);
+            size_t k = bpe_merge_join(s[i], v->max_len, long_buf, &made[i].left);
             if (k) made[i].id = st_vocab_find(v, long_buf, k);
         }
     }
 }
 
 /* Puts merge `rank` among the splits of its token. Of equal merges the last counts, as in HF's map. */
-static void put_split(st_bpe *m, merge g, uint32_t rank)
+static void bpe_merge_put_split(st_bpe *m, merge g, uint32_t rank)
 {
     st_bpe_split *s = m->splits + m->start[g.id];
     while (s->left && s->left != g.left) s++;
@@ -105,7 +105,7 @@ int st_bpe_read_merges(st_tokenizer *t, const st_gguf *g, const st_log *log, str
         for (size_t i = 0, k; i < n; i += k) {
             for (k = 0; k < AHEAD && i + k < n && st_gguf_next_string(kv, &at, &s[k]); k++) continue;
             if (!k) break; /* cannot be: the parser has counted them */
-            look_up(&t->vocab, s, k, buf, made + i);
+            bpe_merge_look_up(&t->vocab, s, k, buf, made + i);
             for (size_t j = i; j < i + k; j++) {
                 if (made[j].id < 0)
                     lost++;
@@ -115,7 +115,7 @@ int st_bpe_read_merges(st_tokenizer *t, const st_gguf *g, const st_log *log, str
         }
         for (uint32_t i = 0; i < t->vocab.n; i++) m->start[i + 1] += m->start[i];
         for (size_t i = 0; i < n; i++)
-            if (made[i].id >= 0) put_split(m, made[i], (uint32_t)i);
+            if (made[i].id >= 0) bpe_merge_put_split(m, made[i], (uint32_t)i);
         if (lost)
             st_log_write(log, STRATA_LOG_WARN, "%s: key '%s': %zu of %zu merges make no token and are left out",
                          g->name, key, lost, n);
@@ -130,7 +130,7 @@ int st_bpe_read_merges(st_tokenizer *t, const st_gguf *g, const st_log *log, str
 /* ---- joining ----------------------------------------------------------------------------------------------------- */
 
 /* Rank of the merge of p[0..left) and p[left..len), UINT32_MAX: there is none. *id is what it makes. */
-static uint32_t rank_of(const st_encoder *e, const uint8_t *p, uint32_t left, uint32_t len, int32_t *id)
+static uint32_t bpe_merge_rank_of(const st_encoder *e, const uint8_t *p, uint32_t left, uint32_t len, int32_t *id)
 {
     const st_bpe *m = e->t->state;
     *id = st_vocab_find(&e->t->vocab, p, len);
@@ -142,14 +142,14 @@ static uint32_t rank_of(const st_encoder *e, const uint8_t *p, uint32_t left, ui
 }
 
 /* Symbols of word[at..at + len): each stands for a byte. */
-static uint32_t count(const uint8_t *word, uint32_t at, uint32_t len)
+static uint32_t bpe_merge_count(const uint8_t *word, uint32_t at, uint32_t len)
 {
     uint32_t n = 0;
     for (uint32_t i = at; i < at + len; i++) n += (word[i] & 0xc0) != 0x80;
     return n;
 }
 
-static int merge_short(st_encoder *e, uint32_t len, uint32_t n)
+static int bpe_merge_short(st_encoder *e, uint32_t len, uint32_t n)
 {
     const uint8_t *word = ((st_bpe_scratch *)e->scratch)->word;
     uint32_t at[SHORT + 1]; /* symbol i is word[at[i]..at[i+1]) */
@@ -159,7 +159,7 @@ static int merge_short(st_encoder *e, uint32_t len, uint32_t n)
     for (uint32_t i = 0; i < len; i += word[i] < 0x80 ? 1 : 2) at[n] = i, id[n++] = -1;
     at[n] = len;
     for (uint32_t i = 0; i + 1 < n; i++)
-        rank[i] = rank_of(e, word + at[i], at[i + 1] - at[i], at[i + 2] - at[i], &joined[i]);
+        rank[i] = bpe_merge_rank_of(e, word + at[i], at[i + 1] - at[i], at[i + 2] - at[i], &joined[i]);
     while (n > 1) {
         uint32_t best = 0;
         for (uint32_t i = 1; i + 1 < n; i++)
@@ -174,11 +174,11 @@ static int merge_short(st_encoder *e, uint32_t len, uint32_t n)
         at[n] = len;
         for (uint32_t i = best + 1; i + 1 < n; i++) joined[i] = joined[i + 1], rank[i] = rank[i + 1];
         for (uint32_t i = best ? best - 1 : 0; i <= best && i + 1 < n; i++)
-            rank[i] = rank_of(e, word + at[i], at[i + 1] - at[i], at[i + 2] - at[i], &joined[i]);
+            rank[i] = bpe_merge_rank_of(e, word + at[i], at[i + 1] - at[i], at[i + 2] - at[i], &joined[i]);
     }
     size_t byte = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t bytes = e->out->want_spans ? count(word, at[i], at[i + 1] - at[i]) : 0;
+        uint32_t bytes = e->out->want_spans ? bpe_merge_count(word, at[i], at[i + 1] - at[i]) : 0;
         if (id[i] < 0) id[i] = st_vocab_find(&e->t->vocab, word + at[i], at[i + 1] - at[i]);
         ST_TRY(st_bpe_push(e, id[i], byte, byte + bytes));
         byte += bytes;
@@ -187,21 +187,21 @@ static int merge_short(st_encoder *e, uint32_t len, uint32_t n)
 }
 
 /* Proposes to join symbol i with its right neighbour. A symbol's index is its place, so ties go leftmost. */
-static bool propose(st_encoder *e, uint32_t i)
+static bool bpe_merge_propose(st_encoder *e, uint32_t i)
 {
     st_bpe_scratch *s = e->scratch;
     const st_bpe_symbol *a = &s->symbols[i], *b = &s->symbols[a->next];
     int32_t id;
-    uint32_t rank = rank_of(e, s->word + a->at, a->len, a->len + b->len, &id);
+    uint32_t rank = bpe_merge_rank_of(e, s->word + a->at, a->len, a->len + b->len, &id);
     if (rank == UINT32_MAX) return true;
     return st_heap_put(&s->heap, e->out->mem, (st_pair){(uint64_t)rank << 32 | i, a->len + b->len, id});
 }
 
 /* Joins the n symbols of word[0..len) as far as they go: s->symbols, linked from the first on. */
-static int join_all(st_encoder *e, uint32_t len, uint32_t n)
+static int bpe_merge_join_all(st_encoder *e, uint32_t len, uint32_t n)
 {
     st_bpe_scratch *s = e->scratch;
-    if (!st_grow(e->out->mem, &s->symbols, &s->symbol_cap, n, 0, sizeof *s->symbols)) return no_memory(e);
+    if (!st_grow(e->out->mem, &s->symbols, &s->symbol_cap, n, 0, sizeof *s->symbols)) return bpe_merge_no_memory(e);
     st_bpe_symbol *y = s->symbols;
     for (uint32_t i = 0, at = 0; at < len; i++) {
         uint32_t bytes = s->word[at] < 0x80 ? 1 : 2;
@@ -210,7 +210,7 @@ static int join_all(st_encoder *e, uint32_t len, uint32_t n)
     }
     s->heap.n = 0;
     for (uint32_t i = 0; i + 1 < n; i++)
-        if (!propose(e, i)) return no_memory(e);
+        if (!bpe_merge_propose(e, i)) return bpe_merge_no_memory(e);
     while (s->heap.n) {
         st_pair p = st_heap_take(&s->heap);
         uint32_t i = (uint32_t)p.key;
@@ -221,14 +221,14 @@ static int join_all(st_encoder *e, uint32_t len, uint32_t n)
         y[i].next = right->next;
         right->len = 0;
         if (y[i].next < n) y[y[i].next].prev = i;
-        if (i && !propose(e, y[i].prev)) return no_memory(e);
-        if (y[i].next < n && !propose(e, i)) return no_memory(e);
+        if (i && !bpe_merge_propose(e, y[i].prev)) return bpe_merge_no_memory(e);
+        if (y[i].next < n && !bpe_merge_propose(e, i)) return bpe_merge_no_memory(e);
     }
     return STRATA_OK;
 }
 
 /* Appends the tokens of the symbols before `end`, where one of them ends. */
-static int push_joined(st_encoder *e, uint32_t end)
+static int bpe_merge_push_joined(st_encoder *e, uint32_t end)
 {
     const st_bpe_scratch *s = e->scratch;
     const st_bpe_symbol *y = s->symbols;
@@ -241,12 +241,12 @@ static int push_joined(st_encoder *e, uint32_t end)
 
 static int merge_long(st_encoder *e, uint32_t len, uint32_t n)
 {
-    ST_TRY(join_all(e, len, n));
-    return push_joined(e, n);
+    ST_TRY(bpe_merge_join_all(e, len, n));
+    return bpe_merge_push_joined(e, n);
 }
 
 /* The piece by windows of this size. *failed: two of them had nothing in common. */
-static int merge_windows(st_encoder *e, const uint8_t *p, size_t n, size_t window, bool *failed)
+static int bpe_merge_windows(st_encoder *e, const uint8_t *p, size_t n, size_t window, bool *failed)
 {
     st_bpe_scratch *s = e->scratch;
     const size_t piece = s->piece;
@@ -258,17 +258,17 @@ static int merge_windows(st_encoder *e, const uint8_t *p, size_t n, size_t windo
         ST_TRY(st_encoder_spend(e, take));
         s->piece = piece + at;
         uint32_t len = st_bpe_spell(e, p + at, take, &left);
-        if (len == UINT32_MAX) return no_memory(e);
+        if (len == UINT32_MAX) return bpe_merge_no_memory(e);
         if (!left) continue;
-        ST_TRY(join_all(e, len, left));
+        ST_TRY(bpe_merge_join_all(e, len, left));
         const st_bpe_symbol *y = s->symbols;
         *failed = common && y[0].next != common;
         if (*failed) return STRATA_OK;
-        if (at + take == n) return push_joined(e, left);
+        if (at + take == n) return bpe_merge_push_joined(e, left);
         for (uint32_t i = 0; i <= left / 8 * 7 && i < left; i = y[i].next) cut = i;
         *failed = cut == 0;
         if (*failed) return STRATA_OK;
-        ST_TRY(push_joined(e, cut));
+        ST_TRY(bpe_merge_push_joined(e, cut));
         common = y[cut].next - cut;
         take = s->dropped ? s->kept[cut] : cut;
     }
@@ -282,7 +282,7 @@ int st_bpe_merge_long(st_encoder *e, const uint8_t *p, size_t n)
     bool failed = true;
     for (size_t window = e->t->window; failed; window *= 2) {
         e->out->n = before;
-        ST_TRY(merge_windows(e, p, n, window, &failed));
+        ST_TRY(bpe_merge_windows(e, p, n, window, &failed));
         s->piece = piece;
     }
     return STRATA_OK;
@@ -290,5 +290,5 @@ int st_bpe_merge_long(st_encoder *e, const uint8_t *p, size_t n)
 
 int st_bpe_merge(st_encoder *e, uint32_t len, uint32_t n)
 {
-    return n <= SHORT ? merge_short(e, len, n) : merge_long(e, len, n);
+    return n <= SHORT ? bpe_merge_short(e, len, n) : merge_long(e, len, n);
 }

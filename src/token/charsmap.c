@@ -8,38 +8,38 @@
 
 #define KEY "tokenizer.ggml.precompiled_charsmap"
 
-static uint32_t unit_at(const st_charsmap *c, uint32_t i)
+static uint32_t charsmap_unit_at(const st_charsmap *c, uint32_t i)
 {
     return st_load32(c->units + 4 * (size_t)i);
 }
 
 /* A unit's bits: 31 it is a value, 10..30 offset (times 256 with bit 9), 8 it has a leaf, 0..7 its label. */
-static uint32_t offset_of(uint32_t unit)
+static uint32_t charsmap_offset_of(uint32_t unit)
 {
     return unit >> 10 << ((unit & 1u << 9) >> 6);
 }
 
 /* Follows byte b from *node (a place before its label is applied). False: no such edge. */
-static bool step(const st_charsmap *c, uint32_t *node, uint8_t b, uint32_t *unit)
+static bool charsmap_step(const st_charsmap *c, uint32_t *node, uint8_t b, uint32_t *unit)
 {
     uint32_t i = *node ^ b;
     if (i >= c->n_units) return false;
-    *unit = unit_at(c, i);
+    *unit = charsmap_unit_at(c, i);
     if ((*unit & (1u << 31 | 0xff)) != b) return false;
-    *node = i ^ offset_of(*unit);
+    *node = i ^ charsmap_offset_of(*unit);
     return true;
 }
 
-static void find_plain(st_charsmap *c)
+static void charsmap_find_plain(st_charsmap *c)
 {
     for (uint32_t b = 0; b < 128; b++) {
-        uint32_t root = offset_of(unit_at(c, 0)), unit;
+        uint32_t root = charsmap_offset_of(charsmap_unit_at(c, 0)), unit;
         c->plain[b] = true;
-        if (!step(c, &root, (uint8_t)b, &unit)) continue;
+        if (!charsmap_step(c, &root, (uint8_t)b, &unit)) continue;
         c->plain[b] = !(unit >> 8 & 1);
         for (uint32_t next = 0; next < 128; next++) {
             uint32_t node = root;
-            if (step(c, &node, (uint8_t)next, &unit)) c->plain[b] = false;
+            if (charsmap_step(c, &node, (uint8_t)next, &unit)) c->plain[b] = false;
         }
     }
 }
@@ -66,7 +66,7 @@ int st_charsmap_open(st_charsmap *c, const st_gguf *g, strata_error *err)
     size_t good = st_utf8_check(c->strings, c->n_strings);
     ST_FAIL_IF(good != c->n_strings, err, STRATA_CORRUPT_MODEL, "%s: key '" KEY "': its replacements are not UTF-8",
                g->name);
-    find_plain(c);
+    charsmap_find_plain(c);
     return STRATA_OK;
 }
 
@@ -74,11 +74,11 @@ size_t st_charsmap_match(const st_charsmap *c, const uint8_t *p, size_t n, st_st
 {
     if (!c->n_units) return 0;
     size_t best = 0;
-    uint32_t node = offset_of(unit_at(c, 0)), unit, value = 0;
+    uint32_t node = charsmap_offset_of(charsmap_unit_at(c, 0)), unit, value = 0;
     for (size_t i = 0; i < n && i < ST_CHARSMAP_KEY; i++) {
-        if (!step(c, &node, p[i], &unit)) break;
+        if (!charsmap_step(c, &node, p[i], &unit)) break;
         if (!(unit >> 8 & 1) || node >= c->n_units) continue;
-        value = unit_at(c, node) & 0x7fffffff;
+        value = charsmap_unit_at(c, node) & 0x7fffffff;
         best = i + 1;
     }
     if (!best || value >= c->n_strings || ((uint8_t)c->strings[value] & 0xc0) == 0x80) return 0;

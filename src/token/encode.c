@@ -52,7 +52,7 @@ int st_encoder_look(st_encoder *e)
     return STRATA_OK;
 }
 
-static int no_memory(strata_error *err, size_t len)
+static int encode_no_memory(strata_error *err, size_t len)
 {
     ST_FAIL(err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", len);
 }
@@ -61,7 +61,7 @@ static int no_memory(strata_error *err, size_t len)
 
 /* *at = where the first control token of ranges[0..n) starts in [begin, end); end if there is none. From call to call
  * `begin` does not go back, so that no place is looked at twice. */
-static int next_control(st_encoder *e, const strata_span *ranges, size_t n, size_t begin, size_t end, size_t *at)
+static int encode_next_control(st_encoder *e, const strata_span *ranges, size_t n, size_t begin, size_t end, size_t *at)
 {
     const st_added *added = &e->t->added;
     size_t len;
@@ -88,7 +88,7 @@ static int next_control(st_encoder *e, const strata_span *ranges, size_t n, size
 /* *id = the token that is cut out at text[i], or -1. ranges[0..n) are those that end beyond i. A control token lies
  * within one range. Tokens that always count may cross from one part into another, but not over a control token,
  * whether it stands at i or begins behind: what a user wrote must not undo what the template wrote. */
-static int match_at(st_encoder *e, const strata_span *ranges, size_t n, size_t i, int32_t *id, size_t *len)
+static int encode_match_at(st_encoder *e, const strata_span *ranges, size_t n, size_t i, int32_t *id, size_t *len)
 {
     const st_added *added = &e->t->added;
     bool inside = n && ranges->begin <= i;
@@ -99,7 +99,7 @@ static int match_at(st_encoder *e, const strata_span *ranges, size_t n, size_t i
     if (*id >= 0 && st_added_match(added, e->text + i, *len, ST_ADDED_PARSE, &wide, &e->spent) == *id) return STRATA_OK;
     int32_t across = st_added_match(added, e->text + i, e->len - i, ST_ADDED_ALWAYS, &wide, &e->spent);
     if (n && across >= 0 && i + wide > end) {
-        ST_TRY(next_control(e, ranges, n, i + 1, i + wide, &most));
+        ST_TRY(encode_next_control(e, ranges, n, i + 1, i + wide, &most));
         most -= i;
         if (most < wide) across = st_added_match(added, e->text + i, most, ST_ADDED_ALWAYS, &wide, &e->spent);
     }
@@ -110,7 +110,7 @@ static int match_at(st_encoder *e, const strata_span *ranges, size_t n, size_t i
 }
 
 /* Where the white space before `at` begins, not before `begin`. */
-static size_t spaces_before(const st_encoder *e, size_t begin, size_t at)
+static size_t encode_spaces_before(const st_encoder *e, size_t begin, size_t at)
 {
     while (at > begin) {
         size_t i = at - 1;
@@ -122,7 +122,7 @@ static size_t spaces_before(const st_encoder *e, size_t begin, size_t at)
     return at;
 }
 
-static size_t spaces_after(const st_encoder *e, size_t at)
+static size_t encode_spaces_after(const st_encoder *e, size_t at)
 {
     unsigned len;
     while (at < e->len && st_uc_props(st_utf8_get(e->text + at, &len)) & ST_UC_SPACE) at += len;
@@ -130,7 +130,7 @@ static size_t spaces_after(const st_encoder *e, size_t at)
 }
 
 /* Does a character of a word stand right before or behind [from, to)? */
-static bool touches_word(const st_encoder *e, size_t from, size_t to)
+static bool encode_touches_word(const st_encoder *e, size_t from, size_t to)
 {
     unsigned len;
     size_t i = from;
@@ -155,7 +155,7 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
         if (i == stop) continue;
         for (; n && ranges->end <= i; n--) ranges++;
         int32_t id;
-        ST_TRY(match_at(e, ranges, n, i, &id, &len));
+        ST_TRY(encode_match_at(e, ranges, n, i, &id, &len));
         ST_TRY(st_encoder_spend(e, MATCH_WORK));
         if (id < 0) {
             i++;
@@ -164,11 +164,11 @@ static int encode_fragments(st_encoder *e, const trust *trusted)
         size_t from = i, to = i + len;
         unsigned flags = added->flagged ? st_added_flags(added, e->text + i, len) : 0;
         i = to;
-        if (flags & ST_ADDED_WORD && touches_word(e, from, to)) continue;
-        if (flags & ST_ADDED_LSTRIP) from = spaces_before(e, begin, from);
-        if (flags & ST_ADDED_RSTRIP) to = spaces_after(e, to);
+        if (flags & ST_ADDED_WORD && encode_touches_word(e, from, to)) continue;
+        if (flags & ST_ADDED_LSTRIP) from = encode_spaces_before(e, begin, from);
+        if (flags & ST_ADDED_RSTRIP) to = encode_spaces_after(e, to);
         if (from > begin) ST_TRY(e->t->kind->encode(e, begin, from));
-        if (!st_tokens_push(e->out, id, from, to)) return no_memory(e->err, e->len);
+        if (!st_tokens_push(e->out, id, from, to)) return encode_no_memory(e->err, e->len);
         begin = to;
     }
     return begin < e->len ? e->t->kind->encode(e, begin, e->len) : STRATA_OK;
@@ -182,10 +182,10 @@ static int encode_valid(const st_tokenizer *t, const char *text, size_t len, con
     st_encoder e = {.t = t, .text = (const uint8_t *)text, .len = len, .out = out, .err = err};
     bool special = flags & STRATA_TOKENIZE_ADD_SPECIAL;
     int rc = STRATA_OK;
-    if (out->count && !out->cap && !st_tokens_grow(out)) return no_memory(err, len);
-    if (special && t->first >= 0 && !st_tokens_push(out, t->first, 0, 0)) rc = no_memory(err, len);
+    if (out->count && !out->cap && !st_tokens_grow(out)) return encode_no_memory(err, len);
+    if (special && t->first >= 0 && !st_tokens_push(out, t->first, 0, 0)) rc = encode_no_memory(err, len);
     if (!rc) rc = encode_fragments(&e, trusted);
-    if (!rc && special && t->last >= 0 && !st_tokens_push(out, t->last, len, len)) rc = no_memory(err, len);
+    if (!rc && special && t->last >= 0 && !st_tokens_push(out, t->last, len, len)) rc = encode_no_memory(err, len);
     if (t->kind->finish) t->kind->finish(&e);
     return rc;
 }
@@ -197,7 +197,7 @@ static int encode_repaired(const st_tokenizer *t, const char *text, size_t len, 
 {
     st_utf8_fixed fixed;
     size_t n = out->n;
-    if (!st_utf8_fix(text, len, out->mem, &fixed)) return no_memory(err, len);
+    if (!st_utf8_fix(text, len, out->mem, &fixed)) return encode_no_memory(err, len);
     for (size_t k = 0; k < trusted->n; k++) {
         strata_span *r = &trusted->ranges[k];
         *r = (strata_span){st_utf8_fixed_place(&fixed, r->begin, true), st_utf8_fixed_place(&fixed, r->end, false)};
@@ -213,7 +213,7 @@ static int encode_repaired(const st_tokenizer *t, const char *text, size_t len, 
 }
 
 /* parts: those that the text was joined from, or NULL. */
-static int not_utf8(const strata_text_part *parts, const char *text, size_t bad, strata_error *err)
+static int encode_not_utf8(const strata_text_part *parts, const char *text, size_t bad, strata_error *err)
 {
     size_t i = 0, at = bad;
     ST_FAIL_IF(!parts, err, STRATA_INVALID_ARG, "the text is not UTF-8: byte 0x%02x at offset %zu", (uint8_t)text[bad],
@@ -232,7 +232,7 @@ static int encode_text(const st_tokenizer *t, const char *text, size_t len, cons
     else if (flags & STRATA_TOKENIZE_LOSSY)
         rc = encode_repaired(t, text, len, trusted, flags, out, err);
     else
-        rc = not_utf8(parts, text, bad, err);
+        rc = encode_not_utf8(parts, text, bad, err);
     if (rc) out->n = n;
     return rc;
 }
@@ -249,7 +249,7 @@ int st_tokenizer_encode(const st_tokenizer *t, const char *text, size_t len, uns
 /* ---- a text in parts --------------------------------------------------------------------------------------------- */
 
 /* The trusted ranges of the joined text: neighbours that touch are one. False: no memory. */
-static bool find_trust(const strata_text_part *parts, size_t n, trust *out, st_mem *mem)
+static bool encode_find_trust(const strata_text_part *parts, size_t n, trust *out, st_mem *mem)
 {
     for (size_t i = 0, at = 0; i < n; at += parts[i++].len) {
         if (!parts[i].trusted || !parts[i].len) continue;
@@ -272,7 +272,7 @@ int st_tokenizer_encode_parts(const st_tokenizer *t, const strata_text_part *par
                    MAX_TEXT);
     char *text = st_alloc(out->mem, len + 1, 1);
     trust trusted = {0};
-    int rc = text && find_trust(parts, n, &trusted, out->mem) ? STRATA_OK : no_memory(err, len);
+    int rc = text && encode_find_trust(parts, n, &trusted, out->mem) ? STRATA_OK : encode_no_memory(err, len);
     if (!rc) {
         for (size_t i = 0; i < n; at += parts[i++].len)
             if (parts[i].len) memcpy(text + at, parts[i].ptr, parts[i].len);

@@ -25,7 +25,7 @@ size_t st_nfc_check(const uint8_t *p, size_t n)
     return n;
 }
 
-static bool grow(st_normal *o, size_t more, bool spans, st_mem *mem)
+static bool nfc_grow(st_normal *o, size_t more, bool spans, st_mem *mem)
 {
     size_t need = o->n + more;
     return st_grow(mem, &o->text, &o->cap, need, o->n, 1) &&
@@ -36,7 +36,7 @@ static bool grow(st_normal *o, size_t more, bool spans, st_mem *mem)
 bool st_normal_put(st_normal *o, const uint8_t *p, size_t n, size_t from, size_t to, bool spans, st_mem *mem)
 {
     if (!n) return true;
-    if (!grow(o, n, spans, mem)) return false;
+    if (!nfc_grow(o, n, spans, mem)) return false;
     memcpy(o->text + o->n, p, n);
     for (size_t i = 0; spans && i < n; i++) {
         o->from[o->n + i] = (uint32_t)from;
@@ -49,7 +49,7 @@ bool st_normal_put(st_normal *o, const uint8_t *p, size_t n, size_t from, size_t
 bool st_normal_copy(st_normal *o, const uint8_t *p, size_t n, size_t from, bool spans, st_mem *mem)
 {
     if (!n) return true;
-    if (!grow(o, n, spans, mem)) return false;
+    if (!nfc_grow(o, n, spans, mem)) return false;
     memcpy(o->text + o->n, p, n);
     for (size_t i = 0; spans && i < n; i++) {
         o->from[o->n + i] = (uint32_t)(from + i);
@@ -66,33 +66,33 @@ void st_normal_free(st_normal *o, st_mem *mem)
     *o = (st_normal){0};
 }
 
-static uint32_t ccc_of(uint32_t cp)
+static uint32_t nfc_ccc_of(uint32_t cp)
 {
     return st_uc_ccc(st_uc_props(cp));
 }
 
 /* Stable sort of marks by class; tmp has n places. Counting, so that a text of nothing but marks stays linear. */
-static void order(uint32_t *c, size_t n, uint32_t *tmp)
+static void nfc_order(uint32_t *c, size_t n, uint32_t *tmp)
 {
     if (n < 2) return;
     if (n <= 16) {
         for (size_t i = 1; i < n; i++) {
-            uint32_t cp = c[i], class = ccc_of(cp);
+            uint32_t cp = c[i], class = nfc_ccc_of(cp);
             size_t k = i;
-            for (; k && ccc_of(c[k - 1]) > class; k--) c[k] = c[k - 1];
+            for (; k && nfc_ccc_of(c[k - 1]) > class; k--) c[k] = c[k - 1];
             c[k] = cp;
         }
         return;
     }
     size_t at[257] = {0};
-    for (size_t i = 0; i < n; i++) at[ccc_of(c[i]) + 1]++;
+    for (size_t i = 0; i < n; i++) at[nfc_ccc_of(c[i]) + 1]++;
     for (size_t i = 0; i < 256; i++) at[i + 1] += at[i];
-    for (size_t i = 0; i < n; i++) tmp[at[ccc_of(c[i])]++] = c[i];
+    for (size_t i = 0; i < n; i++) tmp[at[nfc_ccc_of(c[i])]++] = c[i];
     memcpy(c, tmp, n * sizeof *c);
 }
 
 /* The one code point that two compose to, or 0. */
-static uint32_t compose(uint32_t a, uint32_t b)
+static uint32_t nfc_compose(uint32_t a, uint32_t b)
 {
     if (a - 0x1100 < 19 && b - 0x1161 < 21) return 0xac00 + ((a - 0x1100) * 21 + (b - 0x1161)) * 28;
     if (a - 0xac00 < 11172 && (a - 0xac00) % 28 == 0 && b - 0x11a8 < 27) return a + (b - 0x11a7);
@@ -110,14 +110,14 @@ static uint32_t compose(uint32_t a, uint32_t b)
 
 /* c[0..n) in canonical order -> composed in place; the new length. Unicode 3.11, D117: a character joins the last
  * starter unless one of its own class or a higher one stands between. */
-static size_t compose_all(uint32_t *c, size_t n)
+static size_t nfc_compose_all(uint32_t *c, size_t n)
 {
     size_t k = 0, starter = SIZE_MAX;
     uint32_t last = 0; /* class of what was kept after the starter; 0: nothing */
     for (size_t i = 0; i < n; i++) {
-        uint32_t class = ccc_of(c[i]), joined = 0;
+        uint32_t class = nfc_ccc_of(c[i]), joined = 0;
         bool open = starter != SIZE_MAX && (k == starter + 1 || (last && last < class));
-        if (open) joined = compose(c[starter], c[i]);
+        if (open) joined = nfc_compose(c[starter], c[i]);
         if (joined) {
             c[starter] = joined;
             continue;
@@ -130,7 +130,7 @@ static size_t compose_all(uint32_t *c, size_t n)
 }
 
 /* Code points of p[0..n) decomposed, or more: short segments, nearly all, are not worth a look. */
-static size_t most_points(const uint8_t *p, size_t n)
+static size_t nfc_most_points(const uint8_t *p, size_t n)
 {
     size_t k = 0;
     if (n <= 64) return 4 * n; /* a character: at most 4 */
@@ -144,9 +144,9 @@ static size_t most_points(const uint8_t *p, size_t n)
 }
 
 /* One segment: p[0..n), at `from`. */
-static bool put_segment(st_normal *o, const uint8_t *p, size_t n, size_t from, bool spans, st_mem *mem)
+static bool nfc_put_segment(st_normal *o, const uint8_t *p, size_t n, size_t from, bool spans, st_mem *mem)
 {
-    size_t most = most_points(p, n);
+    size_t most = nfc_most_points(p, n);
     if (!st_grow(mem, &o->work, &o->work_cap, 2 * most, 0, sizeof *o->work)) return false;
     uint32_t *c = o->work, *tmp = c + most;
     size_t k = 0;
@@ -159,11 +159,11 @@ static bool put_segment(st_normal *o, const uint8_t *p, size_t n, size_t from, b
     }
     for (size_t i = 0; i < k;) { /* marks between two starters */
         size_t end = i;
-        while (end < k && ccc_of(c[end])) end++;
-        order(c + i, end - i, tmp);
+        while (end < k && nfc_ccc_of(c[end])) end++;
+        nfc_order(c + i, end - i, tmp);
         i = end + 1;
     }
-    k = compose_all(c, k);
+    k = nfc_compose_all(c, k);
     uint8_t *out = (uint8_t *)tmp; /* a code point is 4 bytes at most, so as many words hold them */
     size_t bytes = 0;
     for (size_t i = 0; i < k; i++) bytes += st_utf8_put(out + bytes, c[i]);
@@ -186,7 +186,7 @@ bool st_nfc_append(st_normal *o, const uint8_t *p, size_t n, size_t base, bool s
             if (p[end] < 0x80 || !(st_uc_props(st_utf8_get(p + end, &len)) & ST_UC_NFC)) break;
             end += len;
         }
-        if (!put_segment(o, p + begin, end - begin, base + begin, spans, mem)) return false;
+        if (!nfc_put_segment(o, p + begin, end - begin, base + begin, spans, mem)) return false;
         done = end;
     }
     return true;

@@ -177,7 +177,7 @@ static const struct {
                {"refact", "refact"},    {"bloom", "bloom"}, {"qwen2", "qwen2"},        {"command-r", "command-r"},
                {"olmo", "olmo"},        {"dbrx", "dbrx"},   {"codeshell", "codeshell"}};
 
-static const st_pretok *find(const char *name)
+static const st_pretok *pretok_find(const char *name)
 {
     for (size_t i = 0; i < N_OF(TABLE); i++)
         if (strcmp(TABLE[i].name, name) == 0) return &TABLE[i];
@@ -194,8 +194,8 @@ const st_pretok *st_pretok_find(st_str name)
 const st_pretok *st_pretok_of_arch(st_str arch)
 {
     for (size_t i = 0; i < N_OF(OF_ARCH); i++)
-        if (st_str_eq(arch, OF_ARCH[i].arch)) return find(OF_ARCH[i].pre);
-    return find("gpt-2");
+        if (st_str_eq(arch, OF_ARCH[i].arch)) return pretok_find(OF_ARCH[i].pre);
+    return pretok_find("gpt-2");
 }
 
 void st_pretok_names(char *buf, size_t cap, bool all)

@@ -13,43 +13,43 @@
 #define SPACE ST_UC_SPACE
 
 /* Properties of the character at p, in valid text; *len is its length. */
-static inline uint32_t props_at(const uint8_t *p, unsigned *len)
+static inline uint32_t split_props_at(const uint8_t *p, unsigned *len)
 {
     if (p[0] < 0x80) return *len = 1, st_uc_ascii[p[0]];
     return st_uc_props(st_utf8_get(p, len));
 }
 
 /* End of the run from i of characters with one of the properties. */
-static inline size_t run(const uint8_t *p, size_t i, size_t n, uint32_t mask)
+static inline size_t split_run(const uint8_t *p, size_t i, size_t n, uint32_t mask)
 {
     unsigned len;
-    for (; i < n && props_at(p + i, &len) & mask; i += len) continue;
+    for (; i < n && split_props_at(p + i, &len) & mask; i += len) continue;
     return i;
 }
 
 /* ... with none of them. */
-static inline size_t run_not(const uint8_t *p, size_t i, size_t n, uint32_t mask)
+static inline size_t split_run_not(const uint8_t *p, size_t i, size_t n, uint32_t mask)
 {
     unsigned len;
-    for (; i < n && !(props_at(p + i, &len) & mask); i += len) continue;
+    for (; i < n && !(split_props_at(p + i, &len) & mask); i += len) continue;
     return i;
 }
 
-static inline bool is_newline(uint8_t c)
+static inline bool split_is_newline(uint8_t c)
 {
     return c == '\r' || c == '\n';
 }
 
 /* End of the character at i, or up to max of the set. */
-static size_t run_up_to(const uint8_t *p, size_t i, size_t n, uint32_t mask, uint32_t max)
+static size_t split_run_up_to(const uint8_t *p, size_t i, size_t n, uint32_t mask, uint32_t max)
 {
     unsigned len;
-    for (uint32_t k = 0; i < n && (!max || k < max) && props_at(p + i, &len) & mask; i += len) k++;
+    for (uint32_t k = 0; i < n && (!max || k < max) && split_props_at(p + i, &len) & mask; i += len) k++;
     return i;
 }
 
 /* 's|'t|'re|'ve|'m|'ll|'d at p[0] == '\''; its length or 0. In any case: and U+017F, which folds to s. */
-static size_t contraction(const uint8_t *p, size_t n, bool any_case)
+static size_t split_contraction(const uint8_t *p, size_t n, bool any_case)
 {
     if (n < 2) return 0;
     uint8_t fold = any_case ? 0x20 : 0, a = p[1] | fold, b = n > 2 ? p[2] | fold : 0;
@@ -60,13 +60,13 @@ static size_t contraction(const uint8_t *p, size_t n, bool any_case)
 
 /* \s*[\r\n]+|\s+(?!\S)|\s+ at a space: the run up to its last newline; else the run without its last character, which
  * goes before what follows it; else the run. */
-static size_t spaces(const uint8_t *p, size_t n, bool newlines)
+static size_t split_spaces(const uint8_t *p, size_t n, bool newlines)
 {
     size_t end = 0, last = 0, newline = 0;
     while (end < n) {
         unsigned len;
-        if (!(props_at(p + end, &len) & SPACE)) break;
-        if (is_newline(p[end])) newline = end + 1;
+        if (!(split_props_at(p + end, &len) & SPACE)) break;
+        if (split_is_newline(p[end])) newline = end + 1;
         last = end;
         end += len;
     }
@@ -80,27 +80,27 @@ size_t st_split_gpt2(const st_split_stage *s, const uint8_t *p, size_t n)
     (void)s;
     size_t i = 0;
     if (p[0] == '\'') {
-        size_t k = contraction(p, n, false);
+        size_t k = split_contraction(p, n, false);
         if (k) return k;
     }
     i = p[0] == ' ' && n > 1;
     unsigned len;
-    uint32_t c = props_at(p + i, &len);
-    if (c & L) return run(p, i + len, n, L);
-    if (c & N) return run(p, i + len, n, N);
-    if (!(c & SPACE)) return run_not(p, i + len, n, SPACE | L | N);
-    return spaces(p, n, false);
+    uint32_t c = split_props_at(p + i, &len);
+    if (c & L) return split_run(p, i + len, n, L);
+    if (c & N) return split_run(p, i + len, n, N);
+    if (!(c & SPACE)) return split_run_not(p, i + len, n, SPACE | L | N);
+    return split_spaces(p, n, false);
 }
 
 /* ` ?[^\s\p{L}\p{N}]+[\r\n]*` without its class (also less \p{M} where words hold marks): the end, or 0. */
-static size_t punctuation(const st_split_stage *s, const uint8_t *p, size_t n)
+static size_t split_punctuation(const st_split_stage *s, const uint8_t *p, size_t n)
 {
     size_t i = p[0] == ' ';
     uint32_t not = SPACE | N | s->letters;
     if (i == n) return 0;
-    size_t end = run_not(p, i, n, not );
+    size_t end = split_run_not(p, i, n, not );
     if (end == i) return 0;
-    for (; s->newlines && end < n && (is_newline(p[end]) || (s->slash && p[end] == '/')); end++) continue;
+    for (; s->newlines && end < n && (split_is_newline(p[end]) || (s->slash && p[end] == '/')); end++) continue;
     return end;
 }
 
@@ -109,17 +109,18 @@ static size_t punctuation(const st_split_stage *s, const uint8_t *p, size_t n)
 size_t st_split_words(const st_split_stage *s, const uint8_t *p, size_t n)
 {
     unsigned len, next;
-    uint32_t c = props_at(p, &len);
-    if (c & L) return run(p, len, n, s->letters);
+    uint32_t c = split_props_at(p, &len);
+    if (c & L) return split_run(p, len, n, s->letters);
     if (p[0] == '\'' && s->contractions) {
-        size_t k = contraction(p, n, true);
+        size_t k = split_contraction(p, n, true);
         if (k) return k;
     }
-    if (c & N) return run_up_to(p, 0, n, N, s->max);
-    if (!is_newline(p[0]) && len < n && props_at(p + len, &next) & s->letters) return run(p, len + next, n, s->letters);
-    if (c & s->letters) return run(p, len, n, s->letters); /* a mark */
-    size_t end = punctuation(s, p, n);
-    return end ? end : spaces(p, n, true);
+    if (c & N) return split_run_up_to(p, 0, n, N, s->max);
+    if (!split_is_newline(p[0]) && len < n && split_props_at(p + len, &next) & s->letters)
+        return split_run(p, len + next, n, s->letters);
+    if (c & s->letters) return split_run(p, len, n, s->letters); /* a mark */
+    size_t end = split_punctuation(s, p, n);
+    return end ? end : split_spaces(p, n, true);
 }
 
 #define UPPER (ST_UC_LU | ST_UC_LT | ST_UC_LM | ST_UC_LO | M)
@@ -127,14 +128,14 @@ size_t st_split_words(const st_split_stage *s, const uint8_t *p, size_t n)
 
 /* [UPPER]*[LOWER]+ (first) or [UPPER]+[LOWER]* from i: the end, or 0. Both sets hold \p{Lm}\p{Lo}\p{M}, so the first
  * expression can give back characters of its run of UPPER until one of these is the one LOWER that it needs. */
-static size_t cased_word(const uint8_t *p, size_t i, size_t n, bool first)
+static size_t split_cased_word(const uint8_t *p, size_t i, size_t n, bool first)
 {
     size_t upper = i, both = 0;
     unsigned len;
     uint32_t c;
-    for (; upper < n && (c = props_at(p + upper, &len)) & UPPER; upper += len)
+    for (; upper < n && (c = split_props_at(p + upper, &len)) & UPPER; upper += len)
         if (c & LOWER) both = upper + len;
-    size_t end = run(p, upper, n, LOWER);
+    size_t end = split_run(p, upper, n, LOWER);
     if (end > upper) return end;
     if (first) return both;
     return upper > i ? upper : 0;
@@ -146,38 +147,39 @@ static size_t cased_word(const uint8_t *p, size_t i, size_t n, bool first)
 size_t st_split_cased(const st_split_stage *s, const uint8_t *p, size_t n)
 {
     unsigned len;
-    uint32_t c = props_at(p, &len);
+    uint32_t c = split_props_at(p, &len);
     size_t end = 0;
     for (int first = 1; first >= 0 && !end; first--) {
-        if (!(c & (L | N)) && !is_newline(p[0])) end = cased_word(p, len, n, first);
-        if (!end) end = cased_word(p, 0, n, first);
+        if (!(c & (L | N)) && !split_is_newline(p[0])) end = split_cased_word(p, len, n, first);
+        if (!end) end = split_cased_word(p, 0, n, first);
     }
-    if (end) return s->contractions && end < n && p[end] == '\'' ? end + contraction(p + end, n - end, true) : end;
-    if (c & N) return run_up_to(p, 0, n, N, s->max);
-    end = punctuation(s, p, n);
-    return end ? end : spaces(p, n, true);
+    if (end)
+        return s->contractions && end < n && p[end] == '\'' ? end + split_contraction(p + end, n - end, true) : end;
+    if (c & N) return split_run_up_to(p, 0, n, N, s->max);
+    end = split_punctuation(s, p, n);
+    return end ? end : split_spaces(p, n, true);
 }
 
 /* One match at p[0], or 0. */
-static size_t deepseek_match(const uint8_t *p, size_t n)
+static size_t split_deepseek_match(const uint8_t *p, size_t n)
 {
     const uint32_t word = L | M, mark = ST_UC_P | ST_UC_S;
     unsigned len, next;
-    uint32_t c = props_at(p, &len);
+    uint32_t c = split_props_at(p, &len);
     if (len == 1 && c & mark && n > 1 && (uint8_t)((p[1] | 0x20) - 'a') < 26) {
         size_t i = 2;
         while (i < n && (uint8_t)((p[i] | 0x20) - 'a') < 26) i++;
         return i;
     }
-    if (!(c & (L | mark)) && !is_newline(p[0]) && len < n && props_at(p + len, &next) & word)
-        return run(p, len + next, n, word);
-    if (c & word) return run(p, len, n, word);
-    size_t i = p[0] == ' ', end = run(p, i, n, mark);
+    if (!(c & (L | mark)) && !split_is_newline(p[0]) && len < n && split_props_at(p + len, &next) & word)
+        return split_run(p, len + next, n, word);
+    if (c & word) return split_run(p, len, n, word);
+    size_t i = p[0] == ' ', end = split_run(p, i, n, mark);
     if (end > i) {
-        while (end < n && is_newline(p[end])) end++;
+        while (end < n && split_is_newline(p[end])) end++;
         return end;
     }
-    return c & SPACE ? spaces(p, n, true) : 0;
+    return c & SPACE ? split_spaces(p, n, true) : 0;
 }
 
 /* [!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*
@@ -185,17 +187,17 @@ static size_t deepseek_match(const uint8_t *p, size_t n)
 size_t st_split_deepseek(const st_split_stage *s, const uint8_t *p, size_t n)
 {
     (void)s;
-    size_t end = deepseek_match(p, n);
+    size_t end = split_deepseek_match(p, n);
     for (size_t i = 0; !end && i < n; i += st_utf8_len(p[i]))
-        if (i && deepseek_match(p + i, n - i)) return i;
+        if (i && split_deepseek_match(p + i, n - i)) return i;
     return end ? end : n;
 }
 
 /* ---- sets -------------------------------------------------------------------------------------------------------- */
 
-static bool in_set(const st_split_set *set, const uint8_t *p, unsigned *len)
+static bool split_in_set(const st_split_set *set, const uint8_t *p, unsigned *len)
 {
-    if (!set->n_ranges) return props_at(p, len) & set->mask;
+    if (!set->n_ranges) return split_props_at(p, len) & set->mask;
     uint32_t cp = st_utf8_get(p, len), lo = 0, hi = set->n_ranges;
     while (lo < hi) { /* the first range that ends at cp or later */
         uint32_t mid = (lo + hi) / 2;
@@ -212,8 +214,9 @@ size_t st_split_isolate(const st_split_stage *s, const uint8_t *p, size_t n)
 {
     unsigned len;
     size_t i = 0;
-    bool in = in_set(&s->set, p, &len);
-    for (uint32_t k = 0; i < n && (!in || !s->max || k < s->max) && in_set(&s->set, p + i, &len) == in; i += len) k++;
+    bool in = split_in_set(&s->set, p, &len);
+    for (uint32_t k = 0; i < n && (!in || !s->max || k < s->max) && split_in_set(&s->set, p + i, &len) == in; i += len)
+        k++;
     return i;
 }
 
@@ -221,32 +224,33 @@ size_t st_split_isolate(const st_split_stage *s, const uint8_t *p, size_t n)
 size_t st_split_newline(const st_split_stage *s, const uint8_t *p, size_t n)
 {
     (void)s;
-    if (is_newline(p[0])) return 1;
+    if (split_is_newline(p[0])) return 1;
     size_t i = 1;
-    while (i < n && !is_newline(p[i])) i++;
+    while (i < n && !split_is_newline(p[i])) i++;
     return i;
 }
 
 /* \s?[set]+ at p[0]: its end or 0. */
-static size_t spaced_match(const st_split_stage *s, const uint8_t *p, size_t n)
+static size_t split_spaced_match(const st_split_stage *s, const uint8_t *p, size_t n)
 {
     unsigned len, next;
     size_t i = 0;
-    if (props_at(p, &len) & SPACE && len < n && in_set(&s->set, p + len, &next)) i = len;
+    if (split_props_at(p, &len) & SPACE && len < n && split_in_set(&s->set, p + len, &next)) i = len;
     size_t end = i;
-    for (; end < n && in_set(&s->set, p + end, &next); end += next) continue;
+    for (; end < n && split_in_set(&s->set, p + end, &next); end += next) continue;
     return end > i ? end : 0;
 }
 
 /* \s?[set]+, isolated. */
 size_t st_split_spaced(const st_split_stage *s, const uint8_t *p, size_t n)
 {
-    size_t end = spaced_match(s, p, n);
+    size_t end = split_spaced_match(s, p, n);
     if (end) return end;
     for (size_t i = st_utf8_len(p[0]); i < n;) {
         unsigned len, next;
-        bool space = props_at(p + i, &len) & SPACE;
-        if (in_set(&s->set, p + i, &next) || (space && i + len < n && in_set(&s->set, p + i + len, &next))) return i;
+        bool space = split_props_at(p + i, &len) & SPACE;
+        if (split_in_set(&s->set, p + i, &next) || (space && i + len < n && split_in_set(&s->set, p + i + len, &next)))
+            return i;
         i += len;
     }
     return n;
@@ -261,16 +265,16 @@ size_t st_split_trailing(const st_split_stage *s, const uint8_t *p, size_t n)
         size_t i = begin - 1;
         unsigned len;
         while (i && (p[i] & 0xc0) == 0x80) i--;
-        if (!(props_at(p + i, &len) & SPACE)) break;
+        if (!(split_props_at(p + i, &len) & SPACE)) break;
         begin = i;
     }
     return begin ? begin : n;
 }
 
 /* In (\s|[.,!?…。，、।۔،]): all of it is one class in Oniguruma, so the brackets and the bar count too. */
-static bool in_bloom(const uint8_t *p, unsigned *len)
+static bool split_in_bloom(const uint8_t *p, unsigned *len)
 {
-    if (props_at(p, len) & SPACE) return false;
+    if (split_props_at(p, len) & SPACE) return false;
     switch (st_utf8_get(p, len)) {
     case '(':
     case ')':
@@ -295,13 +299,14 @@ size_t st_split_bloom(const st_split_stage *s, const uint8_t *p, size_t n)
 {
     (void)s;
     unsigned len = 1;
-    size_t i = p[0] == ' ' && n > 1 && in_bloom(p + 1, &len);
-    if (i || in_bloom(p, &len)) {
-        for (; i < n && in_bloom(p + i, &len); i += len) continue;
+    size_t i = p[0] == ' ' && n > 1 && split_in_bloom(p + 1, &len);
+    if (i || split_in_bloom(p, &len)) {
+        for (; i < n && split_in_bloom(p + i, &len); i += len) continue;
         return i;
     }
     for (i = st_utf8_len(p[0]); i < n; i += len)
-        if (in_bloom(p + i, &len) || (p[i] == ' ' && i + 1 < n && in_bloom(p + i + 1, &(unsigned){0}))) return i;
+        if (split_in_bloom(p + i, &len) || (p[i] == ' ' && i + 1 < n && split_in_bloom(p + i + 1, &(unsigned){0})))
+            return i;
     return n;
 }
 

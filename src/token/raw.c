@@ -9,30 +9,30 @@ typedef struct sink {
     size_t cap, len;
 } sink;
 
-static void put(sink *s, char c)
+static void raw_put(sink *s, char c)
 {
     if (s->len < s->cap) s->buf[s->len] = c;
     s->len++;
 }
 
-static void put_byte_level(sink *s, st_str piece)
+static void raw_put_byte_level(sink *s, st_str piece)
 {
     uint8_t buf[64];
     size_t at = 0, n;
     while ((n = st_bpe_bytes(piece, &at, buf, sizeof buf)))
-        for (size_t i = 0; i < n; i++) put(s, (char)buf[i]);
-    for (; at < piece.len; at++) put(s, piece.ptr[at]); /* not of the alphabet: as it stands */
+        for (size_t i = 0; i < n; i++) raw_put(s, (char)buf[i]);
+    for (; at < piece.len; at++) raw_put(s, piece.ptr[at]); /* not of the alphabet: as it stands */
 }
 
 /* U+2581 is a space. */
-static void put_pieces(sink *s, st_str piece)
+static void raw_put_pieces(sink *s, st_str piece)
 {
     for (size_t i = 0; i < piece.len; i++) {
         if (i + 2 < piece.len && memcmp(piece.ptr + i, "\xe2\x96\x81", 3) == 0) {
-            put(s, ' ');
+            raw_put(s, ' ');
             i += 2;
         } else {
-            put(s, piece.ptr[i]);
+            raw_put(s, piece.ptr[i]);
         }
     }
 }
@@ -44,13 +44,13 @@ size_t st_tokenizer_raw(const st_tokenizer *t, int32_t id, char *buf, size_t cap
     sink s = {buf, cap, 0};
     int byte = type == ST_TOKEN_BYTE ? st_byte_token(piece) : -1;
     if (byte >= 0)
-        put(&s, (char)byte);
+        raw_put(&s, (char)byte);
     else if (type == ST_TOKEN_CONTROL || (type == ST_TOKEN_USER && t->kind == &st_token_bpe))
-        for (size_t i = 0; i < piece.len; i++) put(&s, piece.ptr[i]);
+        for (size_t i = 0; i < piece.len; i++) raw_put(&s, piece.ptr[i]);
     else if (t->kind == &st_token_bpe)
-        put_byte_level(&s, piece);
+        raw_put_byte_level(&s, piece);
     else
-        put_pieces(&s, piece);
+        raw_put_pieces(&s, piece);
     return s.len;
 }
 

@@ -13,7 +13,7 @@
 
 #define CONVERTED_SCORE (-1000.0f)
 
-static float score_of(const st_spm *m, uint32_t id)
+static float spm_score_of(const st_spm *m, uint32_t id)
 {
     float f;
     memcpy(&f, m->scores + 4 * (size_t)id, 4);
@@ -22,7 +22,7 @@ static float score_of(const st_spm *m, uint32_t id)
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
-static int read_scores(st_tokenizer *t, st_spm *m, const st_gguf *g, strata_error *err)
+static int spm_read_scores(st_tokenizer *t, st_spm *m, const st_gguf *g, strata_error *err)
 {
     uint64_t count;
     ST_TRY(st_gguf_array(g, "tokenizer.ggml.scores", ST_GGUF_F32, &m->scores, &count, err));
@@ -30,7 +30,7 @@ static int read_scores(st_tokenizer *t, st_spm *m, const st_gguf *g, strata_erro
                "%s: key 'tokenizer.ggml.scores' has %llu items, want %u, one a token", g->name,
                (unsigned long long)count, t->vocab.n);
     for (uint32_t i = 0; i < t->vocab.n; i++) {
-        float f = score_of(m, i);
+        float f = spm_score_of(m, i);
         ST_FAIL_IF(f != f, err, STRATA_CORRUPT_MODEL, "%s: key 'tokenizer.ggml.scores': token %u has the score NaN",
                    g->name, i);
     }
@@ -38,16 +38,16 @@ static int read_scores(st_tokenizer *t, st_spm *m, const st_gguf *g, strata_erro
 }
 
 /* A user-defined token of two or more spaces that came from HuggingFace, where it is spelled with U+2581. */
-static bool is_raw_run(const st_spm *m, uint32_t id, st_str s)
+static bool spm_is_raw_run(const st_spm *m, uint32_t id, st_str s)
 {
-    if (s.len < 2 || score_of(m, id) != CONVERTED_SCORE) return false;
+    if (s.len < 2 || spm_score_of(m, id) != CONVERTED_SCORE) return false;
     for (size_t i = 0; i < s.len; i++)
         if (s.ptr[i] != ' ') return false;
     return true;
 }
 
 /* Copies *s with U+2581 for spaces into *buf and makes *s that. False: no memory. */
-static bool escape(st_str *s, char **buf, size_t *cap, st_mem *mem)
+static bool spm_escape(st_str *s, char **buf, size_t *cap, st_mem *mem)
 {
     size_t n = 0;
     if (!st_grow(mem, buf, cap, 3 * s->len + 1, 0, 1)) return false;
@@ -62,14 +62,14 @@ static bool escape(st_str *s, char **buf, size_t *cap, st_mem *mem)
 }
 
 /* Fills the two tries: tokens of raw text, and user-defined tokens of normalised text. */
-static bool fill_tries(st_tokenizer *t, st_spm *m, char **buf, size_t *cap)
+static bool spm_fill_tries(st_tokenizer *t, st_spm *m, char **buf, size_t *cap)
 {
     bool raw = false;
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
         st_str s = st_vocab_piece(&t->vocab, i);
-        raw = raw || is_raw_run(m, i, s);
-        if (!escape(&s, buf, cap, t->mem)) return false;
+        raw = raw || spm_is_raw_run(m, i, s);
+        if (!spm_escape(&s, buf, cap, t->mem)) return false;
         if (!st_added_put(&m->user, t->mem, s, (int32_t)i, ST_ADDED_ALWAYS, 0)) return false;
     }
     if (m->prefix && !st_tokenizer_add_user(t)) return false;
@@ -78,23 +78,23 @@ static bool fill_tries(st_tokenizer *t, st_spm *m, char **buf, size_t *cap)
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
         st_str s = st_vocab_piece(&t->vocab, i);
-        if (is_raw_run(m, i, s) && !escape(&s, buf, cap, t->mem)) return false;
+        if (spm_is_raw_run(m, i, s) && !spm_escape(&s, buf, cap, t->mem)) return false;
         if (!st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS)) return false;
     }
     return true;
 }
 
-static bool add_tokens(st_tokenizer *t, st_spm *m)
+static bool spm_add_tokens(st_tokenizer *t, st_spm *m)
 {
     char *buf = NULL;
     size_t cap = 0;
-    bool ok = fill_tries(t, m, &buf, &cap);
+    bool ok = spm_fill_tries(t, m, &buf, &cap);
     st_free(t->mem, buf);
     return ok;
 }
 
 /* Which cuts before a space are safe: those after bytes that no token has right before a space. */
-static void find_joins(const st_tokenizer *t, st_spm *m)
+static void spm_find_joins(const st_tokenizer *t, st_spm *m)
 {
     for (uint32_t id = 0; id < t->vocab.n; id++) {
         int type = t->vocab.types[id];
@@ -118,7 +118,7 @@ static int open_spm(st_tokenizer *t, const st_gguf *g, const st_log *log, strata
 {
     st_spm *m = t->state = st_calloc(t->mem, 1, sizeof *m);
     ST_FAIL_IF(!m, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
-    ST_TRY(read_scores(t, m, g, err));
+    ST_TRY(spm_read_scores(t, m, g, err));
     ST_TRY(st_tokenizer_bytes(t, m->bytes, g, err));
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", true, &m->prefix, err));
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.remove_extra_whitespaces", false, &m->squeeze, err));
@@ -129,8 +129,8 @@ static int open_spm(st_tokenizer *t, const st_gguf *g, const st_log *log, strata
                      g->name);
     ST_TRY(st_vocab_index(&t->vocab, 1u << ST_TOKEN_NORMAL | 1u << ST_TOKEN_USER | 1u << ST_TOKEN_UNUSED, t->mem, err));
     m->whole = st_calloc(t->mem, t->vocab.n, sizeof *m->whole);
-    ST_FAIL_IF(!m->whole || !add_tokens(t, m), err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
-    find_joins(t, m);
+    ST_FAIL_IF(!m->whole || !spm_add_tokens(t, m), err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
+    spm_find_joins(t, m);
     t->first = t->info.add_bos ? t->info.bos : -1;
     t->last = t->info.add_eos ? t->info.eos : -1;
     return STRATA_OK;
@@ -166,7 +166,7 @@ int st_spm_push(st_encoder *e, int32_t id, uint32_t begin, uint32_t end)
 
 /* norm = the fragment as sentencepiece's normalizer.cc makes it, without its character map. With from == NULL the
  * origin of each byte is not kept. */
-static size_t normalize(const st_spm *m, const uint8_t *p, size_t n, st_spm_scratch *s, uint32_t *from)
+static size_t spm_normalize(const st_spm *m, const uint8_t *p, size_t n, st_spm_scratch *s, uint32_t *from)
 {
     uint8_t *o = s->norm;
     size_t k = 0, i = 0;
@@ -198,7 +198,7 @@ static size_t normalize(const st_spm *m, const uint8_t *p, size_t n, st_spm_scra
 }
 
 /* A segment: often it is a token and merging would only say so, which is tried once a token and remembered. */
-static int encode_segment(st_encoder *e, uint32_t begin, uint32_t end)
+static int spm_encode_segment(st_encoder *e, uint32_t begin, uint32_t end)
 {
     st_spm *m = e->t->state;
     st_spm_scratch *s = e->scratch;
@@ -216,7 +216,7 @@ static int encode_segment(st_encoder *e, uint32_t begin, uint32_t end)
     return STRATA_OK;
 }
 
-static int encode_norm(st_encoder *e)
+static int spm_encode_norm(st_encoder *e)
 {
     const st_spm *m = e->t->state;
     st_spm_scratch *s = e->scratch;
@@ -237,14 +237,14 @@ static int encode_norm(st_encoder *e)
             ST_TRY(st_encoder_spend(e, 0));
         }
         if (id >= 0) {
-            ST_TRY(encode_segment(e, begin, i));
+            ST_TRY(spm_encode_segment(e, begin, i));
             ST_TRY(st_spm_push(e, id, i, i + (uint32_t)len));
             begin = i += (uint32_t)len;
             continue;
         }
         if (norm[i] == 0xe2 && st_spm_is_space(norm + i)) {
             if (i > begin && spaces_end != i && !m->joins[norm[i - 1]]) {
-                ST_TRY(encode_segment(e, begin, i));
+                ST_TRY(spm_encode_segment(e, begin, i));
                 begin = i;
                 if (i - looked > ST_LOOK_BYTES) {
                     ST_TRY(st_encoder_look(e));
@@ -255,7 +255,7 @@ static int encode_norm(st_encoder *e)
         }
         i += st_utf8_len(norm[i]);
     }
-    return encode_segment(e, begin, n);
+    return spm_encode_segment(e, begin, n);
 }
 
 static int encode_spm(st_encoder *e, size_t begin, size_t end)
@@ -271,8 +271,8 @@ static int encode_spm(st_encoder *e, size_t begin, size_t end)
     ST_FAIL_IF(!ok, e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
     s->base = begin;
     s->after_unk = false;
-    s->n_norm = normalize(m, e->text + begin, n, s, e->out->want_spans ? s->from : NULL);
-    return encode_norm(e);
+    s->n_norm = spm_normalize(m, e->text + begin, n, s, e->out->want_spans ? s->from : NULL);
+    return spm_encode_norm(e);
 }
 
 static void finish_spm(st_encoder *e)
@@ -287,7 +287,7 @@ static void finish_spm(st_encoder *e)
 
 /* A run of byte tokens: its text if it is UTF-8, else U+FFFD for each. HF: byte_fallback.rs. strip: without a space at
  * its start. */
-static void put_bytes(const st_tokenizer *t, const int32_t *ids, size_t n, bool strip, st_text_out *out)
+static void spm_put_bytes(const st_tokenizer *t, const int32_t *ids, size_t n, bool strip, st_text_out *out)
 {
     bool valid = true;
     for (int pass = 0; pass < 2; pass++) { /* first only to see whether all is valid */
@@ -319,7 +319,7 @@ static int decode_spm(const st_tokenizer *t, const int32_t *ids, size_t n, st_te
         if (t->vocab.types[ids[i]] == ST_TOKEN_BYTE) {
             size_t k = i + 1;
             while (k < n && t->vocab.types[ids[k]] == ST_TOKEN_BYTE) k++;
-            put_bytes(t, ids + i, k - i, strip, out);
+            spm_put_bytes(t, ids + i, k - i, strip, out);
             strip = false;
             i = k;
             continue;

@@ -11,13 +11,13 @@
 
 #define SHORT 32 /* characters: up to here a scan over all candidates beats the heap */
 
-static int no_memory(st_encoder *e)
+static int spm_merge_no_memory(st_encoder *e)
 {
     ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
 }
 
 /* Order of a candidate: float scores as integers, highest first, then the place. -0 counts as 0. */
-static uint64_t rank_of(const st_spm *m, int32_t id, uint32_t at)
+static uint64_t spm_merge_rank_of(const st_spm *m, int32_t id, uint32_t at)
 {
     float score;
     memcpy(&score, m->scores + 4 * (size_t)id, 4);
@@ -29,7 +29,7 @@ static uint64_t rank_of(const st_spm *m, int32_t id, uint32_t at)
 }
 
 /* A character that is no token: its byte tokens, or <unk>, one for a run of them. */
-static int push_unknown(st_encoder *e, uint32_t begin, uint32_t end)
+static int spm_merge_push_unknown(st_encoder *e, uint32_t begin, uint32_t end)
 {
     const st_spm *m = e->t->state;
     st_spm_scratch *s = e->scratch;
@@ -47,16 +47,16 @@ static int push_unknown(st_encoder *e, uint32_t begin, uint32_t end)
     return STRATA_OK;
 }
 
-static int push_symbol(st_encoder *e, int32_t id, uint32_t at, uint32_t len)
+static int spm_merge_push_symbol(st_encoder *e, int32_t id, uint32_t at, uint32_t len)
 {
     st_spm_scratch *s = e->scratch;
     if (id < 0) id = st_vocab_find(&e->t->vocab, s->norm + at, len);
-    return id < 0 ? push_unknown(e, at, at + len) : st_spm_push(e, id, at, at + len);
+    return id < 0 ? spm_merge_push_unknown(e, at, at + len) : st_spm_push(e, id, at, at + len);
 }
 
 /* ---- short segments ---------------------------------------------------------------------------------------------- */
 
-static int merge_short(st_encoder *e, uint32_t begin, uint32_t end)
+static int spm_merge_short(st_encoder *e, uint32_t begin, uint32_t end)
 {
     const st_spm *m = e->t->state;
     const st_vocab *v = &e->t->vocab;
@@ -69,7 +69,7 @@ static int merge_short(st_encoder *e, uint32_t begin, uint32_t end)
     at[n] = end;
     for (uint32_t i = 0; i + 1 < n; i++) {
         joined[i] = st_vocab_find(v, norm + at[i], at[i + 2] - at[i]);
-        rank[i] = joined[i] < 0 ? UINT64_MAX : rank_of(m, joined[i], at[i]);
+        rank[i] = joined[i] < 0 ? UINT64_MAX : spm_merge_rank_of(m, joined[i], at[i]);
     }
     while (n > 1) {
         uint32_t best = 0;
@@ -86,17 +86,17 @@ static int merge_short(st_encoder *e, uint32_t begin, uint32_t end)
         for (uint32_t i = best + 1; i + 1 < n; i++) joined[i] = joined[i + 1], rank[i] = rank[i + 1];
         for (uint32_t i = best ? best - 1 : 0; i <= best && i + 1 < n; i++) {
             joined[i] = st_vocab_find(v, norm + at[i], at[i + 2] - at[i]);
-            rank[i] = joined[i] < 0 ? UINT64_MAX : rank_of(m, joined[i], at[i]);
+            rank[i] = joined[i] < 0 ? UINT64_MAX : spm_merge_rank_of(m, joined[i], at[i]);
         }
     }
-    for (uint32_t i = 0; i < n; i++) ST_TRY(push_symbol(e, id[i], at[i], at[i + 1] - at[i]));
+    for (uint32_t i = 0; i < n; i++) ST_TRY(spm_merge_push_symbol(e, id[i], at[i], at[i + 1] - at[i]));
     return STRATA_OK;
 }
 
 /* ---- long segments ----------------------------------------------------------------------------------------------- */
 
 /* Proposes to join symbol i, the left one, with its neighbour. A symbol's index is its place, so ties go leftmost. */
-static bool propose(st_encoder *e, uint32_t i)
+static bool spm_merge_propose(st_encoder *e, uint32_t i)
 {
     const st_spm *m = e->t->state;
     st_spm_scratch *s = e->scratch;
@@ -104,26 +104,27 @@ static bool propose(st_encoder *e, uint32_t i)
     int32_t id = st_vocab_find(&e->t->vocab, s->norm + a->at, (size_t)a->len + b->len);
     if (id < 0) return true;
     if (s->split && e->t->vocab.types[id] == ST_TOKEN_UNUSED) s->split[id] = a->len;
-    return st_heap_put(&s->heap, e->out->mem, (st_pair){rank_of(m, id, i), a->len + b->len, id});
+    return st_heap_put(&s->heap, e->out->mem, (st_pair){spm_merge_rank_of(m, id, i), a->len + b->len, id});
 }
 
 /* A symbol that ended as an UNUSED token is taken apart again, into the parts that last proposed it. */
-static int push_parts(st_encoder *e, const st_spm_symbol *y)
+static int spm_merge_push_parts(st_encoder *e, const st_spm_symbol *y)
 {
     st_spm_scratch *s = e->scratch;
     const st_vocab *v = &e->t->vocab;
     size_t n = 0;
-    if (!st_grow(e->out->mem, &s->stack, &s->stack_cap, 16, 0, sizeof *s->stack)) return no_memory(e);
+    if (!st_grow(e->out->mem, &s->stack, &s->stack_cap, 16, 0, sizeof *s->stack)) return spm_merge_no_memory(e);
     s->stack[n++] = y->at + y->len;
     for (uint32_t at = y->at; n;) { /* the stack holds where parts end, the nearest on top */
         uint32_t end = s->stack[n - 1], len = end - at;
         int32_t id = st_vocab_find(v, s->norm + at, len);
         if (id >= 0 && v->types[id] == ST_TOKEN_UNUSED && s->split[id] && s->split[id] < len) {
-            if (!st_grow(e->out->mem, &s->stack, &s->stack_cap, n + 1, n, sizeof *s->stack)) return no_memory(e);
+            if (!st_grow(e->out->mem, &s->stack, &s->stack_cap, n + 1, n, sizeof *s->stack))
+                return spm_merge_no_memory(e);
             s->stack[n++] = at + s->split[id];
             continue;
         }
-        ST_TRY(push_symbol(e, id, at, len));
+        ST_TRY(spm_merge_push_symbol(e, id, at, len));
         at = end;
         n--;
     }
@@ -131,11 +132,11 @@ static int push_parts(st_encoder *e, const st_spm_symbol *y)
 }
 
 /* Joins the n characters of norm[begin..end) as far as they go: s->symbols, linked from the first on. */
-static int join_all(st_encoder *e, uint32_t begin, uint32_t end, uint32_t n)
+static int spm_merge_join_all(st_encoder *e, uint32_t begin, uint32_t end, uint32_t n)
 {
     st_spm_scratch *s = e->scratch;
     st_mem *mem = e->out->mem;
-    if (!st_grow(mem, &s->symbols, &s->symbol_cap, n, 0, sizeof *s->symbols)) return no_memory(e);
+    if (!st_grow(mem, &s->symbols, &s->symbol_cap, n, 0, sizeof *s->symbols)) return spm_merge_no_memory(e);
     st_spm_symbol *y = s->symbols;
     uint32_t k = 0;
     for (uint32_t i = begin, len; i < end; i += len, k++) {
@@ -144,7 +145,7 @@ static int join_all(st_encoder *e, uint32_t begin, uint32_t end, uint32_t n)
     }
     s->heap.n = 0;
     for (uint32_t i = 0; i + 1 < n; i++)
-        if (!propose(e, i)) return no_memory(e);
+        if (!spm_merge_propose(e, i)) return spm_merge_no_memory(e);
     while (s->heap.n) {
         st_pair p = st_heap_take(&s->heap);
         uint32_t i = (uint32_t)p.key;
@@ -155,27 +156,27 @@ static int join_all(st_encoder *e, uint32_t begin, uint32_t end, uint32_t n)
         y[i].next = right->next;
         right->len = 0;
         if (y[i].next < n) y[y[i].next].prev = i;
-        if (i && !propose(e, y[i].prev)) return no_memory(e);
-        if (y[i].next < n && !propose(e, i)) return no_memory(e);
+        if (i && !spm_merge_propose(e, y[i].prev)) return spm_merge_no_memory(e);
+        if (y[i].next < n && !spm_merge_propose(e, i)) return spm_merge_no_memory(e);
     }
     return STRATA_OK;
 }
 
 /* Appends the tokens of the symbols before `end`, where one of them ends. */
-static int push_joined(st_encoder *e, uint32_t end)
+static int spm_merge_push_joined(st_encoder *e, uint32_t end)
 {
     st_spm_scratch *s = e->scratch;
     const st_spm_symbol *y = s->symbols;
     for (uint32_t i = 0; i < end; i = y[i].next) {
         if (s->split)
-            ST_TRY(push_parts(e, &y[i]));
+            ST_TRY(spm_merge_push_parts(e, &y[i]));
         else
-            ST_TRY(push_symbol(e, y[i].id, y[i].at, y[i].len));
+            ST_TRY(spm_merge_push_symbol(e, y[i].id, y[i].at, y[i].len));
     }
     return STRATA_OK;
 }
 
-static uint32_t count(const uint8_t *norm, uint32_t begin, uint32_t end)
+static uint32_t spm_merge_count(const uint8_t *norm, uint32_t begin, uint32_t end)
 {
     uint32_t n = 0;
     for (uint32_t i = begin; i < end; i++) n += (norm[i] & 0xc0) != 0x80;
@@ -183,7 +184,7 @@ static uint32_t count(const uint8_t *norm, uint32_t begin, uint32_t end)
 }
 
 /* The segment by windows of this size. *failed: two of them had nothing in common. */
-static int merge_windows(st_encoder *e, uint32_t begin, uint32_t end, uint32_t window, bool *failed)
+static int spm_merge_windows(st_encoder *e, uint32_t begin, uint32_t end, uint32_t window, bool *failed)
 {
     st_spm_scratch *s = e->scratch;
     uint32_t common = 0; /* bytes of the token that both windows should have at `begin`; 0: nothing to compare */
@@ -191,17 +192,17 @@ static int merge_windows(st_encoder *e, uint32_t begin, uint32_t end, uint32_t w
     for (;;) {
         uint32_t to = end - begin <= window ? end : begin + window, cut = 0;
         while (to < end && (s->norm[to] & 0xc0) == 0x80) to++;
-        uint32_t n = count(s->norm, begin, to);
+        uint32_t n = spm_merge_count(s->norm, begin, to);
         ST_TRY(st_encoder_spend(e, to - begin));
-        ST_TRY(join_all(e, begin, to, n));
+        ST_TRY(spm_merge_join_all(e, begin, to, n));
         const st_spm_symbol *y = s->symbols;
         *failed = common && y[0].len != common;
         if (*failed) return STRATA_OK;
-        if (to == end) return push_joined(e, n);
+        if (to == end) return spm_merge_push_joined(e, n);
         for (uint32_t i = 0; i <= n / 8 * 7 && i < n; i = y[i].next) cut = i;
         *failed = cut == 0;
         if (*failed) return STRATA_OK;
-        ST_TRY(push_joined(e, cut));
+        ST_TRY(spm_merge_push_joined(e, cut));
         common = y[cut].len;
         begin = y[cut].at;
     }
@@ -219,7 +220,7 @@ static int merge_by_windows(st_encoder *e, uint32_t begin, uint32_t end)
         out->n = before;
         s->after_unk = after_unk;
         if (spans) out->spans[before - 1] = last;
-        ST_TRY(merge_windows(e, begin, end, window, &failed));
+        ST_TRY(spm_merge_windows(e, begin, end, window, &failed));
     }
     return STRATA_OK;
 }
@@ -229,12 +230,12 @@ int st_spm_merge(st_encoder *e, uint32_t begin, uint32_t end)
     const st_spm *m = e->t->state;
     st_spm_scratch *s = e->scratch;
     if (end - begin > e->t->window && !m->has_unused) return merge_by_windows(e, begin, end);
-    uint32_t n = count(s->norm, begin, end);
-    if (n <= SHORT && !m->has_unused) return merge_short(e, begin, end);
+    uint32_t n = spm_merge_count(s->norm, begin, end);
+    if (n <= SHORT && !m->has_unused) return spm_merge_short(e, begin, end);
     if (m->has_unused) {
         if (!s->split) s->split = st_calloc(e->out->mem, e->t->vocab.n, sizeof *s->split);
-        if (!s->split) return no_memory(e);
+        if (!s->split) return spm_merge_no_memory(e);
     }
-    ST_TRY(join_all(e, begin, end, n));
-    return push_joined(e, n);
+    ST_TRY(spm_merge_join_all(e, begin, end, n));
+    return spm_merge_push_joined(e, n);
 }

@@ -8,7 +8,7 @@
 static const st_token_kind *const KINDS[] = {&st_token_spm, &st_token_bpe, &st_token_wordpiece, &st_token_unigram};
 #define N_KINDS (sizeof KINDS / sizeof KINDS[0])
 
-static int find_kind(const st_gguf *g, const st_token_kind **out, strata_error *err)
+static int tokenizer_find_kind(const st_gguf *g, const st_token_kind **out, strata_error *err)
 {
     st_str name;
     ST_TRY(st_gguf_str(g, "tokenizer.ggml.model", &name, err));
@@ -40,8 +40,8 @@ static const char *const SPECIAL_KEYS[ST_SPECIAL_COUNT] = {
 /* *id = what the key says, -1 where it says nothing or that there is no such token: writers put all ones, as an int32
  * too. An id that is no token is as good as none, since most of them are never used; llama.cpp does the same. Errors:
  * CORRUPT_MODEL (not an integer). */
-static int read_id(const st_tokenizer *t, const st_gguf *g, const char *key, const st_log *log, int32_t *id,
-                   bool *given, strata_error *err)
+static int tokenizer_read_id(const st_tokenizer *t, const st_gguf *g, const char *key, const st_log *log, int32_t *id,
+                             bool *given, strata_error *err)
 {
     const st_gguf_kv *kv = st_gguf_find(g, key);
     uint32_t n = UINT32_MAX;
@@ -70,7 +70,7 @@ static int read_id(const st_tokenizer *t, const st_gguf *g, const char *key, con
 }
 
 /* What a kind has where the file does not say: by spelling, else by number. */
-static int32_t default_id(const st_tokenizer *t, int which)
+static int32_t tokenizer_default_id(const st_tokenizer *t, int which)
 {
     const char *spelling = t->kind->specials[which].spelling;
     int32_t id = spelling ? st_vocab_scan(&t->vocab, spelling) : -1;
@@ -79,16 +79,16 @@ static int32_t default_id(const st_tokenizer *t, int which)
     return id >= 0 && (uint32_t)id < t->vocab.n ? id : -1;
 }
 
-static int read_specials(st_tokenizer *t, const st_gguf *g, const st_log *log, strata_error *err)
+static int tokenizer_read_specials(st_tokenizer *t, const st_gguf *g, const st_log *log, strata_error *err)
 {
     st_token_info *info = &t->info;
     int32_t *slot[ST_SPECIAL_COUNT] = {&info->bos, &info->eos, &info->unk, &info->pad,
                                        &info->sep, &info->cls, &info->mask};
     for (int i = 0; i < ST_SPECIAL_COUNT; i++) {
         bool given;
-        ST_TRY(read_id(t, g, SPECIAL_KEYS[i], log, slot[i], &given, err));
+        ST_TRY(tokenizer_read_id(t, g, SPECIAL_KEYS[i], log, slot[i], &given, err));
         /* Text that no token covers has to become something. */
-        if (!given || (*slot[i] < 0 && i == ST_SPECIAL_UNK)) *slot[i] = default_id(t, i);
+        if (!given || (*slot[i] < 0 && i == ST_SPECIAL_UNK)) *slot[i] = tokenizer_default_id(t, i);
     }
     ST_FAIL_IF(info->unk < 0 && t->kind->specials[ST_SPECIAL_UNK].id >= 0, err, STRATA_CORRUPT_MODEL,
                "%s: key '%s' names none of the %u tokens, and there is none by default (%d)", g->name,
@@ -101,7 +101,7 @@ static int read_specials(st_tokenizer *t, const st_gguf *g, const st_log *log, s
     return st_gguf_bool_or(g, "tokenizer.ggml.add_eos_token", t->kind->add_eos, &info->add_eos, err);
 }
 
-static int read_family(st_tokenizer *t, const st_gguf *g, strata_error *err)
+static int tokenizer_read_family(st_tokenizer *t, const st_gguf *g, strata_error *err)
 {
     st_family *f = &t->family;
     ST_TRY(st_gguf_str(g, "tokenizer.ggml.model", &f->model, err));
@@ -115,7 +115,7 @@ int st_tokenizer_open(const st_gguf *g, const char *pre, const st_log *log, st_m
                       strata_error *err)
 {
     const st_token_kind *kind = NULL;
-    ST_TRY(find_kind(g, &kind, err));
+    ST_TRY(tokenizer_find_kind(g, &kind, err));
     ST_FAIL_IF(pre && !kind->has_pre, err, STRATA_UNSUPPORTED_TOKENIZER,
                "%s: the tokenizer '%s' has no pre-tokenizer: '%s' cannot take its place", g->name, kind->name, pre);
     st_tokenizer *t = st_calloc(mem, 1, sizeof *t);
@@ -126,8 +126,8 @@ int st_tokenizer_open(const st_gguf *g, const char *pre, const st_log *log, st_m
     t->first = t->last = -1;
     t->window = WINDOW;
     int rc = st_vocab_open(&t->vocab, g, mem, err);
-    if (!rc) rc = read_family(t, g, err);
-    if (!rc) rc = read_specials(t, g, log, err);
+    if (!rc) rc = tokenizer_read_family(t, g, err);
+    if (!rc) rc = tokenizer_read_specials(t, g, log, err);
     if (!rc) rc = kind->open(t, g, log, err);
     if (rc) {
         st_tokenizer_close(t);
@@ -181,7 +181,7 @@ bool st_tokenizer_add(st_tokenizer *t, unsigned types, unsigned class)
 }
 
 /* Copies s with spaces for U+2581 to buf, which has room for it; its length. *solid: it is more than spaces. */
-static size_t plain_spaces(st_str s, char *buf, bool *solid)
+static size_t tokenizer_plain_spaces(st_str s, char *buf, bool *solid)
 {
     size_t n = 0;
     *solid = false;
@@ -204,7 +204,7 @@ bool st_tokenizer_add_user(st_tokenizer *t)
         st_str s = st_vocab_piece(&t->vocab, i), plain;
         ok = st_grow(t->mem, &buf, &cap, s.len + 1, 0, 1);
         if (!ok) break;
-        plain = (st_str){buf, plain_spaces(s, buf, &solid)};
+        plain = (st_str){buf, tokenizer_plain_spaces(s, buf, &solid)};
         if (!solid) continue;
         ok = st_tokenizer_add_as(t, (int32_t)i, s, ST_ADDED_ALWAYS) &&
              st_tokenizer_add_as(t, (int32_t)i, plain, ST_ADDED_ALWAYS);
@@ -213,7 +213,7 @@ bool st_tokenizer_add_user(st_tokenizer *t)
     return ok;
 }
 
-static int hex_digit(char c)
+static int tokenizer_hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
            : c >= 'A' && c <= 'F' ? c - 'A' + 10
@@ -224,7 +224,7 @@ static int hex_digit(char c)
 int st_byte_token(st_str s)
 {
     if (s.len != 6 || memcmp(s.ptr, "<0x", 3) != 0 || s.ptr[5] != '>') return -1;
-    int hi = hex_digit(s.ptr[3]), lo = hex_digit(s.ptr[4]);
+    int hi = tokenizer_hex_digit(s.ptr[3]), lo = tokenizer_hex_digit(s.ptr[4]);
     return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
 }
 
@@ -262,7 +262,7 @@ void st_text_put_lossy(st_text_out *o, const char *p, size_t n)
 }
 
 /* May more bytes make a character of held[0..n)? */
-static bool is_open(const st_lossy *l)
+static bool tokenizer_is_open(const st_lossy *l)
 {
     unsigned bad = 0;
     return l->n && !st_utf8_step(l->held, l->n, &bad) && bad == l->n && l->held[0] >= 0xc2 && l->held[0] < 0xf5 &&
@@ -270,9 +270,9 @@ static bool is_open(const st_lossy *l)
 }
 
 /* Hands on what is decided of held, up to its open end. */
-static void settle(st_lossy *l, bool all)
+static void tokenizer_settle(st_lossy *l, bool all)
 {
-    while (l->n && (all || !is_open(l))) {
+    while (l->n && (all || !tokenizer_is_open(l))) {
         unsigned bad = 0, len = st_utf8_step(l->held, l->n, &bad), used = len ? len : bad;
         st_text_put(l->out, len ? (const char *)l->held : "\xef\xbf\xbd", len ? len : 3);
         l->n -= used;
@@ -291,16 +291,16 @@ void st_lossy_put(st_lossy *l, const uint8_t *p, size_t n)
             if (i == n) break;
         }
         l->held[l->n++] = p[i++];
-        settle(l, false);
+        tokenizer_settle(l, false);
     }
 }
 
 void st_lossy_end(st_lossy *l)
 {
-    settle(l, true);
+    tokenizer_settle(l, true);
 }
 
-static int check_ids(const st_tokenizer *t, const int32_t *ids, size_t n, strata_error *err)
+static int tokenizer_check_ids(const st_tokenizer *t, const int32_t *ids, size_t n, strata_error *err)
 {
     for (size_t i = 0; i < n; i++)
         ST_FAIL_IF(ids[i] < 0 || (uint32_t)ids[i] >= t->vocab.n, err, STRATA_INVALID_ARG,
@@ -312,7 +312,7 @@ int st_tokenizer_decode(const st_tokenizer *t, const int32_t *ids, size_t n, cha
                         strata_error *err)
 {
     st_text_out out = {buf, cap, 0};
-    ST_TRY(check_ids(t, ids, n, err));
+    ST_TRY(tokenizer_check_ids(t, ids, n, err));
     ST_TRY(t->kind->decode(t, ids, n, &out, err));
     *len = out.len;
     return STRATA_OK;
@@ -323,7 +323,7 @@ int st_tokenizer_decode_text(const st_tokenizer *t, const int32_t *ids, size_t n
                              strata_error *err)
 {
     const unsigned out = 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN | 1u << ST_TOKEN_UNUSED;
-    ST_TRY(check_ids(t, ids, n, err));
+    ST_TRY(tokenizer_check_ids(t, ids, n, err));
     int32_t *kept = st_alloc(t->mem, n + 1, sizeof *kept);
     size_t k = 0;
     ST_FAIL_IF(!kept, err, STRATA_NO_MEMORY, "no memory for %zu tokens", n);

@@ -55,14 +55,14 @@ typedef struct scratch {
     size_t best_cap, stack_cap, shift_cap, n_shifts;
 } scratch;
 
-static int no_memory(st_encoder *e)
+static int unigram_no_memory(st_encoder *e)
 {
     ST_FAIL(e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes", e->len);
 }
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
-static int read_scores(st_tokenizer *t, unigram *m, const st_gguf *g, strata_error *err)
+static int unigram_read_scores(st_tokenizer *t, unigram *m, const st_gguf *g, strata_error *err)
 {
     const uint8_t *data;
     uint64_t count;
@@ -86,7 +86,7 @@ static int read_scores(st_tokenizer *t, unigram *m, const st_gguf *g, strata_err
     return STRATA_OK;
 }
 
-static bool add_user(const st_tokenizer *t, unigram *m)
+static bool unigram_add_user(const st_tokenizer *t, unigram *m)
 {
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         st_str s = st_vocab_piece(&t->vocab, i);
@@ -102,12 +102,12 @@ static int open_unigram(st_tokenizer *t, const st_gguf *g, const st_log *log, st
     unigram *m = t->state = st_calloc(t->mem, 1, sizeof *m);
     ST_FAIL_IF(!m, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
     ST_TRY(st_tokenizer_bytes(t, m->bytes, g, err));
-    ST_TRY(read_scores(t, m, g, err));
+    ST_TRY(unigram_read_scores(t, m, g, err));
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", true, &m->prefix, err));
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.remove_extra_whitespaces", true, &m->squeeze, err));
     ST_TRY(st_charsmap_open(&m->map, g, err));
     ST_TRY(st_trie_build(&m->trie, t, g, err));
-    bool ok = st_longs_build(&m->longs, t) && add_user(t, m) && (!m->prefix || st_tokenizer_add_user(t)) &&
+    bool ok = st_longs_build(&m->longs, t) && unigram_add_user(t, m) && (!m->prefix || st_tokenizer_add_user(t)) &&
               st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
     ST_FAIL_IF(!ok, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
     t->first = t->info.add_bos ? t->info.bos : -1;
@@ -130,7 +130,7 @@ static void close_unigram(st_tokenizer *t)
 
 /* What stands at p[0..n) and how many bytes of it are used up: a user-defined token as it is, a rule's replacement, or
  * one character. */
-static st_str next_unit(const unigram *m, const uint8_t *p, size_t n, size_t *used, size_t *work)
+static st_str unigram_next_unit(const unigram *m, const uint8_t *p, size_t n, size_t *used, size_t *work)
 {
     st_str out;
     if (m->user.first[p[0]] && st_added_match(&m->user, p, n, ST_ADDED_ALWAYS, used, work) >= 0)
@@ -145,7 +145,7 @@ static st_str next_unit(const unigram *m, const uint8_t *p, size_t n, size_t *us
     return (st_str){(const char *)p, *used};
 }
 
-static bool put_unit(st_normal *o, st_str s, size_t from, size_t to, bool spans, st_mem *mem)
+static bool unigram_put_unit(st_normal *o, st_str s, size_t from, size_t to, bool spans, st_mem *mem)
 {
     for (size_t i = 0; i < s.len;) {
         const char *space = memchr(s.ptr + i, ' ', s.len - i);
@@ -158,7 +158,7 @@ static bool put_unit(st_normal *o, st_str s, size_t from, size_t to, bool spans,
 }
 
 /* A run of characters that stay as they are. */
-static size_t plain_run(const unigram *m, const uint8_t *p, size_t n)
+static size_t unigram_plain_run(const unigram *m, const uint8_t *p, size_t n)
 {
     size_t i = 0;
     while (i + 1 < n && p[i] < 0x80 && p[i] != ' ' && p[i + 1] < 0x80 && m->map.plain[p[i]] && !m->user.first[p[i]])
@@ -167,7 +167,7 @@ static size_t plain_run(const unigram *m, const uint8_t *p, size_t n)
 }
 
 /* False: no memory, or it was stopped: *rc says so. */
-static bool normalize(st_encoder *e, const uint8_t *p, size_t n, st_normal *o, int *rc)
+static bool unigram_normalize(st_encoder *e, const uint8_t *p, size_t n, st_normal *o, int *rc)
 {
     const unigram *m = e->t->state;
     const bool spans = e->out->want_spans;
@@ -176,7 +176,7 @@ static bool normalize(st_encoder *e, const uint8_t *p, size_t n, st_normal *o, i
     o->n = 0;
     if (!st_grow(mem, &o->text, &o->cap, n + n / 8 + 16, 0, 1)) return false;
     while (m->squeeze && i < n) { /* leading spaces; also what a rule makes one */
-        st_str s = next_unit(m, p + i, n - i, &used, &e->spent);
+        st_str s = unigram_next_unit(m, p + i, n - i, &used, &e->spent);
         if (!st_str_eq(s, " ")) break;
         i += used;
     }
@@ -184,18 +184,19 @@ static bool normalize(st_encoder *e, const uint8_t *p, size_t n, st_normal *o, i
     if (m->prefix && !st_normal_put(o, (const uint8_t *)SPACE, 3, i, i, spans, mem)) return false;
     bool after_space = m->squeeze;
     while (i < n) {
-        size_t plain = plain_run(m, p + i, n - i);
+        size_t plain = unigram_plain_run(m, p + i, n - i);
         if (plain) {
             if (!st_normal_copy(o, p + i, plain, i, spans, mem)) return false;
             i += plain;
             after_space = false;
         }
-        st_str s = next_unit(m, p + i, n - i, &used, &e->spent);
+        st_str s = unigram_next_unit(m, p + i, n - i, &used, &e->spent);
         for (; after_space && s.len && s.ptr[0] == ' '; s.len--) s.ptr++;
         if (s.len) {
             bool same =
                 s.len == used && s.ptr[0] != ' ' && memcmp(s.ptr, p + i, used) == 0 && !memchr(s.ptr, ' ', s.len);
-            if (!(same ? st_normal_copy(o, p + i, used, i, spans, mem) : put_unit(o, s, i, i + used, spans, mem)))
+            if (!(same ? st_normal_copy(o, p + i, used, i, spans, mem)
+                       : unigram_put_unit(o, s, i, i + used, spans, mem)))
                 return false;
             after_space = m->squeeze && s.ptr[s.len - 1] == ' ';
         }
@@ -210,25 +211,25 @@ static bool normalize(st_encoder *e, const uint8_t *p, size_t n, st_normal *o, i
 /* ---- encode ------------------------------------------------------------------------------------------------------ */
 
 /* Appends the token for norm[begin..end). */
-static int push(st_encoder *e, int32_t id, size_t begin, size_t end)
+static int unigram_push(st_encoder *e, int32_t id, size_t begin, size_t end)
 {
     const scratch *s = e->scratch;
     strata_span span = {0, 0};
     if (e->out->want_spans) span = (strata_span){s->base + s->norm.from[begin], s->base + s->norm.to[end - 1]};
-    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : no_memory(e);
+    return st_tokens_push(e->out, id, span.begin, span.end) ? STRATA_OK : unigram_no_memory(e);
 }
 
 /* A character that no piece covers: its byte tokens, or <unk>, one for a run of them. */
-static int push_unknown(st_encoder *e, size_t begin, size_t end)
+static int unigram_push_unknown(st_encoder *e, size_t begin, size_t end)
 {
     const unigram *m = e->t->state;
     scratch *s = e->scratch;
     bool all = true;
     for (size_t i = begin; i < end; i++) all = all && m->bytes[s->norm.text[i]] >= 0;
-    for (size_t i = begin; all && i < end; i++) ST_TRY(push(e, m->bytes[s->norm.text[i]], i, i + 1));
+    for (size_t i = begin; all && i < end; i++) ST_TRY(unigram_push(e, m->bytes[s->norm.text[i]], i, i + 1));
     if (all) return STRATA_OK;
     if (!s->after_unk)
-        ST_TRY(push(e, e->t->info.unk, begin, end));
+        ST_TRY(unigram_push(e, e->t->info.unk, begin, end));
     else if (e->out->want_spans)
         e->out->spans[e->out->n - 1].end = s->base + s->norm.to[end - 1];
     s->after_unk = true;
@@ -236,31 +237,31 @@ static int push_unknown(st_encoder *e, size_t begin, size_t end)
 }
 
 /* Emits the best path from `begin` to `end`. */
-static int flush(st_encoder *e, size_t begin, size_t end)
+static int unigram_flush(st_encoder *e, size_t begin, size_t end)
 {
     scratch *s = e->scratch;
     size_t n = 0;
     for (uint32_t at = (uint32_t)(end - begin); at; at = s->best[at].from) {
         if (n == s->stack_cap && !st_grow(e->out->mem, &s->stack, &s->stack_cap, n + 1, n, sizeof *s->stack))
-            return no_memory(e);
+            return unigram_no_memory(e);
         s->stack[n++] = at;
     }
     for (size_t from = 0; n;) {
         size_t at = s->stack[--n];
         int32_t id = s->best[at].id;
         if (id < 0) {
-            ST_TRY(push_unknown(e, begin + from, begin + at));
+            ST_TRY(unigram_push_unknown(e, begin + from, begin + at));
         } else {
             s->after_unk = false;
-            ST_TRY(push(e, id, begin + from, begin + at));
+            ST_TRY(unigram_push(e, id, begin + from, begin + at));
         }
         from = at;
     }
     return STRATA_OK;
 }
 
-/* The number of tokens that push_unknown makes; *joins: whether the next one joins it. */
-static uint32_t count_unknown(const unigram *m, const uint8_t *p, size_t n, int32_t *joins)
+/* The number of tokens that unigram_push_unknown makes; *joins: whether the next one joins it. */
+static uint32_t unigram_count_unknown(const unigram *m, const uint8_t *p, size_t n, int32_t *joins)
 {
     for (size_t i = 0; i < n; i++) {
         if (m->bytes[p[i]] >= 0) continue;
@@ -272,7 +273,7 @@ static uint32_t count_unknown(const unigram *m, const uint8_t *p, size_t n, int3
 }
 
 /* Makes room for paths that end at `end` and marks the new places. */
-static inline bool reach(scratch *s, size_t old, size_t end, st_mem *mem)
+static inline bool unigram_reach(scratch *s, size_t old, size_t end, st_mem *mem)
 {
     if (end >= s->best_cap && !st_grow(mem, &s->best, &s->best_cap, end + 1, old + 1, sizeof *s->best)) return false;
     for (size_t i = old + 1; i <= end; i++) s->best[i].from = UNSET;
@@ -280,7 +281,7 @@ static inline bool reach(scratch *s, size_t old, size_t end, st_mem *mem)
 }
 
 /* Sums of long texts lose their digits: sentencepiece counts from the current place again where they grow too large. */
-static void rebase(best *b, uint32_t from, uint32_t far)
+static void unigram_rebase(best *b, uint32_t from, uint32_t far)
 {
     float score = b[from].score;
     for (uint32_t i = from; i <= far; i++)
@@ -288,12 +289,12 @@ static void rebase(best *b, uint32_t from, uint32_t far)
 }
 
 /* Offers b a path from `from` that ends with `id`; the first of equals stays. */
-static inline void offer(best *b, float sum, uint32_t from, int32_t id)
+static inline void unigram_offer(best *b, float sum, uint32_t from, int32_t id)
 {
     if (b->from == UNSET || sum > b->score) *b = (best){sum, from, id};
 }
 
-static float score_of(const unigram *m, int32_t id, size_t len)
+static float unigram_score_of(const unigram *m, int32_t id, size_t len)
 {
     float score = m->scores[id];
     return score != score ? (float)(0.1 * (double)(len - 1)) : score; /* user-defined */
@@ -311,7 +312,7 @@ typedef struct walk {
 /* The long pieces that end at `end`: their best path goes to its place, to which no other has come yet. They were to be
  * offered one after the other as their starts came by, so the sums are what they would be by now: where scores were
  * counted anew in between, a sum is changed as often, and compared as it was then. */
-static void offer_longs(st_encoder *e, walk *w, size_t end)
+static void unigram_offer_longs(st_encoder *e, walk *w, size_t end)
 {
     const unigram *m = e->t->state;
     scratch *s = e->scratch;
@@ -321,7 +322,7 @@ static void offer_longs(st_encoder *e, walk *w, size_t end)
         size_t len = m->longs.nodes[node].depth, start = end - len;
         int32_t id = m->longs.pieces.nodes[node].id;
         const best *b = &s->best[start - w->begin];
-        float sum = score_of(m, id, len) + b->score;
+        float sum = unigram_score_of(m, id, len) + b->score;
         for (; shifted < s->n_shifts && s->shifts[shifted].at <= start; shifted++)
             found.score -= s->shifts[shifted].score;
         if (found.from == UNSET || sum > found.score)
@@ -332,7 +333,7 @@ static void offer_longs(st_encoder *e, walk *w, size_t end)
 }
 
 /* Reads on to `to` and offers the long pieces that end on the way. Errors: NO_MEMORY, CANCELLED, DEADLINE. */
-static int read_longs(st_encoder *e, walk *w, size_t to)
+static int unigram_read_longs(st_encoder *e, walk *w, size_t to)
 {
     const unigram *m = e->t->state;
     scratch *s = e->scratch;
@@ -341,16 +342,16 @@ static int read_longs(st_encoder *e, walk *w, size_t to)
         if (!st_longs_ends(&m->longs, w->node)) continue;
         size_t end = w->read + 1;
         if (end > w->far) {
-            if (!reach(s, w->far - w->begin, end - w->begin, e->out->mem)) return no_memory(e);
+            if (!unigram_reach(s, w->far - w->begin, end - w->begin, e->out->mem)) return unigram_no_memory(e);
             w->far = end;
         }
-        offer_longs(e, w, end);
+        unigram_offer_longs(e, w, end);
     }
     return STRATA_OK;
 }
 
 /* The first place that a path can still come from, at or before i. */
-static size_t needed(const st_encoder *e, const walk *w, size_t i)
+static size_t unigram_needed(const st_encoder *e, const walk *w, size_t i)
 {
     const unigram *m = e->t->state;
     size_t open = m->longs.nodes ? w->read - m->longs.nodes[w->node].depth : i;
@@ -358,7 +359,7 @@ static size_t needed(const st_encoder *e, const walk *w, size_t i)
 }
 
 /* A place that every path goes through: what lies before is decided. */
-static int settle(st_encoder *e, walk *w, size_t i)
+static int unigram_settle(st_encoder *e, walk *w, size_t i)
 {
     scratch *s = e->scratch;
     best b = s->best[i - w->begin];
@@ -366,7 +367,7 @@ static int settle(st_encoder *e, walk *w, size_t i)
         e->out->n += b.from;
         b.from = 0;
     } else {
-        ST_TRY(flush(e, w->begin, i));
+        ST_TRY(unigram_flush(e, w->begin, i));
     }
     s->best[0] = b;
     s->n_shifts = 0;
@@ -375,7 +376,7 @@ static int settle(st_encoder *e, walk *w, size_t i)
 }
 
 /* A path that counts has no use for the places behind it. */
-static void forget(scratch *s, walk *w, size_t from)
+static void unigram_forget(scratch *s, walk *w, size_t from)
 {
     size_t gone = from - w->begin;
     if (gone < KEEP_PLACES || gone < w->far - from) return;
@@ -384,31 +385,31 @@ static void forget(scratch *s, walk *w, size_t from)
 }
 
 /* Counts scores from place i again, where sentencepiece does. */
-static int restart(st_encoder *e, walk *w, size_t i)
+static int unigram_restart(st_encoder *e, walk *w, size_t i)
 {
     const unigram *m = e->t->state;
     scratch *s = e->scratch;
     float score = s->best[i - w->begin].score;
     if (score >= -RESET && score <= RESET) return STRATA_OK;
     if (m->longs.nodes) {
-        size_t from = needed(e, w, i), k = 0;
+        size_t from = unigram_needed(e, w, i), k = 0;
         while (k < s->n_shifts && s->shifts[k].at <= from) k++;
         if (k > 64 && k > s->n_shifts / 2) {
             memmove(s->shifts, s->shifts + k, (s->n_shifts - k) * sizeof *s->shifts);
             s->n_shifts -= k;
         }
         if (!st_grow(e->out->mem, &s->shifts, &s->shift_cap, s->n_shifts + 1, s->n_shifts, sizeof *s->shifts))
-            return no_memory(e);
+            return unigram_no_memory(e);
         s->shifts[s->n_shifts++] = (shift){i, score};
     }
-    rebase(s->best, (uint32_t)(i - w->begin), (uint32_t)(w->far - w->begin));
+    unigram_rebase(s->best, (uint32_t)(i - w->begin), (uint32_t)(w->far - w->begin));
     return STRATA_OK;
 }
 
 /* Instructions and mispredicted branches are what this costs, not the table's latency: with the walks of eight places
  * side by side, each step prefetched a round before, it ran at 18 MB/s instead of 27 (8 k pieces, 15 instead of 19 with
  * 262 k, Zen 4). */
-static inline int viterbi(st_encoder *e, const bool longs, const bool count)
+static inline int unigram_viterbi(st_encoder *e, const bool longs, const bool count)
 {
     const unigram *m = e->t->state;
     scratch *s = e->scratch;
@@ -416,15 +417,15 @@ static inline int viterbi(st_encoder *e, const bool longs, const bool count)
     const uint8_t *text = s->norm.text;
     size_t n = s->norm.n;
     walk w = {.count = count};
-    if (!st_grow(mem, &s->best, &s->best_cap, 64, 0, sizeof *s->best)) return no_memory(e);
+    if (!st_grow(mem, &s->best, &s->best_cap, 64, 0, sizeof *s->best)) return unigram_no_memory(e);
     s->best[0] = (best){0, 0, count ? s->after_unk : -1};
     s->n_shifts = 0;
     for (size_t i = 0; i < n;) {
-        if (longs) ST_TRY(read_longs(e, &w, n - i < ST_TRIE_MAX ? n : i + ST_TRIE_MAX));
-        if (i == w.far && i > w.begin && (!longs || needed(e, &w, i) == i)) ST_TRY(settle(e, &w, i));
-        if (count) forget(s, &w, longs ? needed(e, &w, i) : i);
+        if (longs) ST_TRY(unigram_read_longs(e, &w, n - i < ST_TRIE_MAX ? n : i + ST_TRIE_MAX));
+        if (i == w.far && i > w.begin && (!longs || unigram_needed(e, &w, i) == i)) ST_TRY(unigram_settle(e, &w, i));
+        if (count) unigram_forget(s, &w, longs ? unigram_needed(e, &w, i) : i);
         uint32_t from = (uint32_t)(i - w.begin);
-        if (s->best[from].score < -RESET || s->best[from].score > RESET) ST_TRY(restart(e, &w, i));
+        if (s->best[from].score < -RESET || s->best[from].score > RESET) ST_TRY(unigram_restart(e, &w, i));
         const float till_here = s->best[from].score;
         const uint32_t tokens = s->best[from].from;
         unsigned len;
@@ -433,24 +434,24 @@ static inline int viterbi(st_encoder *e, const bool longs, const bool count)
         size_t at = i + len, next = at;
         bool single = g->child && g->id >= 0;
         if (at > w.far) {
-            if (!reach(s, w.far - w.begin, at - w.begin, mem)) return no_memory(e);
+            if (!unigram_reach(s, w.far - w.begin, at - w.begin, mem)) return unigram_no_memory(e);
             w.far = at;
         }
-        if (!single && !count) offer(&s->best[at - w.begin], m->unk_score + till_here, from, -1);
+        if (!single && !count) unigram_offer(&s->best[at - w.begin], m->unk_score + till_here, from, -1);
         if (!single && count) {
             int32_t joins = s->best[from].id;
-            uint32_t more = count_unknown(m, text + i, len, &joins);
-            offer(&s->best[at - w.begin], m->unk_score + till_here, tokens + more, joins);
+            uint32_t more = unigram_count_unknown(m, text + i, len, &joins);
+            unigram_offer(&s->best[at - w.begin], m->unk_score + till_here, tokens + more, joins);
         }
         for (;;) {
             if (g->id >= 0 && g->child) {
                 if (at > w.far) {
-                    if (!reach(s, w.far - w.begin, at - w.begin, mem)) return no_memory(e);
+                    if (!unigram_reach(s, w.far - w.begin, at - w.begin, mem)) return unigram_no_memory(e);
                     w.far = at;
                 }
                 float score = m->scores[g->id];
                 if (score != score) score = (float)(0.1 * (double)(at - i - 1)); /* user-defined */
-                offer(&s->best[at - w.begin], score + till_here, count ? tokens + 1 : from, count ? 0 : g->id);
+                unigram_offer(&s->best[at - w.begin], score + till_here, count ? tokens + 1 : from, count ? 0 : g->id);
             }
             if (!g->child || at >= n) break;
             cp = st_utf8_get(text + at, &len);
@@ -462,7 +463,7 @@ static inline int viterbi(st_encoder *e, const bool longs, const bool count)
         i = next;
     }
     if (!n) return STRATA_OK;
-    ST_TRY(settle(e, &w, n));
+    ST_TRY(unigram_settle(e, &w, n));
     if (count) s->after_unk = s->best[0].id;
     return STRATA_OK;
 }
@@ -473,12 +474,12 @@ static int encode_unigram(st_encoder *e, size_t begin, size_t end)
     if (!e->scratch) e->scratch = st_calloc(mem, 1, sizeof(scratch));
     scratch *s = e->scratch;
     int rc = STRATA_OK;
-    if (!s || !normalize(e, e->text + begin, end - begin, &s->norm, &rc)) return rc ? rc : no_memory(e);
+    if (!s || !unigram_normalize(e, e->text + begin, end - begin, &s->norm, &rc)) return rc ? rc : unigram_no_memory(e);
     s->base = begin;
     s->after_unk = false;
     const unigram *m = e->t->state;
-    if (m->longs.nodes) return e->out->count ? viterbi(e, true, true) : viterbi(e, true, false);
-    return e->out->count ? viterbi(e, false, true) : viterbi(e, false, false);
+    if (m->longs.nodes) return e->out->count ? unigram_viterbi(e, true, true) : unigram_viterbi(e, true, false);
+    return e->out->count ? unigram_viterbi(e, false, true) : unigram_viterbi(e, false, false);
 }
 
 static void finish_unigram(st_encoder *e)
@@ -493,7 +494,7 @@ static void finish_unigram(st_encoder *e)
 /* ---- decode ------------------------------------------------------------------------------------------------------ */
 
 /* A run of byte tokens: valid characters of it, U+FFFD for each other byte. */
-static void put_bytes(const st_tokenizer *t, const int32_t *ids, size_t n, st_text_out *out)
+static void unigram_put_bytes(const st_tokenizer *t, const int32_t *ids, size_t n, st_text_out *out)
 {
     for (size_t i = 0; i < n;) {
         uint8_t b[4];
@@ -516,7 +517,7 @@ static int decode_unigram(const st_tokenizer *t, const int32_t *ids, size_t n, s
         if (type == ST_TOKEN_BYTE) {
             size_t k = i + 1;
             while (k < n && t->vocab.types[ids[k]] == ST_TOKEN_BYTE) k++;
-            put_bytes(t, ids + i, k - i, out);
+            unigram_put_bytes(t, ids + i, k - i, out);
             start = false;
             i = k;
             continue;

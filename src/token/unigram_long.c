@@ -3,7 +3,7 @@
 
 #include "token/unigram_trie.h"
 
-static bool put_pieces(st_longs *m, const st_tokenizer *t)
+static bool long_put_pieces(st_longs *m, const st_tokenizer *t)
 {
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         int type = t->vocab.types[i];
@@ -20,7 +20,7 @@ typedef struct stem {
 } stem;
 
 /* Nodes in order of depth: a suffix is shorter, so it is done before. */
-static bool by_depth(const st_longs *m, uint32_t *order, st_mem *mem)
+static bool long_by_depth(const st_longs *m, uint32_t *order, st_mem *mem)
 {
     size_t n = m->pieces.n_nodes, deepest = 0;
     for (size_t i = 0; i < n; i++) deepest = m->nodes[i].depth > deepest ? m->nodes[i].depth : deepest;
@@ -33,7 +33,7 @@ static bool by_depth(const st_longs *m, uint32_t *order, st_mem *mem)
     return true;
 }
 
-static bool link_suffixes(st_longs *m, st_mem *mem)
+static bool long_link_suffixes(st_longs *m, st_mem *mem)
 {
     const st_added *tree = &m->pieces;
     size_t n = tree->n_nodes;
@@ -44,7 +44,7 @@ static bool link_suffixes(st_longs *m, st_mem *mem)
         for (size_t i = 0; i < tree->edge_cap; i++)
             if (tree->edges[i].child) stems[tree->edges[i].child] = (stem){tree->edges[i].node, tree->edges[i].byte};
         for (size_t i = 1; i < n; i++) m->nodes[i].depth = m->nodes[stems[i].parent].depth + 1; /* a parent is older */
-        ok = by_depth(m, order, mem);
+        ok = long_by_depth(m, order, mem);
     }
     for (size_t k = 1; ok && k < n; k++) {
         st_long_node *node = &m->nodes[order[k]];
@@ -59,10 +59,10 @@ static bool link_suffixes(st_longs *m, st_mem *mem)
 
 bool st_longs_build(st_longs *m, const st_tokenizer *t)
 {
-    if (!put_pieces(m, t)) return false;
+    if (!long_put_pieces(m, t)) return false;
     if (!m->pieces.n_nodes) return true;
     m->nodes = st_calloc(t->mem, m->pieces.n_nodes, sizeof *m->nodes);
-    return m->nodes && link_suffixes(m, t->mem);
+    return m->nodes && long_link_suffixes(m, t->mem);
 }
 
 void st_longs_free(st_longs *m, st_mem *mem)

@@ -4,7 +4,7 @@
 #define KEY_TOKENS "tokenizer.ggml.tokens"
 #define KEY_TYPES  "tokenizer.ggml.token_type"
 
-static int read_types(st_vocab *v, const st_gguf *g, strata_error *err)
+static int vocab_read_types(st_vocab *v, const st_gguf *g, strata_error *err)
 {
     v->typed = st_gguf_find(g, KEY_TYPES) != NULL;
     memset(v->types, ST_TOKEN_NORMAL, v->n);
@@ -45,12 +45,12 @@ int st_vocab_open(st_vocab *v, const st_gguf *g, st_mem *mem, strata_error *err)
     ST_FAIL_IF(i < v->n, err, STRATA_CORRUPT_MODEL, "%s: key '" KEY_TOKENS "' ends after %u of %u tokens", g->name, i,
                v->n);
     v->offsets[v->n] = (uint32_t)(at + 8);
-    return read_types(v, g, err);
+    return vocab_read_types(v, g, err);
 }
 
 /* The slot where spelling id belongs, or of its equal; past a length of probes that only crafted spellings reach,
  * UINT32_MAX: they would make the build quadratic. */
-static uint32_t slot_of(const st_vocab *v, uint32_t id, uint32_t hash)
+static uint32_t vocab_slot_of(const st_vocab *v, uint32_t id, uint32_t hash)
 {
     enum { MAX_PROBES = 512 };
     st_str s = st_vocab_piece(v, id);
@@ -86,7 +86,7 @@ int st_vocab_index(st_vocab *v, unsigned types, st_mem *mem, strata_error *err)
         for (uint32_t j = 0; j < n; j++) {
             uint32_t id = base + j, len = v->offsets[id + 1] - 8 - v->offsets[id];
             if (!(types >> v->types[id] & 1) || !len) continue;
-            uint32_t k = slot_of(v, id, hash[j]);
+            uint32_t k = vocab_slot_of(v, id, hash[j]);
             ST_FAIL_IF(k == UINT32_MAX, err, STRATA_CORRUPT_MODEL,
                        "key '" KEY_TOKENS "': token %u and hundreds of others share a hash", id);
             if (v->slots[k]) continue; /* a duplicate: the first id stays */

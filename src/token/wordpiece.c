@@ -36,19 +36,19 @@ typedef struct word {
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
-static bool is_bracketed(st_str s)
+static bool wordpiece_is_bracketed(st_str s)
 {
     return s.len >= 2 && s.ptr[0] == '[' && s.ptr[s.len - 1] == ']';
 }
 
 /* Files without the key: a vocabulary in which more than one token in a hundred holds an ASCII capital was made from
  * text with capitals. Uncased BERT vocabularies have none outside [UNK] and its like, cased ones a third. */
-static bool looks_cased(const st_vocab *v)
+static bool wordpiece_looks_cased(const st_vocab *v)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < v->n; i++) {
         st_str s = st_vocab_piece(v, i);
-        if (v->types[i] != ST_TOKEN_NORMAL || is_bracketed(s)) continue;
+        if (v->types[i] != ST_TOKEN_NORMAL || wordpiece_is_bracketed(s)) continue;
         bool capital = false;
         for (size_t k = 0; k < s.len; k++) capital = capital || (s.ptr[k] >= 'A' && s.ptr[k] <= 'Z');
         n += capital;
@@ -56,7 +56,7 @@ static bool looks_cased(const st_vocab *v)
     return n > v->n / 100;
 }
 
-static void fill_tables(const st_tokenizer *t, wordpiece *m)
+static void wordpiece_fill_tables(const st_tokenizer *t, wordpiece *m)
 {
     for (uint32_t b = 0; b < 256; b++) {
         uint32_t p = st_uc_props(b);
@@ -77,7 +77,7 @@ static void fill_tables(const st_tokenizer *t, wordpiece *m)
 }
 
 /* Converters put U+2581 before user-defined tokens too, as before all that starts a word; a text has none. */
-static bool add_user(st_tokenizer *t)
+static bool wordpiece_add_user(st_tokenizer *t)
 {
     for (uint32_t i = 0; i < t->vocab.n; i++) {
         if (t->vocab.types[i] != ST_TOKEN_USER) continue;
@@ -98,13 +98,15 @@ static int open_wordpiece(st_tokenizer *t, const st_gguf *g, const st_log *log, 
         st_log_write(log, STRATA_LOG_WARN, "%s: no token for the start or the end of a text: nothing is added there",
                      g->name);
     bool given = st_gguf_find(g, "tokenizer.ggml.normalizer.lowercase") != NULL;
-    ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.normalizer.lowercase", given || !looks_cased(&t->vocab), &m->lower, err));
+    ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.normalizer.lowercase", given || !wordpiece_looks_cased(&t->vocab),
+                           &m->lower, err));
     /* HF: strip_accents follows lowercase unless it is set. */
     ST_TRY(st_gguf_bool_or(g, "tokenizer.ggml.normalizer.strip_accents", m->lower, &m->strip, err));
     ST_TRY(st_vocab_index(&t->vocab, ~(1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN), t->mem, err));
-    bool ok = add_user(t) && st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
+    bool ok =
+        wordpiece_add_user(t) && st_tokenizer_add(t, 1u << ST_TOKEN_CONTROL | 1u << ST_TOKEN_UNKNOWN, ST_ADDED_PARSE);
     ST_FAIL_IF(!ok, err, STRATA_NO_MEMORY, "%s: no memory for the tokenizer", g->name);
-    fill_tables(t, m);
+    wordpiece_fill_tables(t, m);
     if (t->info.add_bos) t->first = t->info.cls >= 0 ? t->info.cls : t->info.bos;
     if (t->info.add_eos) t->last = t->info.sep >= 0 ? t->info.sep : t->info.eos;
     return STRATA_OK;
@@ -117,7 +119,7 @@ static void close_wordpiece(st_tokenizer *t)
 
 /* ---- a finished word --------------------------------------------------------------------------------------------- */
 
-static inline __attribute__((always_inline)) int push(st_encoder *e, int32_t id, size_t begin, size_t end)
+static inline __attribute__((always_inline)) int wordpiece_push(st_encoder *e, int32_t id, size_t begin, size_t end)
 {
     ST_FAIL_IF(!st_tokens_push(e->out, id, begin, end), e->err, STRATA_NO_MEMORY, "no memory to tokenize %zu bytes",
                e->len);
@@ -125,7 +127,7 @@ static inline __attribute__((always_inline)) int push(st_encoder *e, int32_t id,
 }
 
 /* Longest token at text[at..]; its length goes to *len. -1: none. */
-static int32_t longest(const st_vocab *v, const word *w, uint32_t at, uint32_t *len)
+static int32_t wordpiece_longest(const st_vocab *v, const word *w, uint32_t at, uint32_t *len)
 {
     /* Inside a word a view that starts with U+2581 would find tokens that start words. */
     if (at && w->len - at >= MARK_LEN && memcmp(w->text + at, MARK, MARK_LEN) == 0) return -1;
@@ -141,7 +143,7 @@ static int32_t longest(const st_vocab *v, const word *w, uint32_t at, uint32_t *
 }
 
 /* Ends the word, if there is one: its pieces, or one [UNK]. */
-static int flush(st_encoder *e, word *w)
+static int wordpiece_flush(st_encoder *e, word *w)
 {
     if (!w->chars) {
         w->run = 0;
@@ -150,7 +152,7 @@ static int flush(st_encoder *e, word *w)
     size_t n = e->out->n;
     bool known = w->chars <= MAX_CHARS;
     for (uint32_t at = 0, len; known && at < w->len; at += len) {
-        int32_t id = longest(&e->t->vocab, w, at, &len);
+        int32_t id = wordpiece_longest(&e->t->vocab, w, at, &len);
         known = id >= 0;
         if (!known) break;
         size_t from = SIZE_MAX, to = 0; /* marks may have changed places: the outermost ends count */
@@ -158,11 +160,11 @@ static int flush(st_encoder *e, word *w)
             from = w->from[i] < from ? w->from[i] : from;
             to = w->to[i] > to ? w->to[i] : to;
         }
-        ST_TRY(push(e, id, from, to));
+        ST_TRY(wordpiece_push(e, id, from, to));
     }
     if (!known) {
         e->out->n = n;
-        ST_TRY(push(e, e->t->info.unk, w->begin, w->end));
+        ST_TRY(wordpiece_push(e, e->t->info.unk, w->begin, w->end));
     }
     w->len = w->chars = w->run = 0;
     return STRATA_OK;
@@ -170,7 +172,7 @@ static int flush(st_encoder *e, word *w)
 
 /* ---- reading words ----------------------------------------------------------------------------------------------- */
 
-static void put_spans(word *w, uint32_t at, uint32_t n, size_t begin, size_t end)
+static void wordpiece_put_spans(word *w, uint32_t at, uint32_t n, size_t begin, size_t end)
 {
     for (uint32_t i = 0; i < n; i++) {
         w->from[at + i] = begin;
@@ -179,7 +181,7 @@ static void put_spans(word *w, uint32_t at, uint32_t n, size_t begin, size_t end
 }
 
 /* Appends a character that comes from text[begin..end). With more than MAX_CHARS only the count matters. */
-static void append(st_encoder *e, word *w, uint32_t cp, uint32_t ccc, size_t begin, size_t end)
+static void wordpiece_append(st_encoder *e, word *w, uint32_t cp, uint32_t ccc, size_t begin, size_t end)
 {
     if (!w->chars) w->begin = begin;
     w->end = end;
@@ -200,31 +202,31 @@ static void append(st_encoder *e, word *w, uint32_t cp, uint32_t ccc, size_t beg
     if (e->out->want_spans) {
         memmove(w->from + at + n, w->from + at, (w->len - at) * sizeof w->from[0]);
         memmove(w->to + at + n, w->to + at, (w->len - at) * sizeof w->to[0]);
-        put_spans(w, at, n, begin, end);
+        wordpiece_put_spans(w, at, n, begin, end);
     }
     w->len += n;
     if (!ccc) w->run = w->len;
 }
 
 /* A character behind the normaliser: into the word, or a word of its own, or a gap. */
-static int place(st_encoder *e, word *w, uint32_t cp, size_t begin, size_t end)
+static int wordpiece_place(st_encoder *e, word *w, uint32_t cp, size_t begin, size_t end)
 {
     const wordpiece *m = e->t->state;
     uint32_t p = st_uc_props(cp);
-    if (p & (ST_UC_SPACE | ST_UC_BERT_PUNCT)) ST_TRY(flush(e, w));
+    if (p & (ST_UC_SPACE | ST_UC_BERT_PUNCT)) ST_TRY(wordpiece_flush(e, w));
     if (p & ST_UC_SPACE) return STRATA_OK;
-    append(e, w, cp, m->strip ? st_uc_ccc(p) : 0, begin, end);
-    return p & ST_UC_BERT_PUNCT ? flush(e, w) : STRATA_OK;
+    wordpiece_append(e, w, cp, m->strip ? st_uc_ccc(p) : 0, begin, end);
+    return p & ST_UC_BERT_PUNCT ? wordpiece_flush(e, w) : STRATA_OK;
 }
 
 /* A character that is not plain. The order is BertNormalizer's: clean, isolate ideographs, decompose and strip, lower.
  */
-static int normalize(st_encoder *e, word *w, uint32_t cp, uint32_t props, size_t begin, size_t end)
+static int wordpiece_normalize(st_encoder *e, word *w, uint32_t cp, uint32_t props, size_t begin, size_t end)
 {
     const wordpiece *m = e->t->state;
     if (props & ST_UC_BERT_REMOVE) return STRATA_OK;
-    if (props & ST_UC_BERT_SPACE) return flush(e, w);
-    if (props & ST_UC_BERT_CJK) ST_TRY(flush(e, w));
+    if (props & ST_UC_BERT_SPACE) return wordpiece_flush(e, w);
+    if (props & ST_UC_BERT_CJK) ST_TRY(wordpiece_flush(e, w));
     uint32_t seq[4] = {cp}, n = m->strip ? st_uc_nfd(cp, seq) : 0;
     if (!n) n = 1;
     for (uint32_t i = 0; i < n; i++) {
@@ -236,13 +238,13 @@ static int normalize(st_encoder *e, word *w, uint32_t cp, uint32_t props, size_t
         const uint32_t *low;
         if (m->lower) k = st_uc_lower(seq[i], &low);
         if (!k) low = &seq[i], k = 1;
-        for (uint32_t j = 0; j < k; j++) ST_TRY(place(e, w, low[j], begin, end));
+        for (uint32_t j = 0; j < k; j++) ST_TRY(wordpiece_place(e, w, low[j], begin, end));
     }
-    return props & ST_UC_BERT_CJK ? flush(e, w) : STRATA_OK;
+    return props & ST_UC_BERT_CJK ? wordpiece_flush(e, w) : STRATA_OK;
 }
 
 /* A run of ASCII that belongs into words; returns where it ends. */
-static size_t read_plain(st_encoder *e, const wordpiece *m, word *w, size_t i, size_t end)
+static size_t wordpiece_read_plain(st_encoder *e, const wordpiece *m, word *w, size_t i, size_t end)
 {
     const uint8_t *text = e->text;
     size_t start = i;
@@ -251,7 +253,8 @@ static size_t read_plain(st_encoder *e, const wordpiece *m, word *w, size_t i, s
     for (; i < end && m->kind[text[i]] == KEEP; i++, k++)
         if (k < room) w->text[w->len + k] = m->fold[text[i]];
     uint32_t kept = k < room ? k : room;
-    for (uint32_t j = 0; e->out->want_spans && j < kept; j++) put_spans(w, w->len + j, 1, start + j, start + j + 1);
+    for (uint32_t j = 0; e->out->want_spans && j < kept; j++)
+        wordpiece_put_spans(w, w->len + j, 1, start + j, start + j + 1);
     w->len += kept;
     w->chars += k;
     w->run = w->len;
@@ -260,26 +263,26 @@ static size_t read_plain(st_encoder *e, const wordpiece *m, word *w, size_t i, s
 }
 
 /* Reads on from *at until it is at `end`, or by a character beyond. */
-static int read_some(st_encoder *e, word *w, size_t *at, size_t end)
+static int wordpiece_read_some(st_encoder *e, word *w, size_t *at, size_t end)
 {
     const wordpiece *m = e->t->state;
     size_t i = *at;
     while (i < end) {
         unsigned len = 1;
         switch (m->kind[e->text[i]]) {
-        case KEEP: i = read_plain(e, m, w, i, end); continue;
-        case SPACE: ST_TRY(flush(e, w)); break;
+        case KEEP: i = wordpiece_read_plain(e, m, w, i, end); continue;
+        case SPACE: ST_TRY(wordpiece_flush(e, w)); break;
         case REMOVE: break;
         case PUNCT:
-            ST_TRY(flush(e, w));
-            ST_TRY(push(e, m->punct[e->text[i]], i, i + 1));
+            ST_TRY(wordpiece_flush(e, w));
+            ST_TRY(wordpiece_push(e, m->punct[e->text[i]], i, i + 1));
             break;
         default: {
             uint32_t cp = st_utf8_get(e->text + i, &len), props = st_uc_props(cp);
             if (props & m->plain)
-                ST_TRY(normalize(e, w, cp, props, i, i + len));
+                ST_TRY(wordpiece_normalize(e, w, cp, props, i, i + len));
             else
-                append(e, w, cp, 0, i, i + len);
+                wordpiece_append(e, w, cp, 0, i, i + len);
         }
         }
         i += len;
@@ -297,16 +300,16 @@ static int encode_wordpiece(st_encoder *e, size_t begin, size_t end)
     w.begin = w.end = begin;
     for (size_t i = begin; i < end;) {
         ST_TRY(st_encoder_look(e));
-        ST_TRY(read_some(e, &w, &i, end - i < ST_LOOK_BYTES ? end : i + ST_LOOK_BYTES));
+        ST_TRY(wordpiece_read_some(e, &w, &i, end - i < ST_LOOK_BYTES ? end : i + ST_LOOK_BYTES));
     }
-    return flush(e, &w);
+    return wordpiece_flush(e, &w);
 }
 
 /* ---- decode ------------------------------------------------------------------------------------------------------ */
 
 /* HF's WordPiece decoder with clean-up (decoders/wordpiece.rs): tokens are joined by spaces but for continuations, and
  * the space before these goes. Its other replacements need a space inside a token. */
-static bool hugs_left(st_str s)
+static bool wordpiece_hugs_left(st_str s)
 {
     static const char *const heads[] = {".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
@@ -321,14 +324,14 @@ static int decode_wordpiece(const st_tokenizer *t, const int32_t *ids, size_t n,
     (void)err;
     for (size_t i = 0; i < n; i++) {
         st_str s = st_vocab_piece(&t->vocab, (uint32_t)ids[i]);
-        bool starts = t->vocab.types[ids[i]] != ST_TOKEN_NORMAL || is_bracketed(s);
+        bool starts = t->vocab.types[ids[i]] != ST_TOKEN_NORMAL || wordpiece_is_bracketed(s);
         if (s.len >= MARK_LEN && memcmp(s.ptr, MARK, MARK_LEN) == 0) {
             starts = true;
             s.ptr += MARK_LEN;
             s.len -= MARK_LEN;
         }
         if (!starts && !i) st_text_put(out, "##", 2); /* nothing to continue: HF leaves the token as it is */
-        if (starts && i && !hugs_left(s)) st_text_put(out, " ", 1);
+        if (starts && i && !wordpiece_hugs_left(s)) st_text_put(out, " ", 1);
         st_text_put_lossy(out, s.ptr, s.len);
     }
     return STRATA_OK;

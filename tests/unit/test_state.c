@@ -31,10 +31,10 @@ static void test_cap(void **state)
     strata_model *m = open_level("gemma3", NULL);
     strata_ctx *c = NULL;
     strata_ctx_opts o = {.n_threads = 1, .n_seqs = 3, .n_ctx = 256, .kv = STRATA_KV_F32};
-    st_kv_opts kv = {.type = o.kv, .n_lanes = o.n_seqs, .n_ctx = o.n_ctx, .n_batch = ST_LANE_BATCH};
+    st_kv_opts kv = {.type = o.kv, .n_seqs = o.n_seqs, .n_ctx = o.n_ctx, .n_batch = ST_SEQ_BATCH};
     uint64_t want = m->backend->kv_bytes(&m->plan, &kv);
     char figures[2][32];
-    uint64_t before = m->mem.used;
+    uint64_t before = m->mem->used;
     o.memory_cap = want - 1;
     snprintf(figures[0], sizeof figures[0], "comes to %.1f MB", (double)want / 1e6);
     snprintf(figures[1], sizeof figures[1], "memory_cap is %.1f MB", (double)(want - 1) / 1e6);
@@ -46,7 +46,7 @@ static void test_cap(void **state)
     o.memory_cap = 0;
     o.n_seqs = UINT32_MAX;
     FAILS(strata_ctx_open(m, &o, &c, err), STRATA_NO_MEMORY, "what is left here");
-    assert_int_equal(m->mem.used, before);
+    assert_int_equal(m->mem->used, before);
     strata_model_close(m);
 }
 
@@ -149,26 +149,26 @@ static void lazy(const strata_allocator *a)
     const float *l;
     int32_t ids[256];
     for (int i = 0; i < 256; i++) ids[i] = i % 50 + 3;
-    uint64_t before = m->mem.used;
+    uint64_t before = m->mem->used;
     OK(strata_ctx_open(m, &(strata_ctx_opts){.n_threads = 1, .n_seqs = SEQS, .n_ctx = 256, .kv = STRATA_KV_F32}, &c,
                        err));
-    st_kv_opts kv = {.type = STRATA_KV_F32, .n_lanes = 1, .n_ctx = 256, .n_batch = ST_LANE_BATCH};
+    st_kv_opts kv = {.type = STRATA_KV_F32, .n_seqs = 1, .n_ctx = 256, .n_batch = ST_SEQ_BATCH};
     uint64_t one = m->backend->kv_bytes(&m->plan, &kv);
-    assert_true(m->mem.used - before < one);
+    assert_true(m->mem->used - before < one);
     OK(strata_ctx_sync(c, 5, ids, 256, 0, NULL, &l, err)); /* scratch too */
-    uint64_t full = m->mem.used;
+    uint64_t full = m->mem->used;
     OK(strata_ctx_sync(c, 5, ids, 100, 0, NULL, &l, err)); /* shorter: half of its blocks */
-    uint64_t half = m->mem.used;
+    uint64_t half = m->mem->used;
     assert_true(full - half >= one / 2 && full - half < one);
     OK(strata_ctx_sync(c, 5, ids, 200, 0, NULL, &l, err));
-    assert_int_equal(m->mem.used, full);
+    assert_int_equal(m->mem->used, full);
     FAILS(strata_ctx_sync(c, 5, NULL, 0, 0, NULL, &l, err), STRATA_EMPTY_PROMPT, "");
-    assert_true(full - m->mem.used >= one);
+    assert_true(full - m->mem->used >= one);
     FAILS(strata_ctx_step(c, (const uint32_t[]){5}, ids, 1, NULL, &l, err), STRATA_INVALID_ARG, "empty");
     for (uint32_t s = 0; s < SEQS; s++) OK(strata_ctx_sync(c, s, ids, 1, 0, NULL, &l, err));
-    assert_true(m->mem.used < full + SEQS * one);
+    assert_true(m->mem->used < full + SEQS * one);
     strata_ctx_close(c);
-    assert_int_equal(m->mem.used, before);
+    assert_int_equal(m->mem->used, before);
     strata_model_close(m);
 }
 
@@ -193,13 +193,13 @@ static void test_model_cap(void **state)
     OK(strata_ctx_open(m, &o, &c, err));
     OK(strata_ctx_sync(c, 0, ids, 100, 0, NULL, &l, err));
     memcpy(want, l, sizeof want);
-    m->mem.cap = m->mem.used + 1000; /* nothing more */
+    m->mem->cap = m->mem->used + 1000; /* nothing more */
     FAILS(strata_ctx_sync(c, 1, ids, 100, 0, NULL, &l, err), STRATA_NO_MEMORY, "");
     FAILS(strata_ctx_step(c, (const uint32_t[]){1}, ids, 1, NULL, &l, err), STRATA_INVALID_ARG, "synchronise it first");
     OK(strata_ctx_sync(c, 0, ids, 90, 0, NULL, &l, err));
     OK(strata_ctx_sync(c, 0, ids, 100, 0, NULL, &l, err));
     assert_memory_equal(l, want, sizeof want);
-    m->mem.cap = 0;
+    m->mem->cap = 0;
     OK(strata_ctx_sync(c, 1, ids, 100, 0, NULL, &l, err));
     assert_memory_equal(l, want, sizeof want);
     strata_ctx_close(c);

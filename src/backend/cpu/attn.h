@@ -4,13 +4,14 @@
 #define ST_BACKEND_CPU_ATTN_H
 
 #include "backend/cpu/cpu.h"
+#include "model/reach.h"
 
 /* One sequence, and one key head of it at a time. */
 typedef struct st_attn {
     const st_env *env;
     const st_op_attn *op;
     uint32_t layer;
-    uint32_t lane;   /* of the cache */
+    uint32_t seq;    /* of the cache's sequences */
     uint32_t row;    /* first row of the sequence in the group */
     uint32_t past;   /* tokens before it, in the cache */
     uint32_t n;      /* its tokens in this run: queries past..past+n */
@@ -34,12 +35,6 @@ static inline const float *st_attn_qkv(const st_attn *a, uint32_t token, uint32_
     const st_slots *s = a->env->slots;
     return s->f[ST_SLOT_QKV] + (size_t)(a->row + token) * s->ld[ST_SLOT_QKV] + col;
 }
-
-/* Keys [*lo, *hi) that the query at position i sees. */
-void st_attn_visible(const st_attn *a, uint32_t i, uint32_t *lo, uint32_t *hi);
-
-/* ALiBi's slope of a head, 0 without. */
-float st_attn_slope(const st_op_attn *op, uint32_t head);
 
 /* Row of n scores (st_attn_row) of a head's query at position q against keys from `lo` on -> numerators; returns their
  * sum. A sink is one more key after the last, whose numerator is in the sum and nowhere else. */

@@ -3,7 +3,6 @@
  *   cpu.c      load, open, close: what belongs to the model and what to a caller
  *   pack.c     weights -> panels (kernels.h has the layout), in parallel; pack_panel.c one panel
  *   run.c      a batch -> groups of tokens -> threads; walks the plan
- *   rope.c     angles by position
  *   kv.c       keys and values of earlier tokens
  *   op_*.c     one file a kind of op, or the kinds that work on single rows
  *   kernels.c  the table of kernels, k_*.c the levels; bf16_unit.c the units of precision `bf16`
@@ -19,6 +18,7 @@
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kv.h"
 #include "base/os/thread.h"
+#include "model/rope.h"
 
 extern const st_backend st_backend_cpu;
 
@@ -131,9 +131,6 @@ typedef struct st_worker {
 #define ST_K_CHUNK     256u /* rows of a panel decoded at a time: 2 x 256 x 16 floats are 32 KB, L1 */
 
 #define ST_DECODED_COLS 32u /* columns of a strip of weights that are decoded */
-
-/* Tables by class of layer (st_config.rope), and for each of these by LongRoPE's short or long factors. */
-#define ST_ROPE_TABLES 4
 
 struct st_state {
     const st_exec *exec;
@@ -263,11 +260,8 @@ int st_state_reserve(st_state *s, uint32_t n_slots, uint32_t rows, uint32_t seqs
 /* Fills the rope tables up to `len` positions. Errors: NO_MEMORY. */
 int st_state_rope(st_state *s, uint32_t len, strata_error *err);
 
-/* Whether a sequence of `len` tokens takes LongRoPE's long factors. */
-bool st_rope_is_long(const st_plan *p, uint32_t len);
-
 /* The angles of a position in a sequence of `len` tokens: cos [n_rot/2], then sin. */
-const float *st_rope_at(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos);
+const float *st_state_angles(const st_state *s, uint32_t rope_class, uint32_t len, uint32_t pos);
 
 /* Scores of a query: one for each key, and for the sink, in whole units. */
 static inline uint32_t st_attn_row(const st_op_attn *op, uint32_t keys, uint32_t unit)

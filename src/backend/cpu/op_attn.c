@@ -11,10 +11,9 @@
 #include <string.h>
 
 #include "backend/cpu/attn.h"
-#include "base/math.h"
 #include "quant/quant.h"
 
-static void pack_keys(const st_attn *a, float *kt, float *v)
+static void attn_pack_keys(const st_attn *a, float *kt, float *v)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -31,7 +30,7 @@ static void pack_keys(const st_attn *a, float *kt, float *v)
     }
 }
 
-static void pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
+static void attn_pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -51,7 +50,7 @@ static void pack_keys_bf16(const st_attn *a, uint16_t *kt, uint16_t *v)
 
 /* Queries, keys and values that are not finite are found here: a softmax can hide them, by a score of minus infinity,
  * which it masks, or by a cap on scores. */
-static void check_rows(const st_attn *a, uint32_t seq)
+static void attn_check_rows(const st_attn *a, uint32_t s)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -65,12 +64,12 @@ static void check_rows(const st_attn *a, uint32_t seq)
             bad |= (u & 0x7f800000u) == 0x7f800000u;
         }
     }
-    if (bad) __atomic_store_n(&e->batch->status[seq], STRATA_NONFINITE, __ATOMIC_RELAXED);
+    if (bad) __atomic_store_n(&e->batch->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
 }
 
 /* What this run adds to the cache, all key heads. The stored type has to make integers or halves of them, and must be
  * able to. */
-static void store_keys(const st_attn *a, uint32_t seq)
+static void attn_store_keys(const st_attn *a, uint32_t s)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -79,64 +78,24 @@ static void store_keys(const st_attn *a, uint32_t seq)
     st_env_share(e, a->n, 1, &lo, &hi);
     for (uint32_t t = lo; t < hi; t++)
         for (uint32_t h = 0; h < op->n_head_kv; h++)
-            finite &= st_kv_store(&e->state->kv, a->layer, a->lane, h, a->past + t,
+            finite &= st_kv_store(&e->state->kv, a->layer, a->seq, h, a->past + t,
                                   st_attn_qkv(a, t, op->n_head * op->d_head_k + h * op->d_head_k),
                                   st_attn_qkv(a, t, (op->n_head + op->n_head_kv) * op->d_head_k + h * op->d_head_v));
-    if (!finite) __atomic_store_n(&e->batch->status[seq], STRATA_NONFINITE, __ATOMIC_RELAXED);
+    if (!finite) __atomic_store_n(&e->batch->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
 }
 
-static void load_keys(const st_attn *a, float *kt, float *v)
+static void attn_load_keys(const st_attn *a, float *kt, float *v)
 {
     const st_env *e = a->env;
     uint32_t lo, hi;
     st_env_share(e, a->len - a->base, 16, &lo, &hi);
     if (lo >= hi) return;
-    st_kv_load(&e->state->kv, e->k, a->layer, a->lane, a->kv, (a->base + lo) / 16, (a->base + hi + 15) / 16,
+    st_kv_load(&e->state->kv, e->k, a->layer, a->seq, a->kv, (a->base + lo) / 16, (a->base + hi + 15) / 16,
                kt + (size_t)lo * a->op->d_head_k, v + (size_t)lo * a->ldv, a->ldv);
 }
 
-void st_attn_visible(const st_attn *a, uint32_t i, uint32_t *lo, uint32_t *hi)
-{
-    const st_op_attn *op = a->op;
-    *lo = 0;
-    *hi = op->causal ? i + 1 : a->len;
-    if (!op->window) return;
-    if (op->window_kind == ST_WINDOW_SYMMETRIC) {
-        uint32_t w = op->window / 2;
-        if (i > w) *lo = i - w;
-        if (*hi - i > w + 1) *hi = i + w + 1;
-    } else if (i >= op->window) {
-        *lo = i - op->window + 1;
-    }
-}
-
-/* ALiBi's slope of a head: a geometric series down from 2^(-max/n), and for n that is no power of two a second, finer
- * one (ALiBi paper, section 3; HF build_alibi_tensor). */
-float st_attn_slope(const st_op_attn *op, uint32_t head)
-{
-    if (!(op->alibi_max > 0)) return 0.0f;
-    uint32_t n = 1;
-    while (n * 2 <= op->n_head) n *= 2;
-    double step = head < n ? -(double)op->alibi_max / n : -(double)op->alibi_max / 2 / n;
-    return (float)st_pow(2.0, step * (head < n ? head + 1 : 2 * (head - n) + 1));
-}
-
-/* T5's bucket of a distance: exact up close, logarithmic up to 128 (HF modeling_t5.py, _relative_position_bucket, with
- * its float32 roundings). Keys after the query have the upper half of the buckets. */
-static uint32_t t5_bucket(int64_t distance, uint32_t n_buckets)
-{
-    enum { MAX_DISTANCE = 128 };
-    uint32_t half = n_buckets / 2, exact = half / 2, base = distance > 0 ? half : 0;
-    uint64_t n = (uint64_t)(distance < 0 ? -distance : distance);
-    if (n < exact) return base + (uint32_t)n;
-    if (n >= MAX_DISTANCE || exact == 0) return base + half - 1;
-    float at = (float)st_ln((double)n / exact) / (float)st_ln((double)MAX_DISTANCE / exact) * (float)(half - exact);
-    uint32_t bucket = exact + (uint32_t)at;
-    return base + (bucket < half ? bucket : half - 1);
-}
-
 /* The bias of one head for every distance, at worker->bias + distance + len - 1. */
-static void fill_bias(const st_attn *a, uint32_t head)
+static void attn_fill_bias(const st_attn *a, uint32_t head)
 {
     st_mat m = a->op->rel_bias;
     const st_quant *q = st_quant_get(m->type);
@@ -144,7 +103,7 @@ static void fill_bias(const st_attn *a, uint32_t head)
     int64_t len = a->len;
     uint32_t have = UINT32_MAX;
     for (int64_t d = 1 - len; d < len; d++) {
-        uint32_t bucket = t5_bucket(d, (uint32_t)m->dims[1]);
+        uint32_t bucket = st_reach_bucket(d, (uint32_t)m->dims[1]);
         if (bucket != have) q->dequant(m->data + (size_t)bucket * st_mat_row_bytes(m), w->row[0], (size_t)m->dims[0]);
         have = bucket;
         w->bias[d + len - 1] = w->row[0][head];
@@ -156,7 +115,7 @@ float st_attn_numerators(const st_attn *a, uint32_t head, uint32_t q, uint32_t l
     const st_op_attn *op = a->op;
     const st_env *e = a->env;
     uint32_t from, to;
-    st_attn_visible(a, q, &from, &to);
+    st_reach_visible(a->op, a->len, q, &from, &to);
     /* Models with a relative bias have a scale of 1, so it may be added before the softmax scales. */
     if (op->rel_bias) e->k->add_scaled(e->worker->bias + (a->len - 1 - q + from), 1.0f, row + (from - lo), to - from);
     if (op->sinks) row[to - lo] = op->sinks[head] / op->scale;
@@ -167,13 +126,13 @@ float st_attn_numerators(const st_attn *a, uint32_t head, uint32_t q, uint32_t l
 }
 
 /* Queries [q0, q1) of this run against their keys -> A. */
-static void run_block(const st_attn *a, uint32_t q0, uint32_t q1)
+static void attn_run_block(const st_attn *a, uint32_t q0, uint32_t q1)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
     uint32_t lo, hi, unused, n_q = q1 - q0;
-    st_attn_visible(a, a->past + q0, &lo, &unused);
-    st_attn_visible(a, a->past + q1 - 1, &unused, &hi);
+    st_reach_visible(a->op, a->len, a->past + q0, &lo, &unused);
+    st_reach_visible(a->op, a->len, a->past + q1 - 1, &unused, &hi);
     lo &= ~15u; /* whole panels of keys; the lanes of a sum go by key index mod 16 */
     uint32_t n_keys = (uint32_t)st_round_up(hi - lo, 16), n = st_attn_row(op, hi - lo, 16);
     const float *kt = a->kt + (size_t)(lo - a->base) * op->d_head_k, *v = a->v + (size_t)(lo - a->base) * a->ldv;
@@ -186,8 +145,8 @@ static void run_block(const st_attn *a, uint32_t q0, uint32_t q1)
         float *sg = s + (size_t)(g - a->g0) * n_q * n;
         float *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * e->slots->ld[ST_SLOT_A] +
                      (a->kv * a->group + g) * op->d_head_v;
-        float sums[ST_ROW_CHUNK], slope = st_attn_slope(op, a->kv * a->group + g);
-        if (op->rel_bias) fill_bias(a, a->kv * a->group + g);
+        float sums[ST_ROW_CHUNK], slope = st_reach_slope(op, a->kv * a->group + g);
+        if (op->rel_bias) attn_fill_bias(a, a->kv * a->group + g);
         for (uint32_t i = 0; i < n_q; i++) {
             sums[i] = st_attn_numerators(a, a->kv * a->group + g, a->past + q0 + i, lo, n, slope, sg + (size_t)i * n);
         }
@@ -210,14 +169,14 @@ static void run_block(const st_attn *a, uint32_t q0, uint32_t q1)
 }
 
 /* The same in bf16, a head at a time: its scores, in whole tiles, fill the scratch. */
-static void run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
+static void attn_run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
     const st_bf16 *b = &e->state->bf16;
     uint32_t lo, hi, unused, n_q = q1 - q0;
-    st_attn_visible(a, q0, &lo, &unused);
-    st_attn_visible(a, q1 - 1, &unused, &hi);
+    st_reach_visible(a->op, a->len, q0, &lo, &unused);
+    st_reach_visible(a->op, a->len, q1 - 1, &unused, &hi);
     lo &= ~31u;
     uint32_t n_keys = (uint32_t)st_round_up(hi - lo, 32), n = st_attn_row(op, hi - lo, 32);
     st_bact q = {e->worker->q16, a->ldk}, p = {e->worker->p16, n_keys};
@@ -225,12 +184,12 @@ static void run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
     float *s = e->worker->scores, *tile = e->worker->tile[0];
     for (uint32_t g = a->g0; g < a->g1; g++) {
         uint32_t head = a->kv * a->group + g;
-        float sums[ST_BF16_QUERIES], slope = st_attn_slope(op, head),
+        float sums[ST_BF16_QUERIES], slope = st_reach_slope(op, head),
                                      *out = e->slots->f[ST_SLOT_A] + (size_t)(a->row + q0) * ld + head * op->d_head_v;
         b->round(st_attn_qkv(a, q0, head * op->d_head_k), e->slots->ld[ST_SLOT_QKV], n_q, op->d_head_k, &q, 0, 0);
         b->gemm(q.p, 16 * q.ld, n_q, a->kt16 + (size_t)lo * a->ldk, (size_t)a->ldk * 16, n_keys / 16, a->ldk, false, s,
                 n);
-        if (op->rel_bias) fill_bias(a, head);
+        if (op->rel_bias) attn_fill_bias(a, head);
         for (uint32_t i = 0; i < n_q; i++)
             sums[i] = st_attn_numerators(a, head, q0 + i, lo, n, slope, s + (size_t)i * n);
         b->round(s, n, n_q, n_keys, &p, 0, 0);
@@ -244,7 +203,7 @@ static void run_block_bf16(const st_attn *a, uint32_t q0, uint32_t q1)
 }
 
 /* Queries whose scores fit the scratch of a thread, and whose outputs keep the keys in cache. */
-static uint32_t block_of(const st_attn *a)
+static uint32_t attn_block_of(const st_attn *a)
 {
     if (a->bf16) return (uint32_t)st_attn_bf16_block(a->len);
     size_t keys = st_attn_row(a->op, a->len, 16), fit = a->env->worker->n_scores / (keys * a->group);
@@ -268,31 +227,31 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
         a.past = batch->past ? batch->past[s] : 0;
         a.len = a.past + a.n;
         a.base = 0;
-        check_rows(&a, s);
+        attn_check_rows(&a, s);
         if (batch->past) {
             uint32_t unused;
-            a.lane = batch->lanes[s];
-            st_attn_visible(&a, a.past, &a.base, &unused);
+            a.seq = batch->seqs[s];
+            st_reach_visible(a.op, a.len, a.past, &a.base, &unused);
             a.base &= ~15u;
-            store_keys(&a, s);
+            attn_store_keys(&a, s);
             st_env_sync(e);
             if (st_attn_can_step(&a)) {
                 st_attn_step(&a);
                 continue;
             }
         }
-        uint32_t block = block_of(&a), n_blocks = (a.n + block - 1) / block, split = 1;
+        uint32_t block = attn_block_of(&a), n_blocks = (a.n + block - 1) / block, split = 1;
         /* A step of one query, above all of latent attention, has nothing else to share than the heads of a key. */
         if (n_blocks < e->nth) split = (e->nth + n_blocks - 1) / n_blocks;
         if (split > a.group) split = a.group;
         for (a.kv = 0; a.kv < op->n_head_kv; a.kv++, turn ^= 1) {
             float *kt = e->slots->kt[turn], *v = e->slots->v[turn];
             if (a.bf16)
-                pack_keys_bf16(&a, e->slots->kt16[turn], e->slots->v16[turn]);
+                attn_pack_keys_bf16(&a, e->slots->kt16[turn], e->slots->v16[turn]);
             else if (batch->past)
-                load_keys(&a, kt, v);
+                attn_load_keys(&a, kt, v);
             else
-                pack_keys(&a, kt, v);
+                attn_pack_keys(&a, kt, v);
             st_env_sync(e);
             a.kt = kt;
             a.v = v;
@@ -304,9 +263,9 @@ void st_run_attn(const st_env *e, const st_op_attn *op, uint32_t layer)
                 a.g1 = a.group * (part + 1) / split;
                 uint32_t q0 = b * block, q1 = q0 + block < a.n ? q0 + block : a.n;
                 if (a.bf16)
-                    run_block_bf16(&a, q0, q1);
+                    attn_run_block_bf16(&a, q0, q1);
                 else
-                    run_block(&a, q0, q1);
+                    attn_run_block(&a, q0, q1);
             }
         }
     }

@@ -20,7 +20,7 @@ bool st_attn_can_step(const st_attn *a)
 }
 
 /* Panels of keys [first, last) of all key heads, counted through: scores [n_head, n]. */
-static void score(const st_attn *a, uint32_t n_panels, uint32_t first, uint32_t last, float *scores)
+static void attn_step_score(const st_attn *a, uint32_t n_panels, uint32_t first, uint32_t last, float *scores)
 {
     const st_env *e = a->env;
     const uint32_t d = a->op->d_head_k, n = n_panels * 16, most = ROOM / (d * 16);
@@ -30,7 +30,7 @@ static void score(const st_attn *a, uint32_t n_panels, uint32_t first, uint32_t 
         m = left < last - i ? left : last - i;
         if (m > most) m = most;
         for (uint32_t j = 0; j < m; j++)
-            st_kv_keys(&e->state->kv, e->k, a->layer, a->lane, kv, a->base / 16 + p + j, most, kt + (size_t)j * d * 16);
+            st_kv_keys(&e->state->kv, e->k, a->layer, a->seq, kv, a->base / 16 + p + j, most, kt + (size_t)j * d * 16);
         e->k->gemm_f32(st_attn_qkv(a, 0, kv * a->group * d), d, a->group, kt, 16, (size_t)d * 16, m, d, false,
                        scores + (size_t)kv * a->group * n + p * 16, n);
     }
@@ -38,7 +38,8 @@ static void score(const st_attn *a, uint32_t n_panels, uint32_t first, uint32_t 
 
 /* Columns [c0, c1) of the values of a key head, for the heads that share it. Every piece of columns makes the
  * numerators of these heads for itself: that is little beside their values, and saves a barrier. */
-static void weigh(const st_attn *a, uint32_t n_panels, uint32_t kv, uint32_t c0, uint32_t c1, const float *scores)
+static void attn_step_weigh(const st_attn *a, uint32_t n_panels, uint32_t kv, uint32_t c0, uint32_t c1,
+                            const float *scores)
 {
     const st_env *e = a->env;
     const st_op_attn *op = a->op;
@@ -49,13 +50,12 @@ static void weigh(const st_attn *a, uint32_t n_panels, uint32_t kv, uint32_t c0,
     float sums[ST_ROW_CHUNK];
     for (uint32_t g = 0, head = kv * a->group; g < a->group; g++, head++) {
         memcpy(s + (size_t)g * n, scores + (size_t)head * n_keys, n_keys * sizeof *s);
-        sums[g] = st_attn_numerators(a, head, a->past, a->base, n, st_attn_slope(op, head), s + (size_t)g * n);
+        sums[g] = st_attn_numerators(a, head, a->past, a->base, n, st_reach_slope(op, head), s + (size_t)g * n);
     }
     for (uint32_t p = 0, m; p < n_panels; p += m) {
         m = n_panels - p < most ? n_panels - p : most;
         for (uint32_t j = 0; j < m; j++)
-            st_kv_values(&e->state->kv, e->k, a->layer, a->lane, kv, a->base / 16 + p + j, most,
-                         v + (size_t)j * d * 16);
+            st_kv_values(&e->state->kv, e->k, a->layer, a->seq, kv, a->base / 16 + p + j, most, v + (size_t)j * d * 16);
         const uint32_t k = keys - p * 16 < m * 16 ? keys - p * 16 : m * 16;
         e->k->gemm_f32(s + p * 16, n, a->group, v + c0, d, 16, (c1 - c0) / 16, k, p > 0, out, d);
     }
@@ -71,7 +71,7 @@ void st_attn_step(st_attn *a)
     float *scores = e->slots->kt[0];
     uint32_t first, last;
     st_env_share(e, n_panels * n_kv, 1, &first, &last);
-    score(a, n_panels, first, last, scores);
+    attn_step_score(a, n_panels, first, last, scores);
     st_env_sync(e);
     /* Each key head in as many pieces of columns as there are threads for it. */
     const uint32_t columns = op->d_head_v / 16, share = (e->nth + n_kv - 1) / n_kv;
@@ -79,6 +79,6 @@ void st_attn_step(st_attn *a)
     st_env_share(e, n_kv * pieces, 1, &first, &last);
     for (uint32_t i = first; i < last; i++) {
         const uint32_t j = i % pieces;
-        weigh(a, n_panels, i / pieces, columns * j / pieces * 16, columns * (j + 1) / pieces * 16, scores);
+        attn_step_weigh(a, n_panels, i / pieces, columns * j / pieces * 16, columns * (j + 1) / pieces * 16, scores);
     }
 }

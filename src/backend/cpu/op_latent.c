@@ -27,13 +27,13 @@ void st_run_heads(const st_env *e, uint32_t index)
     }
 }
 
-static void copy(float *to, const float *from, uint32_t n)
+static void latent_copy(float *to, const float *from, uint32_t n)
 {
     memcpy(to, from, n * sizeof *to);
 }
 
 /* One row: QKV of all heads. */
-static void complete(const st_env *e, const st_op_latent *op, uint32_t r, const float *angles)
+static void latent_complete(const st_env *e, const st_op_latent *op, uint32_t r, const float *angles)
 {
     const st_slots *s = e->slots;
     const uint32_t half = op->n_rot / 2, d_q = op->d_nope + op->n_rot,
@@ -47,19 +47,19 @@ static void complete(const st_env *e, const st_op_latent *op, uint32_t r, const 
         float *q = s->f[ST_SLOT_Q] + (size_t)r * s->ld[ST_SLOT_Q] + op->d_nope;
         for (uint32_t h = 0; h < op->n_head; h++, q += d_q, out += d_k) {
             e->k->rope(q, angles, angles + half, half, neox);
-            copy(out + op->d_latent, q, op->n_rot);
+            latent_copy(out + op->d_latent, q, op->n_rot);
         }
-        copy(key, c, d_k);
-        copy(key + d_k, c, op->d_latent);
+        latent_copy(key, c, d_k);
+        latent_copy(key + d_k, c, op->d_latent);
         return;
     }
     const float *kv = s->f[ST_SLOT_KV] + (size_t)r * s->ld[ST_SLOT_KV];
     float *value = key + (size_t)op->n_head * d_k;
     for (uint32_t h = 0; h < op->n_head; h++, kv += op->d_nope + op->d_value) {
         e->k->rope(out + (size_t)h * d_q + op->d_nope, angles, angles + half, half, neox);
-        copy(key + (size_t)h * d_k, kv, op->d_nope);
-        copy(key + (size_t)h * d_k + op->d_nope, rotated, op->n_rot);
-        copy(value + (size_t)h * op->d_value, kv + op->d_nope, op->d_value);
+        latent_copy(key + (size_t)h * d_k, kv, op->d_nope);
+        latent_copy(key + (size_t)h * d_k + op->d_nope, rotated, op->n_rot);
+        latent_copy(value + (size_t)h * op->d_value, kv + op->d_nope, op->d_value);
     }
 }
 
@@ -71,6 +71,6 @@ void st_run_latent(const st_env *e, const st_op_latent *op)
     for (uint32_t r = lo; r < hi; r++) {
         while (b->starts[s + 1] <= e->row0 + r) s++;
         uint32_t len = b->past ? b->whole[s] : b->starts[s + 1] - b->starts[s];
-        complete(e, op, r, st_rope_at(e->state, op->rope_class, len, st_env_position(e, s, e->row0 + r)));
+        latent_complete(e, op, r, st_state_angles(e->state, op->rope_class, len, st_env_position(e, s, e->row0 + r)));
     }
 }

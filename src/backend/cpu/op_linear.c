@@ -11,22 +11,22 @@
 /* Rows per thread from which a shared op is split by rows: below, splitting by panels reads the weights once. */
 #define ROWS_PER_THREAD 64u
 
-static bool in_bf16(const st_env *e, const st_linear *l)
+static bool linear_in_bf16(const st_env *e, const st_linear *l)
 {
     return !l->exact && e->state->precision == STRATA_PRECISION_BF16;
 }
 
-static bool in_float(const st_env *e, const st_linear *l, const st_packed *p)
+static bool linear_in_float(const st_env *e, const st_linear *l, const st_packed *p)
 {
     return l->exact || e->state->precision == STRATA_PRECISION_F32 || p->kind != ST_PACK_I8;
 }
 
 /* Outputs taken at a time. What the integer kernels prepare for a few rows serves 64 outputs: 4 % faster than for 32
  * (Zen 4), where there are rows enough to share the work by; weights that are decoded come two panels at a time. */
-static uint32_t strip_of(const st_env *e, const st_linear *l, uint32_t rows)
+static uint32_t linear_strip_of(const st_env *e, const st_linear *l, uint32_t rows)
 {
-    bool two = in_bf16(e, l);
-    for (uint32_t i = 0; i < l->n_parts; i++) two |= in_float(e, l, l->parts[i].packed);
+    bool two = linear_in_bf16(e, l);
+    for (uint32_t i = 0; i < l->n_parts; i++) two |= linear_in_float(e, l, l->parts[i].packed);
     return two || rows < ROWS_PER_THREAD * e->nth ? ST_DECODED_COLS : ST_TILE_COLS;
 }
 
@@ -46,7 +46,8 @@ const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_
 }
 
 /* k rows from k0 on of a panel, as floats; either where they are or decoded into dst. */
-static const float *decode(const st_env *e, const st_packed *p, uint32_t panel, uint32_t k0, uint32_t n, float *dst)
+static const float *linear_decode(const st_env *e, const st_packed *p, uint32_t panel, uint32_t k0, uint32_t n,
+                                  float *dst)
 {
     const st_kernels *k = e->k;
     const uint8_t *src = p->panels + (size_t)panel * p->panel_bytes;
@@ -66,22 +67,23 @@ static const float *decode(const st_env *e, const st_packed *p, uint32_t panel, 
     return dst;
 }
 
-static void gemm_floats(const st_env *e, const st_linear *l, const st_packed *p, uint32_t panel, uint32_t np,
-                        uint32_t r0, uint32_t rows, float *tile)
+static void linear_gemm_floats(const st_env *e, const st_linear *l, const st_packed *p, uint32_t panel, uint32_t np,
+                               uint32_t r0, uint32_t rows, float *tile)
 {
     const float *x = e->slots->f[l->in] + (size_t)r0 * e->slots->ld[l->in] + l->in_col;
     for (uint32_t k0 = 0; k0 < p->k; k0 += ST_K_CHUNK) {
         uint32_t n = p->k - k0 < ST_K_CHUNK ? p->k - k0 : ST_K_CHUNK;
         size_t panel_ld = p->kind == ST_PACK_F32 ? p->panel_bytes / sizeof(float) : ST_K_CHUNK * 16;
-        const float *b = decode(e, p, panel, k0, n, e->worker->panel);
+        const float *b = linear_decode(e, p, panel, k0, n, e->worker->panel);
         for (uint32_t i = 1; i < np && p->kind != ST_PACK_F32; i++)
-            decode(e, p, panel + i, k0, n, e->worker->panel + i * panel_ld);
+            linear_decode(e, p, panel + i, k0, n, e->worker->panel + i * panel_ld);
         e->k->gemm_f32(x + k0, e->slots->ld[l->in], rows, b, 16, panel_ld, np, n, k0 > 0, tile, ST_TILE_COLS);
     }
 }
 
-/* k rows from k0 on of a panel, as pairs. Whatever decode() reads is taken, by way of floats. */
-static void decode_bf16(const st_env *e, const st_packed *p, uint32_t panel, uint32_t k0, uint32_t n, uint16_t *dst)
+/* k rows from k0 on of a panel, as pairs. Whatever linear_decode() reads is taken, by way of floats. */
+static void linear_decode_bf16(const st_env *e, const st_packed *p, uint32_t panel, uint32_t k0, uint32_t n,
+                               uint16_t *dst)
 {
     enum { PIECE = 64 }; /* 4 KB of floats, which stay in L1 */
     const st_bf16 *b = &e->state->bf16;
@@ -92,12 +94,12 @@ static void decode_bf16(const st_env *e, const st_packed *p, uint32_t panel, uin
     for (uint32_t i = 0; i < n; i += PIECE) {
         _Alignas(64) float piece[PIECE * 16];
         uint32_t m = n - i < PIECE ? n - i : PIECE;
-        b->pair(decode(e, p, panel, k0 + i, m, piece), 16, m, dst + (size_t)i * 16);
+        b->pair(linear_decode(e, p, panel, k0 + i, m, piece), 16, m, dst + (size_t)i * 16);
     }
 }
 
-static void gemm_bf16(const st_env *e, const st_linear *l, const st_packed *p, uint32_t panel, uint32_t np, uint32_t r0,
-                      uint32_t rows, float *tile)
+static void linear_gemm_bf16(const st_env *e, const st_linear *l, const st_packed *p, uint32_t panel, uint32_t np,
+                             uint32_t r0, uint32_t rows, float *tile)
 {
     const st_bact *a = &e->slots->b[l->in];
     uint16_t *w = (uint16_t *)(void *)e->worker->panel;
@@ -105,15 +107,15 @@ static void gemm_bf16(const st_env *e, const st_linear *l, const st_packed *p, u
     _Static_assert(ST_BF16_K * sizeof *w <= ST_K_CHUNK * sizeof(float), "pairs share the room of decoded floats");
     for (uint32_t k0 = 0; k0 < p->k; k0 += ST_BF16_K) {
         uint32_t n = p->k - k0 < ST_BF16_K ? p->k - k0 : ST_BF16_K;
-        for (uint32_t i = 0; i < np; i++) decode_bf16(e, p, panel + i, k0, n, w + i * panel_ld);
+        for (uint32_t i = 0; i < np; i++) linear_decode_bf16(e, p, panel + i, k0, n, w + i * panel_ld);
         e->state->bf16.gemm(st_bact_at(a, r0, l->in_col + k0), 16 * a->ld, rows, w, panel_ld, np,
                             (uint32_t)st_round_up(n, 32), k0 > 0, tile, ST_TILE_COLS);
     }
 }
 
 /* The integer product; narrow panels a piece of k at a time, which then serves all rows. */
-static void gemm_ints(const st_env *e, const st_linear *l, const st_packed *p, int planes, uint32_t panel, uint32_t np,
-                      uint32_t r0, uint32_t rows, float *tile)
+static void linear_gemm_ints(const st_env *e, const st_linear *l, const st_packed *p, int planes, uint32_t panel,
+                             uint32_t np, uint32_t r0, uint32_t rows, float *tile)
 {
     bool narrow = p->form.width != ST_WIDTH_8;
     st_qact a = e->slots->q[l->in];
@@ -142,21 +144,21 @@ static void gemm_ints(const st_env *e, const st_linear *l, const st_packed *p, i
 }
 
 /* Columns col..col+n of a part, at most a strip, for rows r0.. -> tile [rows, ST_TILE_COLS], with bias. */
-static void product(const st_env *e, const st_linear *l, const st_linear_part *part, uint32_t col, uint32_t n,
-                    uint32_t r0, uint32_t rows, float *tile)
+static void linear_product(const st_env *e, const st_linear *l, const st_linear_part *part, uint32_t col, uint32_t n,
+                           uint32_t r0, uint32_t rows, float *tile)
 {
     const st_packed *p = part->packed;
     uint32_t panel = part->panel0 + col / 16, np = (n + 15) / 16;
-    if (in_bf16(e, l))
-        gemm_bf16(e, l, p, panel, np, r0, rows, tile);
-    else if (in_float(e, l, p))
-        gemm_floats(e, l, p, panel, np, r0, rows, tile);
+    if (linear_in_bf16(e, l))
+        linear_gemm_bf16(e, l, p, panel, np, r0, rows, tile);
+    else if (linear_in_float(e, l, p))
+        linear_gemm_floats(e, l, p, panel, np, r0, rows, tile);
     else
-        gemm_ints(e, l, p, part->planes, panel, np, r0, rows, tile);
+        linear_gemm_ints(e, l, p, part->planes, panel, np, r0, rows, tile);
     if (part->bias) e->k->bias(tile, ST_TILE_COLS, rows, n, part->bias + col);
 }
 
-static void scale_tile(const st_env *e, const st_linear *l, uint32_t rows, uint32_t n, float *tile)
+static void linear_scale_tile(const st_env *e, const st_linear *l, uint32_t rows, uint32_t n, float *tile)
 {
     for (uint32_t r = 0; r < rows && l->scale != 1.0f; r++)
         e->k->scale(tile + r * ST_TILE_COLS, l->scale, tile + r * ST_TILE_COLS, n);
@@ -169,8 +171,8 @@ static void scale_tile(const st_env *e, const st_linear *l, uint32_t rows, uint3
     }
 }
 
-static void store(const st_env *e, const st_linear *l, uint32_t col, uint32_t n, uint32_t r0, uint32_t rows,
-                  const float *tile)
+static void linear_store(const st_env *e, const st_linear *l, uint32_t col, uint32_t n, uint32_t r0, uint32_t rows,
+                         const float *tile)
 {
     uint8_t form = e->state->form[l->out];
     if (form & ST_FORM_FLOAT) {
@@ -189,22 +191,22 @@ static void store(const st_env *e, const st_linear *l, uint32_t col, uint32_t n,
 }
 
 /* Columns col..col+n of one part (or of gate and up), all rows [lo, hi). */
-static void run_strip(const st_env *e, const st_linear *l, uint32_t i, uint32_t col, uint32_t n, uint32_t lo,
-                      uint32_t hi)
+static void linear_run_strip(const st_env *e, const st_linear *l, uint32_t i, uint32_t col, uint32_t n, uint32_t lo,
+                             uint32_t hi)
 {
     const st_linear_part *part = &l->parts[i];
     float *tile = e->worker->tile[0], *up = e->worker->tile[1];
     for (uint32_t r = lo; r < hi; r += ST_ROW_CHUNK) {
         uint32_t rows = hi - r < ST_ROW_CHUNK ? hi - r : ST_ROW_CHUNK;
-        product(e, l, part, col, n, r, rows, tile);
+        linear_product(e, l, part, col, n, r, rows, tile);
         if (l->glu) {
-            product(e, l, &l->parts[1], col, n, r, rows, up);
+            linear_product(e, l, &l->parts[1], col, n, r, rows, up);
             e->k->glu(l->act, tile, ST_TILE_COLS, up, ST_TILE_COLS, rows, n);
         } else if (l->act != ST_ACT_NONE) {
             e->k->act(l->act, tile, ST_TILE_COLS, rows, n);
         }
-        scale_tile(e, l, rows, n, tile);
-        store(e, l, part->col + col, n, r, rows, tile);
+        linear_scale_tile(e, l, rows, n, tile);
+        linear_store(e, l, part->col + col, n, r, rows, tile);
     }
 }
 
@@ -220,19 +222,19 @@ void st_linear_prepare(const st_env *e, st_slot slot, uint32_t rows, uint32_t k)
 
 void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows)
 {
-    uint32_t n_parts = l->glu ? 1 : l->n_parts, total = 0, strip = strip_of(e, l, rows);
+    uint32_t n_parts = l->glu ? 1 : l->n_parts, total = 0, strip = linear_strip_of(e, l, rows);
     for (uint32_t i = 0; i < n_parts; i++) total += (l->parts[i].n + strip - 1) / strip;
     if (!l->ready) st_linear_prepare(e, l->in, rows, l->parts[0].packed->k);
 
     uint32_t lo = 0, hi = rows, first = 0, last = total;
     if (e->nth > 1 && rows >= ROWS_PER_THREAD * e->nth)
-        st_env_share(e, rows, in_bf16(e, l) ? 16 : 8, &lo, &hi); /* a tile of bf16 has 16 rows */
+        st_env_share(e, rows, linear_in_bf16(e, l) ? 16 : 8, &lo, &hi); /* a tile of bf16 has 16 rows */
     else
         st_env_share(e, total, 1, &first, &last);
     for (uint32_t i = 0, base = 0; i < n_parts && lo < hi; i++) {
         uint32_t all = l->parts[i].n, n = (all + strip - 1) / strip;
         for (uint32_t p = first > base ? first - base : 0; p < n && base + p < last; p++)
-            run_strip(e, l, i, p * strip, all - p * strip < strip ? all - p * strip : strip, lo, hi);
+            linear_run_strip(e, l, i, p * strip, all - p * strip < strip ? all - p * strip : strip, lo, hi);
         base += n;
     }
 }

@@ -60,15 +60,15 @@ void st_env_write_n(const st_env *e, st_slot slot, uint32_t r, const st_norm *no
     if (e->state->form[slot] & ST_FORM_NARROW) st_env_quantize(e, slot, y, 0, r, r + 1, n, 0);
 }
 
-static const uint8_t *table_row(st_mat m, uint32_t row)
+static const uint8_t *rows_table_row(st_mat m, uint32_t row)
 {
     return m->data + (size_t)row * st_mat_row_bytes(m);
 }
 
-static void add_row(const st_env *e, st_mat m, uint32_t row, uint32_t n, float *tmp, float *x)
+static void rows_add_row(const st_env *e, st_mat m, uint32_t row, uint32_t n, float *tmp, float *x)
 {
     if (!m) return;
-    st_quant_get(m->type)->dequant(table_row(m, row), tmp, n);
+    st_quant_get(m->type)->dequant(rows_table_row(m, row), tmp, n);
     e->k->add_scaled(tmp, 1.0f, x, n);
 }
 
@@ -81,10 +81,10 @@ void st_run_embed(const st_env *e, const st_op_embed *op)
         uint32_t token = e->row0 + r;
         while (b->starts[s + 1] <= token) s++;
         float *x = e->slots->f[ST_SLOT_X] + (size_t)r * e->slots->ld[ST_SLOT_X];
-        st_quant_get(op->tokens->type)->dequant(table_row(op->tokens, (uint32_t)b->ids[token]), x, n);
+        st_quant_get(op->tokens->type)->dequant(rows_table_row(op->tokens, (uint32_t)b->ids[token]), x, n);
         if (op->scale != 1.0f) e->k->scale(x, op->scale, x, n);
-        add_row(e, op->types, b->types ? (uint32_t)b->types[token] : 0, n, e->worker->row[0], x);
-        add_row(e, op->positions, st_env_position(e, s, token), n, e->worker->row[0], x);
+        rows_add_row(e, op->types, b->types ? (uint32_t)b->types[token] : 0, n, e->worker->row[0], x);
+        rows_add_row(e, op->positions, st_env_position(e, s, token), n, e->worker->row[0], x);
         st_apply_norm(e->k, &op->norm, x, n, x);
         st_env_write_n(e, ST_SLOT_N, r, &op->next, x);
         if (op->has_next2) st_env_write_n(e, ST_SLOT_N2, r, &op->next2, x);
@@ -104,7 +104,8 @@ void st_run_norm(const st_env *e, const st_op *op)
 }
 
 /* The norm of head h, or of the row when h is its first head. */
-static void norm_head(const st_env *e, const st_op_qk *op, const st_norm *norm, uint32_t h, uint32_t n_head, float *x)
+static void rows_norm_head(const st_env *e, const st_op_qk *op, const st_norm *norm, uint32_t h, uint32_t n_head,
+                           float *x)
 {
     st_norm n = *norm;
     if (n.kind == ST_NORM_NONE) return;
@@ -122,10 +123,11 @@ static void norm_head(const st_env *e, const st_op_qk *op, const st_norm *norm, 
 }
 
 /* A row's queries and keys. */
-static void norm_heads(const st_env *e, const st_op_qk *op, float *x)
+static void rows_norm_heads(const st_env *e, const st_op_qk *op, float *x)
 {
-    for (uint32_t h = 0; h < op->n_head; h++, x += op->d_head) norm_head(e, op, &op->q_norm, h, op->n_head, x);
-    for (uint32_t h = 0; h < op->n_head_kv; h++, x += op->d_head) norm_head(e, op, &op->k_norm, h, op->n_head_kv, x);
+    for (uint32_t h = 0; h < op->n_head; h++, x += op->d_head) rows_norm_head(e, op, &op->q_norm, h, op->n_head, x);
+    for (uint32_t h = 0; h < op->n_head_kv; h++, x += op->d_head)
+        rows_norm_head(e, op, &op->k_norm, h, op->n_head_kv, x);
 }
 
 void st_run_qk(const st_env *e, const st_op_qk *op)
@@ -138,13 +140,13 @@ void st_run_qk(const st_env *e, const st_op_qk *op)
         uint32_t pos = st_env_position(e, s, e->row0 + r);
         uint32_t len = b->past ? b->whole[s] : b->starts[s + 1] - b->starts[s];
         float *x = e->slots->f[ST_SLOT_QKV] + (size_t)r * e->slots->ld[ST_SLOT_QKV];
-        if (!op->norm_last) norm_heads(e, op, x);
+        if (!op->norm_last) rows_norm_heads(e, op, x);
         if (op->rope != ST_ROPE_NONE) {
-            const float *angles = st_rope_at(e->state, op->rope_class, len, pos);
+            const float *angles = st_state_angles(e->state, op->rope_class, len, pos);
             for (uint32_t h = 0; h < op->n_head + op->n_head_kv; h++)
                 e->k->rope(x + (size_t)h * op->d_head, angles, angles + half, half, op->rope == ST_ROPE_NEOX);
         }
-        if (op->norm_last) norm_heads(e, op, x);
+        if (op->norm_last) rows_norm_heads(e, op, x);
         if (op->temperature == 0 || pos < op->temperature_span) continue;
         float t = 1.0f + op->temperature * (float)st_ln(1.0 + (double)(pos / op->temperature_span));
         e->k->scale(x, t, x, (size_t)op->n_head * op->d_head);
@@ -187,7 +189,7 @@ void st_run_pool(const st_env *e, const st_op_pool *op)
 }
 
 /* Copies row `from` of N over row `to`, in every form. */
-static void move_row(const st_env *e, uint32_t to, uint32_t from)
+static void rows_move_row(const st_env *e, uint32_t to, uint32_t from)
 {
     uint32_t n = e->exec->plan->width[ST_SLOT_N];
     size_t ld = e->slots->ld[ST_SLOT_N];
@@ -211,6 +213,6 @@ void st_run_gather(st_env *e)
     const st_batch *b = e->batch;
     if (!b->last_only) return;
     for (uint32_t s = e->seq0; e->ith == 0 && s < e->seq1; s++)
-        move_row(e, s - e->seq0, b->starts[s + 1] - 1 - e->row0);
+        rows_move_row(e, s - e->seq0, b->starts[s + 1] - 1 - e->row0);
     e->n_rows = e->seq1 - e->seq0;
 }

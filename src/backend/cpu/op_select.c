@@ -30,13 +30,13 @@ typedef struct head {
     st_qact upper;          /* the activations times 8 */
 } head;
 
-static bool allowed(const head *h, uint32_t id)
+static bool select_allowed(const head *h, uint32_t id)
 {
     const uint32_t *mask = h->want->mask;
     return !mask || (mask[id >> 5] >> (id & 31) & 1);
 }
 
-static uint32_t columns_of(const head *h, uint32_t panel)
+static uint32_t select_columns_of(const head *h, uint32_t panel)
 {
     return h->n - panel * 16 < 16 ? h->n - panel * 16 : 16;
 }
@@ -44,7 +44,7 @@ static uint32_t columns_of(const head *h, uint32_t panel)
 /* The least and the most that lower bits can add to a block's sum of products: each takes 7 where the activation's sign
  * is theirs. The slack is for rounding: of this bound, of the product with the upper bits and of the exact one, each a
  * chain of not more than 2 * blocks + 8 operations on terms of at most scale * d * 256 * sum |a|. */
-static void bound_lower_bits(const st_qact *a, int planes, uint32_t blocks, float *up, float *down, float *d8)
+static void select_bound_lower_bits(const st_qact *a, int planes, uint32_t blocks, float *up, float *down, float *d8)
 {
     const float slack = 3.0f * 256.0f * (float)(2 * blocks + 8) * 0x1p-24f;
     for (uint32_t b = 0; b < blocks; b++) {
@@ -65,20 +65,20 @@ static void bound_lower_bits(const st_qact *a, int planes, uint32_t blocks, floa
 }
 
 /* Columns of a panel, exactly -> out. */
-static void exact(const head *h, uint32_t panel, float *out)
+static void select_exact(const head *h, uint32_t panel, float *out)
 {
     float c[16];
     const st_packed *p = h->p;
     h->e->k->gemv_i8[ST_WIDTH_5_3](&p->form, &h->e->slots->q[h->l->in], 0, 1, h->l->parts[0].planes,
                                    p->panels + (size_t)panel * p->panel_bytes, st_packed_apart(p, panel, 0), h->blocks,
                                    c, 16);
-    memcpy(out, c, columns_of(h, panel) * sizeof *out);
+    memcpy(out, c, select_columns_of(h, panel) * sizeof *out);
 }
 
 /* ---- the k largest ----------------------------------------------------------------------------------------------- *
  * A heap whose root is the smallest of them. */
 
-static void sift_down(st_scored *heap, uint32_t n, uint32_t i)
+static void select_sift_down(st_scored *heap, uint32_t n, uint32_t i)
 {
     st_scored x = heap[i];
     for (uint32_t c; (c = 2 * i + 1) < n; i = c) {
@@ -89,19 +89,19 @@ static void sift_down(st_scored *heap, uint32_t n, uint32_t i)
     heap[i] = x;
 }
 
-static void offer(st_scored *heap, uint32_t *n, uint32_t k, st_scored x)
+static void select_offer(st_scored *heap, uint32_t *n, uint32_t k, st_scored x)
 {
     if (*n < k) {
         heap[(*n)++] = x;
-        for (uint32_t i = *n / 2; *n == k && i-- > 0;) sift_down(heap, k, i);
+        for (uint32_t i = *n / 2; *n == k && i-- > 0;) select_sift_down(heap, k, i);
     } else if (x.value > heap[0].value) {
         heap[0] = x;
-        sift_down(heap, k, 0);
+        select_sift_down(heap, k, 0);
     }
 }
 
 /* Bounds of this thread's columns -> out; its k largest that are allowed -> its worker. */
-static void bound_all(const head *h)
+static void select_bound_all(const head *h)
 {
     static const st_panel_form upper = {.shape = ST_SHAPE_32, .width = ST_WIDTH_5, .zero = 16, .tails = ST_TAILS_F16};
     st_worker *w = h->e->worker;
@@ -113,16 +113,16 @@ static void bound_all(const head *h)
         const uint8_t *src = p->panels + (size_t)panel * p->panel_bytes;
         h->e->k->gemv_i8[ST_WIDTH_5](&upper, &h->upper, 0, 1, h->l->parts[0].planes, src, NULL, h->blocks, c, 16);
         h->e->k->add_bound(src + st_width_bytes(ST_WIDTH_5), step, h->blocks, h->up, h->down, c);
-        const uint32_t n = columns_of(h, panel);
+        const uint32_t n = select_columns_of(h, panel);
         memcpy(h->out + (size_t)panel * 16, c, n * sizeof *c);
         const float least = w->n_best == h->want->k ? w->best[0].value : -INFINITY;
         for (uint32_t i = 0; i < n; i++)
-            if (!(c[i] <= least) && allowed(h, panel * 16 + i))
-                offer(w->best, &w->n_best, h->want->k, (st_scored){c[i], panel * 16 + i});
+            if (!(c[i] <= least) && select_allowed(h, panel * 16 + i))
+                select_offer(w->best, &w->n_best, h->want->k, (st_scored){c[i], panel * 16 + i});
     }
 }
 
-static void by_id(st_scored *x, uint32_t n)
+static void select_by_id(st_scored *x, uint32_t n)
 {
     for (uint32_t i = 1; i < n; i++) {
         st_scored s = x[i];
@@ -133,35 +133,35 @@ static void by_id(st_scored *x, uint32_t n)
 }
 
 /* The columns in the worker, exactly. */
-static void compute_best(const head *h)
+static void select_compute_best(const head *h)
 {
     st_worker *w = h->e->worker;
     float c[16] = {0};
-    by_id(w->best, w->n_best);
+    select_by_id(w->best, w->n_best);
     for (uint32_t i = 0, panel = UINT32_MAX; i < w->n_best; i++) {
-        if (w->best[i].id / 16 != panel) exact(h, panel = w->best[i].id / 16, c);
+        if (w->best[i].id / 16 != panel) select_exact(h, panel = w->best[i].id / 16, c);
         w->best[i].value = c[w->best[i].id % 16];
     }
 }
 
 /* The k-th largest of what all threads computed; -infinity if there are not so many. */
-static float threshold(const head *h)
+static float select_threshold(const head *h)
 {
     const st_env *e = h->e;
     st_scored heap[ST_WANTED_MAX];
     uint32_t n = 0;
     for (uint32_t t = 0; t < e->nth; t++) {
         const st_worker *w = &e->state->workers[t];
-        for (uint32_t i = 0; i < w->n_best; i++) offer(heap, &n, h->want->k, w->best[i]);
+        for (uint32_t i = 0; i < w->n_best; i++) select_offer(heap, &n, h->want->k, w->best[i]);
     }
     return n == h->want->k ? heap[0].value : -INFINITY;
 }
 
-static void finish(const head *h, uint32_t panel)
+static void select_finish(const head *h, uint32_t panel)
 {
     float *out = h->out + (size_t)panel * 16;
-    const uint32_t n = columns_of(h, panel);
-    exact(h, panel, out);
+    const uint32_t n = select_columns_of(h, panel);
+    select_exact(h, panel, out);
     if (h->l->scale != 1.0f) h->e->k->scale(out, h->l->scale, out, n);
     for (uint32_t i = 0; i < n; i++)
         if (!isfinite(out[i])) __atomic_store_n(&h->e->batch->status[h->e->seq0], STRATA_NONFINITE, __ATOMIC_RELAXED);
@@ -169,26 +169,26 @@ static void finish(const head *h, uint32_t panel)
 
 /* Exact values where a bound reaches t; the others are out. Scaled, different products can be equal: so they are
  * compared. */
-static void choose(const head *h, float t)
+static void select_choose(const head *h, float t)
 {
     const float scale = h->l->scale;
     uint32_t n_exact = 0;
     t *= scale;
     for (uint32_t panel = h->first; panel < h->last; panel++) {
         float *out = h->out + (size_t)panel * 16;
-        const uint32_t n = columns_of(h, panel);
+        const uint32_t n = select_columns_of(h, panel);
         bool reached = false;
-        for (uint32_t i = 0; i < n; i++) reached |= !(out[i] * scale < t) && allowed(h, panel * 16 + i);
+        for (uint32_t i = 0; i < n; i++) reached |= !(out[i] * scale < t) && select_allowed(h, panel * 16 + i);
         n_exact += reached;
         if (reached)
-            finish(h, panel);
+            select_finish(h, panel);
         else
             for (uint32_t i = 0; i < n; i++) out[i] = -INFINITY;
     }
     atomic_fetch_add(&h->e->state->n_exact, n_exact);
     for (uint32_t i = 0; i < h->want->n_ids; i++) {
         const uint32_t panel = (uint32_t)h->want->ids[i] / 16;
-        if (panel >= h->first && panel < h->last) finish(h, panel);
+        if (panel >= h->first && panel < h->last) select_finish(h, panel);
     }
 }
 
@@ -213,16 +213,16 @@ void st_select_run(const st_env *e, const st_linear *l)
               .blocks = part->packed->k / 32,
               .upper = e->slots->q[l->in]};
     float *up = e->worker->row[0], *down = up + h.blocks, *d8 = down + h.blocks;
-    bound_lower_bits(&e->slots->q[l->in], part->planes, h.blocks, up, down, d8);
+    select_bound_lower_bits(&e->slots->q[l->in], part->planes, h.blocks, up, down, d8);
     h.up = up;
     h.down = down;
     h.upper.d = d8;
     if (e->ith == 0) e->state->selected = (h.n + 15) / 16;
     st_env_share(e, (h.n + 15) / 16, 1, &h.first, &h.last);
-    bound_all(&h);
-    compute_best(&h);
+    select_bound_all(&h);
+    select_compute_best(&h);
     st_env_sync(e);
-    choose(&h, threshold(&h));
+    select_choose(&h, select_threshold(&h));
 }
 
 void st_select_learn(st_state *s)

@@ -30,7 +30,7 @@ typedef struct packer {
     _Atomic uint32_t next;
 } packer;
 
-static st_pack_kind kind_of(uint32_t type)
+static st_pack_kind pack_kind_of(uint32_t type)
 {
     switch (type) {
     case ST_F32: return ST_PACK_F32;
@@ -71,44 +71,44 @@ st_panel_form st_pack_form(uint32_t type)
 
 /* The output head of a decoder is read whole for each token, unless the sampler wants but the largest logits: then its
  * upper bits tell which those can be (op_select.c). Only where products of few rows have kernels of their own. */
-static st_panel_form form_of(const st_exec *e, const st_op *op, uint32_t type)
+static st_panel_form pack_form_of(const st_exec *e, const st_op *op, uint32_t type)
 {
     if (op->out == ST_SLOT_OUT && type == ST_Q8_0 && e->kern.gemv_rows)
         return (st_panel_form){.shape = ST_SHAPE_32, .width = ST_WIDTH_5_3, .zero = 128, .tails = ST_TAILS_F16};
     return st_pack_form(type);
 }
 
-static size_t panel_bytes(const st_packed *p)
+static size_t pack_panel_bytes(const st_packed *p)
 {
     if (p->kind == ST_PACK_I8) return (size_t)p->k / 32 * st_form_block_bytes(&p->form);
     return (size_t)p->k * 16 * (p->kind == ST_PACK_F32 ? 4 : 2);
 }
 
 /* The pages of n rows of a part, from row r. Neighbours on the same pages are read again from the file. */
-static void release_rows(const packer *p, const st_part *part, uint32_t r, uint32_t n)
+static void pack_release_rows(const packer *p, const st_part *part, uint32_t r, uint32_t n)
 {
     size_t row = st_mat_row_bytes(part->m);
     if (r + n > part->n) n = part->n - r;
     st_file_release(p->file, part->m->data + (size_t)(part->row + r) * row, (size_t)n * row);
 }
 
-static void raise_to(_Atomic uint32_t *most, uint32_t x)
+static void pack_raise_to(_Atomic uint32_t *most, uint32_t x)
 {
     uint32_t have = atomic_load(most);
     while (have < x && !atomic_compare_exchange_weak(most, &have, x)) continue;
 }
 
-static void note_bad(st_packed *p, uint32_t panel)
+static void pack_note_bad(st_packed *p, uint32_t panel)
 {
-    raise_to(&p->bad_end, panel + 1);
-    raise_to(&p->bad_below, p->n_panels - panel);
+    pack_raise_to(&p->bad_end, panel + 1);
+    pack_raise_to(&p->bad_below, p->n_panels - panel);
 }
 
 /* A bias that is not finite is as bad as a weight. */
-static void check_bias(st_packed *p, const st_part *part)
+static void pack_check_bias(st_packed *p, const st_part *part)
 {
     for (uint32_t i = 0; part->bias && i < part->n; i++)
-        if (!isfinite(part->bias[i])) note_bad(p, i / 16);
+        if (!isfinite(part->bias[i])) pack_note_bad(p, i / 16);
 }
 
 /* Panels of a job that begin in [from, from + UNIT). */
@@ -119,12 +119,12 @@ static void pack_some(const packer *p, const job *j, size_t from)
     if ((end + bytes - 1) / bytes < last) last = (uint32_t)((end + bytes - 1) / bytes);
     if (first >= last) return;
     for (uint32_t i = first; i < last; i++) {
-        if (!st_pack_panel(&p->exec->kern, j->dst, j->part, i)) note_bad(j->dst, i);
+        if (!st_pack_panel(&p->exec->kern, j->dst, j->part, i)) pack_note_bad(j->dst, i);
     }
-    release_rows(p, j->part, first * 16, (last - first) * 16);
+    pack_release_rows(p, j->part, first * 16, (last - first) * 16);
 }
 
-static void work(void *arg, uint32_t ith, uint32_t nth)
+static void pack_work(void *arg, uint32_t ith, uint32_t nth)
 {
     (void)nth;
     packer *p = arg;
@@ -145,7 +145,7 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
 }
 
 /* Room for n times `bytes` from *at on. */
-static int place(size_t *at, size_t bytes, size_t n, size_t *start, strata_error *err)
+static int pack_place(size_t *at, size_t bytes, size_t n, size_t *start, strata_error *err)
 {
     size_t end;
     ST_FAIL_IF(!st_mul(bytes, n, &end) || !st_add(*at, end, &end) || end > SIZE_MAX - UNIT, err, STRATA_NO_MEMORY,
@@ -155,7 +155,7 @@ static int place(size_t *at, size_t bytes, size_t n, size_t *start, strata_error
     return STRATA_OK;
 }
 
-static int collect(packer *p, st_exec *e, strata_error *err)
+static int pack_collect(packer *p, st_exec *e, strata_error *err)
 {
     size_t at = 0;
     for (uint32_t i = 0; i < e->plan->n_ops; i++) {
@@ -164,17 +164,17 @@ static int collect(packer *p, st_exec *e, strata_error *err)
         for (uint32_t j = 0; (part = st_op_part(&e->plan->ops[i], j, &k)); j++) {
             if (!part->m) continue;
             st_packed *d = &e->packed[i][j];
-            d->kind = kind_of(part->m->type);
-            if (d->kind == ST_PACK_I8) d->form = form_of(e, &e->plan->ops[i], part->m->type);
+            d->kind = pack_kind_of(part->m->type);
+            if (d->kind == ST_PACK_I8) d->form = pack_form_of(e, &e->plan->ops[i], part->m->type);
             d->k = k;
             d->n_panels = (part->n + 15) / 16;
-            d->panel_bytes = panel_bytes(d);
-            check_bias(d, part);
+            d->panel_bytes = pack_panel_bytes(d);
+            pack_check_bias(d, part);
             job *new = &p->jobs[p->n_jobs++];
             *new = (job){.dst = d, .part = part};
-            ST_TRY(place(&at, d->panel_bytes, d->n_panels, &new->at, err));
+            ST_TRY(pack_place(&at, d->panel_bytes, d->n_panels, &new->at, err));
             size_t apart = d->kind == ST_PACK_I8 ? st_form_apart(&d->form, k / 32) : 0;
-            if (apart) ST_TRY(place(&at, apart, d->n_panels, &new->apart_at, err));
+            if (apart) ST_TRY(pack_place(&at, apart, d->n_panels, &new->apart_at, err));
         }
     }
     e->blob_bytes = at;
@@ -193,12 +193,12 @@ int st_pack_all(st_exec *e, const st_file *file, const st_load_opts *opts, strat
     packer p = {.exec = e, .file = file, .opts = opts};
     st_pool *pool = NULL;
     p.jobs = st_alloc(e->mem, (size_t)e->plan->n_ops * ST_OP_PARTS, sizeof *p.jobs);
-    int rc = p.jobs ? collect(&p, e, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory to pack the weights");
+    int rc = p.jobs ? pack_collect(&p, e, err) : st_error_set(err, STRATA_NO_MEMORY, "no memory to pack the weights");
     if (!rc) rc = st_pool_open(opts->n_threads, e->mem, &pool, err);
-    if (!rc) rc = st_pool_run(pool, opts->n_threads, work, &p, err);
+    if (!rc) rc = st_pool_run(pool, opts->n_threads, pack_work, &p, err);
     st_pool_close(pool);
     /* A fault maps the pages around it too, which can be some that were let go of before. */
-    for (uint32_t i = 0; !rc && i < p.n_jobs; i++) release_rows(&p, p.jobs[i].part, 0, p.jobs[i].part->n);
+    for (uint32_t i = 0; !rc && i < p.n_jobs; i++) pack_release_rows(&p, p.jobs[i].part, 0, p.jobs[i].part->n);
     st_free(e->mem, p.jobs);
     return rc;
 }

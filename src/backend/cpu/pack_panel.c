@@ -14,7 +14,7 @@ enum {
 };
 
 /* Whether one of n half floats is NaN or infinity. */
-static bool has_bad_halves(const uint16_t *x, size_t n)
+static bool panel_has_bad_halves(const uint16_t *x, size_t n)
 {
     uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) bad |= (x[i] & 0x7c00u) == 0x7c00u;
@@ -22,7 +22,7 @@ static bool has_bad_halves(const uint16_t *x, size_t n)
 }
 
 /* Whether one of n values of 2 or 4 bytes has all the bits of its exponent. */
-static bool has_bad_floats(const void *p, size_t n, st_pack_kind kind)
+static bool panel_has_bad_floats(const void *p, size_t n, st_pack_kind kind)
 {
     uint32_t bad = 0;
     if (kind == ST_PACK_F32) {
@@ -30,14 +30,14 @@ static bool has_bad_floats(const void *p, size_t n, st_pack_kind kind)
         for (size_t i = 0; i < n; i++) bad |= (x[i] & 0x7f800000u) == 0x7f800000u;
         return bad;
     }
-    if (kind == ST_PACK_F16) return has_bad_halves(p, n);
+    if (kind == ST_PACK_F16) return panel_has_bad_halves(p, n);
     const uint16_t *x = p;
     for (size_t i = 0; i < n; i++) bad |= (x[i] & 0x7f80u) == 0x7f80u;
     return bad;
 }
 
 /* Row i of the panel, or NULL past the part's last row. */
-static const uint8_t *source_row(const st_part *part, uint32_t panel, uint32_t i)
+static const uint8_t *panel_source_row(const st_part *part, uint32_t panel, uint32_t i)
 {
     uint32_t r = panel * 16 + i;
     if (r >= part->n) return NULL;
@@ -48,7 +48,7 @@ static void pack_float_rows(const st_packed *p, const st_part *part, uint32_t pa
 {
     size_t size = p->kind == ST_PACK_F32 ? 4 : 2;
     for (uint32_t i = 0; i < 16; i++) {
-        const uint8_t *src = source_row(part, panel, i);
+        const uint8_t *src = panel_source_row(part, panel, i);
         uint8_t *d = dst + i * size;
         for (size_t x = first; x < p->k; x++) {
             if (!src)
@@ -60,7 +60,7 @@ static void pack_float_rows(const st_packed *p, const st_part *part, uint32_t pa
 }
 
 /* Two columns of 16-bit values in a dword of each row, interleaved by dwords -> one after the other. */
-static void split_pairs(const uint32_t pairs[128], uint16_t *dst)
+static void panel_split_pairs(const uint32_t pairs[128], uint16_t *dst)
 {
     for (uint32_t g = 0; g < 8; g++)
         for (uint32_t i = 0; i < 16; i++) {
@@ -73,25 +73,25 @@ static void split_pairs(const uint32_t pairs[128], uint16_t *dst)
 static bool pack_floats(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
 {
     size_t per_block = p->kind == ST_PACK_F32 ? 8 : 16, row = st_mat_row_bytes(part->m);
-    uint32_t blocks = source_row(part, panel, 15) ? (uint32_t)(p->k / per_block) : 0;
-    const uint8_t *src = source_row(part, panel, 0);
+    uint32_t blocks = panel_source_row(part, panel, 15) ? (uint32_t)(p->k / per_block) : 0;
+    const uint8_t *src = panel_source_row(part, panel, 0);
     if (p->kind == ST_PACK_F32 && blocks) {
         kern->interleave(src, row, 32, blocks, 0, dst, 512);
     } else {
         for (uint32_t b = 0; b < blocks; b++) {
             uint32_t pairs[128];
             kern->interleave(src + 32 * (size_t)b, row, 32, 1, 0, (uint8_t *)pairs, 512);
-            split_pairs(pairs, (uint16_t *)(void *)(dst + 512 * (size_t)b));
+            panel_split_pairs(pairs, (uint16_t *)(void *)(dst + 512 * (size_t)b));
         }
     }
     pack_float_rows(p, part, panel, blocks * per_block, dst);
-    return !has_bad_floats(dst, (size_t)p->k * 16, p->kind);
+    return !panel_has_bad_floats(dst, (size_t)p->k * 16, p->kind);
 }
 
 /* Q8_0 has the integers already. */
 static bool pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
 {
-    const uint8_t *src = source_row(part, panel, 0);
+    const uint8_t *src = panel_source_row(part, panel, 0);
     size_t row = st_mat_row_bytes(part->m);
     uint32_t blocks = p->k / 32;
     bool bad = false;
@@ -102,7 +102,7 @@ static bool pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part 
         float scale[SCALES][16];
         for (uint32_t i = 0; i < 16; i++)
             for (uint32_t j = 0; j < n; j++) memcpy(&d[j][i], src + i * row + (size_t)(b + j) * Q8_0_BYTES, 2);
-        bad |= has_bad_halves(d[0], (size_t)n * 16);
+        bad |= panel_has_bad_halves(d[0], (size_t)n * 16);
         kern->f16_to_f32(d[0], scale[0], (size_t)n * 16);
         for (uint32_t j = 0; j < n; j++) memcpy(dst + (size_t)(b + j) * Q8_0_BLOCK + 512, scale[j], 64);
     }
@@ -112,58 +112,58 @@ static bool pack_q8_0(const st_kernels *kern, const st_packed *p, const st_part 
 /* Blocks are narrowed eight bytes at a time; compilers make vectors of it. */
 enum { STEP = 8, WORDS = 8 * STEP }; /* words of a step, and of a block */
 
-static inline uint64_t every_byte(unsigned x)
+static inline uint64_t panel_every_byte(unsigned x)
 {
     return x * 0x0101010101010101u;
 }
 
 /* `bits` of each byte from `shift` on, at the bottom of the byte. */
-static inline uint64_t bits_at(uint64_t x, int shift, int bits)
+static inline uint64_t panel_bits_at(uint64_t x, int shift, int bits)
 {
-    return x >> shift & every_byte((1u << bits) - 1);
+    return x >> shift & panel_every_byte((1u << bits) - 1);
 }
 
 /* Such bits of a block's steps, beside each other in the bytes of dst: of 8 / bits steps in 64 bytes. */
-static inline void gather_bits(const uint64_t q[WORDS], int shift, int bits, uint8_t *dst)
+static inline void panel_gather_bits(const uint64_t q[WORDS], int shift, int bits, uint8_t *dst)
 {
     const int per = 8 / bits;
     for (int g = 0; g < 8; g += per)
         for (int i = 0; i < STEP; i++, dst += 8) {
             uint64_t x = 0;
-            for (int h = 0; h < per; h++) x |= bits_at(q[STEP * (g + h) + i], shift, bits) << h * bits;
+            for (int h = 0; h < per; h++) x |= panel_bits_at(q[STEP * (g + h) + i], shift, bits) << h * bits;
             memcpy(dst, &x, 8);
         }
 }
 
 /* Four bits of steps 0..3 in the low halves of bytes, of steps 4..7 in the high ones. */
-static inline void gather_nibbles(const uint64_t q[WORDS], int shift, uint8_t *dst)
+static inline void panel_gather_nibbles(const uint64_t q[WORDS], int shift, uint8_t *dst)
 {
     for (int i = 0; i < WORDS / 2; i++, dst += 8) {
-        const uint64_t x = bits_at(q[i], shift, 4) | bits_at(q[WORDS / 2 + i], shift, 4) << 4;
+        const uint64_t x = panel_bits_at(q[i], shift, 4) | panel_bits_at(q[WORDS / 2 + i], shift, 4) << 4;
         memcpy(dst, &x, 8);
     }
 }
 
 /* A block of weights + 128 -> its narrow form (kernels.h). */
-static void narrow_weights(const st_panel_form *f, const uint64_t w[WORDS], uint8_t *dst)
+static void panel_narrow_weights(const st_panel_form *f, const uint64_t w[WORDS], uint8_t *dst)
 {
-    const uint64_t offset = every_byte(128u - f->zero);
+    const uint64_t offset = panel_every_byte(128u - f->zero);
     uint64_t q[WORDS];
     for (int i = 0; i < WORDS; i++) q[i] = w[i] - offset; /* every byte is at least that: none borrows */
-    gather_nibbles(q, 0, dst);
+    panel_gather_nibbles(q, 0, dst);
     if (f->width == ST_WIDTH_5)
-        gather_bits(q, 4, 1, dst + 256);
+        panel_gather_bits(q, 4, 1, dst + 256);
     else if (f->width == ST_WIDTH_6)
-        gather_bits(q, 4, 2, dst + 256);
+        panel_gather_bits(q, 4, 2, dst + 256);
 }
 
 /* A block of weights + 128 -> their upper five bits and their lower three. */
-static void split_weights(const uint64_t w[WORDS], uint8_t *dst, uint8_t *low)
+static void panel_split_weights(const uint64_t w[WORDS], uint8_t *dst, uint8_t *low)
 {
-    gather_nibbles(w, 3, dst);
-    gather_bits(w, 7, 1, dst + 256);
-    gather_bits(w, 0, 2, low);
-    gather_bits(w, 2, 1, low + 128);
+    panel_gather_nibbles(w, 3, dst);
+    panel_gather_bits(w, 7, 1, dst + 256);
+    panel_gather_bits(w, 0, 2, low);
+    panel_gather_bits(w, 2, 1, low + 128);
 }
 
 /* Q8_0 in two places; its scales stay f16. Rows past the part's last are zero. */
@@ -179,22 +179,22 @@ static bool pack_split(const st_kernels *kern, const st_packed *p, const st_part
         uint8_t rows[16][ROW];
         uint64_t w[CHUNK / 32][WORDS];
         for (uint32_t i = 0; i < 16; i++) {
-            const uint8_t *src = source_row(part, panel, i);
+            const uint8_t *src = panel_source_row(part, panel, i);
             memcpy(rows[i], src ? src + (size_t)k0 / 32 * Q8_0_BYTES : none, (size_t)n / 32 * Q8_0_BYTES);
         }
         kern->interleave(rows[0] + 2, ROW, Q8_0_BYTES, n / 32, SIGN, (uint8_t *)w[0], sizeof w[0]);
         for (uint32_t b = 0; b < n / 32; b++, dst += block_bytes, low += ST_LOW_BYTES) {
             uint16_t d[16];
-            split_weights(w[b], dst, low);
+            panel_split_weights(w[b], dst, low);
             for (uint32_t i = 0; i < 16; i++) memcpy(&d[i], rows[i] + (size_t)b * Q8_0_BYTES, 2);
-            bad |= has_bad_halves(d, 16);
+            bad |= panel_has_bad_halves(d, 16);
             memcpy(dst + st_width_bytes(ST_WIDTH_5_3), d, sizeof d);
         }
     }
     return !bad;
 }
 
-static void put_tail(const st_panel_form *f, float x, uint8_t *tail, uint32_t at)
+static void panel_put_tail(const st_panel_form *f, float x, uint8_t *tail, uint32_t at)
 {
     switch (f->tails) {
     case ST_TAILS_F32: memcpy(tail + 4 * at, &x, 4); break;
@@ -210,8 +210,8 @@ static void put_tail(const st_panel_form *f, float x, uint8_t *tail, uint32_t at
 /* Unpacks a K-quant's block with factors of 1, which leaves the integers of its scales and minima; the factors ->
  * apart.
  */
-static void unpack_integers(const st_quant *quant, const uint8_t *src, int8_t *q, float *scale, float *min,
-                            uint16_t *apart)
+static void panel_unpack_integers(const st_quant *quant, const uint8_t *src, int8_t *q, float *scale, float *min,
+                                  uint16_t *apart)
 {
     enum { MOST = 256, ONE = 0x3c00 };
     uint8_t block[MOST];
@@ -241,10 +241,10 @@ static bool pack_ints(const st_kernels *kern, const st_packed *p, const st_part 
         float scale[16][CHUNK / 16], min[16][CHUNK / 16];
         uint16_t factors[32] = {0};
         for (uint32_t i = 0; i < 16; i++) {
-            const uint8_t *src = source_row(part, panel, i);
+            const uint8_t *src = panel_source_row(part, panel, i);
             if (src) src += (size_t)k0 / quant->block * quant->bytes;
             if (src && apart) {
-                unpack_integers(quant, src, q[i], scale[i], min[i], factors + i);
+                panel_unpack_integers(quant, src, q[i], scale[i], min[i], factors + i);
             } else if (src) {
                 quant->unpack(src, q[i], scale[i], min[i], n);
             } else {
@@ -257,22 +257,23 @@ static bool pack_ints(const st_kernels *kern, const st_packed *p, const st_part 
             kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, dst, block_bytes);
         } else {
             kern->interleave((const uint8_t *)q, CHUNK, 32, n / 32, SIGN, (uint8_t *)w[0], sizeof w[0]);
-            for (uint32_t b = 0; b < n / 32; b++) narrow_weights(f, w[b], dst + b * block_bytes);
+            for (uint32_t b = 0; b < n / 32; b++) panel_narrow_weights(f, w[b], dst + b * block_bytes);
         }
         if (apart) {
-            bad |= has_bad_halves(factors, 32);
+            bad |= panel_has_bad_halves(factors, 32);
             memcpy(apart, factors, st_super_bytes(f->shape));
             apart += st_super_bytes(f->shape);
         }
         for (uint32_t i = 0; i < 16; i++) {
-            bad |= has_bad_floats(scale[i], groups, ST_PACK_F32);
-            if (quant->has_min) bad |= has_bad_floats(min[i], groups, ST_PACK_F32);
+            bad |= panel_has_bad_floats(scale[i], groups, ST_PACK_F32);
+            if (quant->has_min) bad |= panel_has_bad_floats(min[i], groups, ST_PACK_F32);
         }
         for (uint32_t g = 0; g < groups; g++) {
             uint8_t *tail = dst + g / per_block * block_bytes + weights;
             uint32_t at = g % per_block * 16;
-            for (uint32_t i = 0; i < 16; i++) put_tail(f, scale[i][g], tail, at + i);
-            for (uint32_t i = 0; i < 16 && quant->has_min; i++) put_tail(f, min[i][g], tail, 16 * per_block + at + i);
+            for (uint32_t i = 0; i < 16; i++) panel_put_tail(f, scale[i][g], tail, at + i);
+            for (uint32_t i = 0; i < 16 && quant->has_min; i++)
+                panel_put_tail(f, min[i][g], tail, 16 * per_block + at + i);
         }
     }
     return !bad;
@@ -283,6 +284,6 @@ bool st_pack_panel(const st_kernels *kern, const st_packed *p, const st_part *pa
     uint8_t *dst = p->panels + (size_t)panel * p->panel_bytes;
     if (p->kind != ST_PACK_I8) return pack_floats(kern, p, part, panel, dst);
     if (p->form.width == ST_WIDTH_5_3) return pack_split(kern, p, part, panel, dst);
-    if (part->m->type == ST_Q8_0 && source_row(part, panel, 15)) return pack_q8_0(kern, p, part, panel, dst);
+    if (part->m->type == ST_Q8_0 && panel_source_row(part, panel, 15)) return pack_q8_0(kern, p, part, panel, dst);
     return pack_ints(kern, p, part, panel, dst);
 }

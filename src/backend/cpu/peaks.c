@@ -35,12 +35,12 @@ typedef void (*spin_fn)(void);
     "vpmaddubsw %%ymm14, %%ymm14, %%ymm12\n\t" \
     "vpmaddwd %%ymm15, %%ymm12, %%ymm12\n\t"   \
     "vpaddd %%ymm12, %%ymm" i ", %%ymm" i "\n\t"
-SPIN(fma512, FMA512)
-SPIN(fma256, FMA256)
-SPIN(dot512, DOT512)
-SPIN(bf512, BF512)
-SPIN(dot256, DOT256)
-SPIN(maddubs, MADDUBS)
+SPIN(peaks_fma512, FMA512)
+SPIN(peaks_fma256, FMA256)
+SPIN(peaks_dot512, DOT512)
+SPIN(peaks_bf512, BF512)
+SPIN(peaks_dot256, DOT256)
+SPIN(peaks_maddubs, MADDUBS)
 #elif defined(__aarch64__)
 #define TWELVE(x) x("0") x("1") x("2") x("3") x("4") x("5") x("6") x("7") x("16") x("17") x("18") x("19")
 #ifdef __clang__
@@ -71,9 +71,9 @@ static const struct unit {
     double i8_macs, f32_macs; /* of one chain's step */
 } units[] = {
 #if defined(__x86_64__)
-    {"avx2", maddubs, fma256, 32, 8},
-    {"avxvnni", dot256, fma256, 32, 8},
-    {"avx512", dot512, fma512, 64, 16},
+    {"avx2", peaks_maddubs, peaks_fma256, 32, 8},
+    {"avxvnni", peaks_dot256, peaks_fma256, 32, 8},
+    {"avx512", peaks_dot512, peaks_fma512, 64, 16},
 #elif defined(__aarch64__)
     {"neon", NULL, fmla, 0, 4},
     {"dotprod", sdot, fmla, 16, 4},
@@ -84,7 +84,7 @@ static const struct unit {
 
 #if defined(__x86_64__)
 /* Four tiles of sums, each of them waited for by its next product only. Between begin and end of a st_bf16. */
-static void tiles(void)
+static void peaks_tiles(void)
 {
     for (uint32_t i = 0; i < LOOPS; i++)
         __asm__ volatile("tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n\ttdpbf16ps %%tmm7, %%tmm4, %%tmm1\n\t"
@@ -93,14 +93,14 @@ static void tiles(void)
 }
 
 /* By unit of precision bf16: multiplications of one call. */
-static spin_fn bf16_spin(const st_bf16 *b, double *macs)
+static spin_fn peaks_bf16_spin(const st_bf16 *b, double *macs)
 {
     const bool amx = strcmp(b->unit, "amx") == 0;
     *macs = (double)LOOPS * (amx ? 4.0 * 16 * 16 * 32 : CHAINS * 32.0);
-    return amx ? tiles : bf512;
+    return amx ? peaks_tiles : peaks_bf512;
 }
 #else
-static spin_fn bf16_spin(const st_bf16 *b, double *macs)
+static spin_fn peaks_bf16_spin(const st_bf16 *b, double *macs)
 {
     (void)b;
     *macs = 0;
@@ -119,7 +119,7 @@ typedef struct job {
     _Atomic uint64_t sink;
 } job;
 
-static uint64_t read_all(const uint64_t *p, size_t n)
+static uint64_t peaks_read_all(const uint64_t *p, size_t n)
 {
     uint64_t s[8] = {0};
     for (size_t i = 0; i + 8 <= n; i += 8)
@@ -127,7 +127,7 @@ static uint64_t read_all(const uint64_t *p, size_t n)
     return s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
 }
 
-static void work(void *arg, uint32_t ith, uint32_t nth)
+static void peaks_work(void *arg, uint32_t ith, uint32_t nth)
 {
     job *j = arg;
     const size_t n = READ_BYTES / sizeof *j->memory / nth;
@@ -139,7 +139,7 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
         if (j->spin)
             j->spin();
         else
-            atomic_fetch_add(&j->sink, read_all(j->memory + ith * n, n));
+            atomic_fetch_add(&j->sink, peaks_read_all(j->memory + ith * n, n));
         if (nth > 1) st_pool_barrier(j->pool);
         t = st_now() - t;
         if (ith == 0 && (j->best == 0 || t < j->best)) j->best = t;
@@ -147,11 +147,11 @@ static void work(void *arg, uint32_t ith, uint32_t nth)
     if (j->bf16) j->bf16->end(&saved);
 }
 
-static double seconds(job *j, spin_fn spin, uint32_t nth)
+static double peaks_seconds(job *j, spin_fn spin, uint32_t nth)
 {
     j->spin = spin;
     j->best = 0;
-    if (!j->rc) j->rc = st_pool_run(j->pool, nth, work, j, j->err);
+    if (!j->rc) j->rc = st_pool_run(j->pool, nth, peaks_work, j, j->err);
     return j->best;
 }
 
@@ -161,7 +161,7 @@ int st_cpu_peaks(const st_exec *exec, uint32_t n_threads, st_mem *mem, strata_pe
     while (u < last && strcmp(u->level, exec->kern.level) != 0) u++;
     st_bf16 bf16;
     double bf16_macs = 0;
-    spin_fn bf16_fn = st_bf16_init(&bf16, exec->bf16_allowed) ? bf16_spin(&bf16, &bf16_macs) : NULL;
+    spin_fn bf16_fn = st_bf16_init(&bf16, exec->bf16_allowed) ? peaks_bf16_spin(&bf16, &bf16_macs) : NULL;
     job j = {.err = err};
     uint64_t *memory = st_alloc_huge(mem, READ_BYTES, 1);
     ST_FAIL_IF(!memory, err, STRATA_NO_MEMORY, "no memory to measure its bandwidth: %zu bytes", READ_BYTES);
@@ -173,12 +173,12 @@ int st_cpu_peaks(const st_exec *exec, uint32_t n_threads, st_mem *mem, strata_pe
         *out = (strata_peaks){.n_threads = n_threads};
         for (uint32_t i = 0; i < 2; i++) {
             uint32_t nth = i ? n_threads : 1;
-            if (u->i8) out->i8_gmacs[i] = steps * u->i8_macs * nth / seconds(&j, u->i8, nth);
-            if (u->f32) out->f32_gmacs[i] = steps * u->f32_macs * nth / seconds(&j, u->f32, nth);
+            if (u->i8) out->i8_gmacs[i] = steps * u->i8_macs * nth / peaks_seconds(&j, u->i8, nth);
+            if (u->f32) out->f32_gmacs[i] = steps * u->f32_macs * nth / peaks_seconds(&j, u->f32, nth);
             j.bf16 = &bf16;
-            if (bf16_fn) out->bf16_gmacs[i] = bf16_macs * 1e-9 * nth / seconds(&j, bf16_fn, nth);
+            if (bf16_fn) out->bf16_gmacs[i] = bf16_macs * 1e-9 * nth / peaks_seconds(&j, bf16_fn, nth);
             j.bf16 = NULL;
-            out->read_gbs[i] = (double)READ_BYTES * 1e-9 / seconds(&j, NULL, nth);
+            out->read_gbs[i] = (double)READ_BYTES * 1e-9 / peaks_seconds(&j, NULL, nth);
         }
         rc = j.rc;
     }

@@ -25,26 +25,26 @@ typedef struct schedule {
     st_lock lock;
 } schedule;
 
-static uint32_t seq_len(const st_batch *b, uint32_t s)
+static uint32_t run_seq_len(const st_batch *b, uint32_t s)
 {
     return b->starts[s + 1] - b->starts[s];
 }
 
 /* Tokens that its last one may see. */
-static uint32_t keys_of(const st_batch *b, uint32_t s)
+static uint32_t run_keys_of(const st_batch *b, uint32_t s)
 {
-    return seq_len(b, s) + (b->past ? b->past[s] : 0);
+    return run_seq_len(b, s) + (b->past ? b->past[s] : 0);
 }
 
 /* The group that begins at seq: sequences up to the target, at least one. */
-static uint32_t group_end(const st_batch *b, uint32_t seq, uint32_t target)
+static uint32_t run_group_end(const st_batch *b, uint32_t seq, uint32_t target)
 {
     uint32_t end = seq + 1;
     while (end < b->n_seqs && b->starts[end + 1] - b->starts[seq] <= target) end++;
     return end;
 }
 
-static int why_stop(const st_batch *b)
+static int run_why_stop(const st_batch *b)
 {
     if (b->cancel && __atomic_load_n(b->cancel, __ATOMIC_RELAXED)) return STRATA_CANCELLED;
     if (b->deadline > 0 && st_now() > b->deadline) return STRATA_DEADLINE;
@@ -54,17 +54,17 @@ static int why_stop(const st_batch *b)
 /* Whether to go on with the next op. All threads of a shared group must get the same answer, or one would wait for ever
  * at the next barrier: thread 0 decides before a barrier and the others read after it. Two verdicts take turns, so that
  * the next decision cannot overtake a slow reader of this one. */
-static bool go_on(st_env *e)
+static bool run_go_on(st_env *e)
 {
     st_state *s = e->state;
     if (e->nth == 1) {
-        int why = why_stop(e->batch);
+        int why = run_why_stop(e->batch);
         if (why) atomic_store(&s->stop, why);
         return atomic_load(&s->stop) == 0;
     }
     _Atomic int *verdict = &s->verdict[e->step++ & 1];
     if (e->ith == 0) {
-        int why = why_stop(e->batch);
+        int why = run_why_stop(e->batch);
         if (why) atomic_store(&s->stop, why);
         atomic_store(verdict, why);
     }
@@ -72,7 +72,7 @@ static bool go_on(st_env *e)
     return atomic_load(verdict) == 0;
 }
 
-static void dispatch(st_env *e, uint32_t i)
+static void run_dispatch(st_env *e, uint32_t i)
 {
     const st_op *op = &e->exec->plan->ops[i];
     switch (op->kind) {
@@ -99,16 +99,16 @@ static void run_op(st_env *e, uint32_t i)
     st_op_kind kind = e->exec->plan->ops[i].kind;
     bool products = kind == ST_OP_LINEAR || kind == ST_OP_ATTN || kind == ST_OP_MOE || kind == ST_OP_HEADS;
     if (e->state->precision != STRATA_PRECISION_BF16 || !products) {
-        dispatch(e, i);
+        run_dispatch(e, i);
         return;
     }
     st_bf16_saved saved;
     b->begin(&saved);
-    dispatch(e, i);
+    run_dispatch(e, i);
     b->end(&saved);
 }
 
-static void watch(const st_env *e, uint32_t i, double seconds)
+static void run_watch(const st_env *e, uint32_t i, double seconds)
 {
     const st_op *op = &e->exec->plan->ops[i];
     st_slot out = op->out;
@@ -128,24 +128,24 @@ static void watch(const st_env *e, uint32_t i, double seconds)
 }
 
 /* Ops [from, to). False if the run was stopped. */
-static bool walk(st_env *e, uint32_t from, uint32_t to)
+static bool run_walk(st_env *e, uint32_t from, uint32_t to)
 {
     const st_plan *p = e->exec->plan;
     bool timed = e->ith == 0 && (e->state->watch || st_log_on(e->exec->log, STRATA_LOG_TRACE));
     for (uint32_t i = from; i < to; i++) {
-        if (!go_on(e)) return false;
+        if (!run_go_on(e)) return false;
         double t = timed ? st_now() : 0;
         run_op(e, i);
         if (!timed) continue;
         t = st_now() - t;
         int layer = p->ops[i].layer;
         e->worker->layer_seconds[layer < 0 ? p->config->n_layer : (uint32_t)layer] += t;
-        if (e->state->watch && e->nth == 1) watch(e, i, t);
+        if (e->state->watch && e->nth == 1) run_watch(e, i, t);
     }
     return true;
 }
 
-static bool all_finite(const float *x, size_t n)
+static bool run_all_finite(const float *x, size_t n)
 {
     uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
@@ -156,18 +156,18 @@ static bool all_finite(const float *x, size_t n)
     return !bad;
 }
 
-static void copy_out(const st_env *e, st_slot slot, uint32_t width)
+static void run_copy_out(const st_env *e, st_slot slot, uint32_t width)
 {
     const st_batch *b = e->batch;
     bool pooled = b->what == STRATA_EVAL_POOLED;
     const float *x = e->slots->f[slot];
     size_t ld = e->slots->ld[slot];
     for (uint32_t s = e->seq0 + e->ith; s < e->seq1; s += e->nth) {
-        uint32_t rows = pooled ? 1 : seq_len(b, s), first = pooled ? s - e->seq0 : b->starts[s] - e->row0;
+        uint32_t rows = pooled ? 1 : run_seq_len(b, s), first = pooled ? s - e->seq0 : b->starts[s] - e->row0;
         for (uint32_t r = 0; r < rows; r++) {
             const float *src = x + (size_t)(first + r) * ld;
             memcpy(b->out[s] + (size_t)r * width, src, width * sizeof *src);
-            if (!all_finite(src, width)) __atomic_store_n(&b->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
+            if (!run_all_finite(src, width)) __atomic_store_n(&b->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
         }
     }
 }
@@ -176,18 +176,18 @@ static void run_group(st_env *e)
 {
     const st_plan *p = e->exec->plan;
     const st_batch *b = e->batch;
-    if (!walk(e, 0, p->n_body)) return;
+    if (!run_walk(e, 0, p->n_body)) return;
     if (b->what == STRATA_EVAL_HIDDEN) {
         st_env_sync(e);
-        copy_out(e, ST_SLOT_N, p->width[ST_SLOT_N]);
+        run_copy_out(e, ST_SLOT_N, p->width[ST_SLOT_N]);
     } else if (b->what == STRATA_EVAL_POOLED && b->pooling == STRATA_POOLING_RANK) {
-        if (!walk(e, p->rank, p->logits)) return;
+        if (!run_walk(e, p->rank, p->logits)) return;
         st_env_sync(e);
-        copy_out(e, p->ranked, p->n_labels);
+        run_copy_out(e, p->ranked, p->n_labels);
     } else if (b->what == STRATA_EVAL_POOLED) {
-        if (!walk(e, p->pool, p->rank)) return;
+        if (!run_walk(e, p->pool, p->rank)) return;
         st_env_sync(e);
-        copy_out(e, p->pooled, p->n_embd_out);
+        run_copy_out(e, p->pooled, p->n_embd_out);
     } else {
         /* Logits are too wide for a slot: they go straight to the caller, one sequence at a time or, of last tokens,
          * side by side. */
@@ -195,12 +195,12 @@ static void run_group(st_env *e)
             e->slots->f[ST_SLOT_OUT] = b->out[e->seq0];
             e->slots->ld[ST_SLOT_OUT] = p->width[ST_SLOT_OUT];
         }
-        if (!walk(e, p->logits, p->n_ops)) return;
+        if (!run_walk(e, p->logits, p->n_ops)) return;
         st_env_sync(e);
         uint32_t rows = b->last_only ? 1 : e->n_rows;
         if (e->state->selected) rows = 0; /* what is left out is -infinity; the others were looked at */
         for (uint32_t s = e->seq0 + e->ith; s < e->seq1; s += e->nth)
-            if (!all_finite(b->out[s], (size_t)rows * p->width[ST_SLOT_OUT]))
+            if (!run_all_finite(b->out[s], (size_t)rows * p->width[ST_SLOT_OUT]))
                 __atomic_store_n(&b->status[s], STRATA_NONFINITE, __ATOMIC_RELAXED);
     }
     if (e->ith != 0 || !b->progress) return;
@@ -209,7 +209,7 @@ static void run_group(st_env *e)
     if (st_pool_lost(e->state->pool)) atomic_store(&e->state->stop, STRATA_INVALID_ARG);
 }
 
-static st_env env_of(const schedule *sc, uint32_t seq0, uint32_t seq1, uint32_t slot, uint32_t ith, uint32_t nth)
+static st_env run_env_of(const schedule *sc, uint32_t seq0, uint32_t seq1, uint32_t slot, uint32_t ith, uint32_t nth)
 {
     const st_batch *b = sc->batch;
     return (st_env){.state = sc->state,
@@ -226,27 +226,27 @@ static st_env env_of(const schedule *sc, uint32_t seq0, uint32_t seq1, uint32_t 
                     .nth = nth};
 }
 
-static void work(void *arg, uint32_t ith, uint32_t nth)
+static void run_work(void *arg, uint32_t ith, uint32_t nth)
 {
     schedule *sc = arg;
     if (sc->shared) {
-        st_env e = env_of(sc, sc->next_seq, sc->end_seq, 0, ith, nth);
+        st_env e = run_env_of(sc, sc->next_seq, sc->end_seq, 0, ith, nth);
         run_group(&e);
         return;
     }
     while (atomic_load(&sc->state->stop) == 0) {
         st_lock_take(&sc->lock);
-        uint32_t seq0 = sc->next_seq, seq1 = seq0 < sc->end_seq ? group_end(sc->batch, seq0, sc->target) : seq0;
+        uint32_t seq0 = sc->next_seq, seq1 = seq0 < sc->end_seq ? run_group_end(sc->batch, seq0, sc->target) : seq0;
         sc->next_seq = seq1;
         st_lock_give(&sc->lock);
         if (seq0 == seq1) return;
-        st_env e = env_of(sc, seq0, seq1, ith, ith, 1);
+        st_env e = run_env_of(sc, seq0, seq1, ith, ith, 1);
         run_group(&e);
     }
 }
 
 /* Tokens to have room for: a text that is written grows by one a run, what is kept for it by many. */
-static uint32_t room_for(const st_state *s, const st_batch *b, uint32_t len)
+static uint32_t run_room_for(const st_state *s, const st_batch *b, uint32_t len)
 {
     enum { STEP = 256 };
     if (!b->past) return len;
@@ -260,12 +260,12 @@ static int run_shared(schedule *sc, uint32_t seq0, uint32_t seq1, strata_error *
     const st_batch *b = sc->batch;
     uint32_t longest = 0;
     for (uint32_t i = seq0; i < seq1; i++)
-        if (keys_of(b, i) > longest) longest = keys_of(b, i);
-    ST_TRY(st_state_reserve(s, 1, b->starts[seq1] - b->starts[seq0], seq1 - seq0, room_for(s, b, longest), err));
+        if (run_keys_of(b, i) > longest) longest = run_keys_of(b, i);
+    ST_TRY(st_state_reserve(s, 1, b->starts[seq1] - b->starts[seq0], seq1 - seq0, run_room_for(s, b, longest), err));
     sc->shared = true;
     sc->next_seq = seq0;
     sc->end_seq = seq1;
-    return st_pool_run(s->pool, s->watch ? 1 : s->n_threads, work, sc, err);
+    return st_pool_run(s->pool, s->watch ? 1 : s->n_threads, run_work, sc, err);
 }
 
 static int run_groups(schedule *sc, uint32_t seq0, uint32_t n_groups, strata_error *err)
@@ -275,17 +275,17 @@ static int run_groups(schedule *sc, uint32_t seq0, uint32_t n_groups, strata_err
     uint32_t tokens = b->starts[b->n_seqs] - b->starts[seq0], rows = 0, seqs = 0, longest = 0;
     sc->target = (tokens + n_groups - 1) / n_groups;
     for (uint32_t i = seq0, end; i < b->n_seqs; i = end) {
-        end = group_end(b, i, sc->target);
+        end = run_group_end(b, i, sc->target);
         if (b->starts[end] - b->starts[i] > rows) rows = b->starts[end] - b->starts[i];
         if (end - i > seqs) seqs = end - i;
     }
     for (uint32_t i = seq0; i < b->n_seqs; i++)
-        if (seq_len(b, i) > longest) longest = seq_len(b, i);
+        if (run_seq_len(b, i) > longest) longest = run_seq_len(b, i);
     ST_TRY(st_state_reserve(s, s->n_threads, rows, seqs, longest, err));
     sc->shared = false;
     sc->next_seq = seq0;
     sc->end_seq = b->n_seqs;
-    return st_pool_run(s->pool, s->n_threads, work, sc, err);
+    return st_pool_run(s->pool, s->n_threads, run_work, sc, err);
 }
 
 static int run_phases(schedule *sc, strata_error *err)
@@ -296,7 +296,7 @@ static int run_phases(schedule *sc, strata_error *err)
     bool one_by_one = (b->what == STRATA_EVAL_LOGITS && !b->last_only) || s->watch;
     if (b->last_only) return run_shared(sc, 0, b->n_seqs, err);
     while (seq < b->n_seqs && atomic_load(&s->stop) == 0) {
-        uint32_t left = b->starts[b->n_seqs] - b->starts[seq], len = seq_len(b, seq);
+        uint32_t left = b->starts[b->n_seqs] - b->starts[seq], len = run_seq_len(b, seq);
         /* A text that is more than a thread's share of what is left would keep one thread busy and the others idle. */
         bool alone = nth > 1 && len > MIN_GROUP_TOKENS && (uint64_t)len * nth > (uint64_t)left + left / 8;
         if (one_by_one || alone) {
@@ -313,7 +313,7 @@ static int run_phases(schedule *sc, strata_error *err)
     return STRATA_OK;
 }
 
-static void log_layers(const st_state *s, const st_batch *b)
+static void run_log_layers(const st_state *s, const st_batch *b)
 {
     if (!st_log_on(s->exec->log, STRATA_LOG_TRACE)) return;
     uint32_t n = s->exec->plan->config->n_layer;
@@ -331,12 +331,12 @@ static void log_layers(const st_state *s, const st_batch *b)
     }
 }
 
-/* The lanes that this run adds to. */
-static int begin_lanes(st_state *s, const st_batch *b, strata_error *err)
+/* The cached sequences that this run adds to. */
+static int run_begin_seqs(st_state *s, const st_batch *b, strata_error *err)
 {
     for (uint32_t i = 0; i < b->n_seqs; i++)
-        ST_TRY(st_kv_begin(&s->kv, b->lanes[i], b->past[i], keys_of(b, i), st_rope_is_long(s->exec->plan, b->whole[i]),
-                           err));
+        ST_TRY(st_kv_begin(&s->kv, b->seqs[i], b->past[i], run_keys_of(b, i),
+                           st_rope_is_long(s->exec->plan, b->whole[i]), err));
     return STRATA_OK;
 }
 
@@ -344,11 +344,11 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
 {
     uint32_t longest = 0;
     for (uint32_t i = 0; i < batch->n_seqs; i++) {
-        if (keys_of(batch, i) > longest) longest = keys_of(batch, i);
+        if (run_keys_of(batch, i) > longest) longest = run_keys_of(batch, i);
         batch->status[i] = STRATA_OK;
     }
-    ST_TRY(st_state_rope(s, room_for(s, batch, longest), err));
-    if (batch->past) ST_TRY(begin_lanes(s, batch, err));
+    ST_TRY(st_state_rope(s, run_room_for(s, batch, longest), err));
+    if (batch->past) ST_TRY(run_begin_seqs(s, batch, err));
     atomic_store(&s->stop, STRATA_OK);
     s->selected = 0;
     atomic_store(&s->n_exact, 0);
@@ -362,6 +362,6 @@ int st_cpu_run(st_state *s, const st_batch *batch, strata_error *err)
     if (why == STRATA_INVALID_ARG) return st_forked_error(err);
     ST_FAIL_IF(why == STRATA_DEADLINE, err, why, "the deadline passed before the run was done");
     if (batch->wanted) st_select_learn(s);
-    log_layers(s, batch);
+    run_log_layers(s, batch);
     return STRATA_OK;
 }

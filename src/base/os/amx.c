@@ -14,21 +14,21 @@
 /* From the kernel's asm/prctl.h and asm/fpu/types.h, spelt out since old headers lack them. */
 enum { GET_XCOMP_PERM = 0x1022, REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
 
-static bool granted(void)
+static bool amx_granted(void)
 {
     uint64_t mask = 0;
     return syscall(SYS_arch_prctl, (long)GET_XCOMP_PERM, &mask) == 0 && (mask >> TILE_DATA & 1);
 }
 
-static bool ask(void)
+static bool amx_ask(void)
 {
-    return syscall(SYS_arch_prctl, (long)REQ_XCOMP_PERM, (long)TILE_DATA) == 0 && granted();
+    return syscall(SYS_arch_prctl, (long)REQ_XCOMP_PERM, (long)TILE_DATA) == 0 && amx_granted();
 }
 
 /* One product of ones by every instruction that the kernels use: a host that saves no tile state gives other sums. */
-static bool works(void)
+static bool amx_works(void)
 {
-    if (!ask()) return false;
+    if (!amx_ask()) return false;
     struct {
         _Alignas(64) uint8_t config[64];
         uint16_t ones[16 * 32];
@@ -62,7 +62,7 @@ bool st_amx_claim(void)
 {
     int known = atomic_load(&answer);
     if (known == UNASKED) {
-        int mine = granted() || (st_trial(works) && ask()) ? YES : NO;
+        int mine = amx_granted() || (st_trial(amx_works) && amx_ask()) ? YES : NO;
         if (atomic_compare_exchange_strong(&answer, &known, mine)) known = mine;
     }
     return known == YES;

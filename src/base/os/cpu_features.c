@@ -20,7 +20,7 @@ uint32_t st_cpu_features(void)
 #define BIT(reg, n) ((reg) >> (n)&1u)
 
 /* What the system saves on a task switch (XCR0). Only where CPUID says OSXSAVE. */
-static uint32_t xcr0(void)
+static uint32_t features_xcr0(void)
 {
     uint32_t lo, hi;
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
@@ -31,7 +31,7 @@ uint32_t st_cpu_features(void)
 {
     uint32_t a, b, c, d, found = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
-    if (!BIT(c, 27) || (xcr0() & 0x6) != 0x6) return 0; /* OSXSAVE; XMM and YMM state */
+    if (!BIT(c, 27) || (features_xcr0() & 0x6) != 0x6) return 0; /* OSXSAVE; XMM and YMM state */
     uint32_t fma_f16c = BIT(c, 12) & BIT(c, 29);
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     uint32_t leaves = a, b7 = b, c7 = c, d7 = d, a71 = 0;
@@ -39,11 +39,11 @@ uint32_t st_cpu_features(void)
     if (BIT(b7, 5) & fma_f16c) found |= ST_CPU_AVX2;
     if (BIT(a71, 4)) found |= ST_CPU_AVXVNNI;
     /* F DQ BW VL in EBX, VNNI in ECX; mask, ZMM0-15 and ZMM16-31 state. */
-    if ((BIT(b7, 16) & BIT(b7, 17) & BIT(b7, 30) & BIT(b7, 31) & BIT(c7, 11)) && (xcr0() & 0xe6) == 0xe6)
+    if ((BIT(b7, 16) & BIT(b7, 17) & BIT(b7, 30) & BIT(b7, 31) & BIT(c7, 11)) && (features_xcr0() & 0xe6) == 0xe6)
         found |= ST_CPU_AVX512;
     if ((found & ST_CPU_AVX512) && BIT(a71, 5)) found |= ST_CPU_AVX512BF16;
     if (__get_cpuid(0, &a, &b, &c, &d) && b == 0x756e6547) found |= ST_CPU_SLOW_BF16; /* "Genu"ineIntel */
-    if ((found & ST_CPU_AVX512BF16) && (BIT(d7, 22) & BIT(d7, 24)) && (xcr0() & 0x60000) == 0x60000)
+    if ((found & ST_CPU_AVX512BF16) && (BIT(d7, 22) & BIT(d7, 24)) && (features_xcr0() & 0x60000) == 0x60000)
         found |= ST_CPU_AMX;
     return found;
 }

@@ -22,7 +22,7 @@ typedef struct quota {
 } quota;
 
 /* Of one group: v2's cpu.max is "max 100000" or "50000 100000"; v1 has two files, and -1 for none. */
-static quota read_quota(const char *root, bool v2, const char *folder)
+static quota cpus_read_quota(const char *root, bool v2, const char *folder)
 {
     char path[ST_SYSFILE_PATH + 32], text[64];
     quota q = {0, 0};
@@ -47,7 +47,7 @@ static uint32_t cpus_of(quota q)
     return n < (long long)ST_MAX_CPUS ? (uint32_t)n : ST_MAX_CPUS;
 }
 
-static uint32_t least(uint32_t a, uint32_t b)
+static uint32_t cpus_least(uint32_t a, uint32_t b)
 {
     return a == 0 || (b && b < a) ? b : a;
 }
@@ -55,7 +55,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 static void cpus_of_group(void *user, const char *root, bool v2, const char *folder)
 {
     uint32_t *cpus = user;
-    *cpus = least(*cpus, cpus_of(read_quota(root, v2, folder)));
+    *cpus = cpus_least(*cpus, cpus_of(cpus_read_quota(root, v2, folder)));
 }
 
 uint32_t st_cgroup_cpus(const char *root)
@@ -67,7 +67,7 @@ uint32_t st_cgroup_cpus(const char *root)
 
 /* ---- cores ------------------------------------------------------------------------------------------------------- */
 
-static bool has(const st_cpu_set *s, uint32_t i)
+static bool cpus_has(const st_cpu_set *s, uint32_t i)
 {
     return i < ST_MAX_CPUS && (s->bits[i / 64] >> (i % 64) & 1);
 }
@@ -80,7 +80,7 @@ uint32_t st_count_cores(const char *root, const st_cpu_set *set)
             i += 63;
             continue;
         }
-        if (!has(set, i)) continue;
+        if (!cpus_has(set, i)) continue;
         /* A core counts with the first of its siblings that may be used. */
         char path[96], text[256];
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", i);
@@ -91,7 +91,7 @@ uint32_t st_count_cores(const char *root, const st_cpu_set *set)
                 unsigned long lo = strtoul(p, &end, 10), hi = lo;
                 if (end == p) break;
                 if (*end == '-') hi = strtoul(end + 1, &end, 10);
-                for (unsigned long k = lo; first && k <= hi && k < i; k++) first = !has(set, (uint32_t)k);
+                for (unsigned long k = lo; first && k <= hi && k < i; k++) first = !cpus_has(set, (uint32_t)k);
                 if (*end != ',') break;
             }
         }
@@ -102,14 +102,14 @@ uint32_t st_count_cores(const char *root, const st_cpu_set *set)
 
 #if defined(__linux__)
 
-static bool may_use(st_cpu_set *set)
+static bool cpus_may_use(st_cpu_set *set)
 {
     memset(set, 0, sizeof *set);
     /* The kernel takes any room that is large enough; words of a cpu_set_t are longs, so bytes lie as in st_cpu_set. */
     return sched_getaffinity(0, sizeof *set, (cpu_set_t *)(void *)set) == 0;
 }
 
-static uint32_t cut(uint32_t n)
+static uint32_t cpus_cut(uint32_t n)
 {
     uint32_t quota = st_cgroup_cpus("");
     if (n == 0) n = 1;
@@ -120,15 +120,15 @@ uint32_t st_logical_cpus(void)
 {
     st_cpu_set set;
     uint32_t n = 0;
-    if (may_use(&set))
+    if (cpus_may_use(&set))
         for (size_t i = 0; i < ST_MAX_CPUS / 64; i++) n += (uint32_t)__builtin_popcountll(set.bits[i]);
-    return cut(n);
+    return cpus_cut(n);
 }
 
 uint32_t st_cpu_count(void)
 {
     st_cpu_set set;
-    return cut(may_use(&set) ? st_count_cores("", &set) : 0);
+    return cpus_cut(cpus_may_use(&set) ? st_count_cores("", &set) : 0);
 }
 
 #else

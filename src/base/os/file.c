@@ -12,7 +12,7 @@
 
 #include "base/os/outfile.h"
 
-static int read_all(int fd, uint8_t *dst, size_t size, const char *path, strata_error *err)
+static int file_read_all(int fd, uint8_t *dst, size_t size, const char *path, strata_error *err)
 {
     char why[ST_OUTFILE_REASON];
     for (size_t at = 0; at < size;) {
@@ -25,7 +25,7 @@ static int read_all(int fd, uint8_t *dst, size_t size, const char *path, strata_
     return STRATA_OK;
 }
 
-static int fill(st_file *f, int fd, const char *path, bool copy, st_mem *mem, strata_error *err)
+static int file_fill(st_file *f, int fd, const char *path, bool copy, st_mem *mem, strata_error *err)
 {
     struct stat st;
     char why[ST_OUTFILE_REASON];
@@ -41,7 +41,7 @@ static int fill(st_file *f, int fd, const char *path, bool copy, st_mem *mem, st
         ST_FAIL_IF(!p, err, STRATA_NO_MEMORY, "%s: no memory for its %zu bytes", path, f->size);
         f->data = p;
         f->copied = true;
-        return read_all(fd, p, f->size, path, err);
+        return file_read_all(fd, p, f->size, path, err);
     }
     void *p = mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, fd, 0);
     ST_FAIL_IF(p == MAP_FAILED, err, STRATA_IO, "%s: cannot map: %s", path, st_outfile_reason(errno, why));
@@ -56,7 +56,7 @@ int st_file_open(st_file *f, const char *path, bool copy, st_mem *mem, strata_er
     char why[ST_OUTFILE_REASON];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* O_NONBLOCK: a fifo must not hang us */
     ST_FAIL_IF(fd < 0, err, STRATA_IO, "%s: cannot open: %s", path, st_outfile_reason(errno, why));
-    int rc = fill(f, fd, path, copy, mem, err);
+    int rc = file_fill(f, fd, path, copy, mem, err);
     close(fd);
     if (rc) st_file_close(f);
     return rc;

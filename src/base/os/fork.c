@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* Enough for the number and no less than what mmap gives. */
-static size_t page_size(void)
+static size_t fork_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
@@ -19,10 +19,10 @@ void st_fork_open(st_fork *f)
     atomic_init(&f->number, 1);
     f->page = NULL;
 #ifdef MADV_WIPEONFORK
-    void *p = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = mmap(NULL, fork_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return;
-    if (madvise(p, page_size(), MADV_WIPEONFORK) != 0) {
-        munmap(p, page_size());
+    if (madvise(p, fork_page_size(), MADV_WIPEONFORK) != 0) {
+        munmap(p, fork_page_size());
         return;
     }
     f->page = p;
@@ -32,7 +32,7 @@ void st_fork_open(st_fork *f)
 
 void st_fork_close(st_fork *f)
 {
-    if (f->page) munmap((void *)(uintptr_t)f->page, page_size());
+    if (f->page) munmap((void *)(uintptr_t)f->page, fork_page_size());
     f->page = NULL;
 }
 

@@ -20,14 +20,14 @@ typedef struct header {
     size_t total;
 } header;
 
-static void *libc_alloc(void *user, size_t size, size_t align)
+static void *mem_libc_alloc(void *user, size_t size, size_t align)
 {
     (void)user;
     void *p = NULL;
     return posix_memalign(&p, align, size) == 0 ? p : NULL;
 }
 
-static void libc_free(void *user, void *ptr)
+static void mem_libc_free(void *user, void *ptr)
 {
     (void)user;
     free(ptr);
@@ -35,12 +35,12 @@ static void libc_free(void *user, void *ptr)
 
 void st_mem_init(st_mem *mem, const strata_allocator *allocator, uint64_t cap)
 {
-    mem->allocator = allocator ? *allocator : (strata_allocator){libc_alloc, libc_free, NULL};
+    mem->allocator = allocator ? *allocator : (strata_allocator){mem_libc_alloc, mem_libc_free, NULL};
     mem->cap = cap;
     atomic_init(&mem->used, 0);
 }
 
-static void *alloc_aligned(st_mem *mem, size_t n, size_t size, size_t align)
+static void *mem_alloc_aligned(st_mem *mem, size_t n, size_t size, size_t align)
 {
     size_t bytes, total;
     if (!st_mul(n, size, &bytes) || !st_add(bytes, align, &total)) return NULL;
@@ -49,7 +49,7 @@ static void *alloc_aligned(st_mem *mem, size_t n, size_t size, size_t align)
         atomic_fetch_sub(&mem->used, total);
         return NULL;
     }
-    bool inside = mem->allocator.alloc != libc_alloc && st_fp_out();
+    bool inside = mem->allocator.alloc != mem_libc_alloc && st_fp_out();
     uint8_t *base = mem->allocator.alloc(mem->allocator.user, total, align);
     st_fp_back(inside);
     if (!base) {
@@ -63,7 +63,7 @@ static void *alloc_aligned(st_mem *mem, size_t n, size_t size, size_t align)
 
 void *st_alloc(st_mem *mem, size_t n, size_t size)
 {
-    return alloc_aligned(mem, n, size, ALIGN);
+    return mem_alloc_aligned(mem, n, size, ALIGN);
 }
 
 void *st_calloc(st_mem *mem, size_t n, size_t size)
@@ -78,7 +78,7 @@ void *st_alloc_huge(st_mem *mem, size_t n, size_t size)
     size_t bytes;
     if (!st_mul(n, size, &bytes)) return NULL;
     if (bytes < HUGE_PAGE) return st_alloc(mem, n, size);
-    void *p = alloc_aligned(mem, n, size, HUGE_PAGE);
+    void *p = mem_alloc_aligned(mem, n, size, HUGE_PAGE);
 #ifdef MADV_HUGEPAGE
     if (p) (void)madvise(p, bytes, MADV_HUGEPAGE); /* a hint: ordinary pages only cost time */
 #endif
@@ -88,14 +88,14 @@ void *st_alloc_huge(st_mem *mem, size_t n, size_t size)
 /* Smaller pieces would waste the rest of their last page, and a call of the system on each. */
 #define MIN_PAGES ((size_t)64 << 10)
 
-static bool has_pages(const st_mem *mem, size_t bytes)
+static bool mem_has_pages(const st_mem *mem, size_t bytes)
 {
-    return mem->allocator.alloc == libc_alloc && bytes >= MIN_PAGES;
+    return mem->allocator.alloc == mem_libc_alloc && bytes >= MIN_PAGES;
 }
 
 void *st_alloc_pages(st_mem *mem, size_t bytes)
 {
-    if (!has_pages(mem, bytes)) return st_calloc(mem, bytes, 1);
+    if (!mem_has_pages(mem, bytes)) return st_calloc(mem, bytes, 1);
     uint64_t used = atomic_fetch_add(&mem->used, bytes) + bytes;
     void *p = MAP_FAILED;
     if (!mem->cap || used <= mem->cap)
@@ -108,7 +108,7 @@ void *st_alloc_pages(st_mem *mem, size_t bytes)
 void st_free_pages(st_mem *mem, void *p, size_t bytes)
 {
     if (!p) return;
-    if (!has_pages(mem, bytes)) {
+    if (!mem_has_pages(mem, bytes)) {
         st_free(mem, p);
         return;
     }
@@ -139,7 +139,7 @@ void st_free(st_mem *mem, void *ptr)
     header h;
     memcpy(&h, (uint8_t *)ptr - sizeof h, sizeof h);
     atomic_fetch_sub(&mem->used, h.total);
-    bool inside = mem->allocator.free != libc_free && st_fp_out();
+    bool inside = mem->allocator.free != mem_libc_free && st_fp_out();
     mem->allocator.free(mem->allocator.user, h.base);
     st_fp_back(inside);
 }

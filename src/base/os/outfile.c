@@ -25,16 +25,16 @@ enum { MAX_LINKS = 40, /* as the kernel */ MAX_TRIES = 1000, RIGHTS = 07777, LOO
 /* ---- why --------------------------------------------------------------------------------------------------------- */
 
 /* strerror_r is one of two functions: POSIX's gives an int, GNU's the text. */
-static const char *reason_xsi(int rc, const char *text)
+static const char *outfile_reason_xsi(int rc, const char *text)
 {
     return rc ? "unknown error" : text;
 }
-static const char *reason_gnu(const char *found, const char *text)
+static const char *outfile_reason_gnu(const char *found, const char *text)
 {
     (void)text;
     return found;
 }
-#define REASON_OF(x, text) _Generic((x), int : reason_xsi, char * : reason_gnu)((x), (text))
+#define REASON_OF(x, text) _Generic((x), int : outfile_reason_xsi, char * : outfile_reason_gnu)((x), (text))
 
 const char *st_outfile_reason(int code, char text[ST_OUTFILE_REASON])
 {
@@ -51,7 +51,7 @@ typedef struct quiet {
 
 static const int raised_by_writes[] = {SIGPIPE, SIGXFSZ};
 
-static void quiet_begin(quiet *q)
+static void outfile_quiet_begin(quiet *q)
 {
     sigset_t pending, both;
     sigemptyset(&q->mine);
@@ -67,7 +67,7 @@ static void quiet_begin(quiet *q)
 
 /* A write that got some way before the reader left raises one too, and counts what it wrote: so what is pending says
  * it, not the result. */
-static void quiet_end(quiet *q)
+static void outfile_quiet_end(quiet *q)
 {
     sigset_t pending, raised;
     sigemptyset(&pending);
@@ -94,21 +94,21 @@ static void quiet_end(quiet *q)
 }
 
 /* The few calls between which a name exists that nobody wants run to their end. */
-static void block_all(sigset_t *before)
+static void outfile_block_all(sigset_t *before)
 {
     sigset_t all;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, before);
 }
 
-static void unblock(const sigset_t *before)
+static void outfile_unblock(const sigset_t *before)
 {
     (void)pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-static uint64_t random_bits(unsigned turn)
+static uint64_t outfile_random_bits(unsigned turn)
 {
     uint64_t x = 0;
 #if defined(SYS_getrandom)
@@ -123,13 +123,13 @@ static uint64_t random_bits(unsigned turn)
     return ((uint64_t)t.tv_nsec << 32 | (uint64_t)getpid()) * 0x9e3779b97f4a7c15u + (uint64_t)t.tv_sec + turn;
 }
 
-static void make_name(char tmp[ST_OUTFILE_TMP], unsigned turn)
+static void outfile_make_name(char tmp[ST_OUTFILE_TMP], unsigned turn)
 {
-    snprintf(tmp, ST_OUTFILE_TMP, ".strata-%016llx.tmp", (unsigned long long)random_bits(turn));
+    snprintf(tmp, ST_OUTFILE_TMP, ".strata-%016llx.tmp", (unsigned long long)outfile_random_bits(turn));
 }
 
 /* Opens the folder that `path` names a file in, from the folder `at` on, and copies the file's name. */
-static int open_folder(int at, char *path, int *dir, char name[ST_OUTFILE_NAME])
+static int outfile_open_folder(int at, char *path, int *dir, char name[ST_OUTFILE_NAME])
 {
     char *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
     size_t len = strlen(last);
@@ -150,7 +150,7 @@ static int open_folder(int at, char *path, int *dir, char name[ST_OUTFILE_NAME])
 }
 
 /* A link that the kernel follows by itself, /proc/self/fd/1, which is where /dev/stdout points. */
-static bool is_magic(int dir)
+static bool outfile_is_magic(int dir)
 {
 #if defined(__linux__)
     struct statfs fs;
@@ -163,7 +163,8 @@ static bool is_magic(int dir)
 
 /* The folder and the name of the file itself, behind all links; *st says what is there, if anything is. *magic: behind
  * the name is an open file, whatever its path. */
-static int find_file(const char *path, int *dir, char name[ST_OUTFILE_NAME], struct stat *st, bool *exists, bool *magic)
+static int outfile_find_file(const char *path, int *dir, char name[ST_OUTFILE_NAME], struct stat *st, bool *exists,
+                             bool *magic)
 {
     char way[4096]; /* PATH_MAX: no call takes more */
     size_t len = strlen(path);
@@ -172,14 +173,14 @@ static int find_file(const char *path, int *dir, char name[ST_OUTFILE_NAME], str
     int at = AT_FDCWD;
     *magic = false;
     for (int links = 0;; links++) {
-        int rc = open_folder(at, way, dir, name);
+        int rc = outfile_open_folder(at, way, dir, name);
         if (at != AT_FDCWD) close(at);
         if (rc) return rc;
         *exists = fstatat(*dir, name, st, AT_SYMLINK_NOFOLLOW) == 0;
         if (!*exists && errno == ENOENT) return 0;
         int why = *exists ? 0 : errno;
         if (!why && !S_ISLNK(st->st_mode)) return 0;
-        if (!why && is_magic(*dir)) {
+        if (!why && outfile_is_magic(*dir)) {
             *magic = true;
             return 0;
         }
@@ -198,15 +199,15 @@ static int find_file(const char *path, int *dir, char name[ST_OUTFILE_NAME], str
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 /* What is private stays so while it is written. */
-static mode_t first_mode(const st_outfile *o)
+static mode_t outfile_first_mode(const st_outfile *o)
 {
     return o->replaces ? 0600 : 0666;
 }
 
-static int open_nameless(const st_outfile *o)
+static int outfile_open_nameless(const st_outfile *o)
 {
 #if defined(O_TMPFILE)
-    int fd = openat(o->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, first_mode(o));
+    int fd = openat(o->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, outfile_first_mode(o));
     if (fd < 0) return -1;
     /* It takes its name by way of /proc, which must be there. */
     char self[64];
@@ -220,11 +221,11 @@ static int open_nameless(const st_outfile *o)
     return -1;
 }
 
-static int open_named(st_outfile *o)
+static int outfile_open_named(st_outfile *o)
 {
     for (unsigned i = 0; i < MAX_TRIES; i++) {
-        make_name(o->tmp, i);
-        int fd = openat(o->dir, o->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, first_mode(o));
+        outfile_make_name(o->tmp, i);
+        int fd = openat(o->dir, o->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, outfile_first_mode(o));
         if (fd >= 0) return fd;
         if (errno != EEXIST && errno != EINTR) break;
     }
@@ -233,7 +234,7 @@ static int open_named(st_outfile *o)
 }
 
 /* A device, a pipe, or what is open already: there the position and the way of writing are those that it has. */
-static int open_as_it_stands(int dir, const char *name, bool magic, const volatile int *cancel)
+static int outfile_open_as_it_stands(int dir, const char *name, bool magic, const volatile int *cancel)
 {
     struct stat a, b;
     char *end;
@@ -261,7 +262,7 @@ int st_outfile_open(st_outfile *o, const char *path, unsigned flags, const volat
     struct stat st;
     bool exists, magic;
     *o = (st_outfile){.fd = -1, .dir = -1, .pid = (long)getpid(), .cancel = cancel};
-    int dir, rc = find_file(path, &dir, o->name, &st, &exists, &magic);
+    int dir, rc = outfile_find_file(path, &dir, o->name, &st, &exists, &magic);
     if (rc) return rc;
     o->replaces = exists;
     if (exists && S_ISDIR(st.st_mode)) {
@@ -269,15 +270,15 @@ int st_outfile_open(st_outfile *o, const char *path, unsigned flags, const volat
         return EISDIR;
     }
     if (exists && !S_ISREG(st.st_mode)) {
-        o->fd = open_as_it_stands(dir, o->name, magic, cancel);
+        o->fd = outfile_open_as_it_stands(dir, o->name, magic, cancel);
         rc = o->fd < 0 ? errno : 0;
         close(dir);
         return rc;
     }
     o->dir = dir;
     if (exists) o->mode = (unsigned)st.st_mode & RIGHTS, o->uid = (unsigned)st.st_uid, o->gid = (unsigned)st.st_gid;
-    if (!(flags & ST_OUTFILE_NAMED)) o->fd = open_nameless(o);
-    if (o->fd < 0) o->fd = open_named(o);
+    if (!(flags & ST_OUTFILE_NAMED)) o->fd = outfile_open_nameless(o);
+    if (o->fd < 0) o->fd = outfile_open_named(o);
     if (o->fd >= 0) return 0;
     rc = errno;
     close(dir);
@@ -288,7 +289,7 @@ int st_outfile_open(st_outfile *o, const char *path, unsigned flags, const volat
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* A pipe that is full: waits for room, of PIPE_BUF bytes at least, or for the flag. */
-static int wait_for_room(const st_outfile *o)
+static int outfile_wait_for_room(const st_outfile *o)
 {
     struct pollfd p = {.fd = o->fd, .events = POLLOUT};
     for (;;) {
@@ -299,17 +300,17 @@ static int wait_for_room(const st_outfile *o)
     }
 }
 
-static int write_out(st_outfile *o, const uint8_t *p, size_t n)
+static int outfile_write_out(st_outfile *o, const uint8_t *p, size_t n)
 {
     bool wait = o->dir < 0 && o->cancel;
     if (o->pid != (long)getpid()) o->error = ECANCELED;
     while (n && !o->error) {
-        if (wait && (o->error = wait_for_room(o)) != 0) break;
+        if (wait && (o->error = outfile_wait_for_room(o)) != 0) break;
         quiet q;
-        quiet_begin(&q);
+        outfile_quiet_begin(&q);
         ssize_t got = write(o->fd, p, wait && n > PIPE_BUF ? PIPE_BUF : n);
         int why = got < 0 ? errno : 0;
-        quiet_end(&q);
+        outfile_quiet_end(&q);
         if (got >= 0)
             p += got, n -= (size_t)got;
         else if (why != EINTR || (o->cancel && *o->cancel))
@@ -322,14 +323,14 @@ int st_outfile_flush(st_outfile *o)
 {
     size_t n = o->len;
     o->len = 0;
-    return write_out(o, o->buffer, n);
+    return outfile_write_out(o, o->buffer, n);
 }
 
 int st_outfile_write(st_outfile *o, const void *p, size_t n)
 {
     if (o->error || n == 0) return o->error;
     if (n > o->cap - o->len && st_outfile_flush(o)) return o->error;
-    if (n >= o->cap) return write_out(o, p, n);
+    if (n >= o->cap) return outfile_write_out(o, p, n);
     memcpy(o->buffer + o->len, p, n);
     o->len += n;
     return 0;
@@ -337,7 +338,7 @@ int st_outfile_write(st_outfile *o, const void *p, size_t n)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-static void forget(st_outfile *o)
+static void outfile_forget(st_outfile *o)
 {
     if (o->fd >= 0) close(o->fd);
     if (o->dir >= 0) close(o->dir);
@@ -355,11 +356,11 @@ void st_outfile_abort(st_outfile *o)
 {
     if (o->fd < 0) return;
     st_outfile_unlink(o);
-    forget(o);
+    outfile_forget(o);
 }
 
 /* File systems that have nothing to wait for say EINVAL or the like. */
-static int sync_all(int fd)
+static int outfile_sync_all(int fd)
 {
     int rc;
     do rc = fsync(fd);
@@ -370,7 +371,7 @@ static int sync_all(int fd)
 
 /* Mode and owner of what is replaced, as far as this process may give them. Its rights go to nobody whom it did not
  * have before: without the group, what the group might do is nobody's. */
-static void take_rights(const st_outfile *o)
+static void outfile_take_rights(const st_outfile *o)
 {
     struct stat st;
     if (!o->replaces || fstat(o->fd, &st) != 0) return;
@@ -386,13 +387,13 @@ static void take_rights(const st_outfile *o)
 }
 
 /* A nameless file gets a temporary name: a link cannot replace. */
-static int give_name(st_outfile *o)
+static int outfile_give_name(st_outfile *o)
 {
 #if defined(O_TMPFILE)
     char self[64];
     snprintf(self, sizeof self, "/proc/self/fd/%d", o->fd);
     for (unsigned i = 0; i < MAX_TRIES; i++) {
-        make_name(o->tmp, i);
+        outfile_make_name(o->tmp, i);
         if (linkat(AT_FDCWD, self, o->dir, o->tmp, AT_SYMLINK_FOLLOW) == 0) return 0;
         if (errno != EEXIST) break;
     }
@@ -405,18 +406,18 @@ static int give_name(st_outfile *o)
 #endif
 }
 
-static int take_name(st_outfile *o)
+static int outfile_take_name(st_outfile *o)
 {
     sigset_t before;
-    block_all(&before);
-    int rc = o->tmp[0] ? 0 : give_name(o);
-    if (!rc) take_rights(o); /* with its name: a link to another's file may be refused */
+    outfile_block_all(&before);
+    int rc = o->tmp[0] ? 0 : outfile_give_name(o);
+    if (!rc) outfile_take_rights(o); /* with its name: a link to another's file may be refused */
     if (!rc && renameat(o->dir, o->tmp, o->dir, o->name) != 0) {
         rc = errno;
         st_outfile_unlink(o);
     }
     o->tmp[0] = 0;
-    unblock(&before);
+    outfile_unblock(&before);
     return rc;
 }
 
@@ -429,11 +430,12 @@ int st_outfile_commit(st_outfile *o)
         o->fd = -1;
         return rc;
     }
-    if (!rc) rc = sync_all(o->fd);
-    if (!rc) rc = take_name(o);
-    if (!rc) (void)sync_all(o->dir); /* it has its name; that a folder cannot be synced is no failure of the file */
+    if (!rc) rc = outfile_sync_all(o->fd);
+    if (!rc) rc = outfile_take_name(o);
+    if (!rc)
+        (void)outfile_sync_all(o->dir); /* it has its name; that a folder cannot be synced is no failure of the file */
     if (rc) st_outfile_abort(o);
-    forget(o);
+    outfile_forget(o);
     return rc;
 }
 
@@ -445,14 +447,14 @@ int st_outfile_scratch(void)
     o.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (o.dir < 0) return -1;
     sigset_t before;
-    block_all(&before);
+    outfile_block_all(&before);
     int fd = -1;
 #if defined(O_TMPFILE)
     fd = openat(o.dir, ".", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 #endif
-    if (fd < 0 && (fd = open_named(&o)) >= 0) (void)unlinkat(o.dir, o.tmp, 0);
+    if (fd < 0 && (fd = outfile_open_named(&o)) >= 0) (void)unlinkat(o.dir, o.tmp, 0);
     int why = errno;
-    unblock(&before);
+    outfile_unblock(&before);
     close(o.dir);
     errno = why;
     return fd;

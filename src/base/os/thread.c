@@ -18,7 +18,7 @@
  */
 #define SPIN_SECONDS 20e-6
 
-static void relax(void)
+static void thread_relax(void)
 {
 #if defined(__x86_64__)
     _mm_pause();
@@ -75,7 +75,7 @@ static void gate_wait(gate *g, uint32_t old, bool spin)
     double end = 0;
     for (uint32_t i = 0; atomic_load_explicit(&g->value, memory_order_acquire) == old; i++) {
         if (spin) {
-            relax();
+            thread_relax();
             if ((i & 63u) != 63u) continue; /* reading the clock costs ~20 ns: not at every turn */
             double now = st_now();
             if (end == 0) end = now + SPIN_SECONDS;
@@ -124,7 +124,7 @@ int st_forked_error(strata_error *err)
     ST_FAIL(err, STRATA_INVALID_ARG, "this process was forked inside the call: only the parent can go on with it");
 }
 
-static void *worker(void *p)
+static void *thread_worker(void *p)
 {
     st_pool *pool = p;
     uint32_t id = atomic_fetch_add(&pool->next_id, 1) + 1, seen = 0;
@@ -160,7 +160,7 @@ static int start_thread(pthread_t *t, void *(*fn)(void *), void *arg)
 }
 
 /* Gates and threads; in a child over what was copied of the parent's, whose locks may have been taken. */
-static bool start_all(st_pool *p)
+static bool thread_start_all(st_pool *p)
 {
     p->born = p->last = st_fork_number(&p->mark);
     p->started = 0;
@@ -179,11 +179,11 @@ static bool start_all(st_pool *p)
     }
     p->gates = true;
     for (; p->started + 1 < p->size; p->started++)
-        if (start_thread(&p->threads[p->started], worker, p)) return false;
+        if (start_thread(&p->threads[p->started], thread_worker, p)) return false;
     return true;
 }
 
-static void stop_all(st_pool *p)
+static void thread_stop_all(st_pool *p)
 {
     if (p->started) {
         atomic_store(&p->quit, 1);
@@ -210,7 +210,7 @@ int st_pool_open(uint32_t n_threads, st_mem *mem, st_pool **out, strata_error *e
     p->spin = n_threads <= st_logical_cpus();
     st_fork_open(&p->mark);
     p->threads = st_calloc(mem, n_threads, sizeof *p->threads);
-    if (!p->threads || !start_all(p)) {
+    if (!p->threads || !thread_start_all(p)) {
         st_pool_close(p);
         ST_FAIL(err, STRATA_NO_MEMORY, "cannot start a pool of %u threads", n_threads);
     }
@@ -222,7 +222,7 @@ void st_pool_close(st_pool *p)
 {
     if (!p) return;
     /* In a child there are no threads to join, and a gate that one slept at must not be waited for. */
-    if (p->threads && st_fork_number(&p->mark) == p->born) stop_all(p);
+    if (p->threads && st_fork_number(&p->mark) == p->born) thread_stop_all(p);
     st_fork_close(&p->mark);
     st_free(p->mem, p->threads);
     st_free(p->mem, p);
@@ -233,10 +233,10 @@ uint32_t st_pool_size(const st_pool *p)
     return p->size;
 }
 
-static int run_all(st_pool *p, uint32_t nth, st_pool_fn fn, void *arg, strata_error *err)
+static int thread_run_all(st_pool *p, uint32_t nth, st_pool_fn fn, void *arg, strata_error *err)
 {
-    if (p->last != p->born && !start_all(p)) {
-        stop_all(p);
+    if (p->last != p->born && !thread_start_all(p)) {
+        thread_stop_all(p);
         p->born = 0; /* no process's number: the next run tries again */
         ST_FAIL(err, STRATA_NO_MEMORY, "cannot start a pool of %u threads in this forked process", p->size);
     }
@@ -263,7 +263,7 @@ int st_pool_run(st_pool *p, uint32_t nth, st_pool_fn fn, void *arg, strata_error
         p->nth = 1;
         fn(arg, 0, 1);
     } else {
-        rc = run_all(p, nth, fn, arg, err);
+        rc = thread_run_all(p, nth, fn, arg, err);
     }
     st_fp_leave(fp);
     return rc;

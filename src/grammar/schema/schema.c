@@ -11,7 +11,7 @@
 #include "grammar/schema/schema_rules.h"
 
 /* Members of the list that are true say nothing. */
-static void drop_true(const st_schema *s, st_slist *l)
+static void schema_drop_true(const st_schema *s, st_slist *l)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < l->n; i++)
@@ -19,7 +19,7 @@ static void drop_true(const st_schema *s, st_slist *l)
     l->n = n;
 }
 
-static int write_branches(st_swriter *w, uint32_t at, uint32_t flag, uint32_t branches)
+static int schema_write_branches(st_swriter *w, uint32_t at, uint32_t flag, uint32_t branches)
 {
     st_schema *s = w->s;
     for (uint32_t b = st_schema_node(s, branches)->first; b != ST_S_NONE; b = st_schema_node(s, b)->next) {
@@ -31,7 +31,7 @@ static int write_branches(st_swriter *w, uint32_t at, uint32_t flag, uint32_t br
         ST_TRY(st_slist_possible(s, &with, 0, &ok));
         if (!ok) continue;
         ST_TRY(st_slist_open(s, &with, &never));
-        drop_true(s, &with);
+        schema_drop_true(s, &with);
         ST_TRY(st_slist_branches(s, &with, &ignored, &ignored, &more));
         /* Constants of all branches are one list of values. */
         if (more == ST_S_NONE) ST_TRY(st_slist_values(s, &with, &is, &w->values));
@@ -43,7 +43,7 @@ static int write_branches(st_swriter *w, uint32_t at, uint32_t flag, uint32_t br
     return STRATA_OK;
 }
 
-static int write_types(st_swriter *w, uint32_t bits)
+static int schema_write_types(st_swriter *w, uint32_t bits)
 {
     st_schema *s = w->s;
     bool plain = true;
@@ -67,27 +67,27 @@ static int write_types(st_swriter *w, uint32_t bits)
     return STRATA_OK;
 }
 
-static int write_body(st_swriter *w)
+static int schema_write_body(st_swriter *w)
 {
     st_schema *s = w->s;
     bool never, is = false;
     uint32_t at = 0, flag = 0, branches = ST_S_NONE, bits, node = w->l.n ? w->l.e[0].node : 0;
     ST_TRY(st_slist_open(s, &w->l, &never));
-    drop_true(s, &w->l);
+    schema_drop_true(s, &w->l);
     bits = 0;
     if (!never) ST_TRY(st_slist_types(s, &w->l, &bits));
     if (bits) ST_TRY(st_slist_branches(s, &w->l, &at, &flag, &branches));
     if (bits && branches != ST_S_NONE) {
-        ST_TRY(write_branches(w, at, flag, branches));
+        ST_TRY(schema_write_branches(w, at, flag, branches));
     } else if (bits) {
         ST_TRY(st_slist_values(s, &w->l, &is, &w->values));
-        if (!is) ST_TRY(write_types(w, bits));
+        if (!is) ST_TRY(schema_write_types(w, bits));
     }
     if (w->values.n) ST_TRY(st_swriter_values(w, &w->values));
     return w->bar ? STRATA_OK : st_json_error(&s->json, st_schema_node(s, node)->at, "nothing satisfies this schema");
 }
 
-static void write_builtins(st_schema *s)
+static void schema_write_builtins(st_schema *s)
 {
     static const struct {
         uint32_t bits; /* of who needs it */
@@ -124,13 +124,13 @@ static void write_builtins(st_schema *s)
         if (s->builtins & rules[i].bits) st_sbuf_str(&s->out, rules[i].text);
 }
 
-static int write_rules(st_schema *s)
+static int schema_write_rules(st_schema *s)
 {
     for (uint32_t id = 0; id < s->n_rules; id++) {
         st_swriter w = {.s = s, .id = id, .b = {.mem = s->json.mem}};
         w.l.n = s->rules[id].n;
         if (w.l.n) memcpy(w.l.e, s->entries + s->rules[id].at, w.l.n * sizeof *w.l.e);
-        int rc = write_body(&w);
+        int rc = schema_write_body(&w);
         st_sbuf_fmt(&s->out, "r%u ::= ", id);
         if (w.b.n) st_sbuf_put(&s->out, w.b.p, w.b.n);
         st_sbuf_str(&s->out, "\n");
@@ -162,10 +162,10 @@ int st_schema_to_gbnf(const char *json, size_t len, st_mem *mem, char **gbnf, si
     }
     if (!rc) {
         st_sbuf_str(&s->out, "root ::= r0\n");
-        rc = write_rules(s);
+        rc = schema_write_rules(s);
     }
     if (!rc) {
-        write_builtins(s);
+        schema_write_builtins(s);
         if (s->out.no_memory) rc = st_schema_no_memory(s);
         if (!rc && s->out.too_long)
             rc = st_json_error(&s->json, 0, "the schema needs more than %zu bytes of grammar", ST_S_MAX_OUT);

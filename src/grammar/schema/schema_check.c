@@ -39,13 +39,13 @@ bool st_schema_same(const st_schema *s, uint32_t a, uint32_t b)
     }
 }
 
-static uint32_t mix(uint32_t h, uint32_t v)
+static uint32_t schema_check_mix(uint32_t h, uint32_t v)
 {
     h = (h ^ v) * 0x9e3779b1u;
     return h ^ h >> 15;
 }
 
-static uint32_t hash_bytes(uint32_t h, const char *p, size_t n)
+static uint32_t schema_check_hash_bytes(uint32_t h, const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) h = (h ^ (uint8_t)p[i]) * 16777619u;
     return h ^ h >> 13;
@@ -58,18 +58,21 @@ uint32_t st_schema_hash(const st_schema *s, uint32_t value)
     st_sdec d;
     switch (n->type) {
     case ST_J_NUMBER:
-        if (!st_sdec_parse(s->json.text + n->str, n->len, &d)) return hash_bytes(h, s->json.text + n->str, n->len);
-        return hash_bytes(hash_bytes(h + d.neg, d.i, d.n_int), d.f, d.n_frac);
-    case ST_J_STRING: return hash_bytes(h, n->len ? s->json.pool.p + n->str : "", n->len);
+        if (!st_sdec_parse(s->json.text + n->str, n->len, &d))
+            return schema_check_hash_bytes(h, s->json.text + n->str, n->len);
+        return schema_check_hash_bytes(schema_check_hash_bytes(h + d.neg, d.i, d.n_int), d.f, d.n_frac);
+    case ST_J_STRING: return schema_check_hash_bytes(h, n->len ? s->json.pool.p + n->str : "", n->len);
     case ST_J_ARRAY:
-        for (uint32_t i = n->first; i != ST_S_NONE; i = st_schema_node(s, i)->next) h = mix(h, st_schema_hash(s, i));
+        for (uint32_t i = n->first; i != ST_S_NONE; i = st_schema_node(s, i)->next)
+            h = schema_check_mix(h, st_schema_hash(s, i));
         return h;
     case ST_J_OBJECT: /* in any order */
         for (uint32_t i = n->first; i != ST_S_NONE; i = st_schema_node(s, i)->next) {
             const st_json_node *m = st_schema_node(s, i);
-            sum += mix(hash_bytes(7, m->key_len ? s->json.pool.p + m->key : "", m->key_len), st_schema_hash(s, i));
+            sum += schema_check_mix(schema_check_hash_bytes(7, m->key_len ? s->json.pool.p + m->key : "", m->key_len),
+                                    st_schema_hash(s, i));
         }
-        return mix(h, sum);
+        return schema_check_mix(h, sum);
     default: return h;
     }
 }
@@ -78,7 +81,7 @@ uint32_t st_schema_hash(const st_schema *s, uint32_t value)
 
 static int check(const checker *c, uint32_t schema, uint32_t value, int depth, bool *ok);
 
-static size_t characters(const st_schema *s, const st_json_node *v)
+static size_t schema_check_characters(const st_schema *s, const st_json_node *v)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < v->len; i++) n += ((uint8_t)s->json.pool.p[v->str + i] & 0xc0) != 0x80;
@@ -98,7 +101,7 @@ static int check_count(const checker *c, uint32_t schema, const char *key, bool 
 static int check_string(const checker *c, uint32_t schema, const st_json_node *v, bool *ok)
 {
     st_schema *s = c->s;
-    size_t n = characters(s, v);
+    size_t n = schema_check_characters(s, v);
     ST_TRY(check_count(c, schema, "minLength", false, n, ok));
     ST_TRY(check_count(c, schema, "maxLength", true, n, ok));
     uint32_t k = st_schema_get(s, schema, "pattern"), f = st_schema_get(s, schema, "format"), set;

@@ -23,7 +23,7 @@ typedef struct dfa {
     size_t index_cap;
 } dfa;
 
-static bool no_memory(dfa *d)
+static bool dfa_no_memory(dfa *d)
 {
     st_slang_fail(d->l, "");
     return false;
@@ -31,7 +31,7 @@ static bool no_memory(dfa *d)
 
 /* ---- characters that no set tells apart -------------------------------------------------------------------------- */
 
-static bool cut_less(const void *user, const void *a, const void *b)
+static bool dfa_cut_less(const void *user, const void *a, const void *b)
 {
     uint32_t x, y;
     (void)user;
@@ -40,24 +40,25 @@ static bool cut_less(const void *user, const void *a, const void *b)
     return x < y;
 }
 
-static bool in_set(const st_slang *l, const st_slterm *t, uint32_t cp)
+static bool dfa_in_set(const st_slang *l, const st_slterm *t, uint32_t cp)
 {
     for (uint32_t i = 0; i < t->b; i++)
         if (cp >= l->ranges[t->a + i].lo && cp <= l->ranges[t->a + i].hi) return true;
     return false;
 }
 
-static bool same_kind(const dfa *d, uint32_t a, uint32_t b)
+static bool dfa_same_kind(const dfa *d, uint32_t a, uint32_t b)
 {
     const st_slang *l = d->l;
     if (st_sset_writable((st_srange){a, a}) != st_sset_writable((st_srange){b, b})) return false;
     for (size_t i = 0; i < l->n_terms; i++)
-        if (l->terms[i].kind == ST_SL_SET && in_set(l, &l->terms[i], a) != in_set(l, &l->terms[i], b)) return false;
+        if (l->terms[i].kind == ST_SL_SET && dfa_in_set(l, &l->terms[i], a) != dfa_in_set(l, &l->terms[i], b))
+            return false;
     return true;
 }
 
 /* The sets that a term is made of are all there already: derivatives make none. */
-static bool classify(dfa *d)
+static bool dfa_classify(dfa *d)
 {
     static const uint32_t edges[] = {0, 8, 9, 10, 11, 12, 13, 14, 0x20, 0x7f, 0x80, 0xd800, 0xe000, 0x110000};
     const st_slang *l = d->l;
@@ -65,20 +66,20 @@ static bool classify(dfa *d)
     d->cuts = st_alloc(l->mem, n, sizeof *d->cuts);
     d->kind = st_alloc(l->mem, n, sizeof *d->kind);
     d->first = st_alloc(l->mem, n, sizeof *d->first);
-    if (!d->cuts || !d->kind || !d->first) return no_memory(d);
+    if (!d->cuts || !d->kind || !d->first) return dfa_no_memory(d);
     for (size_t i = 0; i < l->n_ranges; i++) {
         d->cuts[m++] = l->ranges[i].lo;
         d->cuts[m++] = l->ranges[i].hi + 1;
     }
     memcpy(d->cuts + m, edges, sizeof edges);
-    st_sort(d->cuts, n, sizeof *d->cuts, cut_less, NULL);
+    st_sort(d->cuts, n, sizeof *d->cuts, dfa_cut_less, NULL);
     m = 0;
     for (size_t i = 0; i < n; i++)
         if (!m || d->cuts[i] != d->cuts[m - 1]) d->cuts[m++] = d->cuts[i];
     d->n_cuts = m - 1;
     for (size_t i = 0; i < d->n_cuts; i++) {
         size_t k = 0;
-        while (k < d->n_kinds && !same_kind(d, d->first[k], d->cuts[i])) k++;
+        while (k < d->n_kinds && !dfa_same_kind(d, d->first[k], d->cuts[i])) k++;
         if (k == d->n_kinds) {
             if (k == 512) return st_slang_fail(d->l, "too many classes of characters"), false;
             d->first[d->n_kinds++] = d->cuts[i];
@@ -90,40 +91,40 @@ static bool classify(dfa *d)
 
 /* ---- states ------------------------------------------------------------------------------------------------------ */
 
-static bool add_state(dfa *d, uint32_t term, uint32_t *id)
+static bool dfa_add_state(dfa *d, uint32_t term, uint32_t *id)
 {
     size_t had = d->index_cap;
-    if (!st_grow(d->l->mem, &d->index, &d->index_cap, (size_t)term + 1, had, sizeof *d->index)) return no_memory(d);
+    if (!st_grow(d->l->mem, &d->index, &d->index_cap, (size_t)term + 1, had, sizeof *d->index)) return dfa_no_memory(d);
     if (d->index_cap > had) memset(d->index + had, 0, (d->index_cap - had) * sizeof *d->index);
     if (d->index[term]) return *id = d->index[term] - 1, true;
     if (d->n_states == ST_SL_MAX_STATES) return st_slang_fail(d->l, "too large together"), false;
     if (!st_grow(d->l->mem, &d->states, &d->states_cap, d->n_states + 1, d->n_states, sizeof *d->states) ||
         !st_grow(d->l->mem, &d->to, &d->to_cap, (d->n_states + 1) * d->n_kinds, d->n_states * d->n_kinds,
                  sizeof *d->to))
-        return no_memory(d);
+        return dfa_no_memory(d);
     *id = (uint32_t)d->n_states++;
     d->states[*id] = (state){.term = term, .live = d->l->terms[term].empty};
     d->index[term] = *id + 1;
     return true;
 }
 
-static bool explore(dfa *d, uint32_t set)
+static bool dfa_explore(dfa *d, uint32_t set)
 {
     uint32_t id;
-    if (!add_state(d, set, &id)) return false;
+    if (!dfa_add_state(d, set, &id)) return false;
     for (size_t s = 0; s < d->n_states; s++)
         for (size_t k = 0; k < d->n_kinds; k++) {
             uint32_t to = ST_SL_NONE;
             if (st_sset_writable((st_srange){d->first[k], d->first[k]}))
                 to = st_slang_derive(d->l, d->states[s].term, d->first[k]);
-            if (d->l->error || !add_state(d, to, &id)) return false;
+            if (d->l->error || !dfa_add_state(d, to, &id)) return false;
             d->to[s * d->n_kinds + k] = id;
         }
     return true;
 }
 
 /* Marks the states from which a string can end. */
-static bool mark_live(dfa *d)
+static bool dfa_mark_live(dfa *d)
 {
     size_t n = d->n_states, edges = n * d->n_kinds;
     st_mem *mem = d->l->mem;
@@ -145,7 +146,7 @@ static bool mark_live(dfa *d)
                 }
         }
     } else {
-        no_memory(d);
+        dfa_no_memory(d);
     }
     st_free(mem, at);
     st_free(mem, from);
@@ -155,7 +156,7 @@ static bool mark_live(dfa *d)
 
 /* ---- rules ------------------------------------------------------------------------------------------------------- */
 
-static bool write_state(dfa *d, size_t s, const char *prefix, st_sbuf *b, st_srange *ranges)
+static bool dfa_write_state(dfa *d, size_t s, const char *prefix, st_sbuf *b, st_srange *ranges)
 {
     const uint32_t *to = d->to + s * d->n_kinds;
     bool bar = false;
@@ -187,16 +188,16 @@ bool st_slang_write(st_slang *l, uint32_t set, const char *prefix, st_sbuf *rule
 {
     dfa d = {.l = l};
     st_mem *mem = l->mem;
-    bool ok = !l->error && classify(&d) && explore(&d, set) && mark_live(&d);
+    bool ok = !l->error && dfa_classify(&d) && dfa_explore(&d, set) && dfa_mark_live(&d);
     *any = ok && d.states[0].live;
     if (*any) {
         uint32_t n = 0;
         st_srange *ranges = st_alloc(mem, d.n_cuts + 1, sizeof *ranges);
         for (size_t s = 0; s < d.n_states; s++)
             if (d.states[s].live) d.states[s].rule = n++;
-        ok = ranges || no_memory(&d);
+        ok = ranges || dfa_no_memory(&d);
         for (size_t s = 0; s < d.n_states && ok; s++)
-            if (d.states[s].live) ok = write_state(&d, s, prefix, rules, ranges) || no_memory(&d);
+            if (d.states[s].live) ok = dfa_write_state(&d, s, prefix, rules, ranges) || dfa_no_memory(&d);
         st_free(mem, ranges);
     }
     void *all[] = {d.cuts, d.kind, d.first, d.states, d.to, d.index};

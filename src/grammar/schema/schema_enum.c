@@ -6,7 +6,7 @@
 /* ---- which values ------------------------------------------------------------------------------------------------ */
 
 /* Takes the values out that the enum (or const) at `k` does not have. */
-static int intersect(st_schema *s, uint32_t k, bool list, st_svalues *v)
+static int enum_intersect(st_schema *s, uint32_t k, bool list, st_svalues *v)
 {
     uint32_t first = list ? st_schema_node(s, k)->first : k, n = list ? st_schema_node(s, k)->n : 1;
     size_t cap = 16;
@@ -42,7 +42,7 @@ int st_slist_values(st_schema *s, const st_slist *l, bool *is, st_svalues *out)
                 return st_json_error(&s->json, st_schema_node(s, k)->at, "enum, want a list with a value at least");
             if (*is) { /* only those that were found before */
                 st_svalues part = {.p = out->p + from, .n = out->n - from};
-                ST_TRY(intersect(s, k, !one, &part));
+                ST_TRY(enum_intersect(s, k, !one, &part));
                 out->n = from + part.n;
                 continue;
             }
@@ -81,7 +81,7 @@ typedef struct span {
     size_t id;
 } span;
 
-static bool text_less(const void *user, const void *a, const void *b)
+static bool enum_text_less(const void *user, const void *a, const void *b)
 {
     const st_sbuf *pool = user;
     text x, y;
@@ -92,7 +92,7 @@ static bool text_less(const void *user, const void *a, const void *b)
 }
 
 /* Bytes from `at` on in which the first and the last of a span agree, and so all: whole characters. */
-static size_t agreed(const st_sbuf *b, text x, text y, size_t at)
+static size_t enum_agreed(const st_sbuf *b, text x, text y, size_t at)
 {
     const char *p = b->p + x.at, *q = b->p + y.at;
     size_t n = x.len < y.len ? x.len : y.len, i = at;
@@ -101,14 +101,14 @@ static size_t agreed(const st_sbuf *b, text x, text y, size_t at)
     return i;
 }
 
-static size_t cp_len(const char *p)
+static size_t enum_cp_len(const char *p)
 {
     uint8_t b = (uint8_t)*p;
     return b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
 }
 
 /* Rules rID-eK; the first is the whole. */
-static int write_trie(st_swriter *w, const st_sbuf *pool, const text *t, size_t n)
+static int enum_write_trie(st_swriter *w, const st_sbuf *pool, const text *t, size_t n)
 {
     st_schema *s = w->s;
     span *todo = NULL;
@@ -127,9 +127,9 @@ static int write_trie(st_swriter *w, const st_sbuf *pool, const text *t, size_t 
         }
         for (size_t i = q.lo, j; i < q.hi && !rc; i = j) {
             const char *p = pool->p + t[i].at + q.at;
-            size_t len = cp_len(p);
+            size_t len = enum_cp_len(p);
             for (j = i + 1; j < q.hi && memcmp(pool->p + t[j].at + q.at, p, len) == 0;) j++;
-            size_t to = j == i + 1 ? t[i].len : agreed(pool, t[i], t[j - 1], q.at);
+            size_t to = j == i + 1 ? t[i].len : enum_agreed(pool, t[i], t[j - 1], q.at);
             if (bar) st_sbuf_str(&s->out, " | ");
             bar = true;
             st_sbuf_literal(&s->out, p, to - q.at);
@@ -159,11 +159,11 @@ int st_swriter_values(st_swriter *w, const st_svalues *v)
     int rc = pool.no_memory || pool.too_long ? st_schema_no_memory(s) : STRATA_OK;
     if (pool.too_long) rc = st_swriter_error(w, "the values of an enum are too long together");
     if (!rc) {
-        st_sort(t, v->n, sizeof *t, text_less, &pool);
+        st_sort(t, v->n, sizeof *t, enum_text_less, &pool);
         for (size_t i = 0; i < v->n; i++)
             if (!n || t[i].len != t[n - 1].len || memcmp(pool.p + t[i].at, pool.p + t[n - 1].at, t[i].len) != 0)
                 t[n++] = t[i];
-        if (n > 1) rc = write_trie(w, &pool, t, n);
+        if (n > 1) rc = enum_write_trie(w, &pool, t, n);
         st_swriter_bar(w);
         if (n > 1)
             st_sbuf_fmt(&w->b, "r%u-e0", w->id);

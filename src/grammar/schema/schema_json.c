@@ -78,60 +78,63 @@ int st_json_error(const st_json *j, size_t at, const char *fmt, ...)
     ST_FAIL(j->err, STRATA_BAD_GRAMMAR, "schema %zu:%zu: %s", line, column, msg);
 }
 
-static int no_memory(const st_json *j)
+static int schema_json_no_memory(const st_json *j)
 {
     st_error_set(j->err, STRATA_NO_MEMORY, "no memory for a schema of %zu bytes", j->len);
     return STRATA_NO_MEMORY;
 }
 
-static char peek(const reader *r)
+static char schema_json_peek(const reader *r)
 {
     return r->i < r->j->len ? r->j->text[r->i] : 0;
 }
 
-static void skip_space(reader *r)
+static void schema_json_skip_space(reader *r)
 {
-    while (peek(r) == ' ' || peek(r) == '\t' || peek(r) == '\n' || peek(r) == '\r') r->i++;
+    while (schema_json_peek(r) == ' ' || schema_json_peek(r) == '\t' || schema_json_peek(r) == '\n' ||
+           schema_json_peek(r) == '\r')
+        r->i++;
 }
 
-static int want(const reader *r, const char *what)
+static int schema_json_want(const reader *r, const char *what)
 {
     if (r->i >= r->j->len) return st_json_error(r->j, r->i, "found the end, want %s", what);
-    uint8_t c = (uint8_t)peek(r);
+    uint8_t c = (uint8_t)schema_json_peek(r);
     if (c < 0x20 || c >= 0x7f) return st_json_error(r->j, r->i, "found byte 0x%02x, want %s", c, what);
     return st_json_error(r->j, r->i, "found '%c', want %s", c, what);
 }
 
-static int read_hex4(reader *r, uint32_t *v)
+static int schema_json_read_hex4(reader *r, uint32_t *v)
 {
     *v = 0;
     for (int k = 0; k < 4; k++, r->i++) {
-        char c = peek(r);
+        char c = schema_json_peek(r);
         int d = c >= '0' && c <= '9'   ? c - '0'
                 : c >= 'a' && c <= 'f' ? c - 'a' + 10
                 : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                        : -1;
-        if (d < 0) return want(r, "four hexadecimal digits");
+        if (d < 0) return schema_json_want(r, "four hexadecimal digits");
         *v = *v << 4 | (uint32_t)d;
     }
     return STRATA_OK;
 }
 
-static int read_escape(reader *r)
+static int schema_json_read_escape(reader *r)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     size_t at = r->i++;
-    char c = peek(r);
+    char c = schema_json_peek(r);
     const char *k = c ? strchr(from, c) : NULL;
     r->i++;
     if (k) return st_sbuf_put(&r->j->pool, &to[k - from], 1), STRATA_OK;
-    if (c != 'u') return r->i--, want(r, "an escape of JSON");
+    if (c != 'u') return r->i--, schema_json_want(r, "an escape of JSON");
     uint32_t cp, low;
     uint8_t utf8[4];
-    ST_TRY(read_hex4(r, &cp));
-    if (cp >= 0xd800 && cp < 0xdc00 && peek(r) == '\\' && r->i + 1 < r->j->len && r->j->text[r->i + 1] == 'u') {
+    ST_TRY(schema_json_read_hex4(r, &cp));
+    if (cp >= 0xd800 && cp < 0xdc00 && schema_json_peek(r) == '\\' && r->i + 1 < r->j->len &&
+        r->j->text[r->i + 1] == 'u') {
         r->i += 2;
-        ST_TRY(read_hex4(r, &low));
+        ST_TRY(schema_json_read_hex4(r, &low));
         if (low >= 0xdc00 && low < 0xe000) cp = 0x10000 + ((cp - 0xd800) << 10) + (low - 0xdc00);
     }
     if (cp >= 0xd800 && cp < 0xe000) return st_json_error(r->j, at, "half a surrogate pair");
@@ -139,17 +142,17 @@ static int read_escape(reader *r)
     return STRATA_OK;
 }
 
-static int read_string(reader *r, uint32_t *str, uint32_t *len)
+static int schema_json_read_string(reader *r, uint32_t *str, uint32_t *len)
 {
     size_t open = r->i++;
     *str = (uint32_t)r->j->pool.n;
     for (;;) {
         if (r->i >= r->j->len) return st_json_error(r->j, open, "a string without end");
-        char c = peek(r);
+        char c = schema_json_peek(r);
         if (c == '"') break;
-        if ((uint8_t)c < 0x20) return want(r, "an escape: control characters may not stand in a string");
+        if ((uint8_t)c < 0x20) return schema_json_want(r, "an escape: control characters may not stand in a string");
         if (c == '\\') {
-            ST_TRY(read_escape(r));
+            ST_TRY(schema_json_read_escape(r));
         } else {
             st_sbuf_put(&r->j->pool, &c, 1);
             r->i++;
@@ -160,64 +163,64 @@ static int read_string(reader *r, uint32_t *str, uint32_t *len)
     return STRATA_OK;
 }
 
-static bool digits(reader *r)
+static bool schema_json_digits(reader *r)
 {
     size_t from = r->i;
-    while (peek(r) >= '0' && peek(r) <= '9') r->i++;
+    while (schema_json_peek(r) >= '0' && schema_json_peek(r) <= '9') r->i++;
     return r->i > from;
 }
 
-static int read_number(reader *r, st_json_node *n)
+static int schema_json_read_number(reader *r, st_json_node *n)
 {
     n->str = (uint32_t)r->i;
-    if (peek(r) == '-') r->i++;
-    if (peek(r) == '0')
+    if (schema_json_peek(r) == '-') r->i++;
+    if (schema_json_peek(r) == '0')
         r->i++;
-    else if (!digits(r))
-        return want(r, "a digit");
-    if (peek(r) == '.') {
+    else if (!schema_json_digits(r))
+        return schema_json_want(r, "a digit");
+    if (schema_json_peek(r) == '.') {
         r->i++;
-        if (!digits(r)) return want(r, "a digit");
+        if (!schema_json_digits(r)) return schema_json_want(r, "a digit");
     }
-    if (peek(r) == 'e' || peek(r) == 'E') {
+    if (schema_json_peek(r) == 'e' || schema_json_peek(r) == 'E') {
         r->i++;
-        if (peek(r) == '+' || peek(r) == '-') r->i++;
-        if (!digits(r)) return want(r, "a digit");
+        if (schema_json_peek(r) == '+' || schema_json_peek(r) == '-') r->i++;
+        if (!schema_json_digits(r)) return schema_json_want(r, "a digit");
     }
     n->len = (uint32_t)r->i - n->str;
     return STRATA_OK;
 }
 
-static int read_value(reader *r, uint32_t *id);
+static int schema_json_read_value(reader *r, uint32_t *id);
 
-static int read_members(reader *r, uint32_t id, bool object)
+static int schema_json_read_members(reader *r, uint32_t id, bool object)
 {
     st_json *j = r->j;
     uint32_t last = ST_S_NONE, n = 0;
     char close = object ? '}' : ']';
     if (++r->depth > MAX_DEPTH) return st_json_error(j, r->i, "nested deeper than %d", MAX_DEPTH);
     r->i++;
-    skip_space(r);
-    while (peek(r) != close) {
+    schema_json_skip_space(r);
+    while (schema_json_peek(r) != close) {
         uint32_t key = 0, key_len = 0, child = 0;
         if (n) {
-            if (peek(r) != ',') return want(r, object ? "',' or '}'" : "',' or ']'");
+            if (schema_json_peek(r) != ',') return schema_json_want(r, object ? "',' or '}'" : "',' or ']'");
             r->i++;
-            skip_space(r);
+            schema_json_skip_space(r);
         }
         if (object) {
-            if (peek(r) != '"') return want(r, "a name in quotes");
+            if (schema_json_peek(r) != '"') return schema_json_want(r, "a name in quotes");
             size_t at = r->i;
-            ST_TRY(read_string(r, &key, &key_len));
-            if (j->pool.no_memory) return no_memory(j);
+            ST_TRY(schema_json_read_string(r, &key, &key_len));
+            if (j->pool.no_memory) return schema_json_no_memory(j);
             /* Not in large objects: quadratic. st_json_get takes the first. */
             if (n < 2000 && st_json_get(j, id, j->pool.p ? j->pool.p + key : "", key_len) != ST_S_NONE)
                 return st_json_error(j, at, "a name that stands twice");
-            skip_space(r);
-            if (peek(r) != ':') return want(r, "':'");
+            schema_json_skip_space(r);
+            if (schema_json_peek(r) != ':') return schema_json_want(r, "':'");
             r->i++;
         }
-        ST_TRY(read_value(r, &child));
+        ST_TRY(schema_json_read_value(r, &child));
         j->nodes[child].key = key;
         j->nodes[child].key_len = key_len;
         if (last == ST_S_NONE)
@@ -226,37 +229,38 @@ static int read_members(reader *r, uint32_t id, bool object)
             j->nodes[last].next = child;
         last = child;
         j->nodes[id].n = ++n;
-        skip_space(r);
+        schema_json_skip_space(r);
     }
     r->i++;
     r->depth--;
     return STRATA_OK;
 }
 
-static int read_value(reader *r, uint32_t *id)
+static int schema_json_read_value(reader *r, uint32_t *id)
 {
     static const struct {
         const char *word;
         st_json_type type;
     } words[] = {{"null", ST_J_NULL}, {"false", ST_J_FALSE}, {"true", ST_J_TRUE}};
     st_json *j = r->j;
-    skip_space(r);
-    if (!st_grow(j->mem, &j->nodes, &j->nodes_cap, j->n_nodes + 1, j->n_nodes, sizeof *j->nodes)) return no_memory(j);
+    schema_json_skip_space(r);
+    if (!st_grow(j->mem, &j->nodes, &j->nodes_cap, j->n_nodes + 1, j->n_nodes, sizeof *j->nodes))
+        return schema_json_no_memory(j);
     *id = (uint32_t)j->n_nodes++;
     st_json_node *n = &j->nodes[*id];
     *n = (st_json_node){.at = (uint32_t)r->i, .first = ST_S_NONE, .next = ST_S_NONE};
-    char c = peek(r);
+    char c = schema_json_peek(r);
     if (c == '{' || c == '[') {
         n->type = c == '{' ? ST_J_OBJECT : ST_J_ARRAY;
-        return read_members(r, *id, c == '{');
+        return schema_json_read_members(r, *id, c == '{');
     }
     if (c == '"') {
         n->type = ST_J_STRING;
-        return read_string(r, &n->str, &n->len);
+        return schema_json_read_string(r, &n->str, &n->len);
     }
     if (c == '-' || (c >= '0' && c <= '9')) {
         n->type = ST_J_NUMBER;
-        return read_number(r, n);
+        return schema_json_read_number(r, n);
     }
     for (size_t k = 0; k < sizeof words / sizeof *words; k++) {
         size_t len = strlen(words[k].word);
@@ -265,7 +269,7 @@ static int read_value(reader *r, uint32_t *id)
         r->i += len;
         return STRATA_OK;
     }
-    return want(r, "a value of JSON");
+    return schema_json_want(r, "a value of JSON");
 }
 
 int st_json_parse(st_json *j)
@@ -279,10 +283,10 @@ int st_json_parse(st_json *j)
     if (wrong) ST_FAIL(j->err, STRATA_BAD_GRAMMAR, "schema: %s", wrong);
     size_t bad = st_utf8_check(j->text, j->len);
     if (bad < j->len) return st_json_error(j, bad, "byte 0x%02x is not UTF-8", (uint8_t)j->text[bad]);
-    ST_TRY(read_value(&r, &root));
-    skip_space(&r);
-    if (r.i < j->len) return want(&r, "the end");
-    return j->pool.no_memory ? no_memory(j) : STRATA_OK;
+    ST_TRY(schema_json_read_value(&r, &root));
+    schema_json_skip_space(&r);
+    if (r.i < j->len) return schema_json_want(&r, "the end");
+    return j->pool.no_memory ? schema_json_no_memory(j) : STRATA_OK;
 }
 
 void st_json_free(st_json *j)

@@ -29,7 +29,7 @@ int st_schema_step(st_schema *s, uint32_t node)
 
 /* ---- which keywords ---------------------------------------------------------------------------------------------- */
 
-static bool key_is(const st_schema *s, const st_json_node *m, const char *key)
+static bool list_key_is(const st_schema *s, const st_json_node *m, const char *key)
 {
     return m->key_len == strlen(key) && memcmp(s->json.pool.p + m->key, key, m->key_len) == 0;
 }
@@ -57,16 +57,16 @@ int st_schema_keywords(st_schema *s, uint32_t node)
     for (uint32_t k = st_schema_node(s, node)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
         const st_json_node *m = st_schema_node(s, k);
         for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-            if (key_is(s, m, refused[i]))
+            if (list_key_is(s, m, refused[i]))
                 return st_json_error(&s->json, m->at, "the keyword '%s' is not supported", refused[i]);
-        if (key_is(s, m, "uniqueItems") && m->type != ST_J_TRUE && m->type != ST_J_FALSE)
+        if (list_key_is(s, m, "uniqueItems") && m->type != ST_J_TRUE && m->type != ST_J_FALSE)
             return st_json_error(&s->json, m->at, "uniqueItems, want true or false");
     }
     return STRATA_OK;
 }
 
 /* Only keywords that say nothing about values. */
-static bool says_nothing(const st_schema *s, uint32_t node)
+static bool list_says_nothing(const st_schema *s, uint32_t node)
 {
     static const char *const annotations[] = {"title",    "description", "default",  "examples",  "example",
                                               "$comment", "deprecated",  "readOnly", "writeOnly", "$schema",
@@ -77,7 +77,7 @@ static bool says_nothing(const st_schema *s, uint32_t node)
     for (uint32_t k = n->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
         bool known = false;
         for (size_t i = 0; i < sizeof annotations / sizeof *annotations && !known; i++)
-            known = key_is(s, st_schema_node(s, k), annotations[i]);
+            known = list_key_is(s, st_schema_node(s, k), annotations[i]);
         if (!known) return false;
     }
     return true;
@@ -90,10 +90,11 @@ bool st_schema_excludes(const st_schema *s, uint32_t negated)
     const st_json_node *x = st_schema_node(s, negated);
     if (x->type != ST_J_OBJECT || (type != ST_S_NONE && !st_schema_is_str(s, type, "string"))) return false;
     for (uint32_t k = x->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
-        bool known = key_is(s, st_schema_node(s, k), "type") || key_is(s, st_schema_node(s, k), "description") ||
-                     key_is(s, st_schema_node(s, k), "title");
+        bool known = list_key_is(s, st_schema_node(s, k), "type") ||
+                     list_key_is(s, st_schema_node(s, k), "description") ||
+                     list_key_is(s, st_schema_node(s, k), "title");
         for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-            if (!key_is(s, st_schema_node(s, k), keys[i])) continue;
+            if (!list_key_is(s, st_schema_node(s, k), keys[i])) continue;
             known = true;
             n++;
             values += i < 2;
@@ -123,7 +124,7 @@ int st_slist_push(st_schema *s, st_slist *l, uint32_t node, uint32_t flags)
 }
 
 /* Puts the schemas that were added from `from` on behind entry i: lists are in the order of the text. */
-static void move_behind(st_slist *l, uint32_t i, uint32_t from)
+static void list_move_behind(st_slist *l, uint32_t i, uint32_t from)
 {
     for (; from < l->n; from++) {
         st_sentry e = l->e[from];
@@ -145,7 +146,7 @@ int st_slist_open(st_schema *s, st_slist *l, bool *never)
         l->e[i].flags |= ST_S_OPENED;
         ST_TRY(st_schema_keywords(s, node));
         uint32_t from = l->n;
-        if ((k = st_schema_get(s, node, "not")) != ST_S_NONE && says_nothing(s, k)) *never = true;
+        if ((k = st_schema_get(s, node, "not")) != ST_S_NONE && list_says_nothing(s, k)) *never = true;
         if ((k = st_schema_get(s, node, "$ref")) != ST_S_NONE) {
             uint32_t to = 0;
             ST_TRY(st_schema_resolve(s, k, &to));
@@ -157,7 +158,7 @@ int st_slist_open(st_schema *s, st_slist *l, bool *never)
             for (k = st_schema_node(s, k)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next)
                 ST_TRY(st_slist_push(s, l, k, 0));
         }
-        move_behind(l, i, from);
+        list_move_behind(l, i, from);
     }
     return STRATA_OK;
 }

@@ -3,7 +3,7 @@
 
 /* ---- types ------------------------------------------------------------------------------------------------------- */
 
-static int type_bit(const st_schema *s, uint32_t node, uint32_t *bits)
+static int schema_merge_type_bit(const st_schema *s, uint32_t node, uint32_t *bits)
 {
     static const struct {
         const char *name;
@@ -47,9 +47,9 @@ int st_schema_entry_types(const st_schema *s, uint32_t node, uint32_t *bits)
     *bits = 0;
     if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_J_ARRAY) {
         for (uint32_t i = st_schema_node(s, k)->first; i != ST_S_NONE; i = st_schema_node(s, i)->next)
-            ST_TRY(type_bit(s, i, bits));
+            ST_TRY(schema_merge_type_bit(s, i, bits));
     } else if (k != ST_S_NONE) {
-        ST_TRY(type_bit(s, k, bits));
+        ST_TRY(schema_merge_type_bit(s, k, bits));
     } else {
         for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
             if (st_schema_get(s, node, hints[i].key) != ST_S_NONE) *bits |= hints[i].bits;
@@ -77,7 +77,7 @@ uint32_t st_schema_value_types(const st_schema *s, uint32_t node)
     }
 }
 
-static bool has_enum(const st_schema *s, const st_slist *l)
+static bool schema_merge_has_enum(const st_schema *s, const st_slist *l)
 {
     for (uint32_t i = 0; i < l->n; i++)
         if (st_schema_get(s, l->e[i].node, "enum") != ST_S_NONE || st_schema_get(s, l->e[i].node, "const") != ST_S_NONE)
@@ -86,7 +86,7 @@ static bool has_enum(const st_schema *s, const st_slist *l)
 }
 
 /* The types that a `not` leaves, where it is about types, or values that are all of theirs. */
-static int negate(st_schema *s, uint32_t negated, uint32_t *bits)
+static int schema_merge_negate(st_schema *s, uint32_t negated, uint32_t *bits)
 {
     const st_json_node *n = st_schema_node(s, negated);
     uint32_t type = st_schema_get(s, negated, "type"), gone = 0, values = 0;
@@ -130,10 +130,10 @@ int st_slist_types(st_schema *s, const st_slist *l, uint32_t *bits)
         ST_TRY(st_schema_multiple(s, k, &n, &scale));
         if (scale == 0) *bits &= ~(uint32_t)ST_SV_FRACTION;
     }
-    bool values = has_enum(s, l);
+    bool values = schema_merge_has_enum(s, l);
     for (uint32_t i = 0; i < l->n && !values; i++) { /* values are checked one by one */
         uint32_t k = st_schema_get(s, l->e[i].node, "not");
-        if (k != ST_S_NONE) ST_TRY(negate(s, k, bits));
+        if (k != ST_S_NONE) ST_TRY(schema_merge_negate(s, k, bits));
     }
     return STRATA_OK;
 }
@@ -141,8 +141,8 @@ int st_slist_types(st_schema *s, const st_slist *l, uint32_t *bits)
 /* ---- what nothing satisfies -------------------------------------------------------------------------------------- */
 
 /* At least one branch of anyOf can hold. */
-static int possible_branch(st_schema *s, const st_slist *l, uint32_t at, uint32_t flag, uint32_t branches, int depth,
-                           bool *ok)
+static int schema_merge_possible_branch(st_schema *s, const st_slist *l, uint32_t at, uint32_t flag, uint32_t branches,
+                                        int depth, bool *ok)
 {
     *ok = false;
     for (uint32_t b = st_schema_node(s, branches)->first; b != ST_S_NONE && !*ok; b = st_schema_node(s, b)->next) {
@@ -166,7 +166,7 @@ int st_slist_possible(st_schema *s, const st_slist *given, int depth, bool *ok)
     if (!bits) return *ok = false, STRATA_OK;
     ST_TRY(st_slist_branches(s, &l, &at, &flag, &branches));
     if (branches != ST_S_NONE)
-        return depth >= ST_S_MAX_PROBE ? STRATA_OK : possible_branch(s, &l, at, flag, branches, depth, ok);
+        return depth >= ST_S_MAX_PROBE ? STRATA_OK : schema_merge_possible_branch(s, &l, at, flag, branches, depth, ok);
     st_svalues values = {0};
     bool is = false;
     int rc = st_slist_values(s, &l, &is, &values);

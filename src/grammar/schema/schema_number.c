@@ -90,7 +90,7 @@ bool st_sdec_inside(const char *p, size_t n, bool upper, st_sdec *out, bool *non
     return true;
 }
 
-static int cmp_magnitude(const st_sdec *a, const st_sdec *b)
+static int number_cmp_magnitude(const st_sdec *a, const st_sdec *b)
 {
     if (a->n_int != b->n_int) return a->n_int < b->n_int ? -1 : 1;
     int c = memcmp(a->i, b->i, a->n_int);
@@ -103,16 +103,16 @@ static int cmp_magnitude(const st_sdec *a, const st_sdec *b)
 int st_sdec_cmp(const st_sdec *a, const st_sdec *b)
 {
     if (a->neg != b->neg) return a->neg ? -1 : 1;
-    return a->neg ? cmp_magnitude(b, a) : cmp_magnitude(a, b);
+    return a->neg ? number_cmp_magnitude(b, a) : number_cmp_magnitude(a, b);
 }
 
-static bool is_zero(const st_sdec *d)
+static bool number_is_zero(const st_sdec *d)
 {
     return d->n_int == 1 && d->i[0] == '0' && d->n_frac == 0;
 }
 
 /* Whole numbers without sign: one more, one less (d > 0). Room for a carry is in the arrays. */
-static void plus_one(st_sdec *d)
+static void number_plus_one(st_sdec *d)
 {
     int k = d->n_int - 1;
     for (; k >= 0 && d->i[k] == '9'; k--) d->i[k] = '0';
@@ -125,7 +125,7 @@ static void plus_one(st_sdec *d)
     d->n_int++;
 }
 
-static void minus_one(st_sdec *d)
+static void number_minus_one(st_sdec *d)
 {
     int k = d->n_int - 1;
     for (; k > 0 && d->i[k] == '0'; k--) d->i[k] = '9';
@@ -138,7 +138,7 @@ static void minus_one(st_sdec *d)
 
 /* ---- whole numbers ----------------------------------------------------------------------------------------------- */
 
-static void digit_range(st_sbuf *b, char from, char to)
+static void number_digit_range(st_sbuf *b, char from, char to)
 {
     if (from == to)
         st_sbuf_fmt(b, "\"%c\" ", from);
@@ -146,7 +146,7 @@ static void digit_range(st_sbuf *b, char from, char to)
         st_sbuf_fmt(b, "[%c-%c] ", from, to);
 }
 
-static bool all(const char *p, int n, char c)
+static bool number_all(const char *p, int n, char c)
 {
     for (int i = 0; i < n; i++)
         if (p[i] != c) return false;
@@ -155,46 +155,46 @@ static bool all(const char *p, int n, char c)
 
 /* Strings of n digits from lo to hi. One side is open after the first difference, so the recursion is n deep and its
  * output is linear. */
-static void same_length(st_sbuf *b, const char *lo, const char *hi, int n)
+static void number_same_length(st_sbuf *b, const char *lo, const char *hi, int n)
 {
     static const char zeros[ST_S_DIGITS + 3] = "000000000000000000000000000000000000000000",
                                           nines[ST_S_DIGITS + 3] = "999999999999999999999999999999999999999999";
     if (n == 0) return;
-    if (all(lo, n, '0') && all(hi, n, '9')) {
+    if (number_all(lo, n, '0') && number_all(hi, n, '9')) {
         st_sbuf_fmt(b, "[0-9]{%d} ", n);
         return;
     }
     if (lo[0] == hi[0]) {
-        digit_range(b, lo[0], lo[0]);
-        same_length(b, lo + 1, hi + 1, n - 1);
+        number_digit_range(b, lo[0], lo[0]);
+        number_same_length(b, lo + 1, hi + 1, n - 1);
         return;
     }
     char from = lo[0], to = hi[0];
     bool bar = false;
     st_sbuf_str(b, "(");
-    if (!all(lo + 1, n - 1, '0')) {
-        digit_range(b, from++, lo[0]);
-        same_length(b, lo + 1, nines, n - 1);
+    if (!number_all(lo + 1, n - 1, '0')) {
+        number_digit_range(b, from++, lo[0]);
+        number_same_length(b, lo + 1, nines, n - 1);
         bar = true;
     }
-    bool rest = !all(hi + 1, n - 1, '9');
+    bool rest = !number_all(hi + 1, n - 1, '9');
     if (rest) to--;
     if (from <= to) {
         if (bar) st_sbuf_str(b, "| ");
-        digit_range(b, from, to);
+        number_digit_range(b, from, to);
         if (n > 1) st_sbuf_fmt(b, "[0-9]{%d} ", n - 1);
         bar = true;
     }
     if (rest) {
         if (bar) st_sbuf_str(b, "| ");
-        digit_range(b, hi[0], hi[0]);
-        same_length(b, zeros, hi + 1, n - 1);
+        number_digit_range(b, hi[0], hi[0]);
+        number_same_length(b, zeros, hi + 1, n - 1);
     }
     st_sbuf_str(b, ") ");
 }
 
 /* Whole numbers from lo to hi (NULL: no limit), as alternatives. */
-static void whole(st_sbuf *b, const st_sdec *lo, const st_sdec *hi, bool *bar)
+static void number_whole(st_sbuf *b, const st_sdec *lo, const st_sdec *hi, bool *bar)
 {
     char from[ST_S_DIGITS + 2], to[ST_S_DIGITS + 2];
     int last = hi ? hi->n_int : lo->n_int;
@@ -206,7 +206,7 @@ static void whole(st_sbuf *b, const st_sdec *lo, const st_sdec *hi, bool *bar)
         if (hi && n == last) memcpy(to, hi->i, (size_t)n);
         if (*bar) st_sbuf_str(b, "| ");
         *bar = true;
-        same_length(b, from, to, n);
+        number_same_length(b, from, to, n);
     }
     if (!hi) { /* longer ones */
         st_sbuf_fmt(b, "| [1-9] [0-9]{%d,%d} ", lo->n_int, lo->n_int > MORE ? lo->n_int : MORE);
@@ -217,34 +217,34 @@ static void whole(st_sbuf *b, const st_sdec *lo, const st_sdec *hi, bool *bar)
 /* ---- fractions ----------------------------------------------------------------------------------------------------
  */
 
-static void any_digits(st_sbuf *b)
+static void number_any_digits(st_sbuf *b)
 {
     st_sbuf_fmt(b, "[0-9]{0,%d} ", MORE);
 }
 
 /* Digits behind the point whose value is at least 0.d (open: more); may be none where d is. */
-static void at_least(st_sbuf *b, const char *d, int n, bool open)
+static void number_at_least(st_sbuf *b, const char *d, int n, bool open)
 {
     for (int k = 0; k < n; k++) {
         st_sbuf_str(b, "(");
         if (d[k] < '9') {
-            digit_range(b, (char)(d[k] + 1), '9');
-            any_digits(b);
+            number_digit_range(b, (char)(d[k] + 1), '9');
+            number_any_digits(b);
             st_sbuf_str(b, "| ");
         }
-        digit_range(b, d[k], d[k]);
+        number_digit_range(b, d[k], d[k]);
     }
     if (open)
         st_sbuf_fmt(b, "\"0\"{0,%d} [1-9] [0-9]{0,%d} ", MORE, MORE);
     else
-        any_digits(b);
+        number_any_digits(b);
     for (int k = 0; k < n; k++) st_sbuf_str(b, ")");
     st_sbuf_str(b, " ");
 }
 
 /* One digit or more whose value is at most 0.d (open: less), d not empty and without trailing zeros unless `padded`.
  * False: none (open, and d is 0). */
-static bool at_most(st_sbuf *b, const char *d, int n, bool open)
+static bool number_at_most(st_sbuf *b, const char *d, int n, bool open)
 {
     int end = n;
     while (end > 0 && d[end - 1] == '0') end--;
@@ -259,17 +259,17 @@ static bool at_most(st_sbuf *b, const char *d, int n, bool open)
         st_sbuf_str(b, "(");
         opened++;
         if (d[k] > '0') {
-            digit_range(b, '0', (char)(d[k] - 1));
-            any_digits(b);
+            number_digit_range(b, '0', (char)(d[k] - 1));
+            number_any_digits(b);
             if (!(last && open)) st_sbuf_str(b, "| ");
         }
         if (last) {
             if (!open) {
-                digit_range(b, d[k], d[k]);
+                number_digit_range(b, d[k], d[k]);
                 st_sbuf_fmt(b, "\"0\"{0,%d} ", MORE);
             }
         } else {
-            digit_range(b, d[k], d[k]);
+            number_digit_range(b, d[k], d[k]);
             st_sbuf_str(b, "("); /* may end here: less than d as the rest of it is not 0 */
             opened++;
         }
@@ -281,7 +281,7 @@ static bool at_most(st_sbuf *b, const char *d, int n, bool open)
 }
 
 /* Digits behind the point, written out, from 0.lo to 0.hi. False: none. */
-static bool between(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec *hi, bool hi_open)
+static bool number_between(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec *hi, bool hi_open)
 {
     char l[ST_S_DIGITS + 1], h[ST_S_DIGITS + 1];
     int n = lo->n_frac > hi->n_frac ? lo->n_frac : hi->n_frac, k = 0;
@@ -290,7 +290,7 @@ static bool between(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec *
     memcpy(l, lo->f, lo->n_frac);
     memcpy(h, hi->f, hi->n_frac);
     while (k < n && l[k] == h[k]) {
-        digit_range(b, l[k], l[k]);
+        number_digit_range(b, l[k], l[k]);
         k++;
     }
     if (k == n) {
@@ -301,24 +301,24 @@ static bool between(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec *
     int low = n - k - 1;
     while (low > 0 && l[k + low] == '0') low--; /* zeros that stand for nothing need not be written */
     st_sbuf_str(b, "(");
-    digit_range(b, l[k], l[k]);
-    at_least(b, l + k + 1, low, lo_open);
+    number_digit_range(b, l[k], l[k]);
+    number_at_least(b, l + k + 1, low, lo_open);
     if (l[k] + 1 < h[k]) {
         st_sbuf_str(b, "| ");
-        digit_range(b, (char)(l[k] + 1), (char)(h[k] - 1));
-        any_digits(b);
+        number_digit_range(b, (char)(l[k] + 1), (char)(h[k] - 1));
+        number_any_digits(b);
     }
     int rest = n - k - 1;
     while (rest > 0 && h[k + rest] == '0') rest--;
     if (rest > 0) {
         st_sbuf_str(b, "| ");
-        digit_range(b, h[k], h[k]);
+        number_digit_range(b, h[k], h[k]);
         st_sbuf_str(b, "(");
-        at_most(b, h + k + 1, rest, hi_open);
+        number_at_most(b, h + k + 1, rest, hi_open);
         st_sbuf_str(b, ")? ");
     } else if (!hi_open) {
         st_sbuf_str(b, "| ");
-        digit_range(b, h[k], h[k]);
+        number_digit_range(b, h[k], h[k]);
         st_sbuf_fmt(b, "\"0\"{0,%d} ", MORE);
     }
     bool zeros = k > 0 && !lo_open; /* what is left of lo stands for nothing: the digits before may be all */
@@ -328,7 +328,7 @@ static bool between(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec *
 }
 
 /* Numbers without sign from lo to hi (NULL: no limit), as alternatives. */
-static void decimals(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec *hi, bool hi_open, bool *bar)
+static void number_decimals(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec *hi, bool hi_open, bool *bar)
 {
     if (hi && lo->n_int == hi->n_int && memcmp(lo->i, hi->i, lo->n_int) == 0) {
         size_t n = b->n;
@@ -338,7 +338,7 @@ static void decimals(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec 
         st_sbuf_literal(b, lo->i, lo->n_int);
         size_t point = b->n;
         st_sbuf_str(b, whole_ok ? " (\".\" " : " \".\" ");
-        if (between(b, lo, lo_open, hi, hi_open)) {
+        if (number_between(b, lo, lo_open, hi, hi_open)) {
             if (whole_ok) st_sbuf_str(b, ")? ");
         } else {
             b->n = whole_ok ? point : n;
@@ -354,21 +354,21 @@ static void decimals(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec 
         st_sbuf_fmt(b, " (\".\" [0-9]{1,%d})? ", MORE + 1);
     } else {
         st_sbuf_str(b, " \".\" ");
-        at_least(b, lo->f, lo->n_frac, lo_open);
+        number_at_least(b, lo->f, lo->n_frac, lo_open);
     }
     /* those between */
     st_sdec from = *lo, to;
     from.n_frac = 0;
-    plus_one(&from);
+    number_plus_one(&from);
     if (hi) {
         to = *hi;
         to.n_frac = 0;
-        minus_one(&to);
+        number_minus_one(&to);
     }
-    if (!hi || cmp_magnitude(&from, &to) <= 0) {
+    if (!hi || number_cmp_magnitude(&from, &to) <= 0) {
         bool inner = false;
         st_sbuf_str(b, "| (");
-        whole(b, &from, hi ? &to : NULL, &inner);
+        number_whole(b, &from, hi ? &to : NULL, &inner);
         st_sbuf_fmt(b, ") (\".\" [0-9]{1,%d})? ", MORE + 1);
     }
     if (!hi || (hi->n_frac == 0 && hi_open)) return;
@@ -379,14 +379,14 @@ static void decimals(st_sbuf *b, const st_sdec *lo, bool lo_open, const st_sdec 
         return;
     }
     st_sbuf_str(b, " (\".\" (");
-    at_most(b, hi->f, hi->n_frac, hi_open);
+    number_at_most(b, hi->f, hi->n_frac, hi_open);
     st_sbuf_str(b, "))? ");
 }
 
 /* ---- both -------------------------------------------------------------------------------------------------------- */
 
 /* The nearest whole number inside a bound. */
-static void to_whole(st_sdec *d, bool open, bool upper)
+static void number_to_whole(st_sdec *d, bool open, bool upper)
 {
     bool exact = d->n_frac == 0;
     d->n_frac = 0;
@@ -394,19 +394,19 @@ static void to_whole(st_sdec *d, bool open, bool upper)
     /* Towards +: a lower bound goes up, an upper one down; cutting the fraction went towards 0. */
     bool up = !upper;
     if (!exact && up == d->neg) { /* cut is already inside */
-        if (is_zero(d)) d->neg = false;
+        if (number_is_zero(d)) d->neg = false;
         return;
     }
-    if (is_zero(d)) { /* 0 that is left out, or the cut of a fraction on the other side */
+    if (number_is_zero(d)) { /* 0 that is left out, or the cut of a fraction on the other side */
         d->neg = !up;
         d->i[0] = '1';
         return;
     }
     if (up == d->neg)
-        minus_one(d);
+        number_minus_one(d);
     else
-        plus_one(d);
-    if (is_zero(d)) d->neg = false;
+        number_plus_one(d);
+    if (number_is_zero(d)) d->neg = false;
 }
 
 bool st_snumber(st_sbuf *b, const st_sbounds *bounds, bool integer)
@@ -415,31 +415,31 @@ bool st_snumber(st_sbuf *b, const st_sbounds *bounds, bool integer)
     st_sbounds q = *bounds;
     bool bar = false;
     if (integer) {
-        if (q.has_lo) to_whole(&q.lo, q.lo_open, false);
-        if (q.has_hi) to_whole(&q.hi, q.hi_open, true);
+        if (q.has_lo) number_to_whole(&q.lo, q.lo_open, false);
+        if (q.has_hi) number_to_whole(&q.hi, q.hi_open, true);
         q.lo_open = q.hi_open = false;
     }
     if (q.has_lo && q.has_hi) {
         int c = st_sdec_cmp(&q.lo, &q.hi);
         if (c > 0 || (c == 0 && (q.lo_open || q.hi_open))) return false;
     }
-    bool lo_neg = !q.has_lo || q.lo.neg, hi_neg = q.has_hi && (q.hi.neg || (is_zero(&q.hi) && q.hi_open));
+    bool lo_neg = !q.has_lo || q.lo.neg, hi_neg = q.has_hi && (q.hi.neg || (number_is_zero(&q.hi) && q.hi_open));
     if (lo_neg) { /* below 0: magnitudes, the other way round */
         st_sdec top = q.lo, bottom = q.hi;
         bool bottom_open = q.hi_open;
         top.neg = bottom.neg = false;
         if (!q.has_hi || !q.hi.neg) bottom = zero, bottom_open = true;
         if (integer) {
-            if (is_zero(&bottom)) bottom = one;
+            if (number_is_zero(&bottom)) bottom = one;
             bool inner = false;
             st_sbuf_str(b, "\"-\" (");
-            whole(b, &bottom, q.has_lo ? &top : NULL, &inner);
+            number_whole(b, &bottom, q.has_lo ? &top : NULL, &inner);
             st_sbuf_str(b, ") ");
         } else {
             size_t n = b->n;
             bool inner = false;
             st_sbuf_str(b, "\"-\" (");
-            decimals(b, &bottom, bottom_open, q.has_lo ? &top : NULL, q.lo_open, &inner);
+            number_decimals(b, &bottom, bottom_open, q.has_lo ? &top : NULL, q.lo_open, &inner);
             st_sbuf_str(b, ") ");
             if (!inner) b->n = n;
             if (!inner) goto positive;
@@ -451,9 +451,9 @@ positive:
         st_sdec bottom = lo_neg ? zero : q.lo;
         bool open = !lo_neg && q.lo_open;
         if (integer)
-            whole(b, &bottom, q.has_hi ? &q.hi : NULL, &bar);
+            number_whole(b, &bottom, q.has_hi ? &q.hi : NULL, &bar);
         else
-            decimals(b, &bottom, open, q.has_hi ? &q.hi : NULL, q.hi_open, &bar);
+            number_decimals(b, &bottom, open, q.has_hi ? &q.hi : NULL, q.hi_open, &bar);
     }
     return bar;
 }

@@ -22,7 +22,7 @@ typedef struct properties {
     uint32_t key_pattern; /* the member of patternProperties that they follow; ST_S_NONE: none */
 } properties;
 
-static int add_property(st_swriter *w, properties *o, uint32_t key, uint32_t key_len, property **out)
+static int object_add_property(st_swriter *w, properties *o, uint32_t key, uint32_t key_len, property **out)
 {
     st_schema *s = w->s;
     const char *pool = s->json.pool.p ? s->json.pool.p : "";
@@ -38,7 +38,7 @@ static int add_property(st_swriter *w, properties *o, uint32_t key, uint32_t key
 }
 
 /* Names, which are required, whether others may come. */
-static int collect_names(st_swriter *w, properties *o)
+static int object_collect_names(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
     bool closed = false, opened = false, named = false;
@@ -50,7 +50,7 @@ static int collect_names(st_swriter *w, properties *o)
                 return st_json_error(&s->json, st_schema_node(s, k)->at, "properties, want an object");
             named = true;
             for (k = st_schema_node(s, k)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next)
-                ST_TRY(add_property(w, o, st_schema_node(s, k)->key, st_schema_node(s, k)->key_len, &p));
+                ST_TRY(object_add_property(w, o, st_schema_node(s, k)->key, st_schema_node(s, k)->key_len, &p));
         }
         k = st_schema_get(s, w->l.e[e].node, "additionalProperties");
         if (k == ST_S_NONE) continue;
@@ -68,7 +68,7 @@ static int collect_names(st_swriter *w, properties *o)
         for (k = st_schema_node(s, k)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
             if (st_schema_node(s, k)->type != ST_J_STRING)
                 return st_json_error(&s->json, st_schema_node(s, k)->at, "required, want names");
-            ST_TRY(add_property(w, o, st_schema_node(s, k)->str, st_schema_node(s, k)->len, &p));
+            ST_TRY(object_add_property(w, o, st_schema_node(s, k)->str, st_schema_node(s, k)->len, &p));
             if (!p->required) o->required++;
             p->required = true;
         }
@@ -80,7 +80,7 @@ static int collect_names(st_swriter *w, properties *o)
 /* ---- names that a schema tells ----------------------------------------------------------------------------------- */
 
 /* A node that is not in the document, from its text in the pool. */
-static int make_node(st_schema *s, st_json_node node, uint32_t *id)
+static int object_make_node(st_schema *s, st_json_node node, uint32_t *id)
 {
     st_json *j = &s->json;
     if (!st_grow(j->mem, &j->nodes, &j->nodes_cap, j->n_nodes + 1, j->n_nodes, sizeof *j->nodes))
@@ -92,14 +92,14 @@ static int make_node(st_schema *s, st_json_node node, uint32_t *id)
 }
 
 /* A name as a value, so that it can be checked like one. */
-static int name_value(st_schema *s, const property *p, uint32_t *value)
+static int object_name_value(st_schema *s, const property *p, uint32_t *value)
 {
-    return make_node(s, (st_json_node){.type = ST_J_STRING, .str = p->key, .len = p->key_len, .first = ST_S_NONE},
-                     value);
+    return object_make_node(
+        s, (st_json_node){.type = ST_J_STRING, .str = p->key, .len = p->key_len, .first = ST_S_NONE}, value);
 }
 
 /* Names that propertyNames refuses cannot be there. */
-static int check_names(st_swriter *w, properties *o)
+static int object_check_names(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
     for (uint32_t e = 0; e < w->l.n; e++) {
@@ -107,7 +107,7 @@ static int check_names(st_swriter *w, properties *o)
         for (size_t i = 0; k != ST_S_NONE && i < o->n; i++) {
             uint32_t name = 0;
             bool ok = true;
-            ST_TRY(name_value(s, &o->p[i], &name));
+            ST_TRY(object_name_value(s, &o->p[i], &name));
             ST_TRY(st_schema_check(s, k, name, false, &ok));
             s->json.n_nodes--;
             o->p[i].refused |= !ok;
@@ -117,7 +117,7 @@ static int check_names(st_swriter *w, properties *o)
 }
 
 /* Keywords that a name can fail, which is a string. */
-static bool limits_names(const st_schema *s, const st_slist *l)
+static bool object_limits_names(const st_schema *s, const st_slist *l)
 {
     static const char *const keys[] = {"pattern", "maxLength", "not"};
     for (uint32_t e = 0; e < l->n; e++) {
@@ -140,7 +140,8 @@ static void only_objects(const st_schema *s, st_slist *l)
 }
 
 /* {"KEY": "TEXT"} as a schema that is not in the document; the text is in the pool. */
-static int make_schema(st_schema *s, const char *key, uint32_t text, uint32_t text_len, uint32_t at, uint32_t *schema)
+static int object_make_schema(st_schema *s, const char *key, uint32_t text, uint32_t text_len, uint32_t at,
+                              uint32_t *schema)
 {
     st_json_node value = {.type = ST_J_STRING, .at = at, .str = text, .len = text_len, .first = ST_S_NONE};
     value.key = (uint32_t)s->json.pool.n;
@@ -148,29 +149,29 @@ static int make_schema(st_schema *s, const char *key, uint32_t text, uint32_t te
     st_sbuf_str(&s->json.pool, key);
     if (s->json.pool.no_memory) return st_schema_no_memory(s);
     uint32_t id = 0;
-    ST_TRY(make_node(s, value, &id));
-    return make_node(s, (st_json_node){.type = ST_J_OBJECT, .at = at, .first = id, .n = 1}, schema);
+    ST_TRY(object_make_node(s, value, &id));
+    return object_make_node(s, (st_json_node){.type = ST_J_OBJECT, .at = at, .first = id, .n = 1}, schema);
 }
 
 /* The rule of the names that propertyNames and a pattern of patternProperties leave. */
-static int rule_of_names(st_swriter *w, st_slist *l, properties *o)
+static int object_rule_of_names(st_swriter *w, st_slist *l, properties *o)
 {
     st_schema *s = w->s;
     uint32_t schema = 0, text = (uint32_t)s->json.pool.n, at = st_schema_node(s, w->l.e[0].node)->at;
     st_sbuf_str(&s->json.pool, "string"); /* whatever else the schema allows: names are strings */
-    ST_TRY(make_schema(s, "type", text, 6, at, &schema));
+    ST_TRY(object_make_schema(s, "type", text, 6, at, &schema));
     ST_TRY(st_slist_push(s, l, schema, 0));
     if (o->key_pattern != ST_S_NONE) {
         const st_json_node m = *st_schema_node(s, o->key_pattern);
-        ST_TRY(make_schema(s, "pattern", m.key, m.key_len, m.at, &schema));
+        ST_TRY(object_make_schema(s, "pattern", m.key, m.key_len, m.at, &schema));
         ST_TRY(st_slist_push(s, l, schema, 0));
     }
     return st_schema_rule(s, l, &o->key_rule);
 }
 
-/* The names of a list of branches where each is a const or an enum: names that are told, which check_names goes
+/* The names of a list of branches where each is a const or an enum: names that are told, which object_check_names goes
  * through. *is: each is. */
-static int names_of_branches(st_swriter *w, uint32_t branches, properties *o, bool *is)
+static int object_names_of_branches(st_swriter *w, uint32_t branches, properties *o, bool *is)
 {
     st_schema *s = w->s;
     st_svalues v = {0};
@@ -192,13 +193,13 @@ static int names_of_branches(st_swriter *w, uint32_t branches, properties *o, bo
     }
     for (size_t i = 0; i < v.n && *is && !rc; i++)
         if (st_schema_node(s, v.p[i])->type == ST_J_STRING)
-            rc = add_property(w, o, st_schema_node(s, v.p[i])->str, st_schema_node(s, v.p[i])->len, &p);
+            rc = object_add_property(w, o, st_schema_node(s, v.p[i])->str, st_schema_node(s, v.p[i])->len, &p);
     st_free(s->json.mem, v.p);
     return rc;
 }
 
 /* propertyNames for the names that are not told: a list of them, then they are told; a rule; or nothing. */
-static int names_of_others(st_swriter *w, properties *o)
+static int object_names_of_others(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
     st_slist l = {.n = 0};
@@ -216,21 +217,21 @@ static int names_of_others(st_swriter *w, properties *o)
     if (never || !(bits & ST_SV_STRING)) return o->more = false, STRATA_OK;
     st_svalues v = {0};
     property *p;
-    int rc = branches == ST_S_NONE ? st_slist_values(s, &l, &is, &v) : names_of_branches(w, branches, o, &is);
+    int rc = branches == ST_S_NONE ? st_slist_values(s, &l, &is, &v) : object_names_of_branches(w, branches, o, &is);
     for (size_t i = 0; i < v.n && !rc; i++)
         if (st_schema_node(s, v.p[i])->type == ST_J_STRING)
-            rc = add_property(w, o, st_schema_node(s, v.p[i])->str, st_schema_node(s, v.p[i])->len, &p);
+            rc = object_add_property(w, o, st_schema_node(s, v.p[i])->str, st_schema_node(s, v.p[i])->len, &p);
     st_free(s->json.mem, v.p);
     if (is && o->key_pattern != ST_S_NONE)
         rc = st_swriter_error(w, "patternProperties beside propertyNames of an enum or a const is not supported");
     if (is) o->more = false;
-    if (rc || is || (branches == ST_S_NONE && !limits_names(s, &l))) return rc;
+    if (rc || is || (branches == ST_S_NONE && !object_limits_names(s, &l))) return rc;
     if (o->n) return st_swriter_error(w, "propertyNames for other names beside those of properties is not supported");
-    return rule_of_names(w, &l, o);
+    return object_rule_of_names(w, &l, o);
 }
 
 /* One pattern for all names: those that match it, with its schema. */
-static int pattern_of_names(st_swriter *w, properties *o)
+static int object_pattern_of_names(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
     for (uint32_t e = 0; e < w->l.n; e++) {
@@ -254,7 +255,7 @@ static int pattern_of_names(st_swriter *w, properties *o)
 }
 
 /* rID-k: a name that matches, in quotes. */
-static int write_key_pattern(st_swriter *w, uint32_t member)
+static int object_write_key_pattern(st_swriter *w, uint32_t member)
 {
     st_schema *s = w->s;
     const st_json_node *m = st_schema_node(s, member);
@@ -283,7 +284,7 @@ static int write_key_pattern(st_swriter *w, uint32_t member)
 }
 
 /* The schemas of one property; name NULL: of those that are not named. */
-static int property_list(const st_swriter *w, const property *p, st_slist *out)
+static int object_property_list(const st_swriter *w, const property *p, st_slist *out)
 {
     st_schema *s = w->s;
     out->n = 0;
@@ -298,7 +299,7 @@ static int property_list(const st_swriter *w, const property *p, st_slist *out)
     return STRATA_OK;
 }
 
-static bool name_less(const void *user, const void *x, const void *y)
+static bool object_name_less(const void *user, const void *x, const void *y)
 {
     const st_schema *s = user;
     const property *a, *b;
@@ -310,7 +311,7 @@ static bool name_less(const void *user, const void *x, const void *y)
 }
 
 /* A character of a name as a class of GBNF holds it. */
-static void put_cp(st_sbuf *b, const char *p, size_t n)
+static void object_put_cp(st_sbuf *b, const char *p, size_t n)
 {
     uint32_t cp = (uint8_t)p[0];
     if (n == 2) cp = (cp & 31) << 6 | (p[1] & 63);
@@ -319,7 +320,7 @@ static void put_cp(st_sbuf *b, const char *p, size_t n)
     st_sbuf_fmt(b, "\\U%08X", (unsigned)cp);
 }
 
-static size_t cp_len(const char *p)
+static size_t object_cp_len(const char *p)
 {
     uint8_t b = (uint8_t)*p;
     return b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
@@ -327,7 +328,7 @@ static size_t cp_len(const char *p)
 
 /* Rules for a name that is none of sorted[lo..hi), which agree in their first `at` bytes: rID-nK for each prefix. Keys
  * are written without escapes, so that none spells a name in another way. Names that need escapes cannot be met. */
-static int write_other_names(st_swriter *w, const property *const *sorted, size_t n)
+static int object_write_other_names(st_swriter *w, const property *const *sorted, size_t n)
 {
     typedef struct span {
         size_t lo, hi, at, id;
@@ -350,7 +351,7 @@ static int write_other_names(st_swriter *w, const property *const *sorted, size_
         size_t first = t.lo;
         for (size_t i = t.lo; i < t.hi && !rc;) { /* a group for each next character */
             const char *p = s->json.pool.p + sorted[i]->key + t.at;
-            size_t len = cp_len(p), j = i + 1;
+            size_t len = object_cp_len(p), j = i + 1;
             while (j < t.hi && sorted[j]->key_len >= t.at + len &&
                    memcmp(s->json.pool.p + sorted[j]->key + t.at, p, len) == 0)
                 j++;
@@ -361,18 +362,18 @@ static int write_other_names(st_swriter *w, const property *const *sorted, size_
             if (rc) break;
             todo[n_todo++] = (span){j - group, j, t.at + len, ids};
             st_sbuf_str(&s->out, "[");
-            put_cp(&s->out, p, len);
+            object_put_cp(&s->out, p, len);
             st_sbuf_fmt(&s->out, "] r%u-n%zu | ", w->id, ids++);
             rc = st_schema_step(s, w->l.e[0].node);
         }
         st_sbuf_str(&s->out, "[^\"\\\\\\x00-\\x1F\\x7F");
         for (size_t i = first; i < t.hi;) {
             const char *p = s->json.pool.p + sorted[i]->key + t.at;
-            size_t len = cp_len(p), j = i + 1;
+            size_t len = object_cp_len(p), j = i + 1;
             while (j < t.hi && sorted[j]->key_len >= t.at + len &&
                    memcmp(s->json.pool.p + sorted[j]->key + t.at, p, len) == 0)
                 j++;
-            put_cp(&s->out, p, len);
+            object_put_cp(&s->out, p, len);
             i = j;
         }
         st_sbuf_fmt(&s->out, "] free-char*%s\n", is_name ? "" : " | \"\"");
@@ -382,17 +383,17 @@ static int write_other_names(st_swriter *w, const property *const *sorted, size_
 }
 
 /* rID-x: one more property. */
-static int write_more(st_swriter *w, properties *o)
+static int object_write_more(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
     const property **sorted = st_alloc(s->json.mem, o->n, sizeof(const property *));
     if (!sorted) return st_schema_no_memory(s);
     for (size_t i = 0; i < o->n; i++) sorted[i] = &o->p[i];
-    st_sort(sorted, o->n, sizeof(const property *), name_less, s);
+    st_sort(sorted, o->n, sizeof(const property *), object_name_less, s);
     if (o->key_rule != ST_S_NONE || o->key_pattern != ST_S_NONE) {
         st_free(s->json.mem, sorted);
         bool pattern = o->key_rule == ST_S_NONE; /* a rule of names has the pattern in it */
-        if (pattern) ST_TRY(write_key_pattern(w, o->key_pattern));
+        if (pattern) ST_TRY(object_write_key_pattern(w, o->key_pattern));
         if (pattern)
             st_sbuf_fmt(&s->out, "r%u-x ::= r%u-k \":\" ws r%u\n", w->id, w->id, o->more_rule);
         else
@@ -401,13 +402,13 @@ static int write_more(st_swriter *w, properties *o)
     }
     s->builtins |= ST_SB_FREE_KEY;
     st_sbuf_fmt(&s->out, "r%u-x ::= \"\\\"\" r%u-n0 \"\\\":\" ws r%u\n", w->id, w->id, o->more_rule);
-    int rc = write_other_names(w, sorted, o->n);
+    int rc = object_write_other_names(w, sorted, o->n);
     st_free(s->json.mem, sorted);
     return rc;
 }
 
 /* rID-fI: the properties from the i-th on if none is written yet, rID-rI: if one is. rID-pI: the i-th. */
-static int write_properties(st_swriter *w, properties *o)
+static int object_write_properties(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
     st_sbuf key = {.mem = s->json.mem};
@@ -449,7 +450,7 @@ static int write_properties(st_swriter *w, properties *o)
 
 /* minProperties and maxProperties, where names or a number of the others can say them. *ok: false if they cannot hold.
  */
-static int bound_properties(st_swriter *w, properties *o, bool *ok)
+static int object_bound_properties(st_swriter *w, properties *o, bool *ok)
 {
     uint32_t least = 0, most = ST_S_NONE, named = 0, free = 0;
     ST_TRY(st_swriter_count(w, "minProperties", false, &least));
@@ -482,17 +483,17 @@ static int bound_properties(st_swriter *w, properties *o, bool *ok)
     return STRATA_OK;
 }
 
-static int fill_properties(st_swriter *w, properties *o, bool *ok)
+static int object_fill_properties(st_swriter *w, properties *o, bool *ok)
 {
     st_schema *s = w->s;
     st_slist l;
     o->more_most = o->key_rule = o->key_pattern = ST_S_NONE;
-    ST_TRY(collect_names(w, o));
-    ST_TRY(pattern_of_names(w, o));
-    ST_TRY(names_of_others(w, o));
-    ST_TRY(check_names(w, o));
+    ST_TRY(object_collect_names(w, o));
+    ST_TRY(object_pattern_of_names(w, o));
+    ST_TRY(object_names_of_others(w, o));
+    ST_TRY(object_check_names(w, o));
     for (size_t i = 0; i < o->n && *ok; i++) {
-        ST_TRY(property_list(w, &o->p[i], &l));
+        ST_TRY(object_property_list(w, &o->p[i], &l));
         ST_TRY(st_slist_possible(s, &l, 0, &o->p[i].possible));
         o->p[i].possible &= !o->p[i].refused;
         if (o->p[i].possible) ST_TRY(st_schema_rule(s, &l, &o->p[i].rule));
@@ -503,12 +504,12 @@ static int fill_properties(st_swriter *w, properties *o, bool *ok)
             l.n = 0;
             ST_TRY(st_slist_push(s, &l, o->key_pattern, 0));
         } else {
-            ST_TRY(property_list(w, NULL, &l));
+            ST_TRY(object_property_list(w, NULL, &l));
         }
         ST_TRY(st_slist_possible(s, &l, 0, &o->more));
         if (o->more) ST_TRY(st_schema_rule(s, &l, &o->more_rule));
     }
-    return *ok ? bound_properties(w, o, ok) : STRATA_OK;
+    return *ok ? object_bound_properties(w, o, ok) : STRATA_OK;
 }
 
 int st_swriter_object(st_swriter *w)
@@ -516,11 +517,11 @@ int st_swriter_object(st_swriter *w)
     st_schema *s = w->s;
     properties o = {0};
     bool ok = true;
-    int rc = fill_properties(w, &o, &ok);
+    int rc = object_fill_properties(w, &o, &ok);
     if (!rc && ok) {
         s->builtins |= ST_SB_WS;
-        if (o.more) rc = write_more(w, &o);
-        if (!rc) rc = write_properties(w, &o);
+        if (o.more) rc = object_write_more(w, &o);
+        if (!rc) rc = object_write_properties(w, &o);
         st_swriter_bar(w);
         st_sbuf_fmt(&w->b, "\"{\" ws r%u-f0 ws \"}\"", w->id);
     }

@@ -30,23 +30,23 @@ static const range digit[] = {{'0', '9'}}, word[] = {{'0', '9'}, {'A', 'Z'}, {'_
                               {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}, {0xfeff, 0xfeff}},
                    newline[] = {{10, 10}, {13, 13}, {0x2028, 0x2029}};
 
-static bool fail(regex *x, const char *why)
+static bool regex_fail(regex *x, const char *why)
 {
     if (!x->wrong) x->wrong = why;
     return false;
 }
 
-static char peek(const regex *x)
+static char regex_peek(const regex *x)
 {
     return x->i < x->n ? x->p[x->i] : 0;
 }
 
-static uint32_t plus(uint32_t a, uint32_t b)
+static uint32_t regex_plus(uint32_t a, uint32_t b)
 {
     return a == ST_S_NONE || b == ST_S_NONE || a + (uint64_t)b >= ST_S_NONE ? ST_S_NONE : a + b;
 }
 
-static uint32_t times(uint32_t a, uint32_t b)
+static uint32_t regex_times(uint32_t a, uint32_t b)
 {
     if (a == 0 || b == 0) return 0;
     return a == ST_S_NONE || b == ST_S_NONE || (uint64_t)a * b >= ST_S_NONE ? ST_S_NONE : a * b;
@@ -54,26 +54,26 @@ static uint32_t times(uint32_t a, uint32_t b)
 
 /* ---- sets -------------------------------------------------------------------------------------------------------- */
 
-static bool add(regex *x, uint32_t lo, uint32_t hi)
+static bool regex_add(regex *x, uint32_t lo, uint32_t hi)
 {
-    if (x->set->n == MAX_RANGES) return fail(x, "a class with too many ranges");
+    if (x->set->n == MAX_RANGES) return regex_fail(x, "a class with too many ranges");
     x->set->r[x->set->n++] = (range){lo, hi};
     return true;
 }
 
-static bool add_all(regex *x, const range *r, size_t n, bool negate)
+static bool regex_add_all(regex *x, const range *r, size_t n, bool negate)
 {
     uint32_t from = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!negate && !add(x, r[i].lo, r[i].hi)) return false;
-        if (negate && r[i].lo > from && !add(x, from, r[i].lo - 1)) return false;
+        if (!negate && !regex_add(x, r[i].lo, r[i].hi)) return false;
+        if (negate && r[i].lo > from && !regex_add(x, from, r[i].lo - 1)) return false;
         from = r[i].hi + 1;
     }
-    return !negate || add(x, from, 0x10ffff);
+    return !negate || regex_add(x, from, 0x10ffff);
 }
 
 /* Sorted, disjoint, complemented if asked. */
-static bool normalise(regex *x, bool negate)
+static bool regex_normalise(regex *x, bool negate)
 {
     set *s = x->set;
     for (uint32_t i = 1; i < s->n; i++) {
@@ -92,7 +92,7 @@ static bool normalise(regex *x, bool negate)
     }
     s->n = m;
     if (!negate) return true;
-    if (m == MAX_RANGES) return fail(x, "a class with too many ranges");
+    if (m == MAX_RANGES) return regex_fail(x, "a class with too many ranges");
     uint32_t from = 0, k = 0;
     for (uint32_t i = 0; i < m; i++) {
         range r = s->r[i];
@@ -106,12 +106,12 @@ static bool normalise(regex *x, bool negate)
 
 /* ---- parts ------------------------------------------------------------------------------------------------------- */
 
-static bool read_hex(regex *x, int min, int max, uint32_t *v)
+static bool regex_read_hex(regex *x, int min, int max, uint32_t *v)
 {
     int k = 0;
     *v = 0;
     for (; k < max; k++, x->i++) {
-        char c = peek(x);
+        char c = regex_peek(x);
         int d = c >= '0' && c <= '9'   ? c - '0'
                 : c >= 'a' && c <= 'f' ? c - 'a' + 10
                 : c >= 'A' && c <= 'F' ? c - 'A' + 10
@@ -119,48 +119,48 @@ static bool read_hex(regex *x, int min, int max, uint32_t *v)
         if (d < 0) break;
         *v = *v << 4 | (uint32_t)d;
     }
-    if (k < min) return fail(x, "hexadecimal digits are missing");
-    return *v <= 0x10ffff && (*v < 0xd800 || *v > 0xdfff) ? true : fail(x, "an escape that is no character");
+    if (k < min) return regex_fail(x, "hexadecimal digits are missing");
+    return *v <= 0x10ffff && (*v < 0xd800 || *v > 0xdfff) ? true : regex_fail(x, "an escape that is no character");
 }
 
 /* After the backslash: a character, or a class put into the set (*cp ST_S_NONE). */
-static bool read_escape(regex *x, bool in_class, uint32_t *cp)
+static bool regex_read_escape(regex *x, bool in_class, uint32_t *cp)
 {
-    char c = peek(x);
-    if (x->i >= x->n) return fail(x, "a backslash at the end");
+    char c = regex_peek(x);
+    if (x->i >= x->n) return regex_fail(x, "a backslash at the end");
     *cp = ST_S_NONE;
     x->i++;
     switch (c) {
-    case 'd': return add_all(x, digit, 1, false);
-    case 'D': return add_all(x, digit, 1, true);
-    case 'w': return add_all(x, word, 4, false);
-    case 'W': return add_all(x, word, 4, true);
-    case 's': return add_all(x, space, 10, false);
-    case 'S': return add_all(x, space, 10, true);
+    case 'd': return regex_add_all(x, digit, 1, false);
+    case 'D': return regex_add_all(x, digit, 1, true);
+    case 'w': return regex_add_all(x, word, 4, false);
+    case 'W': return regex_add_all(x, word, 4, true);
+    case 's': return regex_add_all(x, space, 10, false);
+    case 'S': return regex_add_all(x, space, 10, true);
     case 't': return *cp = '\t', true;
     case 'n': return *cp = '\n', true;
     case 'r': return *cp = '\r', true;
     case 'f': return *cp = '\f', true;
     case 'v': return *cp = '\v', true;
-    case 'b': return in_class ? (*cp = '\b', true) : fail(x, "\\b is not supported");
-    case 'x': return read_hex(x, 2, 2, cp);
+    case 'b': return in_class ? (*cp = '\b', true) : regex_fail(x, "\\b is not supported");
+    case 'x': return regex_read_hex(x, 2, 2, cp);
     case 'u':
-        if (peek(x) != '{') return read_hex(x, 4, 4, cp);
+        if (regex_peek(x) != '{') return regex_read_hex(x, 4, 4, cp);
         x->i++;
-        if (!read_hex(x, 1, 6, cp)) return false;
-        if (peek(x) != '}') return fail(x, "'}' is missing");
+        if (!regex_read_hex(x, 1, 6, cp)) return false;
+        if (regex_peek(x) != '}') return regex_fail(x, "'}' is missing");
         x->i++;
         return true;
     default: break;
     }
-    if ((uint8_t)c >= 0x80 || c < 0x20) return fail(x, "an escape that is not supported");
+    if ((uint8_t)c >= 0x80 || c < 0x20) return regex_fail(x, "an escape that is not supported");
     if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'))
-        return fail(x, "an escape that is not supported (back references, \\B, \\p, \\c)");
+        return regex_fail(x, "an escape that is not supported (back references, \\B, \\p, \\c)");
     *cp = (uint8_t)c;
     return true;
 }
 
-static uint32_t read_char(regex *x)
+static uint32_t regex_read_char(regex *x)
 {
     unsigned n;
     uint32_t cp = st_utf8_get((const uint8_t *)x->p + x->i, &n);
@@ -168,58 +168,58 @@ static uint32_t read_char(regex *x)
     return cp;
 }
 
-static bool read_member(regex *x, uint32_t *cp)
+static bool regex_read_member(regex *x, uint32_t *cp)
 {
-    if (peek(x) != '\\') return *cp = read_char(x), true;
+    if (regex_peek(x) != '\\') return *cp = regex_read_char(x), true;
     x->i++;
-    return read_escape(x, true, cp);
+    return regex_read_escape(x, true, cp);
 }
 
-static bool read_class(regex *x)
+static bool regex_read_class(regex *x)
 {
     bool negate = false;
     x->i++;
-    if (peek(x) == '^') negate = true, x->i++;
-    while (x->i < x->n && peek(x) != ']') {
+    if (regex_peek(x) == '^') negate = true, x->i++;
+    while (x->i < x->n && regex_peek(x) != ']') {
         uint32_t lo, hi;
-        if (!read_member(x, &lo)) return false;
+        if (!regex_read_member(x, &lo)) return false;
         if (lo == ST_S_NONE) continue;
         hi = lo;
-        if (peek(x) == '-' && x->i + 1 < x->n && x->p[x->i + 1] != ']') {
+        if (regex_peek(x) == '-' && x->i + 1 < x->n && x->p[x->i + 1] != ']') {
             x->i++;
-            if (!read_member(x, &hi)) return false;
+            if (!regex_read_member(x, &hi)) return false;
             if (hi == ST_S_NONE) { /* [a-\d]: three parts */
-                if (!add(x, '-', '-')) return false;
+                if (!regex_add(x, '-', '-')) return false;
                 hi = lo;
             }
-            if (hi < lo) return fail(x, "a range that falls");
+            if (hi < lo) return regex_fail(x, "a range that falls");
         }
-        if (!add(x, lo, hi)) return false;
+        if (!regex_add(x, lo, hi)) return false;
     }
-    if (x->i >= x->n) return fail(x, "']' is missing");
+    if (x->i >= x->n) return regex_fail(x, "']' is missing");
     x->i++;
-    return normalise(x, negate);
+    return regex_normalise(x, negate);
 }
 
 /* ---- tree -------------------------------------------------------------------------------------------------------- */
 
-static bool node(regex *x, st_srnode n, uint32_t *id)
+static bool regex_node(regex *x, st_srnode n, uint32_t *id)
 {
     st_sregex *o = x->out;
     if (!st_grow(o->mem, &o->nodes, &o->nodes_cap, o->n_nodes + 1, o->n_nodes, sizeof *o->nodes))
-        return o->no_memory = true, fail(x, "no memory");
+        return o->no_memory = true, regex_fail(x, "no memory");
     *id = (uint32_t)o->n_nodes;
     n.next = ST_S_NONE;
     o->nodes[o->n_nodes++] = n;
     return true;
 }
 
-static bool list_node(regex *x, uint32_t kind, uint32_t *id)
+static bool regex_list_node(regex *x, uint32_t kind, uint32_t *id)
 {
-    return node(x, (st_srnode){.kind = kind, .first = ST_S_NONE, .last = ST_S_NONE}, id);
+    return regex_node(x, (st_srnode){.kind = kind, .first = ST_S_NONE, .last = ST_S_NONE}, id);
 }
 
-static void append(regex *x, uint32_t list, uint32_t child)
+static void regex_append(regex *x, uint32_t list, uint32_t child)
 {
     st_srnode *l = &x->out->nodes[list];
     if (l->last == ST_S_NONE)
@@ -230,174 +230,175 @@ static void append(regex *x, uint32_t list, uint32_t child)
 }
 
 /* The set as it is now. */
-static bool set_node(regex *x, uint32_t *id)
+static bool regex_set_node(regex *x, uint32_t *id)
 {
     st_sregex *o = x->out;
     if (!st_grow(o->mem, &o->ranges, &o->ranges_cap, o->n_ranges + x->set->n, o->n_ranges, sizeof *o->ranges))
-        return o->no_memory = true, fail(x, "no memory");
+        return o->no_memory = true, regex_fail(x, "no memory");
     if (x->set->n) memcpy(o->ranges + o->n_ranges, x->set->r, x->set->n * sizeof *o->ranges);
     st_srnode n = {.kind = ST_SR_SET, .first = (uint32_t)o->n_ranges, .last = x->set->n};
     o->n_ranges += x->set->n;
     bool any = false;
     for (uint32_t i = 0; i < x->set->n && !any; i++) any = st_sset_writable(x->set->r[i]);
-    return (any || fail(x, "a class without a character that JSON can hold")) && node(x, n, id);
+    return (any || regex_fail(x, "a class without a character that JSON can hold")) && regex_node(x, n, id);
 }
 
-static bool any_node(regex *x, uint32_t list)
+static bool regex_any_node(regex *x, uint32_t list)
 {
     uint32_t one, all;
-    if (!node(x, (st_srnode){.kind = ST_SR_ANY}, &one) ||
-        !node(x, (st_srnode){.kind = ST_SR_REP, .first = one, .min = 0, .max = ST_S_NONE}, &all))
+    if (!regex_node(x, (st_srnode){.kind = ST_SR_ANY}, &one) ||
+        !regex_node(x, (st_srnode){.kind = ST_SR_REP, .first = one, .min = 0, .max = ST_S_NONE}, &all))
         return false;
-    append(x, list, all);
+    regex_append(x, list, all);
     return true;
 }
 
 /* top: the alternatives of the whole pattern, or of what a look ahead sees, which begins where it stands. */
 enum { INNER, TOP, AHEAD };
 
-static bool alternatives(regex *x, int top, uint32_t *id);
+static bool regex_alternatives(regex *x, int top, uint32_t *id);
 
 /* (?= or (?!, read up to there. */
-static bool look(regex *x, uint32_t *id)
+static bool regex_look(regex *x, uint32_t *id)
 {
     uint32_t inner;
-    bool negative = peek(x) == '!';
+    bool negative = regex_peek(x) == '!';
     x->i++;
     x->out->looks = true;
-    if (!alternatives(x, AHEAD, &inner)) return false;
-    if (peek(x) != ')' || x->i >= x->n) return fail(x, "')' is missing");
+    if (!regex_alternatives(x, AHEAD, &inner)) return false;
+    if (regex_peek(x) != ')' || x->i >= x->n) return regex_fail(x, "')' is missing");
     x->i++;
-    return node(x, (st_srnode){.kind = ST_SR_LOOK, .first = inner, .min = negative}, id);
+    return regex_node(x, (st_srnode){.kind = ST_SR_LOOK, .first = inner, .min = negative}, id);
 }
 
-static bool group(regex *x, uint32_t *id)
+static bool regex_group(regex *x, uint32_t *id)
 {
     x->i++;
-    if (++x->depth > MAX_DEPTH) return fail(x, "groups nested too deep");
-    if (peek(x) == '?') {
+    if (++x->depth > MAX_DEPTH) return regex_fail(x, "groups nested too deep");
+    if (regex_peek(x) == '?') {
         x->i++;
-        if (peek(x) == '=' || peek(x) == '!') {
+        if (regex_peek(x) == '=' || regex_peek(x) == '!') {
             x->depth--;
-            return look(x, id);
+            return regex_look(x, id);
         }
-        if (peek(x) == '<' && x->i + 1 < x->n && x->p[x->i + 1] != '=' && x->p[x->i + 1] != '!') {
-            while (x->i < x->n && peek(x) != '>') x->i++; /* a name */
-            if (x->i >= x->n) return fail(x, "'>' is missing");
-        } else if (peek(x) == '<') {
-            return fail(x, "looking behind is not supported");
-        } else if (peek(x) != ':') {
-            return fail(x, "a group that is not supported: flags");
+        if (regex_peek(x) == '<' && x->i + 1 < x->n && x->p[x->i + 1] != '=' && x->p[x->i + 1] != '!') {
+            while (x->i < x->n && regex_peek(x) != '>') x->i++; /* a name */
+            if (x->i >= x->n) return regex_fail(x, "'>' is missing");
+        } else if (regex_peek(x) == '<') {
+            return regex_fail(x, "looking behind is not supported");
+        } else if (regex_peek(x) != ':') {
+            return regex_fail(x, "a group that is not supported: flags");
         }
         x->i++;
     }
-    if (!alternatives(x, INNER, id)) return false;
-    if (peek(x) != ')' || x->i >= x->n) return fail(x, "')' is missing");
+    if (!regex_alternatives(x, INNER, id)) return false;
+    if (regex_peek(x) != ')' || x->i >= x->n) return regex_fail(x, "')' is missing");
     x->depth--;
     x->i++;
     return true;
 }
 
 /* One item without its quantifier. */
-static bool atom(regex *x, uint32_t *id)
+static bool regex_atom(regex *x, uint32_t *id)
 {
-    char c = peek(x);
+    char c = regex_peek(x);
     uint32_t cp = ST_S_NONE;
     x->set->n = 0;
     switch (c) {
-    case '(': return group(x, id);
-    case '[': return read_class(x) && set_node(x, id);
-    case '.': x->i++; return add_all(x, newline, 3, true) && set_node(x, id);
+    case '(': return regex_group(x, id);
+    case '[': return regex_read_class(x) && regex_set_node(x, id);
+    case '.': x->i++; return regex_add_all(x, newline, 3, true) && regex_set_node(x, id);
     case '\\':
         x->i++;
-        if (!read_escape(x, false, &cp)) return false;
+        if (!regex_read_escape(x, false, &cp)) return false;
         break;
     case '^':
-    case '$': return fail(x, "^ and $ are supported at the ends of the pattern only");
+    case '$': return regex_fail(x, "^ and $ are supported at the ends of the pattern only");
     case '*':
     case '+':
     case '?':
-    case '{': return fail(x, "nothing to repeat");
-    default: cp = read_char(x);
+    case '{': return regex_fail(x, "nothing to repeat");
+    default: cp = regex_read_char(x);
     }
-    if (cp != ST_S_NONE && !add(x, cp, cp)) return false;
-    return normalise(x, false) && set_node(x, id);
+    if (cp != ST_S_NONE && !regex_add(x, cp, cp)) return false;
+    return regex_normalise(x, false) && regex_set_node(x, id);
 }
 
-static bool read_count(regex *x, uint32_t *v)
+static bool regex_read_count(regex *x, uint32_t *v)
 {
     size_t from = x->i;
     uint64_t n = 0;
-    for (; peek(x) >= '0' && peek(x) <= '9'; x->i++) {
-        n = n * 10 + (uint32_t)(peek(x) - '0');
-        if (n > MAX_COUNT) return fail(x, "more than 4294967294 repetitions");
+    for (; regex_peek(x) >= '0' && regex_peek(x) <= '9'; x->i++) {
+        n = n * 10 + (uint32_t)(regex_peek(x) - '0');
+        if (n > MAX_COUNT) return regex_fail(x, "more than 4294967294 repetitions");
     }
     *v = (uint32_t)n;
     return x->i > from;
 }
 
-static bool quantifier(regex *x, uint32_t *id)
+static bool regex_quantifier(regex *x, uint32_t *id)
 {
     uint32_t min = 1, max = 1;
-    switch (peek(x)) {
+    switch (regex_peek(x)) {
     case '*': min = 0, max = ST_S_NONE, x->i++; break;
     case '+': max = ST_S_NONE, x->i++; break;
     case '?': min = 0, x->i++; break;
     case '{':
         x->i++;
-        if (!read_count(x, &min)) return fail(x, "a number of repetitions is missing");
+        if (!regex_read_count(x, &min)) return regex_fail(x, "a number of repetitions is missing");
         max = min;
-        if (peek(x) == ',') {
+        if (regex_peek(x) == ',') {
             x->i++;
             max = ST_S_NONE;
-            if (peek(x) != '}' && !read_count(x, &max)) return fail(x, "a number of repetitions is missing");
+            if (regex_peek(x) != '}' && !regex_read_count(x, &max))
+                return regex_fail(x, "a number of repetitions is missing");
         }
-        if (peek(x) != '}' || max < min) return fail(x, "a quantifier {m,n} that is wrong");
+        if (regex_peek(x) != '}' || max < min) return regex_fail(x, "a quantifier {m,n} that is wrong");
         x->i++;
         break;
     default: return true;
     }
-    if (peek(x) == '?') x->i++; /* lazy: the same texts */
-    if (x->out->nodes[*id].kind == ST_SR_LOOK) return fail(x, "looking ahead cannot be repeated");
-    return node(x, (st_srnode){.kind = ST_SR_REP, .first = *id, .min = min, .max = max}, id);
+    if (regex_peek(x) == '?') x->i++; /* lazy: the same texts */
+    if (x->out->nodes[*id].kind == ST_SR_LOOK) return regex_fail(x, "looking ahead cannot be repeated");
+    return regex_node(x, (st_srnode){.kind = ST_SR_REP, .first = *id, .min = min, .max = max}, id);
 }
 
 /* $ behind which the pattern, or the look ahead, is over. */
-static bool at_end(const regex *x, int top)
+static bool regex_at_end(const regex *x, int top)
 {
-    if (peek(x) != '$') return false;
+    if (regex_peek(x) != '$') return false;
     char c = x->i + 1 < x->n ? x->p[x->i + 1] : 0;
     return x->i + 1 == x->n || c == '|' || (top == AHEAD && c == ')');
 }
 
-static bool sequence(regex *x, int top, uint32_t *id)
+static bool regex_sequence(regex *x, int top, uint32_t *id)
 {
     bool start = top == AHEAD, end = false;
-    if (!list_node(x, ST_SR_SEQ, id)) return false;
-    if (top != INNER && peek(x) == '^') start = true, x->i++;
-    if (top == TOP && !start && !any_node(x, *id)) return false;
-    while (x->i < x->n && peek(x) != '|' && (top == TOP || peek(x) != ')')) {
+    if (!regex_list_node(x, ST_SR_SEQ, id)) return false;
+    if (top != INNER && regex_peek(x) == '^') start = true, x->i++;
+    if (top == TOP && !start && !regex_any_node(x, *id)) return false;
+    while (x->i < x->n && regex_peek(x) != '|' && (top == TOP || regex_peek(x) != ')')) {
         uint32_t one;
-        if (top != INNER && at_end(x, top)) {
+        if (top != INNER && regex_at_end(x, top)) {
             x->i++;
             end = true;
             break;
         }
-        if (peek(x) == ')') return fail(x, "')' without '('");
-        if (!atom(x, &one) || !quantifier(x, &one)) return false;
-        append(x, *id, one);
+        if (regex_peek(x) == ')') return regex_fail(x, "')' without '('");
+        if (!regex_atom(x, &one) || !regex_quantifier(x, &one)) return false;
+        regex_append(x, *id, one);
     }
-    return top == INNER || end || any_node(x, *id);
+    return top == INNER || end || regex_any_node(x, *id);
 }
 
-static bool alternatives(regex *x, int top, uint32_t *id)
+static bool regex_alternatives(regex *x, int top, uint32_t *id)
 {
-    if (!list_node(x, ST_SR_ALT, id)) return false;
+    if (!regex_list_node(x, ST_SR_ALT, id)) return false;
     for (;;) {
         uint32_t one;
-        if (!sequence(x, top, &one)) return false;
-        append(x, *id, one);
-        if (peek(x) != '|') return true;
+        if (!regex_sequence(x, top, &one)) return false;
+        regex_append(x, *id, one);
+        if (regex_peek(x) != '|') return true;
         x->i++;
     }
 }
@@ -410,7 +411,7 @@ const char *st_sregex_parse(st_sregex *out, st_mem *mem, const char *p, size_t n
     if (memchr(p, 0, n)) return "a NUL character";
     x.set = st_calloc(mem, 1, sizeof *x.set);
     if (!x.set) return out->no_memory = true, "no memory";
-    bool ok = alternatives(&x, TOP, &out->root);
+    bool ok = regex_alternatives(&x, TOP, &out->root);
     st_free(mem, x.set);
     *at = x.i;
     return ok ? NULL : x.wrong ? x.wrong : "not a pattern";
@@ -425,7 +426,7 @@ void st_sregex_free(st_sregex *r)
 
 /* ---- lengths ----------------------------------------------------------------------------------------------------- */
 
-static void lengths(const st_sregex *r, uint32_t id, uint32_t *min, uint32_t *max)
+static void regex_lengths(const st_sregex *r, uint32_t id, uint32_t *min, uint32_t *max)
 {
     const st_srnode *n = &r->nodes[id];
     uint32_t lo, hi;
@@ -433,18 +434,18 @@ static void lengths(const st_sregex *r, uint32_t id, uint32_t *min, uint32_t *ma
     case ST_SR_SET:
     case ST_SR_ANY: *min = *max = 1; return;
     case ST_SR_REP:
-        lengths(r, n->first, &lo, &hi);
-        *min = times(lo, n->min);
-        *max = times(hi, n->max);
+        regex_lengths(r, n->first, &lo, &hi);
+        *min = regex_times(lo, n->min);
+        *max = regex_times(hi, n->max);
         return;
     case ST_SR_ALT: *min = ST_S_NONE, *max = 0; break;
     default: *min = *max = 0;
     }
     for (uint32_t k = n->kind == ST_SR_LOOK ? ST_S_NONE : n->first; k != ST_S_NONE; k = r->nodes[k].next) {
-        lengths(r, k, &lo, &hi);
+        regex_lengths(r, k, &lo, &hi);
         if (n->kind == ST_SR_SEQ) {
-            *min = plus(*min, lo);
-            *max = plus(*max, hi);
+            *min = regex_plus(*min, lo);
+            *max = regex_plus(*max, hi);
         } else {
             if (lo < *min) *min = lo;
             if (hi > *max) *max = hi;
@@ -454,7 +455,7 @@ static void lengths(const st_sregex *r, uint32_t id, uint32_t *min, uint32_t *ma
 
 /* The only part of the pattern whose length is open, if that is one class: its bounds can then carry those of the
  * length. ST_S_NONE: it is not so. *fixed: the length of all others. */
-static uint32_t open_part(const st_sregex *r, uint32_t *fixed)
+static uint32_t regex_open_part(const st_sregex *r, uint32_t *fixed)
 {
     const st_srnode *alt = &r->nodes[r->root];
     uint32_t found = ST_S_NONE, lo, hi;
@@ -462,9 +463,9 @@ static uint32_t open_part(const st_sregex *r, uint32_t *fixed)
     if (alt->first != alt->last) return ST_S_NONE;
     for (uint32_t k = r->nodes[alt->first].first; k != ST_S_NONE; k = r->nodes[k].next) {
         const st_srnode *n = &r->nodes[k];
-        lengths(r, k, &lo, &hi);
+        regex_lengths(r, k, &lo, &hi);
         if (lo == hi) {
-            *fixed = plus(*fixed, lo);
+            *fixed = regex_plus(*fixed, lo);
             continue;
         }
         uint32_t what = n->kind == ST_SR_REP ? r->nodes[n->first].kind : ST_SR_ALT;
@@ -478,9 +479,9 @@ bool st_sregex_bound(st_sregex *r, uint32_t min, uint32_t max)
 {
     uint32_t lo, hi, fixed;
     if (r->looks) return false;
-    lengths(r, r->root, &lo, &hi);
+    regex_lengths(r, r->root, &lo, &hi);
     if (lo >= min && hi <= max) return true;
-    uint32_t k = open_part(r, &fixed);
+    uint32_t k = regex_open_part(r, &fixed);
     if (k == ST_S_NONE || max < fixed) return false;
     st_srnode *n = &r->nodes[k];
     if (min > fixed && min - fixed > n->min) n->min = min - fixed;
@@ -506,7 +507,7 @@ bool st_sset_writable(st_srange r)
     return false;
 }
 
-static void put_cp(st_sbuf *b, uint32_t cp)
+static void regex_put_cp(st_sbuf *b, uint32_t cp)
 {
     bool plain = (cp >= '0' && cp <= '9') || (cp >= 'A' && cp <= 'Z') || (cp >= 'a' && cp <= 'z');
     st_sbuf_fmt(b, plain ? "%c" : cp < 0x100 ? "\\x%02X" : cp < 0x10000 ? "\\u%04X" : "\\U%08X", (unsigned)cp);
@@ -523,10 +524,10 @@ void st_sset_put(st_sbuf *b, const st_srange *r, size_t n)
             if (lo > hi) continue;
             if (!any) st_sbuf_str(b, "[");
             any = true;
-            put_cp(b, lo);
+            regex_put_cp(b, lo);
             if (hi == lo) continue;
             st_sbuf_str(b, "-");
-            put_cp(b, hi);
+            regex_put_cp(b, hi);
         }
     if (any) st_sbuf_str(b, "]");
     for (size_t k = 0; k < sizeof escapes / sizeof *escapes; k++) {
@@ -540,14 +541,14 @@ void st_sset_put(st_sbuf *b, const st_srange *r, size_t n)
     st_sbuf_str(b, ") ");
 }
 
-static void write_node(const st_sregex *r, uint32_t id, st_sbuf *b)
+static void regex_write_node(const st_sregex *r, uint32_t id, st_sbuf *b)
 {
     const st_srnode *n = &r->nodes[id];
     switch (n->kind) {
     case ST_SR_SET: st_sset_put(b, r->ranges + n->first, n->last); return;
     case ST_SR_ANY: st_sbuf_str(b, "char "); return;
     case ST_SR_REP:
-        write_node(r, n->first, b);
+        regex_write_node(r, n->first, b);
         if (n->max == ST_S_NONE)
             st_sbuf_fmt(b, "{%u,} ", (unsigned)n->min);
         else
@@ -558,12 +559,12 @@ static void write_node(const st_sregex *r, uint32_t id, st_sbuf *b)
     st_sbuf_str(b, "(");
     for (uint32_t k = n->first; k != ST_S_NONE; k = r->nodes[k].next) {
         if (n->kind == ST_SR_ALT && k != n->first) st_sbuf_str(b, "| ");
-        write_node(r, k, b);
+        regex_write_node(r, k, b);
     }
     st_sbuf_str(b, ") ");
 }
 
 void st_sregex_write(const st_sregex *r, st_sbuf *b)
 {
-    write_node(r, r->root, b);
+    regex_write_node(r, r->root, b);
 }

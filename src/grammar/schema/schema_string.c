@@ -40,7 +40,7 @@ uint32_t st_schema_format(const st_schema *s, uint32_t value)
     return ST_S_NONE;
 }
 
-static int collect(st_swriter *w, strings *q)
+static int string_collect(st_swriter *w, strings *q)
 {
     st_schema *s = w->s;
     *q = (strings){.max = ST_S_NONE, .last = ST_S_NONE};
@@ -117,7 +117,7 @@ int st_schema_lang_error(st_schema *s, const st_slang *l, uint32_t at, const cha
 }
 
 /* The strings that a `not` leaves. */
-static int exclude(st_schema *s, st_slang *l, uint32_t negated, uint32_t *set)
+static int string_exclude(st_schema *s, st_slang *l, uint32_t negated, uint32_t *set)
 {
     uint32_t k = st_schema_get(s, negated, "const"), out = ST_SL_NONE, one;
     bool list = k == ST_S_NONE && (k = st_schema_get(s, negated, "enum")) != ST_S_NONE;
@@ -143,7 +143,7 @@ static int exclude(st_schema *s, st_slang *l, uint32_t negated, uint32_t *set)
     return STRATA_OK;
 }
 
-static int put_set(st_swriter *w, const strings *q, bool with_formats, bool *any)
+static int string_put_set(st_swriter *w, const strings *q, bool with_formats, bool *any)
 {
     st_schema *s = w->s;
     st_slang *l = st_slang_open(s->json.mem);
@@ -162,7 +162,7 @@ static int put_set(st_swriter *w, const strings *q, bool with_formats, bool *any
     }
     for (uint32_t i = 0; i < w->l.n && !rc && q->excludes; i++) {
         uint32_t k = st_schema_get(s, w->l.e[i].node, "not");
-        if (k != ST_S_NONE && st_schema_excludes(s, k)) rc = exclude(s, l, k, &set);
+        if (k != ST_S_NONE && st_schema_excludes(s, k)) rc = string_exclude(s, l, k, &set);
     }
     char prefix[32];
     snprintf(prefix, sizeof prefix, "r%u-d", w->id);
@@ -174,7 +174,7 @@ static int put_set(st_swriter *w, const strings *q, bool with_formats, bool *any
 }
 
 /* A format without anything beside it, or a pattern whose own bounds can say the lengths. */
-static int put_plain(st_swriter *w, const strings *q, bool *done)
+static int string_put_plain(st_swriter *w, const strings *q, bool *done)
 {
     st_schema *s = w->s;
     *done = true;
@@ -218,7 +218,7 @@ static int put_plain(st_swriter *w, const strings *q, bool *done)
 }
 
 /* The same set of strings in another place is the same rules. */
-static const strings *find_same(const st_schema *s, const strings *q)
+static const strings *string_find_same(const st_schema *s, const strings *q)
 {
     for (size_t i = 0; i < s->n_strings && !q->excludes; i++) {
         const strings *have = &s->strings[i];
@@ -236,23 +236,23 @@ int st_swriter_string(st_swriter *w)
     st_schema *s = w->s;
     strings q;
     bool done = false, any = false;
-    ST_TRY(collect(w, &q));
+    ST_TRY(string_collect(w, &q));
     if (q.min > q.max) return st_swriter_error(w, "a string with minLength above maxLength");
-    if (!q.excludes) ST_TRY(put_plain(w, &q, &done));
+    if (!q.excludes) ST_TRY(string_put_plain(w, &q, &done));
     if (done) return STRATA_OK;
-    const strings *same = find_same(s, &q);
+    const strings *same = string_find_same(s, &q);
     if (same) {
         st_swriter_bar(w);
         st_sbuf_fmt(&w->b, "\"\\\"\" r%u-d0 \"\\\"\"", same->id);
         return STRATA_OK;
     }
     size_t n = s->out.n;
-    int rc = put_set(w, &q, true, &any);
+    int rc = string_put_set(w, &q, true, &any);
     /* A format is an annotation where a pattern says more: that of zod's z.iso.time() has no offset, format "time" has.
      */
     if (q.n_patterns && q.formats && (rc == STRATA_BAD_GRAMMAR || (!rc && !any))) {
         s->out.n = n;
-        rc = put_set(w, &q, false, &any);
+        rc = string_put_set(w, &q, false, &any);
     }
     ST_TRY(rc);
     if (!any) return STRATA_OK;

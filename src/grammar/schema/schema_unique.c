@@ -21,14 +21,14 @@ bool st_swriter_wants_unique(const st_swriter *w)
     return false;
 }
 
-static void add_item(items *t, const char *word)
+static void unique_add_item(items *t, const char *word)
 {
     st_sbuf_str(&t->text, word);
     t->ends[t->n++] = (uint32_t)t->text.n;
 }
 
 /* What an item can be: an enum's values, true, false, null. */
-static int collect(st_swriter *w, st_slist *l, items *t)
+static int unique_collect(st_swriter *w, st_slist *l, items *t)
 {
     st_schema *s = w->s;
     bool never = false, is = false;
@@ -53,8 +53,8 @@ static int collect(st_swriter *w, st_slist *l, items *t)
         t->ends[t->n++] = (uint32_t)t->text.n;
     }
     st_free(s->json.mem, v.p);
-    if (!is && t->finite && (bits & ST_SV_BOOL)) add_item(t, "true"), add_item(t, "false");
-    if (!is && t->finite && (bits & ST_SV_NULL)) add_item(t, "null");
+    if (!is && t->finite && (bits & ST_SV_BOOL)) unique_add_item(t, "true"), unique_add_item(t, "false");
+    if (!is && t->finite && (bits & ST_SV_NULL)) unique_add_item(t, "null");
     return rc ? rc : t->text.no_memory ? st_schema_no_memory(s) : STRATA_OK;
 }
 
@@ -63,7 +63,7 @@ typedef struct sets {
     size_t n, cap;
 } sets;
 
-static int set_id(st_swriter *w, sets *u, uint64_t set, size_t *id)
+static int unique_set_id(st_swriter *w, sets *u, uint64_t set, size_t *id)
 {
     for (*id = 0; *id < u->n; ++*id)
         if (u->p[*id] == set) return STRATA_OK;
@@ -76,7 +76,7 @@ static int set_id(st_swriter *w, sets *u, uint64_t set, size_t *id)
     return STRATA_OK;
 }
 
-static int write_set(st_swriter *w, const items *t, sets *u, size_t k, uint32_t min, uint32_t max)
+static int unique_write_set(st_swriter *w, const items *t, sets *u, size_t k, uint32_t min, uint32_t max)
 {
     st_sbuf *b = &w->s->out;
     uint64_t set = u->p[k];
@@ -88,7 +88,7 @@ static int write_set(st_swriter *w, const items *t, sets *u, size_t k, uint32_t 
     if (have >= min) st_sbuf_str(b, "\"\""), bar = true;
     for (uint32_t i = 0; i < t->n && have < max; i++) {
         if (set >> i & 1) continue;
-        ST_TRY(set_id(w, u, set | (uint64_t)1 << i, &id));
+        ST_TRY(unique_set_id(w, u, set | (uint64_t)1 << i, &id));
         uint32_t from = i ? t->ends[i - 1] : 0;
         st_sbuf_str(b, bar ? " | " : "");
         bar = true;
@@ -106,14 +106,14 @@ int st_swriter_unique(st_swriter *w, st_slist *item, uint32_t min, uint32_t max)
     items t = {.text = {.mem = s->json.mem}};
     sets u = {0};
     size_t id;
-    int rc = collect(w, item, &t);
+    int rc = unique_collect(w, item, &t);
     if (!rc && !t.finite)
         rc = st_swriter_error(w, "uniqueItems is supported for items that are an enum, true, false or null, and where "
                                  "maxItems is 1");
     if (!rc && t.n < max) max = t.n;
     bool any = min <= max;
-    if (!rc && any) rc = set_id(w, &u, 0, &id);
-    for (size_t k = 0; k < u.n && !rc; k++) rc = write_set(w, &t, &u, k, min, max);
+    if (!rc && any) rc = unique_set_id(w, &u, 0, &id);
+    for (size_t k = 0; k < u.n && !rc; k++) rc = unique_write_set(w, &t, &u, k, min, max);
     st_free(s->json.mem, u.p);
     st_free(s->json.mem, t.text.p);
     if (rc || !any) return rc;

@@ -51,7 +51,7 @@ void st_sbuf_repeat(st_sbuf *b, uint32_t min, uint32_t max)
 /* ---- numbers ----------------------------------------------------------------------------------------------------- */
 
 /* A bound if it is tighter than what is there. */
-static int bound(const st_schema *s, uint32_t k, bool open, bool lower, st_sbounds *q)
+static int schema_value_bound(const st_schema *s, uint32_t k, bool open, bool lower, st_sbounds *q)
 {
     const st_json_node *n = st_schema_node(s, k);
     st_sdec d;
@@ -95,7 +95,7 @@ int st_schema_multiple(const st_schema *s, uint32_t value, uint32_t *n, uint32_t
 }
 
 /* GBNF of a number, as schema_number.c writes it, as a pattern. */
-static void to_pattern(const char *p, size_t n, st_sbuf *out)
+static void schema_value_to_pattern(const char *p, size_t n, st_sbuf *out)
 {
     bool literal = false;
     st_sbuf_str(out, "^(?:");
@@ -111,7 +111,7 @@ static void to_pattern(const char *p, size_t n, st_sbuf *out)
 }
 
 /* Multiples: of 10^k * n, the last k digits are 0 and those before a multiple of n. */
-static int multiples(st_swriter *w, st_slang *l, uint32_t *set)
+static int schema_value_multiples(st_swriter *w, st_slang *l, uint32_t *set)
 {
     st_schema *s = w->s;
     for (uint32_t i = 0; i < w->l.n; i++) {
@@ -129,7 +129,7 @@ static int multiples(st_swriter *w, st_slang *l, uint32_t *set)
     return STRATA_OK;
 }
 
-static int put_multiples(st_swriter *w, const st_sbounds *q, bool integer, uint32_t at)
+static int schema_value_put_multiples(st_swriter *w, const st_sbounds *q, bool integer, uint32_t at)
 {
     st_schema *s = w->s;
     st_sbuf gbnf = {.mem = s->json.mem}, pattern = {.mem = s->json.mem};
@@ -140,10 +140,10 @@ static int put_multiples(st_swriter *w, const st_sbounds *q, bool integer, uint3
     if (!q->has_lo && !q->has_hi)
         st_sbuf_str(&pattern, integer ? "^-?(?:0|[1-9][0-9]{0,15})$" : "^-?(?:0|[1-9][0-9]{0,15})(?:\\.[0-9]{1,16})?$");
     else if ((any = st_snumber(&gbnf, q, integer)))
-        to_pattern(gbnf.p, gbnf.n, &pattern);
+        schema_value_to_pattern(gbnf.p, gbnf.n, &pattern);
     int rc = gbnf.no_memory || pattern.no_memory ? st_schema_no_memory(s) : STRATA_OK;
     if (!rc && any) rc = st_schema_lang_text(s, l, pattern.p, &set);
-    if (!rc && any) rc = multiples(w, l, &set);
+    if (!rc && any) rc = schema_value_multiples(w, l, &set);
     char prefix[32];
     snprintf(prefix, sizeof prefix, "r%u-m", w->id);
     if (!rc && any && !st_slang_write(l, set, prefix, &s->out, &any))
@@ -171,8 +171,9 @@ int st_swriter_number(st_swriter *w, bool integer)
             uint32_t x = st_schema_get(s, node, upper ? "exclusiveMaximum" : "exclusiveMinimum");
             bool flag =
                 x != ST_S_NONE && (st_schema_node(s, x)->type == ST_J_TRUE || st_schema_node(s, x)->type == ST_J_FALSE);
-            if (k != ST_S_NONE) ST_TRY(bound(s, k, flag && st_schema_node(s, x)->type == ST_J_TRUE, !upper, &q));
-            if (x != ST_S_NONE && !flag) ST_TRY(bound(s, x, true, !upper, &q));
+            if (k != ST_S_NONE)
+                ST_TRY(schema_value_bound(s, k, flag && st_schema_node(s, x)->type == ST_J_TRUE, !upper, &q));
+            if (x != ST_S_NONE && !flag) ST_TRY(schema_value_bound(s, x, true, !upper, &q));
         }
     }
     for (uint32_t i = 0; i < w->l.n; i++) {
@@ -181,7 +182,7 @@ int st_swriter_number(st_swriter *w, bool integer)
         ST_TRY(st_schema_multiple(s, k, &m, &scale));
         if (m != 1 || scale) multiple = k;
     }
-    if (multiple != ST_S_NONE) return put_multiples(w, &q, integer, multiple);
+    if (multiple != ST_S_NONE) return schema_value_put_multiples(w, &q, integer, multiple);
     size_t n = w->b.n;
     bool had = w->bar;
     st_swriter_bar(w);
@@ -203,7 +204,7 @@ int st_swriter_number(st_swriter *w, bool integer)
 /* ---- arrays ------------------------------------------------------------------------------------------------------ */
 
 /* The schemas of item i; past all prefixes those of the rest. */
-static int item_list(const st_swriter *w, uint32_t i, st_slist *out)
+static int schema_value_item_list(const st_swriter *w, uint32_t i, st_slist *out)
 {
     st_schema *s = w->s;
     out->n = 0;
@@ -226,7 +227,7 @@ static int item_list(const st_swriter *w, uint32_t i, st_slist *out)
     return STRATA_OK;
 }
 
-static uint32_t longest_prefix(const st_swriter *w)
+static uint32_t schema_value_longest_prefix(const st_swriter *w)
 {
     const st_schema *s = w->s;
     uint32_t n = 0;
@@ -242,20 +243,20 @@ static uint32_t longest_prefix(const st_swriter *w)
 int st_swriter_array(st_swriter *w)
 {
     st_schema *s = w->s;
-    uint32_t min = 0, max = ST_S_NONE, prefix = longest_prefix(w), rest = 0, n = 0;
+    uint32_t min = 0, max = ST_S_NONE, prefix = schema_value_longest_prefix(w), rest = 0, n = 0;
     st_slist l;
     bool ok;
     ST_TRY(st_swriter_count(w, "minItems", false, &min));
     ST_TRY(st_swriter_count(w, "maxItems", true, &max));
     if (prefix > 4096) return st_swriter_error(w, "more than 4096 prefixItems");
     for (; n < prefix && n < max; n++) {
-        ST_TRY(item_list(w, n, &l));
+        ST_TRY(schema_value_item_list(w, n, &l));
         ST_TRY(st_slist_possible(s, &l, 0, &ok));
         if (!ok) max = n;
         if (!ok) break;
     }
     if (max > prefix) {
-        ST_TRY(item_list(w, prefix, &l));
+        ST_TRY(schema_value_item_list(w, prefix, &l));
         ST_TRY(st_slist_possible(s, &l, 0, &ok));
         if (!ok) max = prefix;
         if (ok) ST_TRY(st_schema_rule(s, &l, &rest));
@@ -263,13 +264,13 @@ int st_swriter_array(st_swriter *w)
     if (min > max) return STRATA_OK;
     if (max > 1 && st_swriter_wants_unique(w)) {
         if (prefix) return st_swriter_error(w, "uniqueItems beside prefixItems is not supported");
-        ST_TRY(item_list(w, 0, &l));
+        ST_TRY(schema_value_item_list(w, 0, &l));
         return st_swriter_unique(w, &l, min, max);
     }
     s->builtins |= ST_SB_WS;
     for (uint32_t i = 0; i < n; i++) { /* rID-aI: the array from item i on */
         uint32_t item = 0;
-        ST_TRY(item_list(w, i, &l));
+        ST_TRY(schema_value_item_list(w, i, &l));
         ST_TRY(st_schema_rule(s, &l, &item));
         st_sbuf_fmt(&s->out, "r%u-a%u ::= %s%sr%u ", w->id, i, i < min ? "" : "(", i ? "\",\" ws " : "", item);
         if (i + 1 < n)

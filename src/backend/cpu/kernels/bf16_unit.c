@@ -16,28 +16,28 @@ unsigned st_bf16_allowed(const char *cap)
 #if defined(__x86_64__)
 
 /* Where vdpbf16ps has half the rate of the float fma it is slower than precision f32, and used only when asked for. */
-static bool has_avx512(unsigned allowed)
+static bool unit_has_avx512(unsigned allowed)
 {
     uint32_t have = st_cpu_features();
     return (allowed & ST_BF16_AVX512) && (have & ST_CPU_AVX512BF16) &&
            (!(have & ST_CPU_SLOW_BF16) || (allowed & ST_BF16_FORCED));
 }
 
-static bool lists_amx(unsigned allowed)
+static bool unit_lists_amx(unsigned allowed)
 {
     return (allowed & ST_BF16_AMX) && (st_cpu_features() & ST_CPU_AMX);
 }
 
 const char *st_bf16_listed(unsigned allowed)
 {
-    return lists_amx(allowed) ? "amx" : has_avx512(allowed) ? "avx512bf16" : NULL;
+    return unit_lists_amx(allowed) ? "amx" : unit_has_avx512(allowed) ? "avx512bf16" : NULL;
 }
 
 bool st_bf16_init(st_bf16 *k, unsigned allowed)
 {
     memset(k, 0, sizeof *k);
-    bool amx = lists_amx(allowed) && st_amx_claim();
-    if (!amx && !has_avx512(allowed)) return false;
+    bool amx = unit_lists_amx(allowed) && st_amx_claim();
+    if (!amx && !unit_has_avx512(allowed)) return false;
     st_bf16_avx512(k);
     if (amx) st_bf16_amx(k);
     return true;

@@ -1,6 +1,6 @@
-/* verify_data.c: written by tools/gen_verify_data.py from tests/data; not to be edited. What HuggingFace computes in
+/* reference_data.c: written by tools/gen_verify_data.py from tests/data; not to be edited. What HuggingFace computes in
  * float32. */
-#include "check/verify.h"
+#include "check/reference.h"
 
 #include <stddef.h>
 

@@ -1,4 +1,4 @@
-/* test_hold.c: what a generation shows of its text: never a stop text or the beginning of one that follows, never
+/* test_stream.c: what a generation shows of its text: never a stop text or the beginning of one that follows, never
  * bytes that are no UTF-8, and the same text however it is cut into tokens. */
 #include "base/utf8.h"
 #include "engine/stream.h"
@@ -11,7 +11,7 @@ typedef struct shown {
     size_t n;
 } shown;
 
-static void show(const st_hold *h, shown *s)
+static void show(const st_stream *h, shown *s)
 {
     assert_true(s->n + h->n_ready <= sizeof s->text);
     assert_int_equal(st_utf8_check(h->ready ? h->ready : "", h->n_ready), h->n_ready);
@@ -67,26 +67,26 @@ static void check(const char *p, const size_t *ends, size_t n_ends, const char *
     st_mem mem;
     strata_error err;
     st_mem_init(&mem, NULL, 0);
-    st_hold h = {.stop = stop, .n_stop = n_stop, .mem = &mem};
+    st_stream h = {.stop = stop, .n_stop = n_stop, .mem = &mem};
     shown got = {.n = 0}, want = {.n = 0};
     size_t end = 0, cut = 0;
     bool stopped = false;
     for (size_t i = 0; i < n_ends && !stopped; i++) {
-        assert_int_equal(st_hold_add(&h, p + end, ends[i] - end, &stopped, &err), STRATA_OK);
+        assert_int_equal(st_stream_add(&h, p + end, ends[i] - end, &stopped, &err), STRATA_OK);
         end = ends[i];
         cut = first_stop(p, end, stop, n_stop);
         assert_int_equal(stopped, cut < end);
         show(&h, &got);
     }
     if (!stopped) {
-        assert_int_equal(st_hold_end(&h, &err), STRATA_OK);
+        assert_int_equal(st_stream_end(&h, &err), STRATA_OK);
         show(&h, &got);
     }
     lossy(p, stopped ? cut : end - unfinished(p, end), &want);
     if (got.n != want.n || memcmp(got.text, want.text, got.n) != 0)
         fail_msg("\"%.*s\" in %zu tokens, stops \"%s\" ... : shown \"%.*s\", want \"%.*s\"", (int)end, p, n_ends,
                  n_stop ? stop[0] : "", (int)got.n, got.text, (int)want.n, want.text);
-    st_hold_free(&h);
+    st_stream_free(&h);
     assert_true(mem.used == 0);
 }
 
