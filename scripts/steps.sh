@@ -65,7 +65,7 @@ skipped() {
   END {
     if (!n) { print "nothing skipped"; exit }
     printf "%d skipped:", n
-    for (i = 1; i <= k; i++) printf "%s %s (%s)", i > 1 ? "," : "", order[i], of[order[i]]
+    for (i = 1; i <= k; i++) printf "%s %s (%s)", (i > 1 ? "," : ""), order[i], of[order[i]]
     print ""
   }' "$1"
 }

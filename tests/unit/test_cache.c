@@ -84,7 +84,7 @@ static void held_before(const subject *s)
 {
     strata_ctx *c = open_with(s, 2);
     const float *l = NULL;
-    for (uint32_t common = 0; common < (SANITIZED_THREAD ? 10 : s->n); common = common * 3 + 5) {
+    for (uint32_t common = 0; common < s->n; common = SANITIZED_THREAD ? common + s->n / 2 : common * 3 + 5) {
         after_another(s, c, common, s->n);
         after_another(s, c, common, (common + s->n) / 2);
     }
