@@ -1,3 +1,4 @@
+/* cli.c: messages and progress on stderr, exit codes, opening model and context. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime, isatty */
 #include "cli.h"
 

@@ -10,8 +10,8 @@
 /* Scripts rely on these. */
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MODEL = 3, CLI_INTERRUPTED = 130 };
 
-extern const command cmd_embed, cmd_tokenize, cmd_detokenize, cmd_eval, cmd_info, cmd_plan, cmd_diff, cmd_generate,
-    cmd_chat, cmd_rank, cmd_quantize, cmd_verify, cmd_bench, cmd_version;
+/* The program's commands, in the order of its help; ends with NULL. */
+extern const command *const cli_commands[];
 
 /* Set by Ctrl-C. The library looks at it between ops, the program between texts. A second Ctrl-C ends the process. */
 extern volatile int cli_cancel;
@@ -19,7 +19,7 @@ extern volatile int cli_cancel;
 /* "strata: ..." on stderr, after clearing a progress line. Returns code. */
 __attribute__((format(printf, 2, 3))) int cli_fail(int code, const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) void cli_warn(const char *fmt, ...);
-/* What may be worth knowing where nothing is wrong: "strata: note: ...". */
+/* Worth knowing, though nothing is wrong: "strata: note: ...". */
 __attribute__((format(printf, 1, 2))) void cli_note(const char *fmt, ...);
 /* The library's message in the program's words: options by the names they have here. Changes and returns e->msg. */
 const char *cli_words(strata_error *e);
@@ -52,35 +52,35 @@ typedef struct session {
     strata_model_info info;
 } session;
 
-#define OPT_OF_MODEL(s)                                                                           \
-    {                                                                                             \
-        OPT_STRING, 'm', "model", "FILE", "GGUF model file (or STRATA_MODEL)", &(s).path, 0, NULL \
+#define OPT_OF_MODEL(s)                                                                                  \
+    {                                                                                                    \
+        OPT_STRING, 'm', "model", "MODEL", "GGUF model file", .value = &(s).path, .def = "$STRATA_MODEL" \
     }
-#define OPT_OF_THREADS(s)                                                                       \
-    {                                                                                           \
-        OPT_COUNT, 't', "threads", "N", "default: one per physical core", &(s).threads, 0, NULL \
+#define OPT_OF_THREADS(s)                                                                                \
+    {                                                                                                    \
+        OPT_COUNT, 't', "threads", "N", "threads", .value = &(s).threads, .def = "one per physical core" \
     }
 #define OPT_OF_PRECISION(s)                                                                                  \
     {                                                                                                        \
-        OPT_CHOICE, 0, "precision", "i8|f32|bf16", "default: i8; f32 is the slow reference", &(s).precision, \
-            STRATA_PRECISION_I8, NULL                                                                        \
+        OPT_CHOICE, 0, "precision", "i8|f32|bf16", "f32 is the slow reference", .value = &(s).precision,     \
+                                                                                .first = STRATA_PRECISION_I8 \
     }
 #define OPT_OF_NO_MMAP(s)                                                                               \
     {                                                                                                   \
-        OPT_FLAG, 0, "no-mmap", NULL, "read the file into memory, do not map it", &(s).no_mmap, 0, NULL \
+        OPT_FLAG, 0, "no-mmap", NULL, "read the file into memory, do not map it", .value = &(s).no_mmap \
     }
-#define OPT_OF_PRE(s)                                                                            \
-    {                                                                                            \
-        OPT_STRING, 0, "pre", "NAME", "pre-tokenizer, in place of the file's", &(s).pre, 0, NULL \
+#define OPT_OF_PRE(s)                                                                         \
+    {                                                                                         \
+        OPT_STRING, 0, "pre", "NAME", "pre-tokenizer", .value = &(s).pre, .def = "the file's" \
     }
-#define OPT_OF_CONTEXT(s, what)                                                                               \
-    {                                                                                                         \
-        OPT_COUNT, 'c', "context", "N", what " (default: " CLI_STRING(STRATA_DEFAULT_CTX) " or the model's)", \
-            &(s).n_ctx, 0, NULL                                                                               \
+#define OPT_OF_CONTEXT(s, what)                                                                       \
+    {                                                                                                 \
+        OPT_COUNT, 'c', "context", "N", what, .value = &(s).n_ctx,                                    \
+                                              .def = CLI_STRING(STRATA_DEFAULT_CTX) " or the model's" \
     }
 #define OPT_OF_VERBOSE(s)                                                                                \
     {                                                                                                    \
-        OPT_FLAG, 'v', "verbose", NULL, "log: -v steps, -vv tensors, -vvv layers", &(s).verbose, 0, NULL \
+        OPT_FLAG, 'v', "verbose", NULL, "log: -v steps, -vv tensors, -vvv layers", .value = &(s).verbose \
     }
 
 typedef enum session_parts { SESSION_VOCAB, SESSION_MODEL, SESSION_CONTEXT } session_parts;

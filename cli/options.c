@@ -1,6 +1,8 @@
+/* options.c: the parser of arguments, the help, and what a wrong word was meant to be. */
 #include "options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,53 @@ static const struct {
     const char *alias, *name;
 } aliases[] = {{"temperature", "temp"}, {"max-tokens", "predict"}};
 enum { N_ALIASES = sizeof aliases / sizeof aliases[0] };
+
+static const opt help_row = {OPT_FLAG, 'h', "help", NULL, "shows this list", .value = NULL};
+
+const opt *opt_at(const command *c, size_t i)
+{
+    size_t n = 0;
+    while (n < i && c->opts[n].kind) n++;
+    return c->opts[n].kind ? &c->opts[n] : n == i ? &help_row : NULL;
+}
+
+const char *opt_alias(const opt *o)
+{
+    for (int i = 0; i < N_ALIASES; i++)
+        if (strcmp(aliases[i].name, o->name) == 0) return aliases[i].alias;
+    return NULL;
+}
+
+/* The i-th word of "a|b|c": its length, 0 past the end. */
+static size_t word_at(const char *list, int i, const char **word)
+{
+    const char *w = list;
+    for (; w && i > 0; i--) w = strchr(w, '|'), w += w != NULL;
+    *word = w;
+    return w && i == 0 ? strcspn(w, "|") : 0;
+}
+
+const char *opt_default(const opt *o, char text[OPT_DEFAULT_SIZE])
+{
+    const char *word = "";
+    *text = 0;
+    switch (o->kind) {
+    case OPT_STRING: word = *(const char *const *)o->value; break;
+    case OPT_CHOICE: {
+        size_t n = word_at(o->arg, *(const int *)o->value - o->first, &word);
+        snprintf(text, OPT_DEFAULT_SIZE, "%.*s", (int)n, n ? word : "");
+        break;
+    }
+    case OPT_COUNT:
+        if (*(const uint32_t *)o->value) snprintf(text, OPT_DEFAULT_SIZE, "%" PRIu32, *(const uint32_t *)o->value);
+        break;
+    case OPT_WHOLE: snprintf(text, OPT_DEFAULT_SIZE, "%" PRIu64, *(const uint64_t *)o->value); break;
+    case OPT_NUMBER: snprintf(text, OPT_DEFAULT_SIZE, "%g", (double)*(const float *)o->value); break;
+    default: break;
+    }
+    if (o->def) return o->def;
+    return o->kind == OPT_STRING && word ? word : text;
+}
 
 /* Edits (insert, delete, replace) between two words of at most 64 letters. */
 static size_t distance(const char *a, const char *b)
@@ -77,16 +126,20 @@ static bool wrong(const command *c, const char *fmt, const char *a, const char *
     return false;
 }
 
+static bool is_word(const char *word, const char *p, size_t len)
+{
+    return strlen(word) == len && memcmp(word, p, len) == 0;
+}
+
 static bool choose(const command *c, const opt *o, const char *v)
 {
-    int i = 0;
-    for (const char *w = o->arg; w; w = strchr(w, '|'), w += w != NULL, i++) {
-        size_t n = strcspn(w, "|");
-        if (strlen(v) == n && memcmp(v, w, n) == 0) {
+    const char *w;
+    size_t n;
+    for (int i = 0; (n = word_at(o->arg, i, &w)) != 0; i++)
+        if (is_word(v, w, n)) {
             *(int *)o->value = o->first + i;
             return true;
         }
-    }
     fprintf(stderr, "strata %s: --%s %s: expected %s\n", c->name, o->name, v, o->arg);
     return false;
 }
@@ -114,6 +167,7 @@ static bool set(const command *c, const opt *o, const char *v)
 {
     if (o->given) *o->given = true;
     switch (o->kind) {
+    case OPT_GROUP: break;
     case OPT_FLAG: ++*(int *)o->value; return true;
     case OPT_STRING: *(const char **)o->value = v; return true;
     case OPT_CHOICE: return choose(c, o, v);
@@ -139,29 +193,19 @@ static bool set(const command *c, const opt *o, const char *v)
 
 static const opt *by_letter(const command *c, char letter)
 {
-    for (const opt *o = c->opts; o->kind; o++)
+    const opt *o;
+    for (size_t i = 0; (o = opt_at(c, i)) != NULL; i++)
         if (o->letter == letter) return o;
     return NULL;
 }
 
-static bool is_word(const char *word, const char *p, size_t len)
-{
-    return strlen(word) == len && memcmp(word, p, len) == 0;
-}
-
 static const opt *by_name(const command *c, const char *name, size_t len)
 {
-    for (const opt *o = c->opts; o->kind; o++)
-        if (is_word(o->name, name, len)) return o;
+    const opt *o;
+    for (size_t i = 0; (o = opt_at(c, i)) != NULL; i++)
+        if (o->kind != OPT_GROUP && is_word(o->name, name, len)) return o;
     for (int i = 0; i < N_ALIASES; i++)
         if (is_word(aliases[i].alias, name, len)) return by_name(c, aliases[i].name, strlen(aliases[i].name));
-    return NULL;
-}
-
-static const char *alias_of(const opt *o)
-{
-    for (int i = 0; i < N_ALIASES; i++)
-        if (strcmp(aliases[i].name, o->name) == 0) return aliases[i].alias;
     return NULL;
 }
 
@@ -169,11 +213,13 @@ static bool unknown_name(const command *c, const char *name, size_t len)
 {
     char word[64];
     const char *names[64];
+    const opt *o;
     size_t n = 0;
     snprintf(word, sizeof word, "%.*s", (int)(len < 60 ? len : 60), name);
-    for (const opt *o = c->opts; o->kind && n < 60; o++) {
+    for (size_t i = 0; (o = opt_at(c, i)) != NULL && n < 60; i++) {
+        if (o->kind == OPT_GROUP) continue;
         names[n++] = o->name;
-        if (alias_of(o)) names[n++] = alias_of(o);
+        if (opt_alias(o)) names[n++] = opt_alias(o);
     }
     names[n] = NULL;
     const char *near = opt_nearest(word, names);
@@ -181,41 +227,52 @@ static bool unknown_name(const command *c, const char *name, size_t len)
                 : wrong(c, "unknown option --%s%s", word, "");
 }
 
-/* One argument that starts with '-'; *i moves on over a value that stands apart. */
-static opt_result parse_one(const command *c, int argc, char **argv, int *i)
+/* One argument that starts with '-'; *i moves on over a value that stands apart. Without `store` it is read only: is
+ * there a --help? The values then still are the defaults, which the help shows. */
+static opt_result parse_one(const command *c, int argc, char **argv, int *i, bool store)
 {
     const char *a = argv[*i];
-    if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) return OPT_HELP;
     if (a[1] == '-') {
         size_t len = strcspn(a + 2, "=");
         const opt *o = by_name(c, a + 2, len);
         const char *v = a[2 + len] == '=' ? a + 3 + len : NULL;
         if (!o) return unknown_name(c, a + 2, len), OPT_WRONG;
         if (o->kind == OPT_FLAG && v) return wrong(c, "--%s takes no value%s", o->name, ""), OPT_WRONG;
+        if (o == &help_row) return OPT_HELP;
         if (o->kind != OPT_FLAG && !v) {
             if (*i + 1 >= argc) return wrong(c, "--%s needs a value: %s", o->name, o->arg), OPT_WRONG;
             v = argv[++*i];
         }
-        return set(c, o, v) ? OPT_GO : OPT_WRONG;
+        return !store || set(c, o, v) ? OPT_GO : OPT_WRONG;
     }
     for (const char *p = a + 1; *p; p++) {
         char letter[2] = {*p, 0};
         const opt *o = by_letter(c, *p);
         if (!o) return wrong(c, "unknown option -%s%s", letter, ""), OPT_WRONG;
+        if (o == &help_row) return OPT_HELP;
         if (o->kind == OPT_FLAG) {
-            set(c, o, NULL);
+            if (store) set(c, o, NULL);
             continue;
         }
         const char *v = p[1] ? p + 1 : *i + 1 < argc ? argv[++*i] : NULL;
         if (!v) return wrong(c, "-%s needs a value: %s", letter, o->arg), OPT_WRONG;
-        return set(c, o, v) ? OPT_GO : OPT_WRONG;
+        return !store || set(c, o, v) ? OPT_GO : OPT_WRONG;
     }
     return OPT_GO;
+}
+
+static bool is_option(const char *a)
+{
+    return a[0] == '-' && a[1];
 }
 
 opt_result opt_parse(const command *c, int *argc, char **argv)
 {
     int n = 0;
+    opt_result r = OPT_GO;
+    for (int i = 0; i < *argc && strcmp(argv[i], "--") != 0 && r == OPT_GO; i++)
+        if (is_option(argv[i])) r = parse_one(c, *argc, argv, &i, false);
+    if (r != OPT_GO) return r;
     for (int i = 0; i < *argc; i++) {
         if (strcmp(argv[i], "--") == 0) {
             opt_before_dashes = n;
@@ -223,27 +280,13 @@ opt_result opt_parse(const command *c, int *argc, char **argv)
             *argc = n;
             return OPT_GO;
         }
-        if (argv[i][0] != '-' || !argv[i][1]) {
+        if (!is_option(argv[i])) {
             argv[n++] = argv[i][0] == '-' ? opt_stdin : argv[i];
             continue;
         }
-        opt_result r = parse_one(c, *argc, argv, &i);
+        r = parse_one(c, *argc, argv, &i, true);
         if (r != OPT_GO) return r;
     }
     *argc = opt_before_dashes = n;
     return OPT_GO;
-}
-
-void opt_help(const command *c)
-{
-    printf("strata %s %s\n%s\n\n", c->name, c->usage, c->summary);
-    for (const opt *o = c->opts; o->kind; o++) {
-        char left[80];
-        int n = o->letter ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
-                          : snprintf(left, sizeof left, "      --%s", o->name);
-        if (alias_of(o)) n += snprintf(left + n, sizeof left - (size_t)n, ", --%s", alias_of(o));
-        if (o->kind != OPT_FLAG) snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
-        printf(strlen(left) <= 38 ? "%-38s  %s\n" : "%s  %s\n", left, o->help);
-    }
-    printf("\n%s", c->examples);
 }

@@ -1,3 +1,4 @@
+/* signals.c: what the program does with each signal. */
 #define _DEFAULT_SOURCE /* sigaction, the signals beyond POSIX */
 #include "signals.h"
 
@@ -9,8 +10,8 @@
 
 #include "cli.h"
 
-/* timeout(1) sends its signal to the process and to its group, a terminal that closes and systemd send two kinds: what
- * comes that soon after the first is the same wish. */
+/* timeout(1) signals the process and its group; a terminal that closes, and systemd, send two kinds: what comes this
+ * soon after the first is the same request. */
 #define SAME_WISH_SECONDS 0.3
 
 static const int asking[] = {
@@ -71,7 +72,7 @@ static void on_ask(int sig)
     errno = before;
 }
 
-/* With a write that fails it comes as if the process had sent it; from others it is a wish like any other. */
+/* With a write that fails it comes as if the process had sent it; sent by others it is a request like any other. */
 static void on_file_size(int sig, siginfo_t *info, void *context)
 {
     (void)context;

@@ -1,5 +1,5 @@
-/* A conversation: each line of stdin is a message, and the model's chat template makes the prompt. The context keeps
- * what two prompts have in common, so that a turn costs its new tokens alone.
+/* chat.c: a conversation: each line of stdin is a message, and the model's chat template makes the prompt. The context
+ * keeps what two prompts have in common, so that a turn costs its new tokens alone.
  *
  *     chat MODEL.gguf [SYSTEM MESSAGE]
  */

@@ -1,4 +1,5 @@
-// C++: the two handles as unique_ptr, errors as exceptions (of the program's own: none may pass through the library).
+// cpp.cpp: strata from C++: the two handles as unique_ptr, errors as exceptions (of the program's own: none may pass
+// through the library).
 //
 //     cpp MODEL.gguf "a text" "another"
 #include <strata.h>

@@ -1,4 +1,4 @@
-/* Texts -> vectors, and how alike each is to the first.
+/* embed.c: texts -> vectors, and how alike each is to the first.
  *
  *     embed MODEL.gguf "A cat sits on the mat" "A kitten lies on a rug" "Interest rates rose"
  */

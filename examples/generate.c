@@ -1,4 +1,4 @@
-/* Continues a prompt; text comes as it is written, and Ctrl-C ends it between two operations.
+/* generate.c: continues a prompt; text comes as it is written, and Ctrl-C ends it between two operations.
  *
  *     generate MODEL.gguf "The capital of France is" [TOKENS]
  */

@@ -1,4 +1,4 @@
-/* Passages, best answer first, by a reranker (a model with a classification head).
+/* rank.c: passages, best answer first, by a reranker (a model with a classification head).
  *
  *     rank RERANKER.gguf "capital of France" "Lyon is a city." "Paris is the capital of France."
  */

@@ -1,4 +1,4 @@
-/* An answer that is JSON of a given schema, whatever the model would rather say.
+/* schema.c: an answer that is JSON of a given schema, whatever the model would rather say.
  *
  *     schema MODEL.gguf "Invent a person." ['{"type":"object",...}']
  */

@@ -1,4 +1,5 @@
-/* Searches the text files of a folder: each file's paragraphs are embedded, and the nearest to the question are shown.
+/* search.c: searches the text files of a folder: each file's paragraphs are embedded, and the nearest to the question
+ * are shown.
  *
  *     search MODEL.gguf FOLDER "a question" [N]
  */

@@ -1,4 +1,5 @@
-/* One model for many threads, a context for each: a model is immutable and shared, a context is one caller's.
+/* threads.c: one model for many threads, a context for each: a model is immutable and shared, a context is one
+ * caller's.
  *
  *     threads MODEL.gguf [THREADS]
  */

@@ -88,6 +88,8 @@ want_full() {
   want "shellcheck" shellcheck shellcheck --version
   want "a C++ compiler" g++ c++ --version
   want "make" make make --version
+  want "the shells that complete: zsh and fish" "zsh fish" eval 'zsh -c : && fish --no-config -c :'
+  want "groff with its man macros" groff eval 'echo .TH x 1 | groff -man -Tutf8 -ww'
   want "gcc for aarch64 with its C library" "gcc-aarch64-linux-gnu libc6-dev-arm64-cross" arm64_compiles
   want "qemu-aarch64-static" qemu-user-static qemu-aarch64-static --version
 }

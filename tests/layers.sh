@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The layer rule: a folder includes the folders that its row of the table below names, and itself. See
-# docs/ARCHITECTURE.md. Also: the program sees strata.h alone, and base/os/{outfile,host}.h, which need nothing of strata;
-# OS headers stay in src/base/os, intrinsics in src/backend/cpu/kernels/{k,v16}_*, src/base/os and src/base/fp.c.
+# docs/ARCHITECTURE.md. Also: the program sees strata.h alone, and what needs nothing of strata: base/os/outfile.h,
+# base/os/host.h, and sample/knobs.def, the list of knobs that its options are made of; OS headers stay in src/base/os,
+# intrinsics in src/backend/cpu/kernels/{k,v16}_*, src/base/os and src/base/fp.c.
 #   layers.sh [SOURCE_DIR]     names each bad #include as file:line; exit 1 if there is one
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
@@ -24,7 +25,7 @@ backend/cpu          | include base base/os quant model backend backend/cpu/kern
 engine               | include base base/os quant gguf token template grammar grammar/schema sample model backend
 convert              | include base base/os quant gguf
 check                | include base base/os quant engine
-api                  | include base base/os engine convert check
+api                  | include base base/os sample engine convert check
 '
 
 mapfile -t files < <(find include src cli \( -name '*.[ch]' -o -name '*.inc' -o -name '*.def' \) | sort)
@@ -43,10 +44,11 @@ BEGIN {
 /^[ \t]*#[ \t]*include[ \t]*"/ {
   dir = folder(FILENAME); name = $0; sub(/^[^"]*"/, "", name); sub(/".*/, "", name)
   if (FILENAME ~ /^src\/base\/os\/(outfile|host)\.[ch]$/ && name !~ /^base\/os\/(outfile|host)\.h$/) bad("stands alone, for the program includes it too")
+  if (FILENAME == "src/sample/knobs.def") bad("the list of knobs stands alone, for the program includes it too")
   if (dir == "include") { bad("strata.h includes nothing of ours"); next }
   if (dir ~ /^cli/) {
-    # The program: its own folders, the public header, and two headers of the system.
-    if (name ~ /^(base|quant|gguf|token|template|grammar|sample|model|backend|engine|convert|check|api)\// && name !~ /^base\/os\/(outfile|host)\.h$/) bad("cli sees only strata.h")
+    # The program: its own folders, the public header, two of the system, and one list of knobs.
+    if (name ~ /^(base|quant|gguf|token|template|grammar|sample|model|backend|engine|convert|check|api)\// && name !~ /^base\/os\/(outfile|host)\.h$/ && name != "sample/knobs.def") bad("cli sees only strata.h")
     next
   }
   sub(/^src\//, "", dir)

@@ -12,6 +12,7 @@ not quantise. All little-endian.
 """
 import ctypes
 import os
+import re
 import struct
 import sys
 
@@ -22,12 +23,22 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType as T
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 OUT = os.path.join(ROOT, "tests", "data", "quant")
 
-# Where the f16 numbers of a block are. Random bytes make too many NaN and huge values there.
-HALFS = {T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0], T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2],
-         T.Q5_K: [0, 2], T.Q6_K: [208], T.IQ4_NL: [0], T.IQ4_XS: [0], T.TQ1_0: [52], T.TQ2_0: [64], T.IQ2_XXS: [0], T.IQ2_XS: [0],
-         T.IQ2_S: [0], T.IQ3_XXS: [0], T.IQ3_S: [0], T.IQ1_S: [0], T.IQ1_M: [], T.MXFP4: [], T.NVFP4: [], T.F16: [], T.BF16: [], T.F32: []}
-QUANTIZED = [T.F32, T.F16, T.BF16, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0]
-QUANTIZED_BY_GGML = [T.Q4_K, T.Q5_K, T.Q6_K]
+
+def rows():
+    """The rows of src/quant/types.def: type -> (bytes of a block where f16 numbers are, whether we quantise to it). Random bytes
+    make too many NaN and huge values there."""
+    with open(os.path.join(ROOT, "src", "quant", "types.def")) as f:
+        found = re.findall(r"^ST_QUANT_(FLOAT|BLOCKS)\(\s*\d+,(.*)\)$", f.read(), re.M)
+    of = {}
+    for kind, cells in found:
+        cells = [c.strip() for c in cells.split(",")]
+        minimum, at = (int(cells[5]), int(cells[6])) if kind == "BLOCKS" else (0, -1)
+        of[T[cells[1]]] = ([] if at < 0 else [at, at + 2] if minimum else [at], cells[-2] != "none")
+    return of
+
+
+HALFS = {t: halfs for t, (halfs, _) in rows().items()}
+QUANTIZED = [t for t, (_, quantized) in rows().items() if quantized]
 EXTREME_HALFS = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x3C00, 0xBC00, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00]
 
 
@@ -78,8 +89,10 @@ def floats(rng, block):
 
 
 def quantize(x, t):
-    if t in QUANTIZED:
+    try:
         return np.ascontiguousarray(quants.quantize(x.reshape(1, -1), t)).view(np.uint8)
+    except NotImplementedError:  # gguf-py has none for K-quants
+        pass
     ggml = ctypes.CDLL(sys.argv[sys.argv.index("--ggml") + 1])
     ggml.ggml_quantize_chunk.restype = ctypes.c_size_t
     block, size = GGML_QUANT_SIZES[t]
@@ -99,7 +112,7 @@ def vectors():
         raw = blocks_of(rng, t)
         with np.errstate(all="ignore"):
             want = quants.dequantize(raw.reshape(1, -1), t).astype(np.float32)
-            x = floats(rng, block).astype(np.float32) if t in QUANTIZED + QUANTIZED_BY_GGML else np.zeros((0, block), np.float32)
+            x = floats(rng, block).astype(np.float32) if t in QUANTIZED else np.zeros((0, block), np.float32)
             y = quantize(x, t) if len(x) else np.zeros(0, np.uint8)
         data = struct.pack("<5I", int(t), block, size, len(raw), len(x)) + raw.tobytes() + want.tobytes() + x.tobytes() + y.tobytes()
         assert len(data) == 20 + len(raw) * (size + 4 * block) + len(x) * (size + 4 * block), t

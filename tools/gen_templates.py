@@ -215,6 +215,8 @@ end
 {% for a, (b, c) in [(1, (2, 3))] %}{{ a }}{{ b }}{{ c }}{% endfor %}{% set a, (b, c) = 1, [2, 3] %}{{ a }}{{ b }}{{ c }}{{ 1 is divisibleby(num=1) }}{{ 1 is in(seq=[1]) }}
 {{ l[10**30:] }}{{ l[-10**30:10**30] }}{{ s[::3] }}{{ s[-1:-5:-2] }}{{ l[::-2] }}{{ 'ab' * -1 }}{{ [1] * 2**0 }}{{ 7.5 // -2 }}{{ -7.5 % -2 }}{{ 2.0 ** 0.5 }}{{ 5 // 2.0 }}{{ 1e16 }}{{ 1.5e-7 }}{{ 123456789.123456789 }}
 {{ strftime_now('%a %A %b %B %c %C %d %D %e %F %g %G %h %H %I %j %k %l %m %M %n %p %P %r %R %S %t %T %u %U %V %w %W %x %X %y %Y %% %-d %-m %-H %_d %^a %03d') }}
+{% set s = 'ab'|safe %}{{ s|title + '<' }}{{ [s|title, s|upper, ''|safe|title] }}{{ ['%.0c' % 97, '%5.0c|' % 'b', '%.0s' % 'abc'] }}
+{{ '<"&'|escape }}{{ 'x'|safe|escape }}{{ 'abc'|attr('upper') is defined }}{{ d|attr('a') is defined }}{{ d|attr('items') is callable }}
 """.strip("\n")
 
 ERRORS = r"""

@@ -1,5 +1,5 @@
-/* bench_embed.c: texts through strata_embed: a grid of lengths and batch sizes, the caller's texts, and the first one.
- */
+/* bench_embed.c: texts through strata_embed: a grid of lengths and batch sizes, the caller's texts, and the first
+ * one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,8 +91,8 @@ static void defaults(ints *v, const char *list)
 
 int bench_grid(bench_job *j, bench_rows *rows)
 {
-    defaults(&j->lengths, "16,64,128,256,512,1024,2048");
-    defaults(&j->batches, "1,8,32");
+    defaults(&j->lengths, BENCH_LENGTHS);
+    defaults(&j->batches, BENCH_BATCHES);
     grid_cell *cells = must_calloc(j->lengths.n * j->batches.n + 1, sizeof *cells);
     uint32_t *peer_len = must_calloc(j->lengths.n + 1, sizeof *peer_len);
     bench_times *peer_times = must_calloc(j->lengths.n + 1, sizeof *peer_times);

@@ -23,6 +23,10 @@
 #include "io/buf.h"
 #include "io/input.h"
 
+/* The grid, unless asked otherwise. */
+#define BENCH_LENGTHS "16,64,128,256,512,1024,2048"
+#define BENCH_BATCHES "1,8,32"
+
 /* What was asked for, and the model. */
 typedef struct bench_job {
     session s;

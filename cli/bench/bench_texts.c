@@ -53,8 +53,8 @@ uint32_t bench_text(const strata_model *m, uint32_t n, uint32_t seed, buf *out)
         }
         if (!count(m, out, 0, &got, &special, &begin)) return 0;
     }
-    /* Cut where the first token too many begins. A cut inside a word may split it in another way: then again, shorter.
-     */
+    /* Cut where the first token too many begins. A cut inside a word may split it in another way: then again,
+     * shorter. */
     for (size_t keep = n > special ? n - special : 1; got > n && keep > 0; keep--) {
         if (!count(m, out, keep, &got, &special, &begin)) return 0;
         if (got <= n) break;

@@ -1,11 +1,11 @@
-/* strata bench: how fast a model runs on this machine, and where the time goes. */
+/* cmd_bench.c: strata bench: how fast a model runs on this machine, and where the time goes. */
 #include <stdlib.h>
 
 #include "bench/bench_parts.h"
 
-enum { DEFAULT_RUNS = 5, OPS_TOKENS = 128 };
+enum { OPS_TOKENS = 128 };
 
-static bench_job job = {.in = {.field = "text"}};
+static bench_job job = {.in = {.field = "text"}, .runs = 5};
 static int want_start, want_ops, as_json, as_csv;
 
 static int check_options(const command *c, int argc, char **argv)
@@ -46,7 +46,6 @@ static int run(const command *c, int argc, char **argv)
     double mb = 0;
     int rc = session_find_path(c, &job.s, true, &argc, &argv);
     if (!rc) rc = check_options(c, argc, argv);
-    if (!job.runs) job.runs = DEFAULT_RUNS;
     if (!rc) rc = session_open(c, &job.s, SESSION_CONTEXT);
     if (!rc) rc = run_parts(c, &rows, &peaks, &mb);
     if (!rc && !cli_cancel) {
@@ -65,20 +64,22 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL}, {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(job.s),
-    {OPT_COUNT, 0, "prefill", "N", "N tokens through the layers, no tokenizer", &job.prefill, 0, NULL},
-    {OPT_COUNT, 0, "decode", "N", "N tokens one by one, greedily, as a text is written", &job.decode, 0, NULL},
-    {OPT_STRING, 0, "embed", "FILE.jsonl|-", "these texts, loaded and as a process", &job.in.jsonl, 0, NULL},
+    {OPT_COUNT, 0, "prefill", "N", "N tokens through the layers, no tokenizer", .value = &job.prefill},
+    {OPT_COUNT, 0, "decode", "N", "N tokens one by one, greedily, as a text is written", .value = &job.decode},
+    {OPT_STRING, 0, "embed", "FILE|-", "these texts, loaded and as a process", .value = &job.in.jsonl},
     OPT_OF_FIELD(job.in),
-    {OPT_FLAG, 0, "start", NULL, "open, first vector, whole process", &want_start, 0, NULL},
-    {OPT_FLAG, 0, "ops", NULL, "time of each operation (of --prefill N)", &want_ops, 0, NULL},
-    {OPT_INTS, 0, "lengths", "16,128", "of the grid: tokens a text", &job.lengths, 0, NULL},
-    {OPT_INTS, 0, "batches", "1,8", "of the grid: texts a call", &job.batches, 0, NULL},
-    {OPT_COUNT, 0, "runs", "N", "default: 5, after one to warm up", &job.runs, 0, NULL},
-    {OPT_FLAG, 0, "peers", NULL, "llama.cpp in turn, where it is found", &job.peers, 0, NULL},
-    {OPT_FLAG, 0, "json", NULL, "one JSON object", &as_json, 0, NULL},
-    {OPT_FLAG, 0, "csv", NULL, "comma-separated", &as_csv, 0, NULL},
+    {OPT_FLAG, 0, "start", NULL, "open, first vector, whole process", .value = &want_start},
+    {OPT_FLAG, 0, "ops", NULL, "time of each operation (of --prefill N)", .value = &want_ops},
+    {OPT_INTS, 0, "lengths", "N,...", "of the grid: tokens a text", .value = &job.lengths, .def = BENCH_LENGTHS},
+    {OPT_INTS, 0, "batches", "N,...", "of the grid: texts a call", .value = &job.batches, .def = BENCH_BATCHES},
+    {OPT_COUNT, 0, "runs", "N", "runs of each, after one to warm up", .value = &job.runs},
+    {OPT_FLAG, 0, "peers", NULL, "llama.cpp in turn, where it is found", .value = &job.peers},
+    {OPT_FLAG, 0, "json", NULL, "one JSON object", .value = &as_json},
+    {OPT_FLAG, 0, "csv", NULL, "comma-separated", .value = &as_csv},
     OPT_OF_PRECISION(job.s),
     OPT_OF_THREADS(job.s),
     OPT_OF_NO_MMAP(job.s),
@@ -90,10 +91,16 @@ const command cmd_bench = {
     .name = "bench",
     .usage = "-m MODEL [options]",
     .summary = "how fast a model runs here, and where the time goes",
-    .examples = "Without --prefill, --decode, --embed, --start or --ops: a grid of lengths and batch sizes.\n"
-                "  strata bench -m model.gguf --peers\n"
-                "  strata bench -m model.gguf --prefill 512 --json\n"
-                "  strata bench -m model.gguf --ops --prefill 128\n",
+    .note = "Without --prefill, --decode, --embed, --start or --ops: a grid of lengths and batch sizes.\n",
+    .text = "Every figure is the best of the runs after one to warm up, with the median beside it. The texts of\n"
+            "the grid are made up, of exactly the lengths asked for, tokenizer included.\n"
+            "\n"
+            "--ops shows the microseconds of each kind of operation beside the measured peaks of this machine;\n"
+            "--peers runs llama.cpp's programs in turn with strata.\n",
+    .examples = "strata bench -m model.gguf --peers\n"
+                "strata bench -m model.gguf --prefill 512 --json\n"
+                "strata bench -m model.gguf --ops --prefill 128\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

@@ -1,4 +1,4 @@
-/* strata chat: a conversation with a model, at a terminal or over plain lines. */
+/* cmd_chat.c: strata chat: a conversation with a model, at a terminal or over plain lines. */
 #define _POSIX_C_SOURCE 200809L /* isatty */
 #include <errno.h>
 #include <signal.h>
@@ -114,7 +114,7 @@ static int write_failed(chat *c)
     return cli_fail(CLI_FAILED, "cannot write %s: %s", output_name(out_path), strerror(errno));
 }
 
-/* The conversation cannot go on as it is: says so. The caller takes back what it did, so that the next message starts
+/* Says that the conversation cannot go on as it is. The caller takes back what it did, so that the next message starts
  * clean. */
 static int refuse(chat *c, const char *why)
 {
@@ -371,15 +371,20 @@ static int run(const command *cmd, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL}, {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(s),
-    OPTS_OF_CONVERSATION(talk_opts),
-    {OPT_COUNT, 'n', "predict", "N", "tokens of an answer at most (default: no limit)", &n_predict, 0, NULL},
+    {OPT_COUNT, 'n', "predict", "N", "tokens of an answer at most", .value = &n_predict, .def = "no limit"},
     OPT_OF_CONTEXT(s, "tokens of the conversation"),
+    OPT_GROUP_OF("Conversation and template"),
+    OPTS_OF_CONVERSATION(talk_opts),
+    OPT_GROUP_OF("Sampling"),
     OPTS_OF_SAMPLING(sampler),
-    {OPT_CHOICE, 0, "format", "text|json", "json: an object an answer (default: text)", &format, TEXT, NULL},
-    {OPT_STRING, 'o', "output", "FILE", "answers to a file (default: stdout)", &out_path, 0, NULL},
-    {OPT_CHOICE, 0, "kv", "f16|f32|q8", "type of the cache (default: f16)", &s.kv, STRATA_KV_F16, NULL},
+    OPT_GROUP_OF("Output and machine"),
+    {OPT_CHOICE, 0, "format", "text|json", "json: an object an answer", .value = &format, .first = TEXT},
+    {OPT_STRING, 'o', "output", "FILE", "answers to a file", .value = &out_path, .def = "stdout"},
+    {OPT_CHOICE, 0, "kv", "f16|f32|q8", "type of the cache", .value = &s.kv, .first = STRATA_KV_F16},
     OPT_OF_PRECISION(s),
     OPT_OF_THREADS(s),
     OPT_OF_PRE(s),
@@ -392,10 +397,18 @@ const command cmd_chat = {
     .name = "chat",
     .usage = "-m MODEL [--system TEXT]",
     .summary = "a conversation with a model",
-    .examples = "At a terminal lines can be edited, and /help lists commands. Otherwise each line of\n"
-                "stdin is a message. Examples:\n"
-                "  strata chat -m model.gguf --system \"Be brief.\"\n"
-                "  echo \"Why is the sky blue?\" | strata chat -m model.gguf --temp 0\n",
+    .note = "At a terminal lines can be edited, and /help lists commands. Otherwise each line of\n"
+            "stdin is a message.\n",
+    .text = "The context keeps what two turns have in common, so that a turn costs its new tokens alone. Ctrl-C\n"
+            "stops an answer, which stays in the conversation as far as it came; at the prompt it drops the\n"
+            "line, and twice leaves, as Ctrl-D does.\n"
+            "\n"
+            "Commands of a conversation: /help, /clear, /system, /undo, /retry, /save FILE, /exit. A message\n"
+            "that begins with a slash is written with two. A conversation that no longer fits the context is\n"
+            "refused, and nothing is ever dropped silently.\n",
+    .examples = "strata chat -m model.gguf --system \"Be brief.\"\n"
+                "echo \"Why is the sky blue?\" | strata chat -m model.gguf --temp 0\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

@@ -1,4 +1,4 @@
-/* strata detokenize: token ids -> text, one JSON object a line. */
+/* cmd_detokenize.c: strata detokenize: token ids -> text, one JSON object a line. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,13 +151,17 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL},
+                                {"ID", "a token id of one sequence; -: lines of stdin", ARG_MANY},
+                                {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(s),
-    {OPT_STRING, 0, "jsonl", "FILE|-", "ids from JSON lines: {\"ids\":[...]} or [...]", &in_opts.jsonl, 0, NULL},
-    {OPT_STRING, 0, "field", "NAME", "their field (default: ids)", &field, 0, NULL},
+    {OPT_STRING, 0, "jsonl", "FILE|-", "ids from JSON lines: {\"ids\":[...]} or [...]", .value = &in_opts.jsonl},
+    {OPT_STRING, 0, "field", "NAME", "their field with the ids", .value = &field},
     OPT_OF_ID(in_opts),
-    {OPT_FLAG, 0, "skip-special", NULL, "without control tokens: <s>, <|im_end|>", &skip_special, 0, NULL},
-    {OPT_STRING, 'o', "output", "FILE", "output file (default: stdout)", &out_path, 0, NULL},
+    {OPT_FLAG, 0, "skip-special", NULL, "without control tokens: <s>, <|im_end|>", .value = &skip_special},
+    {OPT_STRING, 'o', "output", "FILE", "output file", .value = &out_path, .def = "stdout"},
     OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
@@ -166,12 +170,14 @@ static const opt opts[] = {
 
 const command cmd_detokenize = {
     .name = "detokenize",
-    .usage = "-m MODEL [IDS...] [options]",
+    .usage = "-m MODEL [ID...] [options]",
     .summary = "token ids to text: one {\"text\":...} a line",
-    .examples = "With no ids and no file, reads a sequence a line from stdin.\n"
-                "Examples:\n"
-                "  strata detokenize -m model.gguf 101 7592 2088 102\n"
-                "  strata tokenize -m model.gguf \"hello\" | strata detokenize -m model.gguf\n",
+    .note = "With no ids and no file, reads a sequence a line from stdin.\n",
+    .text = "Ids that are arguments are one sequence. A line is 1,2,3 or [1,2,3] or an object with its ids in\n"
+            "--field. Only the tokenizer of the file is read.\n",
+    .examples = "strata detokenize -m model.gguf 101 7592 2088 102\n"
+                "strata tokenize -m model.gguf \"hello\" | strata detokenize -m model.gguf\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

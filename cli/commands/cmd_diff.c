@@ -1,4 +1,4 @@
-/* strata diff: the reference kernels and another level in step; names the first op whose result differs. */
+/* cmd_diff.c: strata diff: the reference kernels and another level in step; names the first op whose result differs. */
 #include <stdio.h>
 
 #include "cli.h"
@@ -35,11 +35,13 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL}, {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(s),
-    {OPT_STRING, 0, "against", "LEVEL", "kernel level (default: the one in use)", &against, 0, NULL},
-    {OPT_INTS, 0, "ids", "1,2,3", "token ids to run", &ids, 0, NULL},
-    {OPT_COUNT, 'n', "tokens", "N", "or how many made-up ones (default: 40)", &n_ids, 0, NULL},
+    {OPT_STRING, 0, "against", "LEVEL", "kernel level", .value = &against, .def = "the one in use"},
+    {OPT_INTS, 0, "ids", "ID,...", "token ids to run", .value = &ids},
+    {OPT_COUNT, 'n', "tokens", "N", "or how many made-up ones", .value = &n_ids},
     OPT_OF_PRECISION(s),
     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s),
@@ -50,8 +52,11 @@ const command cmd_diff = {
     .name = "diff",
     .usage = "MODEL [--against LEVEL]",
     .summary = "the first operation where kernels differ from the reference",
-    .examples = "Exit code 0: every result is the same bit for bit; 1: an operation differs.\n"
-                "Example:\n  strata diff model.gguf --against avx2\n",
+    .note = "Exit code 0: every result is the same bit for bit; 1: an operation differs.\n",
+    .text = "Runs the reference kernels and those of another level in step over the same tokens, made-up ones\n"
+            "unless --ids names others.\n",
+    .examples = "strata diff model.gguf --against avx2\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

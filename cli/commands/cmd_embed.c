@@ -1,4 +1,4 @@
-/* strata embed: texts -> vectors, in blocks of bounded memory, in input order. */
+/* cmd_embed.c: strata embed: texts -> vectors, in blocks of bounded memory, in input order. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,24 +212,30 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL},
+                                {"TEXT", "a text; -: the lines of stdin", ARG_MANY},
+                                {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(s),
     OPT_OF_JSONL(in_opts),
     OPT_OF_FIELD(in_opts),
     OPT_OF_ID(in_opts),
     OPT_OF_LINES(in_opts),
-    {OPT_CHOICE, 0, "format", "json|jsonl|npy|f32", "default: json", &format, VEC_JSON, &format_given},
-    {OPT_STRING, 'o', "output", "FILE", "output file (default: stdout)", &out_path, 0, NULL},
-    {OPT_FLAG, 0, "similarity", NULL, "instead of vectors, a table of cosines", &with_similarity, 0, NULL},
-    {OPT_CHOICE, 0, "role", "none|query|document", "put the model's prompt before each text", &eo.role,
-     STRATA_ROLE_NONE, NULL},
-    {OPT_COUNT, 0, "dims", "N", "keep the first N values, then normalise", &eo.dims, 0, &dims_given},
-    {OPT_FLAG, 0, "force-dims", NULL, "even where the model is not trained for it", &eo.force_dims, 0, NULL},
-    {OPT_CHOICE, 0, "normalize", "l2|none", "default: l2", &eo.normalize, STRATA_NORMALIZE_L2, NULL},
-    {OPT_CHOICE, 0, "pooling", "none|mean|cls|last", "none: a row a token (default: model's)", &eo.pooling,
-     STRATA_POOLING_NONE, NULL},
-    {OPT_CHOICE, 0, "truncate", "error|end|start", "texts beyond the context (default: end)", &eo.truncate,
-     STRATA_TRUNCATE_ERROR, NULL},
+    {OPT_CHOICE, 0, "format", "json|jsonl|npy|f32", "of what is written", .value = &format, .first = VEC_JSON,
+     .given = &format_given},
+    {OPT_STRING, 'o', "output", "FILE", "output file", .value = &out_path, .def = "stdout"},
+    {OPT_FLAG, 0, "similarity", NULL, "instead of vectors, a table of cosines", .value = &with_similarity},
+    {OPT_CHOICE, 0, "role", "none|query|document", "prompt before each text", .value = &eo.role,
+     .first = STRATA_ROLE_NONE},
+    {OPT_COUNT, 0, "dims", "N", "keep the first N values, then normalise", .value = &eo.dims, .given = &dims_given},
+    {OPT_FLAG, 0, "force-dims", NULL, "even where the model is not trained for it", .value = &eo.force_dims},
+    {OPT_CHOICE, 0, "normalize", "l2|none", "length of the vectors", .value = &eo.normalize,
+     .first = STRATA_NORMALIZE_L2},
+    {OPT_CHOICE, 0, "pooling", "none|mean|cls|last", "none: a row a token", .value = &eo.pooling, .def = "the model's",
+     .first = STRATA_POOLING_NONE},
+    {OPT_CHOICE, 0, "truncate", "error|end|start", "texts beyond the context", .value = &eo.truncate,
+     .first = STRATA_TRUNCATE_ERROR},
     OPT_OF_PRECISION(s),
     OPT_OF_LOSSY(in_opts),
     OPT_OF_THREADS(s),
@@ -243,7 +249,17 @@ const command cmd_embed = {
     .name = "embed",
     .usage = "-m MODEL [TEXT...] [options]",
     .summary = "texts to vectors",
-    .examples = "  strata embed -m model.gguf --format npy -o out.npy   (no text, or -: lines of stdin)\n",
+    .text = "Texts are arguments, then the lines of --jsonl and of --lines; with none of these, the lines of\n"
+            "stdin. They are read in blocks and written in order; where the input pauses, what was read is\n"
+            "answered, so that a program may keep strata embed --format jsonl open and ask line by line.\n"
+            "\n"
+            "json is an array, jsonl an object a line, npy a float32 array [texts, dims], f32 the same without\n"
+            "a header. A text that failed is an object with its error, or a row of NaN, and the exit code is 1.\n"
+            "\n"
+            "Numbers give every bit of the float32 back, and the same text gives the same bits in any batch, on\n"
+            "any number of threads.\n",
+    .examples = "strata embed -m model.gguf --format npy -o out.npy   # lines of stdin\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

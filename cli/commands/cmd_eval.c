@@ -1,4 +1,4 @@
-/* strata eval: raw token ids through the model, no tokenizer involved; a NumPy array comes out. */
+/* cmd_eval.c: strata eval: raw token ids through the model, no tokenizer involved; a NumPy array comes out. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,19 +129,22 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL}, {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(s),
-    {OPT_INTS, 0, "ids", "1,2,3", "token ids", &ids, 0, &ids_given},
-    {OPT_STRING, 0, "ids-file", "FILE|-", "token ids from a file: 1,2,3 or JSON", &ids_file, 0, NULL},
-    {OPT_INTS, 0, "types", "0,0,1", "token types, one an id (default: all 0)", &types, 0, &types_given},
-    {OPT_CHOICE, 0, "what", "logits|hidden|pooled|greedy", "what to write (required)", &what, STRATA_EVAL_LOGITS, NULL},
-    {OPT_COUNT, 'n', "predict", "N", "for greedy: new tokens (default: 16)", &n_new, 0, NULL},
-    {OPT_COUNT, 0, "chunk", "N", "for greedy: tokens of the prompt at a time", &chunk, 0, NULL},
-    {OPT_CHOICE, 0, "kv", "f16|f32|q8", "for greedy: type of the cache (default: f32)", &s.kv, STRATA_KV_F16, NULL},
-    {OPT_CHOICE, 0, "pooling", "mean|cls|last", "for pooled (default: the model's)", &pooling, STRATA_POOLING_MEAN,
-     NULL},
+    {OPT_INTS, 0, "ids", "ID,...", "token ids", .value = &ids, .given = &ids_given},
+    {OPT_STRING, 0, "ids-file", "FILE|-", "token ids from a file: 1,2,3 or JSON", .value = &ids_file},
+    {OPT_INTS, 0, "types", "N,...", "token types, one an id", .value = &types, .def = "all 0", .given = &types_given},
+    {OPT_CHOICE, 0, "what", "logits|hidden|pooled|greedy", "what to write (required)", .value = &what,
+     .first = STRATA_EVAL_LOGITS},
+    {OPT_COUNT, 'n', "predict", "N", "for greedy: new tokens", .value = &n_new},
+    {OPT_COUNT, 0, "chunk", "N", "for greedy: tokens of the prompt at a time", .value = &chunk},
+    {OPT_CHOICE, 0, "kv", "f16|f32|q8", "for greedy: type of the cache", .value = &s.kv, .first = STRATA_KV_F16},
+    {OPT_CHOICE, 0, "pooling", "mean|cls|last", "for pooled", .value = &pooling, .def = "the model's",
+     .first = STRATA_POOLING_MEAN},
     OPT_OF_PRECISION(s),
-    {OPT_STRING, 'o', "output", "FILE.npy", "output file (default: stdout)", &out_path, 0, NULL},
+    {OPT_STRING, 'o', "output", "FILE.npy", "output file", .value = &out_path, .def = "stdout"},
     OPT_OF_THREADS(s),
     OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
@@ -151,13 +154,15 @@ static const opt opts[] = {
 
 const command cmd_eval = {
     .name = "eval",
-    .usage = "-m MODEL (--ids IDS | --ids-file FILE) --what WHAT -o FILE.npy",
+    .usage = "-m MODEL (--ids ID,... | --ids-file FILE) --what WHAT -o FILE.npy",
     .summary = "raw token ids through the model, a NumPy array out",
-    .examples = "logits: [n, vocab]   hidden: [n, width], after the final norm\n"
-                "pooled: [width], after the dense heads, not normalised\n"
-                "greedy: {\"ids\":[...]}, the N tokens with the largest logits\n"
-                "Example:\n"
-                "  strata eval -m model.gguf --ids 101,7592,102 --what hidden -o hidden.npy\n",
+    .note = "logits: [n, vocab]   hidden: [n, width], after the final norm\n"
+            "pooled: [width], after the dense heads, not normalised\n"
+            "greedy: {\"ids\":[...]}, the N tokens with the largest logits\n",
+    .text = "One pass over the ids, without a tokenizer, for comparing with other programs. A signal ends it at\n"
+            "once, before anything is written.\n",
+    .examples = "strata eval -m model.gguf --ids 101,7592,102 --what hidden -o hidden.npy\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

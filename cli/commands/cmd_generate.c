@@ -1,5 +1,5 @@
-/* strata generate: a prompt, continued; text streams as it becomes certain, or comes as one JSON object. With --jsonl
- * one prompt or conversation a line, and an object for each. */
+/* cmd_generate.c: strata generate: a prompt, continued; text streams as it becomes certain, or comes as one JSON
+ * object. With --jsonl one prompt or conversation a line, and an object for each. */
 #define _POSIX_C_SOURCE 200809L /* isatty */
 #include <errno.h>
 #include <stdio.h>
@@ -148,8 +148,8 @@ static int encode_chat(job *j, strata_error *e)
     return conversation_encode(&j->talk, s.model, &j->ids, e) ? cli_fail(CLI_FAILED, "the messages: %s", e->msg) : 0;
 }
 
-/* A model that is made for messages goes on with other text as if it were a document: that may not be what was meant.
- */
+/* A model that is made for messages goes on with other text as if it were a document: that may not be what was
+ * meant. */
 static void hint_at_chat(void)
 {
     const char *source = NULL;
@@ -359,26 +359,34 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL},
+                                {"PROMPT", "the prompt, if no -p or -f does; -: stdin", ARG_OPTIONAL},
+                                {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(s),
-    {OPT_STRING, 'p', "prompt", "TEXT", "the prompt (default: stdin)", &prompt, 0, NULL},
-    {OPT_STRING, 'f', "file", "FILE|-", "the prompt from a file", &prompt_file, 0, NULL},
-    {OPT_STRING, 0, "jsonl", "FILE|-", "a \"prompt\" or \"messages\" a line", &in_opts.jsonl, 0, NULL},
-    {OPT_STRING, 0, "field", "NAME", "their field (default: prompt)", &field, 0, NULL},
+    {OPT_STRING, 'p', "prompt", "TEXT", "the prompt", .value = &prompt, .def = "stdin"},
+    {OPT_STRING, 'f', "file", "FILE|-", "the prompt from a file", .value = &prompt_file},
+    {OPT_STRING, 0, "jsonl", "FILE|-", "a \"prompt\" or \"messages\" a line", .value = &in_opts.jsonl},
+    {OPT_STRING, 0, "field", "NAME", "their field with the prompt", .value = &field},
     OPT_OF_ID(in_opts),
-    {OPT_COUNT, 'n', "predict", "N", "new tokens at most (default: 128)", &n_predict, 0, NULL},
+    {OPT_COUNT, 'n', "predict", "N", "new tokens at most", .value = &n_predict},
     OPT_OF_CONTEXT(s, "tokens of prompt and answer"),
-    {OPT_FLAG, 0, "chat", NULL, "the prompt is a user's message: through the chat template", &as_chat, 0, NULL},
+    {OPT_FLAG, 0, "ignore-end", NULL, "go on after end tokens", .value = &sampler.ignore_end},
+    {OPT_FLAG, 0, "parse-special", NULL, "\"<|im_end|>\" in the prompt is the token", .value = &parse_special},
+    {OPT_FLAG, 0, "no-special", NULL, "add no start token", .value = &no_special},
+    OPT_GROUP_OF("Conversation and template"),
+    {OPT_FLAG, 0, "chat", NULL, "the prompt is a user's message: through the chat template", .value = &as_chat},
     OPTS_OF_CONVERSATION(talk_opts),
-    {OPT_FLAG, 0, "no-generation-prompt", NULL, "do not begin the answer", &talk_opts.no_generation_prompt, 0, NULL},
+    {OPT_FLAG, 0, "no-generation-prompt", NULL, "do not begin the answer", .value = &talk_opts.no_generation_prompt},
+    OPT_GROUP_OF("Sampling"),
     OPTS_OF_SAMPLING(sampler),
-    {OPT_COUNT, 0, "logprobs", "N", "with the N best of each token (json)", &n_top, 0, &logprobs_given},
-    {OPT_CHOICE, 0, "format", "text|json", "default: text, as it comes", &format, TEXT, &format_given},
-    {OPT_STRING, 'o', "output", "FILE", "output file (default: stdout)", &out_path, 0, NULL},
-    {OPT_CHOICE, 0, "kv", "f16|f32|q8", "type of the cache (default: f16)", &s.kv, STRATA_KV_F16, NULL},
-    {OPT_FLAG, 0, "ignore-end", NULL, "go on after end tokens", &sampler.ignore_end, 0, NULL},
-    {OPT_FLAG, 0, "parse-special", NULL, "\"<|im_end|>\" in the prompt is the token", &parse_special, 0, NULL},
-    {OPT_FLAG, 0, "no-special", NULL, "add no start token", &no_special, 0, NULL},
+    OPT_GROUP_OF("Output and machine"),
+    {OPT_COUNT, 0, "logprobs", "N", "with the N best of each token (json)", .value = &n_top, .given = &logprobs_given},
+    {OPT_CHOICE, 0, "format", "text|json", "text comes as it is written", .value = &format, .first = TEXT,
+     .given = &format_given},
+    {OPT_STRING, 'o', "output", "FILE", "output file", .value = &out_path, .def = "stdout"},
+    {OPT_CHOICE, 0, "kv", "f16|f32|q8", "type of the cache", .value = &s.kv, .first = STRATA_KV_F16},
     OPT_OF_PRECISION(s),
     OPT_OF_THREADS(s),
     OPT_OF_PRE(s),
@@ -391,11 +399,21 @@ const command cmd_generate = {
     .name = "generate",
     .usage = "-m MODEL -p PROMPT",
     .summary = "a prompt, continued",
-    .examples = "With no prompt, or for '-', stdin is it. Examples:\n"
-                "  strata generate -m model.gguf -p \"The capital of France is\" -n 32 --temp 0\n"
-                "  strata generate -m model.gguf -p \"A user as JSON:\" --grammar json.gbnf --format json\n"
-                "  strata generate -m model.gguf --chat --system \"Be brief.\" -p \"Why is the sky blue?\"\n"
-                "  strata generate -m model.gguf --jsonl prompts.jsonl --id id -o answers.jsonl\n",
+    .note = "With no prompt, or for '-', stdin is it.\n",
+    .text = "Text streams to the standard output as it becomes certain. With --format json one object comes at\n"
+            "the end, with ids, the reason of the end and, with --logprobs, the best tokens of each step. The\n"
+            "same seed gives the same text on every machine and number of threads; --temp 0 is greedy.\n"
+            "\n"
+            "With a grammar or a schema the answer satisfies it; keywords of a schema that cannot be kept are\n"
+            "refused by name. --think says what happens while the model thinks.\n"
+            "\n"
+            "--chat, --messages and the options beside them send the prompt through the model's chat template.\n"
+            "--jsonl runs a prompt or a conversation a line.\n",
+    .examples = "strata generate -m model.gguf -p \"The capital of France is\" -n 32 --temp 0\n"
+                "strata generate -m model.gguf -p \"A user as JSON:\" --grammar json.gbnf --format json\n"
+                "strata generate -m model.gguf --chat --system \"Be brief.\" -p \"Why is the sky blue?\"\n"
+                "strata generate -m model.gguf --jsonl prompts.jsonl --id id -o answers.jsonl\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

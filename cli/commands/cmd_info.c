@@ -1,4 +1,4 @@
-/* strata info: what a model file holds and how this machine runs it. */
+/* cmd_info.c: strata info: what a model file holds and how this machine runs it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,7 +109,7 @@ static void put_labels(void)
     fputs(as_json ? "]" : "\n", stdout);
 }
 
-/* What the commands can do with it. */
+/* What the commands can do with the model. */
 static void put_uses(void)
 {
     const struct {
@@ -179,8 +179,10 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL}, {0}};
+
 static const opt opts[] = {
-    OPT_OF_MODEL(s),   {OPT_FLAG, 0, "json", NULL, "one JSON object", &as_json, 0, NULL},
+    OPT_OF_MODEL(s),   {OPT_FLAG, 0, "json", NULL, "one JSON object", .value = &as_json},
     OPT_OF_PRE(s),     OPT_OF_NO_MMAP(s),
     OPT_OF_VERBOSE(s), {0},
 };
@@ -189,7 +191,10 @@ const command cmd_info = {
     .name = "info",
     .usage = "MODEL [--json]",
     .summary = "what a model file holds and how it runs here",
-    .examples = "Example:\n  strata info model.gguf --json\n",
+    .text = "Names, sizes, tensor types, the tokenizer, the prompts of roles, what the model can be asked for,\n"
+            "and which kernels it would run on. --json has all of it in one object.\n",
+    .examples = "strata info model.gguf --json\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

@@ -1,4 +1,4 @@
-/* strata plan: the ops that a model was compiled to, one a line. */
+/* cmd_plan.c: strata plan: the ops that a model was compiled to, one a line. */
 #include <stdio.h>
 
 #include "cli.h"
@@ -20,13 +20,18 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL}, {0}};
+
 static const opt opts[] = {OPT_OF_MODEL(s), OPT_OF_NO_MMAP(s), OPT_OF_VERBOSE(s), {0}};
 
 const command cmd_plan = {
     .name = "plan",
     .usage = "MODEL",
     .summary = "the operations that a model runs, one a line",
-    .examples = "Example:\n  strata plan model.gguf\n",
+    .text = "For those who work on strata or wonder what a model does: every operation with its shapes, in the\n"
+            "order of a run.\n",
+    .examples = "strata plan model.gguf\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

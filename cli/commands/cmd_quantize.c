@@ -1,9 +1,13 @@
-/* strata quantize: a model file -> one with its matrices in another type. */
+/* cmd_quantize.c: strata quantize: a model file -> one with its matrices in another type. */
+#define _POSIX_C_SOURCE 200809L /* isatty */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
+#include "io/output.h"
 
 static strata_quantize_opts qo;
 static int verbose;
@@ -47,10 +51,14 @@ static int run(const command *c, int argc, char **argv)
     totals sum = {0};
     strata_error e = {0};
     if (argc != 3) return cli_usage(c, "expected IN.gguf OUT.gguf TYPE");
+    if (argv[0] == opt_stdin) return cli_usage(c, "'-': a model is read from a file (one of that name is ./-)");
+    bool to_stdout = argv[1] == opt_stdin;
+    const char *out = to_stdout ? "/dev/stdout" : argv[1], *name = to_stdout ? output_name(NULL) : argv[1];
+    if (to_stdout && isatty(STDOUT_FILENO)) return cli_usage(c, "'-': not to a terminal (a file of that name is ./-)");
     qo.cancel = &cli_cancel;
     qo.progress = on_tensor;
     qo.progress_user = &sum;
-    int rc = strata_quantize(argv[0], argv[1], argv[2], &qo, &e);
+    int rc = strata_quantize(argv[0], out, argv[2], &qo, &e);
     cli_progress_end();
     if (rc == STRATA_INVALID_ARG && strncmp(e.msg, "no type", 7) == 0) return unknown_type(c, argv[2]);
     if (rc == STRATA_UNSUPPORTED_OP) return cli_fail(CLI_MODEL, "%s", e.msg);
@@ -58,26 +66,35 @@ static int run(const command *c, int argc, char **argv)
     if (sum.requantized)
         cli_warn("%zu tensors of %s were quantised already: the result is worse than one made from the original",
                  sum.requantized, argv[0]);
-    fprintf(stderr, "%s: %.1f MB of tensors, was %.1f MB\n", argv[1], (double)sum.to / 1e6, (double)sum.from / 1e6);
+    fprintf(stderr, "%s: %.1f MB of tensors, was %.1f MB\n", name, (double)sum.to / 1e6, (double)sum.from / 1e6);
     return CLI_OK;
 }
 
+static const argument args[] = {{"IN.gguf", "the model", ARG_REQUIRED},
+                                {"OUT.gguf|-", "the file that is written; -: stdout", ARG_REQUIRED},
+                                {"TYPE", "the type of its matrices, or a mix of types", ARG_REQUIRED},
+                                {0}};
+
 static const opt opts[] = {
-    {OPT_FLAG, 0, "pure", NULL, "the type itself for every matrix, no mix", &qo.pure, 0, NULL},
-    {OPT_COUNT, 't', "threads", "N", "default: one per physical core", &qo.n_threads, 0, NULL},
-    {OPT_FLAG, 0, "no-mmap", NULL, "read IN into memory, do not map it", &qo.no_mmap, 0, NULL},
-    {OPT_FLAG, 'v', "verbose", NULL, "a line for each tensor", &verbose, 0, NULL},
+    {OPT_FLAG, 0, "pure", NULL, "the type itself for every matrix, no mix", .value = &qo.pure},
+    {OPT_COUNT, 't', "threads", "N", "threads", .value = &qo.n_threads, .def = "one per physical core"},
+    {OPT_FLAG, 0, "no-mmap", NULL, "read IN into memory, do not map it", .value = &qo.no_mmap},
+    {OPT_FLAG, 'v', "verbose", NULL, "a line for each tensor", .value = &verbose},
     {0},
 };
 
 const command cmd_quantize = {
     .name = "quantize",
-    .usage = "IN.gguf OUT.gguf TYPE [options]",
+    .usage = "IN.gguf OUT.gguf|- TYPE [options]",
     .summary = "a model file with its matrices in another type",
-    .examples = "Types: Q8_0 Q6_K Q5_1 Q5_0 Q4_1 Q4_0, mixes Q5_K_M Q5_K_S Q4_K_M Q4_K_S, and F32 F16 BF16.\n"
-                "Which tensor gets which type, and its bytes, are llama.cpp's.\n"
-                "Example:\n"
-                "  strata quantize model-f32.gguf model-q4_k_m.gguf Q4_K_M\n",
+    .note = "Which tensor gets which type, and its bytes, are llama.cpp's.\n",
+    .text = "Norms, biases, positions and routers stay as they are; so does all metadata but general.file_type. Of a "
+            "split model IN.gguf is the first part. OUT.gguf appears whole or not at all, and may be IN.gguf; -v shows "
+            "each tensor with the error of its values.\n\n"
+            "From a source that is quantised already the result is worse than from the original, and a warning says "
+            "so.\n",
+    .examples = "strata quantize model-f32.gguf model-q4_k_m.gguf Q4_K_M\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

@@ -1,6 +1,5 @@
-/* strata rank: how well passages answer a query, by a model with a classification head. Scores come in input order.
- * With
- * --jsonl and no --query, a query with its passages a line. */
+/* cmd_rank.c: strata rank: how well passages answer a query, by a model with a classification head. Scores come in
+ * input order. With --jsonl and no --query, a query with its passages a line. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -398,21 +397,26 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL},
+                                {"PASSAGE", "a passage; -: the lines of stdin", ARG_MANY},
+                                {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(s),
-    {OPT_STRING, 'q', "query", "TEXT", "what the passages are to answer", &query, 0, NULL},
+    {OPT_STRING, 'q', "query", "TEXT", "what the passages are to answer", .value = &query},
     OPT_OF_JSONL(in_opts),
     OPT_OF_FIELD(in_opts),
     OPT_OF_ID(in_opts),
     OPT_OF_LINES(in_opts),
-    {OPT_CHOICE, 0, "format", "json|jsonl|tsv", "default: json", &format, FORMAT_JSON, &format_given},
-    {OPT_STRING, 'o', "output", "FILE", "output file (default: stdout)", &out_path, 0, NULL},
-    {OPT_COUNT, 0, "top", "N", "only the N best, best first (default: all, in input order)", &top, 0, NULL},
-    {OPT_FLAG, 0, "sigmoid", NULL, "scores from 0 to 1", &ro.sigmoid, 0, NULL},
-    {OPT_CHOICE, 0, "truncate", "error|end|start", "passages beyond the context (default: end)", &ro.truncate,
-     STRATA_TRUNCATE_ERROR, NULL},
-    {OPT_CHOICE, 0, "truncate-query", "error|end|start", "queries that fill it (default: error)", &ro.truncate_query,
-     STRATA_TRUNCATE_ERROR, NULL},
+    {OPT_CHOICE, 0, "format", "json|jsonl|tsv", "of what is written", .value = &format, .first = FORMAT_JSON,
+     .given = &format_given},
+    {OPT_STRING, 'o', "output", "FILE", "output file", .value = &out_path, .def = "stdout"},
+    {OPT_COUNT, 0, "top", "N", "only the N best, best first", .value = &top, .def = "all, in input order"},
+    {OPT_FLAG, 0, "sigmoid", NULL, "scores from 0 to 1", .value = &ro.sigmoid},
+    {OPT_CHOICE, 0, "truncate", "error|end|start", "passages beyond the context", .value = &ro.truncate,
+     .first = STRATA_TRUNCATE_ERROR},
+    {OPT_CHOICE, 0, "truncate-query", "error|end|start", "queries that fill it", .value = &ro.truncate_query,
+     .first = STRATA_TRUNCATE_ERROR},
     OPT_OF_PRECISION(s),
     OPT_OF_LOSSY(in_opts),
     OPT_OF_THREADS(s),
@@ -426,10 +430,16 @@ const command cmd_rank = {
     .name = "rank",
     .usage = "-m MODEL --query QUERY [PASSAGE...] [options]",
     .summary = "scores passages against a query (rerankers)",
-    .examples = "With no passage and no file, or for '-', reads lines of stdin. With --jsonl and no --query:\n"
-                "{\"query\":\"...\",\"passages\":[\"...\",...]} a line.\n"
-                "  strata rank -m reranker.gguf --query \"capital of France\" \"Paris is...\" \"Lyon is...\"\n"
-                "  strata rank -m reranker.gguf --query \"...\" --jsonl passages.jsonl --top 10 --sigmoid\n",
+    .note = "With no passage and no file, or for '-', reads lines of stdin. With --jsonl and no --query:\n"
+            "{\"query\":\"...\",\"passages\":[\"...\",...]} a line.\n",
+    .text = "The model is a cross-encoder, a classification head on an encoder or a decoder. A score is the\n"
+            "head's raw output (of two outputs, yes less no), or with --sigmoid from 0 to 1.\n"
+            "\n"
+            "Only passages are cut to the context, unless --truncate-query says otherwise; a query that leaves\n"
+            "no room fails every passage.\n",
+    .examples = "strata rank -m reranker.gguf --query \"capital of France\" \"Paris is...\" \"Lyon is...\"\n"
+                "strata rank -m reranker.gguf --query \"...\" --jsonl passages.jsonl --top 10 --sigmoid\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

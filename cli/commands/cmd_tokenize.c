@@ -1,5 +1,5 @@
-/* strata tokenize: texts, or a conversation, -> token ids, one JSON object a line. Needs only the tokenizer of a file.
- */
+/* cmd_tokenize.c: strata tokenize: texts, or a conversation, -> token ids, one JSON object a line. Needs only the
+ * tokenizer of a file. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,19 +171,25 @@ static int run(const command *c, int argc, char **argv)
     return rc;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL},
+                                {"TEXT", "a text; -: the lines of stdin", ARG_MANY},
+                                {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(s),
     OPT_OF_JSONL(in_opts),
     OPT_OF_FIELD(in_opts),
     OPT_OF_ID(in_opts),
     OPT_OF_LINES(in_opts),
-    {OPT_FLAG, 0, "no-special", NULL, "leave out [CLS], <bos> and the like", &no_special, 0, NULL},
-    {OPT_FLAG, 0, "parse-special", NULL, "\"[SEP]\" in a text is the token", &parse_special, 0, NULL},
-    {OPT_FLAG, 0, "text", NULL, "also each token's piece and byte offsets", &with_text, 0, NULL},
-    {OPT_FLAG, 0, "chat", NULL, "a text is a message: through the chat template", &as_chat, 0, NULL},
+    {OPT_FLAG, 0, "no-special", NULL, "leave out [CLS], <bos> and the like", .value = &no_special},
+    {OPT_FLAG, 0, "parse-special", NULL, "\"[SEP]\" in a text is the token", .value = &parse_special},
+    {OPT_FLAG, 0, "text", NULL, "also each token's piece and byte offsets", .value = &with_text},
+    OPT_GROUP_OF("Conversation and template"),
+    {OPT_FLAG, 0, "chat", NULL, "a text is a message: through the chat template", .value = &as_chat},
     OPTS_OF_CONVERSATION(talk_opts),
-    {OPT_FLAG, 0, "no-generation-prompt", NULL, "do not begin the answer", &talk_opts.no_generation_prompt, 0, NULL},
-    {OPT_STRING, 'o', "output", "FILE", "output file (default: stdout)", &out_path, 0, NULL},
+    {OPT_FLAG, 0, "no-generation-prompt", NULL, "do not begin the answer", .value = &talk_opts.no_generation_prompt},
+    OPT_GROUP_OF("Output and machine"),
+    {OPT_STRING, 'o', "output", "FILE", "output file", .value = &out_path, .def = "stdout"},
     OPT_OF_LOSSY(in_opts),
     OPT_OF_PRE(s),
     OPT_OF_NO_MMAP(s),
@@ -195,9 +201,12 @@ const command cmd_tokenize = {
     .name = "tokenize",
     .usage = "-m MODEL [TEXT...] [options]",
     .summary = "texts to token ids: one {\"ids\":[...]} a line",
-    .examples = "With no text and no file, or for '-', reads lines of stdin.\n"
-                "  strata tokenize -m model.gguf \"hello world\"\n"
-                "  strata tokenize -m model.gguf --text --messages talk.json --tools tools.json\n",
+    .note = "With no text and no file, or for '-', reads lines of stdin.\n",
+    .text = "Only the tokenizer of the file is read. --text adds each token's piece and its bytes in the text.\n"
+            "With --chat, --messages and the options beside them a prompt is made as strata generate makes it.\n",
+    .examples = "strata tokenize -m model.gguf \"hello world\"\n"
+                "strata tokenize -m model.gguf --text --messages talk.json --tools tools.json\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

@@ -1,4 +1,4 @@
-/* strata verify: reference tokens and vectors of known models on this machine, as a table. */
+/* cmd_verify.c: strata verify: reference tokens and vectors of known models on this machine, as a table. */
 #include <stdio.h>
 #include <string.h>
 
@@ -42,9 +42,11 @@ static int run(const command *c, int argc, char **argv)
     return passed ? CLI_OK : CLI_FAILED;
 }
 
+static const argument args[] = {{"MODEL", "GGUF model file, if no -m names one", ARG_OPTIONAL}, {0}};
+
 static const opt opts[] = {
     OPT_OF_MODEL(s),
-    {OPT_FLAG, 0, "json", NULL, "an array of objects", &as_json, 0, NULL},
+    {OPT_FLAG, 0, "json", NULL, "an array of objects", .value = &as_json},
     OPT_OF_THREADS(s),
     OPT_OF_NO_MMAP(s),
     {0},
@@ -54,8 +56,12 @@ const command cmd_verify = {
     .name = "verify",
     .usage = "MODEL [--json] [-t N]",
     .summary = "known tokens and vectors of a model on this machine",
-    .examples = "Exit code 0 if everything held, 1 if not or if nothing is known of the model.\n"
-                "Example:\n  strata verify all-minilm-l6-v2-q8_0.gguf\n",
+    .note = "Exit code 0 if everything held, 1 if not or if nothing is known of the model.\n",
+    .text = "Token ids and vectors are compared with references of HuggingFace that are compiled in, and\n"
+            "vectors bit for bit with those of one batch, of another number of threads, and of every other\n"
+            "kernel level of this CPU. Models are known by their norms and biases, so in whatever quantisation.\n",
+    .examples = "strata verify all-minilm-l6-v2-q8_0.gguf\n",
+    .args = args,
     .opts = opts,
     .run = run,
 };

@@ -1,3 +1,4 @@
+/* cmd_version.c: strata version: the library's version and the kernel levels of this CPU. */
 #include <stdio.h>
 
 #include "cli.h"
@@ -18,7 +19,9 @@ const command cmd_version = {
     .name = "version",
     .usage = "",
     .summary = "version of the library and the kernel levels of this CPU",
-    .examples = "Example:\n  strata version\n",
+    .text = "The kernel levels are those that this CPU can run, the best last. STRATA_CPU caps which one is\n"
+            "used.\n",
+    .examples = "strata version\n",
     .opts = opts,
     .run = run,
 };

@@ -1,3 +1,4 @@
+/* conversation.c: reads and keeps messages, and runs the chat template over them. */
 #define _POSIX_C_SOURCE 200809L /* open_memstream, localtime_r, access */
 #include "commands/conversation.h"
 

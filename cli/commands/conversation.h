@@ -17,14 +17,14 @@ typedef struct conversation_opts {
 
 /* clang-format off */
 #define OPTS_OF_CONVERSATION(o)                                                                               \
-    {OPT_STRING, 0, "messages", "FILE|-", "a conversation, as a JSON array", &(o).messages, 0, NULL},         \
-    {OPT_STRING, 0, "system", "TEXT", "the system message", &(o).system, 0, NULL},                            \
-    {OPT_STRING, 0, "system-file", "FILE", "the same from a file", &(o).system_file, 0, NULL},                \
-    {OPT_STRING, 0, "template", "FILE|chatml", "a Jinja template instead of the model's", &(o).template, 0, NULL}, \
-    {OPT_STRING, 0, "tools", "FILE|JSON", "tools for the template, an array", &(o).tools, 0, NULL},           \
-    {OPT_STRING, 0, "documents", "FILE|JSON", "documents for the template, an array", &(o).documents, 0, NULL}, \
-    {OPT_STRING, 0, "variables", "FILE|JSON", "of the template: '{\"enable_thinking\":false}'", &(o).variables, 0, NULL}, \
-    {OPT_WHOLE, 0, "now", "SECONDS", "the template's local time (default: the clock's)", &(o).now, 0, &(o).now_given}
+    {OPT_STRING, 0, "messages", "FILE|-", "a conversation, as a JSON array", .value = &(o).messages},         \
+    {OPT_STRING, 0, "system", "TEXT", "the system message", .value = &(o).system},                            \
+    {OPT_STRING, 0, "system-file", "FILE", "the same from a file", .value = &(o).system_file},                \
+    {OPT_STRING, 0, "template", "FILE|chatml", "a Jinja template instead of the model's", .value = &(o).template}, \
+    {OPT_STRING, 0, "tools", "FILE|JSON", "tools for the template, an array", .value = &(o).tools},           \
+    {OPT_STRING, 0, "documents", "FILE|JSON", "documents for the template, an array", .value = &(o).documents}, \
+    {OPT_STRING, 0, "variables", "FILE|JSON", "of the template: '{\"enable_thinking\":false}'", .value = &(o).variables}, \
+    {OPT_WHOLE, 0, "now", "SECONDS", "the template's local time", .value = &(o).now, .def = "the clock's", .given = &(o).now_given}
 /* clang-format on */
 
 typedef struct message_mark {
@@ -32,7 +32,7 @@ typedef struct message_mark {
     bool user;
 } message_mark;
 
-/* How far a conversation goes. */
+/* A place in a conversation, to go back to. */
 typedef struct conversation_end {
     size_t len, n; /* of turns, of marks */
 } conversation_end;
@@ -68,7 +68,7 @@ void conversation_add(conversation *c, const char *role, const char *text, size_
 bool conversation_undo(conversation *c);
 /* Back to behind the last message of a user that was added; false: there is none. *before gets where it ended. */
 bool conversation_reopen(conversation *c, conversation_end *before);
-/* Takes a conversation_reopen back; nothing was added since. */
+/* Undoes a conversation_reopen; nothing was added since. */
 void conversation_restore(conversation *c, conversation_end before);
 void conversation_clear(conversation *c);
 

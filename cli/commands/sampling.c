@@ -1,3 +1,4 @@
+/* sampling.c: reads what the options of generation name: biases, grammars, schemas, stop texts. */
 #define _POSIX_C_SOURCE 200809L /* access */
 #include "commands/sampling.h"
 
@@ -54,6 +55,14 @@ static int read_text(const char *option, const char *value, bool inline_text, co
     return inline_text ? input_copy_string(option, value, out) : input_read_string(value, out);
 }
 
+/* What lies beside the options of the library goes there; what its type cannot hold becomes what is refused, or for a
+ * count the largest. */
+#define SAMPLING_STORE(x, kind, name, def, least, most, ...) SAMPLING_STORE_##kind(x, name, most)
+#define SAMPLING_STORE_number(x, name, most)
+#define SAMPLING_STORE_seed(x, name, most)
+#define SAMPLING_STORE_whole(x, name, most)  (x)->g.name = (uint32_t)((x)->name < UINT32_MAX ? (x)->name : UINT32_MAX);
+#define SAMPLING_STORE_choice(x, name, most) (x)->g.name = (int)((x)->name <= (most) ? (x)->name : (most) + 1);
+
 int sampling_read(const command *c, sampling *x)
 {
     strata_gen_opts *g = &x->g;
@@ -65,9 +74,7 @@ int sampling_read(const command *c, sampling *x)
         rc = read_text("--json-schema", schema, is_schema(schema), "a schema that begins with '{'", &x->schema);
     if (!rc) rc = read_biases(c, x);
     if (rc) return rc;
-    g->top_k = (uint32_t)(x->top_k < UINT32_MAX ? x->top_k : UINT32_MAX);
-    g->repeat_last_n = (uint32_t)(x->repeat_last_n < UINT32_MAX ? x->repeat_last_n : UINT32_MAX);
-    g->mirostat = (int)(x->mirostat < 3 ? x->mirostat : 3);
+    ST_KNOBS(SAMPLING_STORE, x)
     g->grammar = x->grammar.len ? x->grammar.p : NULL;
     g->json_schema = x->schema.len ? x->schema.p : NULL;
     g->stop = x->stop.p;

@@ -1,3 +1,4 @@
+/* vectors.c: writes vectors in each format, and the table of cosines. */
 #include "commands/vectors.h"
 
 #include <math.h>

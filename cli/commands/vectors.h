@@ -37,7 +37,7 @@ typedef struct vec_item {
 /* These write in order and return false on failure, with errno set. */
 bool vec_begin(vec_writer *w, vec_format format, FILE *f, uint32_t cols, const char *prompt);
 bool vec_put(vec_writer *w, const vec_item *item);
-/* What was put is out: somebody may wait for it. */
+/* Writes out what was put: somebody may wait for it. */
 bool vec_flush(vec_writer *w);
 bool vec_end(vec_writer *w);
 void vec_free(vec_writer *w); /* always, also of a zeroed one */

@@ -1,3 +1,4 @@
+/* buf.c: memory for the program, which ends with a message where there is none. */
 #include "io/buf.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* encoding.c: tells UTF-16 by its byte order mark or by its zero bytes. */
 #include "io/encoding.h"
 
 #include <stdbool.h>

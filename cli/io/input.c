@@ -1,3 +1,4 @@
+/* input.c: reads texts block by block from arguments, files and stdin. */
 #define _POSIX_C_SOURCE 200809L /* open, read, isatty */
 #include "io/input.h"
 
@@ -178,8 +179,8 @@ static bool is_blank(const char *s, size_t len)
     return len == 0;
 }
 
-/* The caller's id; a line without it, or with two, is bad. Of one that is bad already it is told where it can be found,
- * also if a string of the line is the reason: by its id a caller knows which line failed. */
+/* The caller's id; a line without it, or with two, is bad. A line that is bad already keeps its id where that can be
+ * found, even if a string of the line is what is bad: by the id a caller knows which line failed. */
 static void add_id(const input *in, input_block *b, input_item *item, const char *line, size_t len)
 {
     json_error e, again;

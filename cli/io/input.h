@@ -21,23 +21,23 @@ typedef struct input_opts {
 
 #define OPT_OF_JSONL(o)                                                                \
     {                                                                                  \
-        OPT_STRING, 0, "jsonl", "FILE|-", "texts from JSON lines", &(o).jsonl, 0, NULL \
+        OPT_STRING, 0, "jsonl", "FILE|-", "texts from JSON lines", .value = &(o).jsonl \
     }
-#define OPT_OF_FIELD(o)                                                                    \
-    {                                                                                      \
-        OPT_STRING, 0, "field", "NAME", "their field (default: text)", &(o).field, 0, NULL \
+#define OPT_OF_FIELD(o)                                                                  \
+    {                                                                                    \
+        OPT_STRING, 0, "field", "NAME", "their field with the text", .value = &(o).field \
     }
 #define OPT_OF_ID(o)                                                                              \
     {                                                                                             \
-        OPT_STRING, 0, "id", "FIELD", "carry this field of jsonl to the output", &(o).id, 0, NULL \
+        OPT_STRING, 0, "id", "FIELD", "carry this field of jsonl to the output", .value = &(o).id \
     }
 #define OPT_OF_LINES(o)                                                                 \
     {                                                                                   \
-        OPT_STRING, 0, "lines", "FILE|-", "texts from plain lines", &(o).lines, 0, NULL \
+        OPT_STRING, 0, "lines", "FILE|-", "texts from plain lines", .value = &(o).lines \
     }
 #define OPT_OF_LOSSY(o)                                                                       \
     {                                                                                         \
-        OPT_FLAG, 0, "lossy", NULL, "replace invalid UTF-8, do not fail", &(o).lossy, 0, NULL \
+        OPT_FLAG, 0, "lossy", NULL, "replace invalid UTF-8, do not fail", .value = &(o).lossy \
     }
 
 typedef struct input_item {
@@ -61,12 +61,12 @@ int input_open(input **in, const command *c, const input_opts *o, int argc, char
 void input_close(input *in);
 
 /* Fills the block with at most max_items texts (it stops earlier after max_bytes); n = 0 at the end. Where the input
- * pauses it ends: who waits for an answer before he goes on gets it. Returns an exit code. */
+ * pauses it ends, so that whoever waits for an answer before going on gets it. Returns an exit code. */
 int input_next(input *in, input_block *b, size_t max_items, size_t max_bytes);
 void input_block_free(input_block *b);
 
-/* "12 of 80 texts", "1200 texts, 45 %": what is shown while `done` are done; n of the last block, of which `of_block`.
- */
+/* "12 of 80 texts", "1200 texts, 45 %": what is shown while `done` are done; n of the last block, of which
+ * `of_block`. */
 void input_progress(const input *in, const char *what, size_t done, size_t of_block, size_t n_block);
 
 /* "texts.jsonl:7" or "text 3", for messages. */

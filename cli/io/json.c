@@ -1,3 +1,4 @@
+/* json.c: the reader, which walks a line once, and the writer. */
 #include "io/json.h"
 
 #include <math.h>

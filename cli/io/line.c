@@ -1,3 +1,4 @@
+/* line.c: keys, drawing and history of a line that is being typed. */
 #define _DEFAULT_SOURCE /* cfmakeraw, TIOCGWINSZ */
 #include "io/line.h"
 
@@ -27,7 +28,7 @@ static bool within(unsigned cp, const range *r, size_t n)
 }
 
 /* Nonspacing marks, joiners and selectors of the common scripts; East Asian wide characters and emoji (Unicode's
- * EastAsianWidth.txt, by blocks). A terminal of another opinion shows the cursor beside its place, no more. */
+ * EastAsianWidth.txt, by blocks). A terminal that disagrees shows the cursor in the wrong place, no more. */
 int line_width(unsigned cp)
 {
     static const range none[] = {

@@ -1,3 +1,4 @@
+/* lines.c: gathers whole lines, and writes each with one write(2). */
 #define _POSIX_C_SOURCE 200809L /* open_memstream, fileno */
 #include "io/lines.h"
 

@@ -1,3 +1,4 @@
+/* npy.c: a NumPy file whose number of rows is known at the end. */
 #define _POSIX_C_SOURCE 200809L /* fileno, fdopen */
 #include "io/npy.h"
 

@@ -1,8 +1,7 @@
 /* npy.h: NumPy's array file (format 1.0) of little-endian float32, written row by row.
  *
  * The number of rows stands in the header and is known at the end. Where the output can be sought the header is written
- * at the end, and until then there are zeros; into a pipe the rows go through a temporary
- * file. */
+ * at the end, and until then there are zeros; into a pipe the rows go through a temporary file. */
 #ifndef CLI_IO_NPY_H
 #define CLI_IO_NPY_H
 

@@ -1,3 +1,4 @@
+/* output.c: opens the output, and refuses one that the command reads. */
 #define _POSIX_C_SOURCE 200809L /* F_DUPFD_CLOEXEC, fdopen */
 #include "io/output.h"
 

@@ -1,3 +1,4 @@
+/* shown.c: masks what would steer a terminal. */
 #include "io/shown.h"
 
 #include <string.h>

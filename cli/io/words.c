@@ -1,43 +1,32 @@
-/* words.c: what the library calls a field of its options, this program calls an option. */
+/* words.c: the library's messages in the program's words: what is a field to the library is an option here. */
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
+#include "sample/knobs.def"
 
 static const struct {
     const char *field, *option;
-} words[] = {
-    {"dims", "--dims"},
-    {"documents", "--documents"},
-    {"frequency_penalty", "--frequency-penalty"},
-    {"logit_bias", "--logit-bias"},
-    {"max_tokens", "-n"},
-    {"memory_cap", "the memory"},
-    {"min_p", "--min-p"},
-    {"mirostat", "--mirostat"},
-    {"mirostat_eta", "--mirostat-eta"},
-    {"mirostat_tau", "--mirostat-tau"},
-    {"n_ctx", "-c"},
-    {"n_threads", "-t"},
-    {"n_top", "--logprobs"},
-    {"normalize", "--normalize"},
-    {"now", "--now"},
-    {"pooling", "--pooling"},
-    {"precision", "--precision"},
-    {"presence_penalty", "--presence-penalty"},
-    {"repeat_last_n", "--repeat-last-n"},
-    {"repeat_penalty", "--repeat-penalty"},
-    {"stop text", "--stop: text"},
-    {"temperature", "--temp"},
-    {"threads", "-t"},
-    {"tools", "--tools"},
-    {"top_k", "--top-k"},
-    {"top_p", "--top-p"},
-    {"truncate", "--truncate"},
-    {"truncate_query", "--truncate-query"},
-    {"typical_p", "--typical"},
-    {"variables", "--variables"},
-};
+} words[] = {{"dims", "--dims"},
+             {"documents", "--documents"},
+             {"logit_bias", "--logit-bias"},
+             {"max_tokens", "-n"},
+             {"memory_cap", "the memory"},
+             {"n_ctx", "-c"},
+             {"n_threads", "-t"},
+             {"n_top", "--logprobs"},
+             {"normalize", "--normalize"},
+             {"now", "--now"},
+             {"pooling", "--pooling"},
+             {"precision", "--precision"},
+             {"stop text", "--stop: text"},
+             {"threads", "-t"},
+             {"tools", "--tools"},
+             {"truncate", "--truncate"},
+             {"truncate_query", "--truncate-query"},
+             {"variables", "--variables"},
+#define WORD(x, kind, name, def, least, most, letter, option, ...) {#name, "--" option},
+             ST_KNOBS(WORD, )};
 
 /* What a message says to do, and the option that does it. */
 static const struct {
@@ -47,7 +36,7 @@ static const struct {
     {" ask for mean, cls or last", " (--pooling)"},
 };
 
-/* What is said to a program, and to a person instead. */
+/* What the library says to a program, and what to say to a person instead. */
 static const struct {
     const char *text, *instead;
 } spoken[] = {

@@ -1,5 +1,6 @@
 /* infer.c: the public functions that run texts or ids: vectors, scores, text. */
 #include "api/api.h"
+#include "sample/knobs.def"
 
 int strata_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
                  size_t stride, strata_embed_item *items, strata_error *err)
@@ -56,15 +57,21 @@ int strata_rank(strata_ctx *c, strata_text query, const strata_text *passages, s
     return rc;
 }
 
+strata_gen_opts strata_gen_default(void)
+{
+    return (strata_gen_opts){ST_KNOBS(ST_KNOB_DEFAULT, )};
+}
+
 int strata_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
                     strata_gen_result *result, strata_error *err)
 {
     strata_gen_result r;
+    const strata_gen_opts o = opts ? *opts : strata_gen_default();
     ST_NEED(c);
     ST_FAIL_IF(n && !ids, err, STRATA_INVALID_ARG, "strata_generate: ids is NULL");
-    ST_TRY(st_opts_check_gen(opts, err));
+    ST_TRY(st_opts_check_gen(&o, err));
     ST_TRY(st_ctx_enter(c, err));
-    int rc = st_generate(c, seq, ids, n, opts, &r, err);
+    int rc = st_generate(c, seq, ids, n, &o, &r, err);
     if (!rc && result) *result = r;
     st_ctx_leave(c);
     return rc;

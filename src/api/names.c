@@ -42,10 +42,7 @@ const char *strata_pooling_name(int pooling)
 
 const char *strata_cpu_level(uint32_t i)
 {
-    const char *const *levels = st_backend_default()->levels();
-    for (uint32_t j = 0; levels[j]; j++)
-        if (j == i) return levels[j];
-    return NULL;
+    return st_backend_default()->level_at(i);
 }
 
 const char *strata_finish_name(int finish)

@@ -1,3 +1,4 @@
+/* opts.c: the rules of the fields of each option struct. */
 #include "api/opts.h"
 
 #include <stdbool.h>

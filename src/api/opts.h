@@ -15,7 +15,7 @@ int st_opts_check_chat(const strata_chat_opts *o, strata_error *err);
 int st_opts_check_quantize(const strata_quantize_opts *o, strata_error *err);
 int st_opts_check_verify(const strata_verify_opts *o, strata_error *err);
 
-/* `known`: the bits that are. */
+/* `known`: the bits that may be set. */
 int st_opts_check_flags(unsigned flags, unsigned known, strata_error *err);
 /* 0..last */
 int st_opts_check_value(const char *name, int v, int last, strata_error *err);

@@ -6,10 +6,10 @@
  *  - An `st_exec` is a loaded plan: immutable, shared by threads. It may keep pointers into the plan, the config, the
  *    weights and the file, which outlive it.
  *  - An `st_state` is what one caller needs to run it: scratch and threads. One run at a time.
- *  - `run` checks nothing about ids, types or lengths: engine/ has. It allocates only to grow the scratch and the
- *    cache to the batch before the first op. It stops between ops when the batch is cancelled or late, and then
- * returns CANCELLED or DEADLINE with the outputs unspecified. A sequence whose numbers become NaN or infinite gets
- * status NONFINITE and does not disturb the others.
+ *  - `run` checks nothing about ids, types or lengths: src/engine has. It allocates only to grow the scratch and the
+ *    cache to the batch before the first op. It stops between ops when the batch is cancelled or late, and then returns
+ *    CANCELLED or DEADLINE with the outputs unspecified. A sequence whose numbers become NaN or infinite gets status
+ *    NONFINITE and does not disturb the others.
  *  - The same sequence gives the same bits, whatever else is in the batch and however many threads there are.
  *
  * A backend is a folder beside this file and a line in registry.c. */
@@ -21,8 +21,6 @@
 #include "base/os/file.h"
 #include "model/plan.h"
 
-#define ST_BACKEND_ABI 1
-
 typedef struct st_exec st_exec;
 typedef struct st_state st_state;
 
@@ -31,8 +29,10 @@ typedef struct st_load_opts {
     const char *level;  /* cap of the kernel level, NULL: none */
     const st_log *log;
     st_mem *mem;
-    void (*beside)(void *user); /* other work of opening a model, on the calling thread while the others pack; a load */
-    void *beside_user;          /* that fails may leave it out. NULL: none */
+    /* Other work of opening a model, on the calling thread while the others pack; NULL: none. A load that fails may
+     * leave it out. */
+    void (*other_work)(void *user);
+    void *other_user;
 } st_load_opts;
 
 /* What an op left in its slot: float rows, int8 rows, or both. Valid during the call. */
@@ -65,11 +65,10 @@ typedef struct st_state_opts {
 } st_state_opts;
 
 typedef struct st_backend {
-    int abi; /* ST_BACKEND_ABI */
     const char *name;
     int (*load)(const st_plan *plan, const st_file *file, const st_load_opts *opts, st_exec **out, strata_error *err);
     void (*unload)(st_exec *e);
-    const char *const *(*levels)(void);         /* what this machine has, best last, NULL-terminated */
+    const char *(*level_at)(uint32_t i);        /* the i-th that this machine has, best last; NULL past it */
     const char *(*level)(const st_exec *e);     /* the one in use */
     uint64_t (*packed_bytes)(const st_exec *e); /* memory of the prepared weights */
     const char *(*bf16)(const st_exec *e);      /* the unit of precision bf16, if its open is granted it; NULL: none */
@@ -81,7 +80,8 @@ typedef struct st_backend {
      * fewer where what a run from there needs is no longer there, was overwritten by any later run, also one that
      * failed, or was made for a sequence of another length. */
     uint32_t (*kv_keep)(const st_state *s, uint32_t seq, uint32_t keep, uint32_t n);
-    /* The sequence keeps `keep` tokens (0: it begins anew) and will hold n: gives back memory that this does not need. */
+    /* The sequence keeps `keep` tokens (0: it begins anew) and will hold n: gives back the memory that this does not
+     * need. */
     void (*kv_trim)(st_state *s, uint32_t seq, uint32_t keep, uint32_t n);
     /* Memory that a cache takes when every sequence is full; 0: too large to count. */
     uint64_t (*kv_bytes)(const st_plan *plan, const st_kv_opts *kv);

@@ -7,7 +7,7 @@
 #define ST_WANTED_MAX 256u
 
 /* What a sampler looks at in a row of logits: the k largest of those that are allowed, equal ones included, and those
- * of ids. The others may be left out: they are -infinity then, and nobody asked whether they are finite. */
+ * of ids. The others may be left out: they are -infinity then, and whether they are finite is not checked. */
 typedef struct st_wanted {
     uint32_t k;           /* 1..ST_WANTED_MAX */
     const uint32_t *mask; /* bit id & 31 of word id >> 5: allowed; NULL: all are */

@@ -1,3 +1,4 @@
+/* registry.c: the list of backends. */
 #include "backend/backend.h"
 #include "backend/cpu/cpu.h"
 

@@ -1,3 +1,4 @@
+/* error.c: fills the caller's strata_error. */
 #include "base/error.h"
 
 #include <stdarg.h>

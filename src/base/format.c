@@ -1,3 +1,4 @@
+/* format.c: the conversions of printf, and what is cut where all of it does not fit. */
 #include "base/format.h"
 
 #include <stdbool.h>

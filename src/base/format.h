@@ -1,4 +1,4 @@
-/* format.h: printf for messages: what does not fit is cut where it does least harm, and what came from a file or a
+/* format.h: printf for messages: what does not fit is cut where that does least harm, and what came from a file or a
  * caller cannot steer a terminal.
  *
  * Strings (%s, %.*s) are shortened in their middle, with "..." there and never inside a character: first the one that

@@ -1,3 +1,4 @@
+/* fp.c: the control registers of each architecture, and the one value that is kept for a thread. */
 #include "base/fp.h"
 
 #if defined(__x86_64__)

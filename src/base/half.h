@@ -1,7 +1,7 @@
 /* half.h: float16 and bfloat16 <-> float32, bit-exact in software.
  *
- * To 16 bits: round to nearest even, subnormals kept, NaN stays NaN (quiet). The hardware's F16C gives the same bits.
- */
+ * To 16 bits: round to nearest even, subnormals kept, NaN stays NaN (quiet). The hardware's F16C gives the same
+ * bits. */
 #ifndef ST_BASE_HALF_H
 #define ST_BASE_HALF_H
 

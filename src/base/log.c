@@ -1,3 +1,4 @@
+/* log.c: a line for the caller's callback, in its floating-point state. */
 #include "base/log.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* math.c: elementary functions in double from + - * / and fma alone. */
 #include "base/math.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* sort.c: heap sort in place. */
 #include "base/sort.h"
 
 #include <string.h>

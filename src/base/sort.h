@@ -1,4 +1,5 @@
-/* sort.h: an order without memory from anywhere, unlike qsort, which may take some, and with something to ask. */
+/* sort.h: sorting without memory from anywhere, unlike qsort, which may take some, and with an argument for the
+ * comparison. */
 #ifndef ST_BASE_SORT_H
 #define ST_BASE_SORT_H
 

@@ -1,4 +1,4 @@
-/* utf8.c: validation and lossy replacement. See utf8.h. */
+/* utf8.c: validation, and the mark at the beginning of a text. token/utf8_fix.c replaces what is invalid. */
 #include "base/utf8.h"
 
 #include <string.h>

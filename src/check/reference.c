@@ -1,4 +1,4 @@
-/* reference.c: knows a model by what quantising leaves alone. */
+/* reference.c: recognises a model by the tensors that quantising leaves alone. */
 #include "check/reference.h"
 
 #include <math.h>

@@ -21,7 +21,7 @@ typedef struct st_verify_reference {
     uint64_t fingerprint; /* see st_verify_fingerprint */
     const st_verify_case *cases;
     uint32_t n_cases;
-    const int16_t *vectors; /* [n_cases, width], of no particular length */
+    const int16_t *vectors; /* [n_cases, width], not normalised, of no particular length */
     uint32_t width;
     double min_cosine, mean_cosine; /* what int8 activations reach */
 } st_verify_reference;

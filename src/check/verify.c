@@ -13,9 +13,9 @@
 #include "check/reference.h"
 
 enum { MAX_MADE_UP = 64 };
-/* A known model in another tensor type than its reference has: only that it is the same model. */
+/* For a known model in another tensor type than its reference: shows only that it is the same model. */
 #define LOOSE_COSINE 0.8
-/* Vectors that a slower kernel level computes again: of sequences up to so many tokens, and so many of them. */
+/* Limits for the slower kernel levels: sequences of at most so many tokens, and so many of them. */
 enum { LEVEL_TOKENS = 48, LEVEL_CASES = 6 };
 
 typedef struct verifier {
@@ -56,7 +56,7 @@ static int verify_stop(const verifier *v, strata_error *err)
     return STRATA_OK;
 }
 
-/* Cases for a model that is not known: one run must still give the bits of another. */
+/* Cases for a model that is not known: runs must still agree in their bits. */
 static void verify_make_up_cases(verifier *v, uint32_t n_vocab, uint32_t n_ctx, int32_t *ids, st_verify_case *cases)
 {
     static const uint32_t lengths[] = {1, 9, 40};

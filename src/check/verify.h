@@ -1,4 +1,4 @@
-/* verify.h: whether a model gives here what it is known to give, and the same bits however it is run. */
+/* verify.h: whether a model gives on this machine what it is known to give, and the same bits however it is run. */
 #ifndef ST_CHECK_VERIFY_H
 #define ST_CHECK_VERIFY_H
 

@@ -26,7 +26,7 @@ int st_gguf_put_kv(st_gguf_writer *w, const st_gguf_kv *kv, strata_error *err); 
 int st_gguf_put_tensor(st_gguf_writer *w, st_str name, uint32_t type, uint32_t n_dims, const uint64_t *dims,
                        const void *data, size_t bytes, strata_error *err);
 
-/* Writes path through a temporary file beside it, then renames. */
+/* Writes `path`, which appears whole or not at all (base/os/outfile.h). */
 int st_gguf_writer_save(st_gguf_writer *w, const char *path, strata_error *err);
 
 /* The whole file in memory, owned by the caller (st_free with the writer's mem). */

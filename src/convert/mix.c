@@ -3,12 +3,17 @@
 
 #include <string.h>
 
+/* The targets of a type: none, itself, or the two mixes that begin from it. */
+#define TARGETS_none(NAME, file)
+#define TARGETS_plain(NAME, file)  {#NAME, (file), ST_##NAME, 0},
+#define TARGETS_graded(NAME, file) {#NAME "_S", (file), ST_##NAME, 'S'}, {#NAME "_M", (file) + 1, ST_##NAME, 'M'},
+
 static const st_mix mixes[] = {
-    {"Q4_0", 2, ST_Q4_0, 0},      {"Q4_1", 3, ST_Q4_1, 0},      {"Q5_0", 8, ST_Q5_0, 0},
-    {"Q5_1", 9, ST_Q5_1, 0},      {"Q8_0", 7, ST_Q8_0, 0},      {"Q4_K_S", 14, ST_Q4_K, 'S'},
-    {"Q4_K_M", 15, ST_Q4_K, 'M'}, {"Q5_K_S", 16, ST_Q5_K, 'S'}, {"Q5_K_M", 17, ST_Q5_K, 'M'},
-    {"Q6_K", 18, ST_Q6_K, 0},     {"F16", 1, ST_F16, 0},        {"BF16", 32, ST_BF16, 0},
-    {"F32", 0, ST_F32, 0},
+#define ST_QUANT_BLOCKS(id, type, NAME, block, bytes, group, min, scale_at, width, zero, tails, target, file_type) \
+    TARGETS_##target(NAME, file_type)
+#include "quant/types.def"
+#define ST_QUANT_FLOAT(id, type, NAME, bytes, target, file_type) TARGETS_##target(NAME, file_type)
+#include "quant/types.def"
 };
 enum { N_MIXES = sizeof mixes / sizeof *mixes };
 
@@ -25,10 +30,11 @@ static bool mix_same_name(const char *a, const char *b)
 
 const st_mix *st_mix_find(const char *name)
 {
-    if (mix_same_name(name, "Q4_K")) name = "Q4_K_M";
-    if (mix_same_name(name, "Q5_K")) name = "Q5_K_M";
-    for (int i = 0; i < N_MIXES; i++)
-        if (mix_same_name(name, mixes[i].name)) return &mixes[i];
+    for (int i = 0; i < N_MIXES; i++) {
+        const st_mix *m = &mixes[i];
+        if (mix_same_name(name, m->name)) return m;
+        if (m->grade == 'M' && mix_same_name(name, st_quant_get(m->base)->name)) return m;
+    }
     return NULL;
 }
 

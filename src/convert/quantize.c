@@ -1,6 +1,6 @@
-/* quantize.c: reads a mapped file, writes another that appears whole (base/os/outfile.h). Memory: one slab of output, and
- * a buffer of floats a thread. A tensor is one run of values for this purpose, since the blocks of every type divide a
- * chunk. */
+/* quantize.c: reads a mapped file, and writes another that appears whole (base/os/outfile.h). Memory: one slab of
+ * output, and a buffer of floats for each thread. A tensor is one run of values for this purpose, since the blocks of
+ * every type divide a chunk. */
 #include "convert/quantize.h"
 
 #include <errno.h>
@@ -17,7 +17,8 @@
 #include "gguf/foreign.h"
 #include "gguf/parts.h"
 
-/* Values that a thread takes at a time, and chunks between two writes. */
+/* Values that a thread takes at a time (64 KB of floats, which stay in its cache), and chunks between two writes, which
+ * are of 4 MB at most. */
 enum { CHUNK = 1 << 14, SLAB_CHUNKS = 64 };
 
 /* What becomes of one tensor. */
@@ -56,8 +57,7 @@ typedef struct job {
     slab s;
 } job;
 
-/* ---- which type each tensor gets -----------------------------------------------------------------------------------
- */
+/* ---- which type each tensor gets --------------------------------------------------------------------------------- */
 
 /* The order in which the mixes count layers: by number, then by name. */
 static int quantize_by_layer(const void *pa, const void *pb)
@@ -160,8 +160,7 @@ static int quantize_choose_types(job *j, strata_error *err)
     return STRATA_OK;
 }
 
-/* ---- writing
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void quantize_put(job *j, const void *p, size_t n)
 {
@@ -239,8 +238,7 @@ static void quantize_put_head(job *j)
     if (g->n_tensors) quantize_put_padding(j, bytes);
 }
 
-/* ---- tensors
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 static bool quantize_all_finite(const float *x, size_t n)
 {
@@ -307,8 +305,8 @@ static int quantize_stopped(const job *j, strata_error *err)
     return j->f.error ? quantize_cannot_write(j, j->f.error, err) : STRATA_OK;
 }
 
-/* In slabs; sets the relative error, root mean square. What keeps its type is looked at all the same: norms, biases and
- * blocks that are copied would else carry NaN into a file that looks well. */
+/* In slabs; sets the relative error, root mean square. What keeps its type is looked at all the same: otherwise norms,
+ * biases and blocks that are copied would carry NaN into a file that looks sound. */
 static int quantize_convert_tensor(job *j, const target *t, double *relative, strata_error *err)
 {
     slab *s = &j->s;
@@ -392,8 +390,7 @@ static int quantize_put_tensor(job *j, size_t i, strata_error *err)
     return st_pool_forked(j->pool) ? st_forked_error(err) : STRATA_OK; /* the file is the parent's */
 }
 
-/* ---- the file
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 static int quantize_put_all(job *j, strata_error *err)
 {
@@ -426,7 +423,7 @@ static int quantize_write_file(job *j, strata_error *err)
     return rc;
 }
 
-/* Onto its input a file may be written, but a whole model onto one part of its own would leave the other parts behind,
+/* A file may replace its input. But a whole model in place of one of its own parts would leave the other parts behind,
  * and no model under the name that led to them. */
 static int quantize_check_out(const job *j, strata_error *err)
 {

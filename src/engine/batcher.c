@@ -1,3 +1,4 @@
+/* batcher.c: sorts token sequences, cuts them into runs, and hands rows back to their texts. */
 #include "engine/batcher.h"
 
 #include <stdlib.h>

@@ -32,7 +32,7 @@ typedef struct st_batcher {
     float *(*target)(void *user, const st_item *s);
     /* Rows are there; status is STRATA_OK or NONFINITE. On the calling thread. */
     void (*deliver)(void *user, const st_item *s, int status, const float *rows);
-    /* Sequences finished so far; NULL: nobody asks. One call at a time, on any thread of the run. */
+    /* Sequences finished so far; may be NULL. One call at a time, on any thread of the run. */
     void (*progress)(void *user, size_t done);
     void *user;
 
@@ -43,14 +43,14 @@ typedef struct st_batcher {
 /* Errors: NO_MEMORY, CANCELLED, DEADLINE. */
 int st_batcher_run(st_batcher *b, strata_error *err);
 
-/* The status of an item whose rows are not whole yet: never seen by a caller. */
+/* The status of an item whose rows are not complete yet: no caller ever sees it. */
 #define ST_ITEM_PENDING INT_MAX
 
-/* What a call leaves that fails as a whole: the items that were not done get its status and message. Returns whether
- * the item was one of them, or had failed before: its rows are to be NaN. */
+/* For a call that fails as a whole: an item that was not done gets its status and message. Returns whether it was one
+ * of these or had failed before, so that its rows are to be NaN. */
 bool st_item_abandon(strata_embed_item *item, int status, const char *msg);
 
-/* Rows that are no result. */
+/* Fills rows that are no result with NaN. */
 void st_nan_row(float *row, size_t n);
 
 /* CANCELLED or DEADLINE if it is time to stop. */

@@ -154,7 +154,7 @@ static int embed_truncate_tokens(job *j, strata_text text, unsigned flags, size_
     return STRATA_OK;
 }
 
-/* A text that is not UTF-8 is told where in itself, not in prompt + text. */
+/* The offset of invalid UTF-8 counts from the start of the text itself, not of prompt + text. */
 static void embed_blame_text(const job *j, strata_text text, unsigned flags, strata_error *e)
 {
     strata_error own = {0};
@@ -163,7 +163,7 @@ static void embed_blame_text(const job *j, strata_text text, unsigned flags, str
     st_tokens_free(&t);
 }
 
-/* Failures of the text go to its item; what ends the whole call is returned. */
+/* A failure of the text goes to its item; one that ends the whole call is returned. */
 static int embed_tokenize_one(job *j, size_t i, strata_error *err)
 {
     strata_embed_item *item = &j->items[i];
@@ -289,8 +289,8 @@ static int embed_all(job *j, strata_error *err)
     return embed_run_all(j, err);
 }
 
-/* Rows that are not whole vectors become NaN, whether or not something was written there: of texts that failed, and, if
- * the whole call did, of those that were not done. */
+/* Rows that are not whole vectors become NaN, whether or not something was written there: those of texts that failed,
+ * and, if the whole call failed, of those that were not done. */
 static void embed_abandon(const job *j, size_t n_rows, int status, const strata_error *why)
 {
     for (size_t i = 0; i < j->n; i++)

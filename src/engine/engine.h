@@ -22,7 +22,7 @@ typedef struct st_type_total {
 
 /* Immutable once open. The pieces point into each other in the order of the fields, so they are freed from the end. */
 struct strata_model {
-    st_mem *mem; /* of its allocator: calls that only read a model count in it too, so it stands outside */
+    st_mem *mem; /* of its allocator; outside of the model, since calls that only read the model count in it too */
     st_log log;
     char *path, *arch, *name, *tokenizer_name; /* NUL-terminated copies for the info; NULL if absent */
     char *prompt_query, *prompt_document;
@@ -81,12 +81,12 @@ void st_model_close(strata_model *m); /* NULL: nothing */
 /* embed.c: the pooling that a call uses: what was asked for, or the model's own. Errors: UNSUPPORTED_OP. */
 int st_embed_pooling(const strata_model *m, int asked, int *pooling, strata_error *err);
 
-/* context.c. Enters and leaves a context, with floating-point state of our own in between. BUSY if it is in a call already,
- * INVALID_ARG if one was when this process was forked. */
+/* context.c: enters and leaves a context, with a floating-point state of our own in between. BUSY if it is in a call
+ * already, INVALID_ARG if one was when this process was forked. */
 int st_ctx_enter(strata_ctx *c, strata_error *err);
 void st_ctx_leave(strata_ctx *c);
 
-/* Each public call of its name, after the arguments were checked for NULL. */
+/* The public functions of these names, after their arguments were checked for NULL. */
 int st_embed(strata_ctx *c, const strata_text *texts, size_t n, const strata_embed_opts *opts, float *out,
              size_t stride, strata_embed_item *items, strata_error *err);
 int st_embed_tokens(strata_ctx *c, const strata_text *text, const strata_embed_opts *opts, float *out, size_t cap,
@@ -105,7 +105,7 @@ int st_ctx_open(const strata_model *m, const strata_ctx_opts *opts, uint32_t n_b
                 strata_error *err);
 
 /* seq.c: sequences of a generating context. */
-#define ST_SEQ_BATCH 512u /* most tokens of a prompt in one run: two groups of full width */
+#define ST_SEQ_BATCH 512u /* most tokens of a prompt in one run: two groups; rings hold as many beyond a window */
 int st_seqs_open(strata_ctx *c, uint32_t n_seqs, uint32_t n_ctx, uint32_t n_batch, strata_error *err);
 void st_seqs_close(strata_ctx *c);
 /* wanted: the logits that the caller looks at, NULL: all. *reused: tokens that were there and did not run again. */
@@ -114,7 +114,7 @@ int st_seq_sync(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, uint3
 int st_seq_step(strata_ctx *c, const uint32_t *seqs, const int32_t *ids, size_t n, const volatile int *cancel,
                 const float **logits, strata_error *err);
 
-int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
+int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *o,
                 strata_gen_result *result, strata_error *err);
 
 int st_eval(strata_ctx *c, const int32_t *ids, const int32_t *types, size_t n, int what, int pooling, float *out,

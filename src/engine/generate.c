@@ -12,7 +12,7 @@
 #include "grammar/schema/schema.h"
 #include "sample/sampler.h"
 
-#define MAX_PIECE 4096u /* bytes of one token that are streamed */
+#define MAX_PIECE 4096u /* bytes of one token that are streamed: real ones are far shorter; beyond this they are cut */
 
 typedef struct job {
     strata_ctx *ctx;
@@ -31,20 +31,6 @@ typedef struct job {
     st_stream stream;
     double deadline;
 } job;
-
-strata_gen_opts strata_gen_default(void)
-{
-    st_sampler_params p = st_sampler_default();
-    return (strata_gen_opts){.temperature = p.temperature,
-                             .top_k = p.top_k,
-                             .top_p = p.top_p,
-                             .min_p = p.min_p,
-                             .typical_p = p.typical_p,
-                             .repeat_penalty = p.repeat_penalty,
-                             .repeat_last_n = p.repeat_last_n,
-                             .mirostat_tau = p.mirostat_tau,
-                             .mirostat_eta = p.mirostat_eta};
-}
 
 /* ---- the vocabulary as grammars see it --------------------------------------------------------------------------- */
 
@@ -79,7 +65,7 @@ static int gen_open_gvocab(strata_ctx *c, strata_error *err)
     return st_gvocab_open(&vv, c->model->mem, &c->gvocab, err);
 }
 
-/* An error in a grammar that was made of a schema: its line and column are in a text that nobody wrote. */
+/* An error in a grammar that was made from a schema: its line and column would be those of a text that nobody wrote. */
 static int gen_schema_error(strata_error *err)
 {
     const char *what = err ? strstr(err->msg, ": ") : NULL;
@@ -162,8 +148,7 @@ static int gen_stream(job *j, const st_sampled *s, int *finish, strata_error *er
     size_t len = gen_has_text(j, s->id) ? st_tokenizer_raw(j->m->tokenizer, s->id, piece, sizeof piece) : 0;
     bool stopped;
     ST_TRY(st_stream_add(&j->stream, piece, len < sizeof piece ? len : sizeof piece, &stopped, err));
-    strata_gen_token token = {
-        .id = s->id, .logprob = s->logprob, .top = (const strata_logprob *)s->top, .n_top = s->n_top};
+    strata_gen_token token = {.id = s->id, .logprob = s->logprob, .top = s->top, .n_top = s->n_top};
     bool go_on = gen_tell(j, &token);
     if (stopped)
         *finish = STRATA_FINISH_STOP;
@@ -187,7 +172,7 @@ static int gen_allow(job *j, strata_error *err)
     return STRATA_OK;
 }
 
-/* The logits of the next token, as far as the sampler looks at them. */
+/* The logits of the next token, as many as the sampler looks at. */
 static int gen_run(job *j, float **logits, strata_error *err)
 {
     int32_t ids[ST_WANTED_MAX];
@@ -276,7 +261,7 @@ static int gen_loop(job *j, strata_error *err)
     r->finish = finish;
     r->unfinished = j->state && (j->think || !st_grammar_is_done(j->state));
     r->decode_ms = (st_now() - start) * 1e3;
-    /* Behind a stop text nothing is left; a caller that said it is over is not called again. */
+    /* After a stop text nothing is left; a caller that has ended the generation is not called again. */
     if (finish == STRATA_FINISH_CALLER || (finish == STRATA_FINISH_STOP && j->stream.n == 0)) return STRATA_OK;
     ST_TRY(st_stream_end(&j->stream, err));
     if (j->stream.n_ready) gen_tell(j, NULL);
@@ -288,23 +273,12 @@ static int gen_loop(job *j, strata_error *err)
 static int gen_open_sampler(job *j, strata_error *err)
 {
     const strata_gen_opts *o = j->o;
-    st_sampler_params p = {.temperature = o->temperature,
-                           .top_k = o->top_k,
-                           .top_p = o->top_p,
-                           .min_p = o->min_p,
-                           .typical_p = o->typical_p,
-                           .repeat_penalty = o->repeat_penalty,
-                           .frequency_penalty = o->frequency_penalty,
-                           .presence_penalty = o->presence_penalty,
-                           .repeat_last_n = o->repeat_last_n,
-                           .mirostat = o->mirostat,
-                           .mirostat_tau = o->mirostat_tau,
-                           .mirostat_eta = o->mirostat_eta,
-                           .seed = o->seed,
-                           .logit_bias = (const st_logit_bias *)o->logit_bias,
+    st_sampler_params p = {.logit_bias = o->logit_bias,
                            .n_logit_bias = o->n_logit_bias,
                            .logprobs = o->logprobs != 0,
-                           .n_top = o->n_top};
+                           .n_top = o->n_top,
+#define SAME(o, kind, name, ...) .name = (o)->name,
+                           ST_KNOBS(SAME, o)};
     return st_sampler_open(&p, j->m->weights.n_vocab, j->m->mem, &j->sampler, err);
 }
 
@@ -327,7 +301,7 @@ static int gen_check(const strata_ctx *c, uint32_t seq, size_t n, const strata_g
     for (size_t i = 0; i < o->n_stop; i++) {
         size_t len = o->stop[i] ? strlen(o->stop[i]) : 0, good = len ? st_utf8_check(o->stop[i], len) : 0;
         ST_FAIL_IF(len == 0, err, STRATA_INVALID_ARG, "stop text %zu is empty", i);
-        /* One that began inside a character would hold back the half of it that the text is left with. */
+        /* Had it started inside a character, it would hold back the half that the text is left with. */
         ST_FAIL_IF(good < len, err, STRATA_INVALID_ARG, "stop text %zu: byte %zu is not UTF-8", i, good);
     }
     return STRATA_OK;
@@ -344,20 +318,19 @@ static int gen_prepare(job *j, const int32_t *ids, size_t n, strata_error *err)
     return gen_open_grammar(j, err);
 }
 
-int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *opts,
+int st_generate(strata_ctx *c, uint32_t seq, const int32_t *ids, size_t n, const strata_gen_opts *o,
                 strata_gen_result *result, strata_error *err)
 {
-    strata_gen_opts o = opts ? *opts : strata_gen_default();
-    ST_TRY(gen_check(c, seq, n, &o, err));
+    ST_TRY(gen_check(c, seq, n, o, err));
     *result = (strata_gen_result){.n_prompt = (uint32_t)n};
     st_mem *mem = c->model->mem;
     job j = {.ctx = c,
              .m = c->model,
-             .o = &o,
+             .o = o,
              .result = result,
              .seq = seq,
-             .stream = {.stop = o.stop, .n_stop = o.n_stop, .mem = mem}};
-    if (o.deadline_ms > 0) j.deadline = st_now() + o.deadline_ms * 1e-3;
+             .stream = {.stop = o->stop, .n_stop = o->n_stop, .mem = mem}};
+    if (o->deadline_ms > 0) j.deadline = st_now() + o->deadline_ms * 1e-3;
     int rc = gen_prepare(&j, ids, n, err);
     if (!rc) rc = gen_loop(&j, err);
     st_think_close(j.think);

@@ -30,7 +30,7 @@ static int model_copy_key(strata_model *m, const char *key, char **out, strata_e
     return model_copy_str(m, s, out, err);
 }
 
-/* Goes before every text of its role: what it says must be all of it, and a text. */
+/* Goes before every text of its role, so it must be whole, and text. */
 static int model_load_prompt(strata_model *m, const char *key, char **out, strata_error *err)
 {
     st_str s;
@@ -101,7 +101,7 @@ static void model_warn(const strata_model *m)
                      m->path);
 }
 
-/* The tokenizer, which is opened beside the packing of the weights. */
+/* The tokenizer, which is opened while the weights are packed. */
 typedef struct vocabulary {
     strata_model *m;
     const char *pre;
@@ -139,8 +139,8 @@ static int load_model(strata_model *m, const strata_model_opts *opts, vocabulary
                          .level = level,
                          .log = &m->log,
                          .mem = m->mem,
-                         .beside = open_vocabulary,
-                         .beside_user = vocab};
+                         .other_work = open_vocabulary,
+                         .other_user = vocab};
     return m->backend->load(&m->plan, m->parts.files, &load, &m->exec, err);
 }
 

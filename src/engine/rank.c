@@ -109,8 +109,8 @@ static int rank_check_utf8(strata_text t, const char *what, strata_error *err)
     return STRATA_OK;
 }
 
-/* A decoder's template is one text: its own words may be control tokens, those of query and document never. The tokens
- * of the passage are those that stand for bytes of it alone. */
+/* A decoder's template is one text: its own words may be control tokens, those of query and document never are. The
+ * tokens of the passage are those that stand for bytes of it alone. */
 static int rank_encode_template(job *j, size_t i, layout *l, strata_error *err)
 {
     strata_text_part parts[MAX_TEMPLATE_PARTS];
@@ -289,7 +289,7 @@ static int rank_find_template(job *j, strata_error *err)
     return STRATA_OK;
 }
 
-/* What the model lacks to rank at all; finds the template on the way. */
+/* What the model lacks for ranking; finds the template on the way. */
 static int rank_check_model(job *j, strata_error *err)
 {
     const strata_model *m = j->m;

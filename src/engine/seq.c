@@ -46,7 +46,7 @@ static int seq_check(const strata_ctx *c, strata_error *err)
     return STRATA_OK;
 }
 
-/* Rows of logits for n sequences, which need nothing of those of the call before. */
+/* Rows of logits for n sequences; those of the call before need not be kept. */
 static int seq_logits(strata_ctx *c, uint32_t n, strata_error *err)
 {
     st_mem *mem = c->model->mem;
@@ -194,7 +194,7 @@ static int seq_check_step(const strata_ctx *c, uint32_t seq, strata_error *err)
                l->n ? "what a call that failed left of it" : "empty");
     ST_FAIL_IF(l->n >= c->n_ctx, err, STRATA_TOO_LONG, "sequence %u is full: the context holds %u tokens", seq,
                c->n_ctx);
-    /* A ring holds what the next token of a sequence that is ready sees, so the reason is its length. */
+    /* A ring holds all that the next token of a ready sequence sees, so the reason can only be its length. */
     ST_FAIL_IF(c->model->backend->kv_keep(c->state, seq, l->n, l->n + 1) != l->n, err, STRATA_TOO_LONG,
                "sequence %u crosses %u tokens, where LongRoPE changes its angles: synchronise it as a whole", seq,
                c->model->config.rope_original);

@@ -1,3 +1,4 @@
+/* stream.c: holds bytes back until they are certain. */
 #include "engine/stream.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* think.c: the families of thinking marks, and an automaton that finds where thinking ends. */
 #include "engine/think.h"
 
 #include <string.h>

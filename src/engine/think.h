@@ -18,7 +18,7 @@ typedef struct st_think st_think;
  * *end [2]: the texts, NULL in the second where there is one only. False: no block is open. */
 bool st_think_opened(const st_tokenizer *t, const int32_t *ids, size_t n, const char *end[2]);
 
-/* The end that the vocabulary has a token for; else "</think>". */
+/* The end of thinking for which the vocabulary has a token; else "</think>". */
 void st_think_end_of(const st_tokenizer *t, const char *end[2]);
 
 /* `end` is borrowed. The vocabulary is looked through once, for tokens that can run past the end. Errors: NO_MEMORY. */

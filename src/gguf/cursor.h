@@ -1,8 +1,9 @@
-/* cursor.h: the bounded reader under the GGUF parser, and what its files share. No byte of a file is read without
- * passing here.
+/* cursor.h: the bounded reader under the GGUF parser, and what its files share. The parser reads no byte of a file but
+ * through it.
  *
- * Each take either moves the cursor and fills its output, or returns false and leaves both alone. Integers are decoded
- * from little-endian bytes, so neither alignment nor the host's byte order matters. */
+ * Each take either moves the cursor and fills its output, or returns false and leaves both alone. Integers are put
+ * together byte by byte, so alignment does not matter. (Arrays and tensor data are read in place by others: gguf.h says
+ * what that asks of the host.) */
 #ifndef ST_GGUF_CURSOR_H
 #define ST_GGUF_CURSOR_H
 

@@ -16,8 +16,8 @@
 #define MAX_KEY         ((size_t)65535)
 #define MAX_TENSOR_NAME ((size_t)255)
 
-/* Smallest records, with a one-byte name: length + name + type + a u8; length + name + n_dims + 1 dim + type + offset.
- */
+/* The smallest records, with a one-byte name. A key: length + name + type + a u8. A tensor: length + name + n_dims + 1
+ * dim + type + offset. */
 #define MIN_KV_BYTES     (8 + 1 + 4 + 1)
 #define MIN_TENSOR_BYTES (8 + 1 + 4 + 8 + 4 + 8)
 
@@ -133,8 +133,8 @@ static int gguf_parse_kv(parser *p, size_t i)
     return STRATA_OK;
 }
 
-/* The type is checked too: as a u8 or an i64 the key has been used to make the padding wrap (llama.cpp#24759, #26318).
- */
+/* The type is checked too: as a u8 or an i64 the key has been used to make the padding wrap (llama.cpp#24759 and
+ * #26318). */
 static int gguf_parse_alignment(parser *p)
 {
     const st_gguf_kv *kv = st_gguf_find(p->g, "general.alignment");

@@ -14,6 +14,13 @@
 #include "base/os/mem.h"
 #include "base/str.h"
 
+/* Weights, scores and lengths are read where they lie in a file, which is little-endian, and a tensor's 64-bit offset
+ * is kept in a pointer until the data section is known. */
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "strata reads model files in place: it needs a little-endian machine"
+#endif
+_Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8, "strata maps files of any size: it needs 64 bits");
+
 typedef enum st_gguf_type {
     ST_GGUF_U8 = 0,
     ST_GGUF_I8 = 1,

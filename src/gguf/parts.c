@@ -68,7 +68,7 @@ static int part_read_label(const st_gguf *g, part_label *l, strata_error *err)
     return st_gguf_u32_or(g, KEY_TENSORS, 0, &l->n_tensors, err);
 }
 
-/* The path is that of a part which does not lead to the others. */
+/* The path names a part that does not lead to the others. */
 static int part_refuse_later(const part_joiner *j)
 {
     size_t prefix = part_prefix(j->path, j->first.no, j->first.count);
@@ -190,7 +190,7 @@ static int part_join(part_joiner *j)
     return st_gguf_index_tensors(j->g, j->err);
 }
 
-/* A file without the keys is whole whatever it is called, but a name that says otherwise is worth a word. */
+/* A file without the keys is whole whatever it is called, but where its name says otherwise a warning is due. */
 static void part_warn_of_name(const part_joiner *j)
 {
     unsigned no, count;

@@ -1,8 +1,9 @@
 /* parts.h: the file of a model, or all the files of one that was split, as one st_gguf.
  *
  * Split models are what llama.cpp's gguf-split and its converters write: NAME-00001-of-00003.gguf has the metadata, any
- * part may have tensors, and each says by split.no (from 0), split.count and split.tensors.count which it is. The other
- * parts are found by the name that the first was opened by, also where it is a link, as in HuggingFace's cache. */
+ * part may have tensors, and each says by split.no (from 0), split.count and split.tensors.count which part it is. The
+ * other parts are found by the name that the first was opened by, also where it is a link, as in HuggingFace's
+ * cache. */
 #ifndef ST_GGUF_PARTS_H
 #define ST_GGUF_PARTS_H
 

@@ -1,16 +1,25 @@
 /* grammar.h: GBNF text -> which tokens may come next.
  *
- * The syntax is llama.cpp's (grammars/README.md): rules `name ::= ...`, literals and classes with the escapes \n \r \t
- * \\
- * \" \[ \] \- \xHH \uHHHH \UHHHHHHHH, [a-z] and [^a-z], `.` (any character), groups, alternatives, * + ? {m} {m,}
- * {m,n}, comments, and a rule `root`. Names may also hold `_`. Not supported: token terminals, <[1000]> and <think>.
- * Stricter than llama.cpp: an error is a rule defined twice, one that can never end, left recursion, an empty class.
+ * The syntax is llama.cpp's (grammars/README.md):
+ *
+ *   name ::= ...                    a rule; names may also hold `_`; there is one called `root`
+ *   "text"  [a-z]  [^a-z]  .        a literal, a class, its complement, any character
+ *   \n \r \t \\ \" \[ \] \-         escapes in both, and \xHH \uHHHH \UHHHHHHHH
+ *   (...)  a | b                    a group, alternatives
+ *   *  +  ?  {m}  {m,}  {m,n}       repetitions of what stands before
+ *   # ...                           a comment
+ *
+ * Not supported: token terminals, <[1000]> and <think>. Stricter than llama.cpp: an error is a rule defined twice, one
+ * that can never end, left recursion, an empty class.
  *
  * Three objects:
- *   st_gvocab         the vocabulary as a trie of bytes: built once for a model, immutable, shared by threads
- *   st_grammar        a compiled grammar with what it has learnt so far: an automaton over bytes whose states are sets
- * of (place in the grammar, stack of places to return to), made when first reached, and masks of them. One thread at a
- * time, its states included st_grammar_state  where one text stands in it
+ *
+ *   st_gvocab         the vocabulary as a trie of bytes. Immutable: grammars and threads may share one. A context makes
+ *                     its own with its first grammar.
+ *   st_grammar        a compiled grammar with what it has learnt so far: an automaton over bytes, whose states are sets
+ *                     of (place in the grammar, stack of places to return to) and are made when first reached, and
+ *                     their masks. One thread at a time, its states included.
+ *   st_grammar_state  where one text stands in it.
  *
  * The alphabet is bytes of UTF-8, so a character may be split over tokens anywhere; text that is not UTF-8 never
  * matches.
@@ -19,7 +28,7 @@
  * inside a run of one character class, such as the inside of a JSON string, come from a bitset made once for the class.
  *
  * {m,n} costs nothing to compile whatever m and n are (at most 4294967294): repetitions are counted, and where the
- * bounds are far they all have one mask. A byte order mark before the text is skipped.
+ * bounds are far away all counts have one mask. A byte order mark before the text is skipped.
  *
  * Every grammar has budgets: text, rules, nesting, places at compile time; places in a state and steps in a call at run
  * time. What exceeds them is BAD_GRAMMAR, well within a second. */

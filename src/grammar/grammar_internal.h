@@ -1,4 +1,4 @@
-/* grammar_impl.h: what the files of the grammar share.
+/* grammar_internal.h: what the files of the grammar share.
  *
  *   grammar_parse.c    text -> tree of nodes
  *   grammar_class.c    sets of code points, and their byte automata
@@ -27,7 +27,7 @@
 #define ST_G_MASKS       256u               /* masks kept */
 #define ST_G_RUNS        16u                /* classes with bitsets */
 #define ST_G_RUN_LENS    48u                /* lengths with bitsets of their own */
-#define ST_G_RUN_SIZE    64u                /* a class with fewer characters is walked */
+#define ST_G_RUN_SIZE    64u /* a class with fewer characters is walked: its bitset would save less than it costs */
 
 #define ST_G_NONE UINT32_MAX
 

@@ -329,8 +329,7 @@ int st_grammar_step(st_grammar *g, uint32_t config, uint8_t byte, uint32_t *to, 
     return STRATA_OK;
 }
 
-/* ---- masks that are alike -----------------------------------------------------------------------------------------
- */
+/* ---- masks that are alike ---------------------------------------------------------------------------------------- */
 
 /* A count that no token tells from `count`: a token reads a body of characters at most max_chars + 1 times, the first
  * of which may have begun before it. */

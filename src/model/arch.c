@@ -1,3 +1,4 @@
+/* arch.c: the table of architectures. */
 #include "model/arch.h"
 
 #include <stdio.h>

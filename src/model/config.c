@@ -1,3 +1,4 @@
+/* config.c: reads the numbers of a model from metadata, and checks the range of each. */
 #include "model/config.h"
 
 #include <float.h>

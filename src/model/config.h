@@ -43,7 +43,7 @@ typedef struct st_config {
     uint32_t n_rot;           /* rope.dimension_count, else d_head_k */
     uint32_t n_latent;        /* attention.kv_lora_rank, 0: keys and values are not made of a latent */
     uint32_t n_latent_q;      /* attention.q_lora_rank, 0: queries are not */
-    uint32_t d_nope, d_value; /* of a head, beside n_rot that rotate: what it asks or answers with, and its value */
+    uint32_t d_nope, d_value; /* of a head: values of its query and key besides the n_rot that rotate; of its value */
     bool absorbed;            /* attention.key_length_mla: attention is over latents; d_head_k, d_head_v are theirs */
     float norm_eps;           /* attention.layer_norm_epsilon or _rms_epsilon, by the row's norm */
     float embed_scale;

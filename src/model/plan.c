@@ -1,8 +1,7 @@
+/* plan.c: the emitter: config + weights -> ops. Presence of a tensor decides; names of architectures do not appear. */
 #include "model/plan.h"
 
 #include <string.h>
-
-/* The emitter: config + weights -> ops. Presence of a tensor decides; names of architectures do not appear. */
 
 typedef struct emitter {
     st_plan *p;
@@ -70,9 +69,9 @@ static st_part plan_part_of(st_mat m, uint32_t row, uint32_t n, uint32_t col, st
 }
 
 /* Two planes where one costs accuracy (measured against HF on the same weights, MiniLM 86 texts, worst cosine: one
- * plane everywhere 0.99851; values in two 0.99933; values and FFN-up 0.99980; decoders want FFN-down: perplexity +0.43
- * % -> +0.20 %). Values always: pooling and the residual stream are linear in them. FFN-up in post-norm layers, whose
- * input is the normed stream itself; FFN-down in decoders. */
+ * plane everywhere 0.99851; values in two 0.99933; values and FFN-up 0.99980; decoders want FFN-down: perplexity
+ * +0.43 % -> +0.20 %). Values always: pooling and the residual stream are linear in them. FFN-up in post-norm layers,
+ * whose input is the normed stream itself; FFN-down in decoders. */
 static uint32_t plan_planes_up(const st_layer *l)
 {
     return l->layer_output_norm_w.v ? 2 : 1;

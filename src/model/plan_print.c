@@ -1,3 +1,4 @@
+/* plan_print.c: a plan as text, one op a line. */
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -59,7 +59,7 @@ static bool rope_reads(const st_plan *p, const void *data)
 }
 
 /* Without outputs, or with a head that is not whole, nothing of the head is read: the model embeds as if it had none,
- * and st_plan_head_lacks says why it does not rank. */
+ * and head_lacks of the plan says why it does not rank. */
 static bool reads_is_idle_head(const st_plan *p, const char *name)
 {
     return p->n_labels == 0 && strncmp(name, "cls", 3) == 0;

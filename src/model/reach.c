@@ -28,8 +28,8 @@ float st_reach_slope(const st_op_attn *op, uint32_t head)
     return (float)st_pow(2.0, step * (head < n ? head + 1 : 2 * (head - n) + 1));
 }
 
-/* Exact up close, logarithmic up to 128 (HF modeling_t5.py, _relative_position_bucket, with its float32 roundings). Keys
- * after the query have the upper half of the buckets. */
+/* Exact up close, logarithmic up to 128 (HF modeling_t5.py, _relative_position_bucket, with its float32 roundings).
+ * Keys after the query have the upper half of the buckets. */
 uint32_t st_reach_bucket(int64_t distance, uint32_t n_buckets)
 {
     enum { MAX_DISTANCE = 128 };

@@ -70,7 +70,7 @@ static void rope_rows(float *table, const st_config *c, const st_rope *r, const 
     }
 }
 
-/* A table's bits: its class of layers below, LongRoPE's long factors above. */
+/* Bits of a table's number: its class of layers, and LongRoPE's long factors. */
 #define ROPE_CLASS 1u
 #define ROPE_LONG  2u
 

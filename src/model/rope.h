@@ -1,5 +1,5 @@
-/* rope.h: the angles that rotary position embedding turns queries and keys by. Every backend takes them from here, since
- * what they are is the model's, not the hardware's. */
+/* rope.h: the angles that rotary position embedding turns queries and keys by. Every backend takes them from here: they
+ * are facts of the model, not of the hardware. */
 #ifndef ST_MODEL_ROPE_H
 #define ST_MODEL_ROPE_H
 
@@ -8,7 +8,7 @@
 /* Tables by class of layer (st_config.rope), and for each of these by LongRoPE's short or long factors. */
 #define ST_ROPE_TABLES 4
 
-/* Whether the model has use for a table. */
+/* Whether the model uses a table. */
 bool st_rope_has(const st_plan *p, uint32_t table);
 
 /* Rows of positions [from, to) of a table -> out [to - from][n_rot]: cos, then sin, of n_rot/2 angles. */

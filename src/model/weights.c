@@ -1,3 +1,4 @@
+/* weights.c: the table of tensor names and shapes, and what binds a file's tensors to it. */
 #include "model/weights.h"
 
 #include <stdio.h>

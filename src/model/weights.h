@@ -1,8 +1,8 @@
 /* weights.h: tensor names -> typed pointers, every shape and type checked once.
  *
  * Matrices stay where they are in the file, in their own type; vectors are float32, a view of the file where it has
- * them so and a copy otherwise. After st_weights_bind nothing checks a shape again. An absent tensor is NULL (or v =
- * NULL): the plan reads presence as a fact about the model. */
+ * them so and a copy otherwise. After st_weights_bind nothing checks a shape again. An absent tensor is NULL, or its v
+ * is: the plan reads presence as a fact about the model. */
 #ifndef ST_MODEL_WEIGHTS_H
 #define ST_MODEL_WEIGHTS_H
 
@@ -37,7 +37,7 @@ typedef struct st_layer {
     st_mat k_up, v_up;   /* instead [n_head][n_latent, d_nope], turned, and [n_head][d_value, n_latent] */
     bool qk_norm_row;    /* the norm is over the whole row, not over a head */
     st_mat attn_rel_b;   /* [n_buckets, n_head] bias by distance, the first layer's for all without (T5; UMT5) */
-    st_vec attn_sinks;   /* [n_head] a score beside those of the keys, which takes weight and gives nothing */
+    st_vec attn_sinks;   /* [n_head] one more score after those of the keys, which takes weight and adds no value */
     st_mat attn_output;  /* [n_embd, n_head*d_head_v] */
     st_vec attn_output_b;
     st_vec attn_output_norm_w, attn_output_norm_b; /* [n_embd] of the sum after attention (post-norm) */

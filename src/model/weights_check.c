@@ -148,7 +148,7 @@ static int check_special(const st_binder *b)
     return STRATA_OK;
 }
 
-/* Of a layer past the last: it guesses the token after the next, and nothing here asks it to. */
+/* Of a layer past the last: it guesses the token after the next, which nothing here asks for. */
 static bool check_is_extra(const st_binder *b, st_str name)
 {
     uint64_t il = 0;

@@ -1,5 +1,5 @@
-/* weights_check.h: between weights.c, which finds tensors, and weights_check.c, which says whether they make a model.
- */
+/* weights_check.h: what weights.c, which finds tensors, and weights_check.c, which says whether they make a model,
+ * share. */
 #ifndef ST_MODEL_WEIGHTS_CHECK_H
 #define ST_MODEL_WEIGHTS_CHECK_H
 

@@ -1,16 +1,14 @@
 /* f16.c: IEEE 754 half floats. */
 #include "quant/quant_rows.h"
 
-static void f16_dequant(const void *src, float *dst, size_t n)
+void st_dequant_f16(const void *src, float *dst, size_t n)
 {
     const uint8_t *p = src;
     for (size_t i = 0; i < n; i++, p += 2) dst[i] = st_f16_to_f32(st_get_u16(p));
 }
 
-static void f16_quantize(const float *src, void *dst, size_t n)
+void st_quantize_f16(const float *src, void *dst, size_t n)
 {
     uint8_t *p = dst;
     for (size_t i = 0; i < n; i++, p += 2) st_put_u16(p, st_f32_to_f16(src[i]));
 }
-
-const st_quant st_quant_f16 = {.name = "F16", .block = 1, .bytes = 2, .dequant = f16_dequant, .quantize = f16_quantize};

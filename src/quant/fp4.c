@@ -40,5 +40,5 @@ static void block_nvfp4(const uint8_t *p, int8_t *q, float *scale, float *min)
     }
 }
 
-ST_QUANT_ROW(mxfp4, "MXFP4", 32, 17, 32, false, NULL);
-ST_QUANT_ROW(nvfp4, "NVFP4", 64, 36, 16, false, NULL);
+ST_QUANT_TYPE(mxfp4);
+ST_QUANT_TYPE(nvfp4);

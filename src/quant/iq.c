@@ -133,10 +133,10 @@ static void block_iq1_m(const uint8_t *p, int8_t *q, float *scale, float *min)
     }
 }
 
-ST_QUANT_ROW(iq2_xxs, "IQ2_XXS", 256, 66, 32, false, NULL);
-ST_QUANT_ROW(iq2_xs, "IQ2_XS", 256, 74, 16, false, NULL);
-ST_QUANT_ROW(iq2_s, "IQ2_S", 256, 82, 16, false, NULL);
-ST_QUANT_ROW(iq3_xxs, "IQ3_XXS", 256, 98, 32, false, NULL);
-ST_QUANT_ROW(iq3_s, "IQ3_S", 256, 110, 32, false, NULL);
-ST_QUANT_ROW(iq1_s, "IQ1_S", 256, 50, 32, false, NULL);
-ST_QUANT_ROW(iq1_m, "IQ1_M", 256, 56, 16, false, NULL);
+ST_QUANT_TYPE(iq2_xxs);
+ST_QUANT_TYPE(iq2_xs);
+ST_QUANT_TYPE(iq2_s);
+ST_QUANT_TYPE(iq3_xxs);
+ST_QUANT_TYPE(iq3_s);
+ST_QUANT_TYPE(iq1_s);
+ST_QUANT_TYPE(iq1_m);

@@ -31,5 +31,5 @@ static void block_iq4_xs(const uint8_t *p, int8_t *q, float *scale, float *min)
     }
 }
 
-ST_QUANT_ROW(iq4_nl, "IQ4_NL", 32, 18, 32, false, NULL);
-ST_QUANT_ROW(iq4_xs, "IQ4_XS", 256, 136, 32, false, NULL);
+ST_QUANT_TYPE(iq4_nl);
+ST_QUANT_TYPE(iq4_xs);

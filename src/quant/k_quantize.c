@@ -17,8 +17,7 @@ static int quantize_round_clip(float x, int lo, int hi)
     return (int)((x + 0x1.8p23f) - 0x1.8p23f);
 }
 
-/* ---- a scale and a minimum: value = scale * q + low, q in 0..top, low <= 0 ------------------------------------------
- */
+/* ---- a scale and a minimum: value = scale * q + low, q in 0..top, low <= 0 --------------------------------------- */
 
 typedef struct line {
     float scale, low;
@@ -108,7 +107,7 @@ static line quantize_search_line(const float *x, search s, uint8_t *q)
     return best;
 }
 
-/* Eight scales and minima of 6 bits in 12 bytes: see scales_of_6_bits in k_quants.c. */
+/* Eight scales and minima of 6 bits in 12 bytes: quants_scales_of_6_bits of k_quants.c reads them. */
 static void quantize_put_scales(uint8_t *p, const uint8_t *scale, const uint8_t *min)
 {
     for (int g = 0; g < 4; g++) {
@@ -172,8 +171,7 @@ void st_quantize_q5_k(const float *src, void *dst, size_t n)
     }
 }
 
-/* ---- a scale alone: value = scale * (q - 32) ------------------------------------------------------------------------
- */
+/* ---- a scale alone: value = scale * (q - 32) --------------------------------------------------------------------- */
 
 /* ggml takes a group or block below this for zeros. */
 #define NOTHING 1e-15f

@@ -84,8 +84,8 @@ static void block_q6_k(const uint8_t *p, int8_t *q, float *scale, float *min)
     }
 }
 
-ST_QUANT_ROW_K(q2_k, "Q2_K", 256, 84, 16, true, 80, NULL);
-ST_QUANT_ROW_K(q3_k, "Q3_K", 256, 110, 16, false, 108, NULL);
-ST_QUANT_ROW_K(q4_k, "Q4_K", 256, 144, 32, true, 0, st_quantize_q4_k);
-ST_QUANT_ROW_K(q5_k, "Q5_K", 256, 176, 32, true, 0, st_quantize_q5_k);
-ST_QUANT_ROW_K(q6_k, "Q6_K", 256, 210, 16, false, 208, st_quantize_q6_k);
+ST_QUANT_TYPE(q2_k);
+ST_QUANT_TYPE(q3_k);
+ST_QUANT_TYPE(q4_k);
+ST_QUANT_TYPE(q5_k);
+ST_QUANT_TYPE(q6_k);

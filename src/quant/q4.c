@@ -14,7 +14,7 @@ static void block_q4_0(const uint8_t *p, int8_t *q, float *scale, float *min)
     st_unpack_nibbles(p + 2, q, 16, 8);
 }
 
-static void quantize_q4_0(const float *src, void *dst, size_t n)
+void st_quantize_q4_0(const float *src, void *dst, size_t n)
 {
     uint8_t *p = dst, q[32];
     for (size_t at = 0; at < n; at += 32, p += 18) {
@@ -31,7 +31,7 @@ static void block_q4_1(const uint8_t *p, int8_t *q, float *scale, float *min)
     st_unpack_nibbles(p + 4, q, 16, 0);
 }
 
-static void quantize_q4_1(const float *src, void *dst, size_t n)
+void st_quantize_q4_1(const float *src, void *dst, size_t n)
 {
     uint8_t *p = dst, q[32];
     for (size_t at = 0; at < n; at += 32, p += 20) {
@@ -42,5 +42,5 @@ static void quantize_q4_1(const float *src, void *dst, size_t n)
     }
 }
 
-ST_QUANT_ROW(q4_0, "Q4_0", 32, 18, 32, false, quantize_q4_0);
-ST_QUANT_ROW(q4_1, "Q4_1", 32, 20, 32, true, quantize_q4_1);
+ST_QUANT_TYPE(q4_0);
+ST_QUANT_TYPE(q4_1);

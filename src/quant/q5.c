@@ -41,7 +41,7 @@ static void block_q5_0(const uint8_t *p, int8_t *q, float *scale, float *min)
     q5_unpack5(p + 2, p + 6, q, 16);
 }
 
-static void quantize_q5_0(const float *src, void *dst, size_t n)
+void st_quantize_q5_0(const float *src, void *dst, size_t n)
 {
     uint8_t *p = dst, q[32];
     for (size_t at = 0; at < n; at += 32, p += 22) {
@@ -58,7 +58,7 @@ static void block_q5_1(const uint8_t *p, int8_t *q, float *scale, float *min)
     q5_unpack5(p + 4, p + 8, q, 0);
 }
 
-static void quantize_q5_1(const float *src, void *dst, size_t n)
+void st_quantize_q5_1(const float *src, void *dst, size_t n)
 {
     uint8_t *p = dst, q[32];
     for (size_t at = 0; at < n; at += 32, p += 24) {
@@ -69,5 +69,5 @@ static void quantize_q5_1(const float *src, void *dst, size_t n)
     }
 }
 
-ST_QUANT_ROW(q5_0, "Q5_0", 32, 22, 32, false, quantize_q5_0);
-ST_QUANT_ROW(q5_1, "Q5_1", 32, 24, 32, true, quantize_q5_1);
+ST_QUANT_TYPE(q5_0);
+ST_QUANT_TYPE(q5_1);

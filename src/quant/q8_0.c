@@ -11,7 +11,7 @@ static void block_q8_0(const uint8_t *p, int8_t *q, float *scale, float *min)
 }
 
 /* quantize_row_q8_0_ref (ggml-quants.c): the values are divided by the scale before it is rounded to f16. */
-static void quantize_q8_0(const float *src, void *dst, size_t n)
+void st_quantize_q8_0(const float *src, void *dst, size_t n)
 {
     uint8_t *p = dst;
     for (size_t at = 0; at < n; at += 32, p += 34) {
@@ -24,4 +24,4 @@ static void quantize_q8_0(const float *src, void *dst, size_t n)
     }
 }
 
-ST_QUANT_ROW(q8_0, "Q8_0", 32, 34, 32, false, quantize_q8_0);
+ST_QUANT_TYPE(q8_0);

@@ -1,4 +1,4 @@
-/* quant.h: one row per tensor type.
+/* quant.h: what is known of a tensor type: a row of types.def, and the functions of a file beside it.
  *
  * A type is a block of `block` values stored in `bytes` bytes. Its file (q8_0.c, k_quants.c, ...) is its scalar
  * definition: `dequant` is bit-equal to gguf-py's. For integer kernels a block is also unpacked exactly, never
@@ -12,34 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* GGUF's own numbers. The ids that are left out were withdrawn from the format. */
+/* GGUF's own numbers, ST_Q8_0 and so on. */
 typedef enum st_type {
-    ST_F32 = 0,
-    ST_F16 = 1,
-    ST_Q4_0 = 2,
-    ST_Q4_1 = 3,
-    ST_Q5_0 = 6,
-    ST_Q5_1 = 7,
-    ST_Q8_0 = 8,
-    ST_Q2_K = 10,
-    ST_Q3_K = 11,
-    ST_Q4_K = 12,
-    ST_Q5_K = 13,
-    ST_Q6_K = 14,
-    ST_IQ2_XXS = 16,
-    ST_IQ2_XS = 17,
-    ST_IQ3_XXS = 18,
-    ST_IQ1_S = 19,
-    ST_IQ4_NL = 20,
-    ST_IQ3_S = 21,
-    ST_IQ2_S = 22,
-    ST_IQ4_XS = 23,
-    ST_IQ1_M = 29,
-    ST_BF16 = 30,
-    ST_TQ1_0 = 34,
-    ST_TQ2_0 = 35,
-    ST_MXFP4 = 39,
-    ST_NVFP4 = 40,
+#define ST_QUANT_FLOAT(id, type, NAME, ...)  ST_##NAME = (id),
+#define ST_QUANT_BLOCKS(id, type, NAME, ...) ST_##NAME = (id),
+#include "quant/types.def"
     ST_TYPE_COUNT = 64 /* ids at and above are unknown */
 } st_type;
 
@@ -49,9 +26,7 @@ typedef struct st_quant {
     uint32_t bytes;   /* bytes of a block */
     uint32_t group;   /* values that share a scale once unpacked: 16 or 32; 0: a float type */
     bool has_min;     /* unpack fills min */
-    /* K-quants: a block's scales are int8 times the f16 at this byte, its minima int8 times the f16 after that. -1: the
-     * type's scales are made otherwise. Of float types not looked at. */
-    int factors_at;
+    int scale_at;     /* byte of a block's f16 scale, a minimum or its factor behind it; -1: it has none such */
     /* n values at src -> float32. */
     void (*dequant)(const void *src, float *dst, size_t n);
     /* n float32 -> the type's bytes, as the reference quantiser; NULL where there is none yet. */

@@ -1,8 +1,9 @@
-/* quant_rows.h: what the type files share: the rows that they define and the steps that several of them take.
+/* quant_rows.h: what the type files share: the functions that their rows name and the steps that several of them take.
  *
- * A type file says how one block is laid out: a function block_ID that unpacks it, and ST_QUANT_ROW, which makes the
- * rest of the row. A block is bytes, little-endian, without alignment. Layouts and names are those of ggml-common.h;
- * the order of the float operations is that of gguf-py's quants.py, with which the results agree bit for bit. */
+ * A type file says how one block is laid out: a function block_TYPE that unpacks it, and ST_QUANT_TYPE(TYPE), which
+ * makes the rest from the row of types.def; where the row has a target also st_quantize_TYPE. A block is bytes,
+ * little-endian, without alignment. Layouts and names are those of ggml-common.h; the order of the float operations is
+ * that of gguf-py's quants.py, with which the results agree bit for bit. */
 #ifndef ST_QUANT_QUANT_ROWS_H
 #define ST_QUANT_QUANT_ROWS_H
 
@@ -11,33 +12,45 @@
 #include "base/half.h"
 #include "quant/quant.h"
 
-extern const st_quant st_quant_f32, st_quant_f16, st_quant_bf16;
-extern const st_quant st_quant_q8_0, st_quant_q4_0, st_quant_q4_1, st_quant_q5_0, st_quant_q5_1;
-extern const st_quant st_quant_q2_k, st_quant_q3_k, st_quant_q4_k, st_quant_q5_k, st_quant_q6_k;
-extern const st_quant st_quant_iq1_s, st_quant_iq1_m, st_quant_iq2_xxs, st_quant_iq2_xs, st_quant_iq2_s;
-extern const st_quant st_quant_iq3_xxs, st_quant_iq3_s, st_quant_iq4_nl, st_quant_iq4_xs;
-extern const st_quant st_quant_tq1_0, st_quant_tq2_0, st_quant_mxfp4, st_quant_nvfp4;
+/* The functions of each type. Of those whose target is `none` there is no quantiser. */
+#define ST_QUANT_FLOAT(id, type, ...)                              \
+    void st_dequant_##type(const void *src, float *dst, size_t n); \
+    void st_quantize_##type(const float *src, void *dst, size_t n);
+#define ST_QUANT_BLOCKS(id, type, ...)                              \
+    void st_dequant_##type(const void *src, float *dst, size_t n);  \
+    void st_quantize_##type(const float *src, void *dst, size_t n); \
+    void st_unpack_##type(const void *src, int8_t *q, float *scale, float *min, size_t n);
+#include "quant/types.def"
+
+/* What ST_QUANT_TYPE takes of a row, under the name of the type: compilers see constants. */
+enum {
+#define ST_QUANT_BLOCKS(id, type, NAME, block, bytes, group, min, ...)                                    \
+    ST_ID_##type = (id), ST_BLOCK_##type = (block), ST_BYTES_##type = (bytes), ST_GROUP_##type = (group), \
+    ST_MIN_##type = (min),
+#include "quant/types.def"
+};
 
 /* Most values and groups that a block has. */
 #define ST_QUANT_MAX_BLOCK  256
 #define ST_QUANT_MAX_GROUPS 16
 
-/* The row of a type with an integer form. block_ID(p, q, scale, min) unpacks one block; min is NULL without HAS_MIN. */
-#define ST_QUANT_ROW(ID, NAME, BLOCK, BYTES, GROUP, HAS_MIN, QUANTIZE) \
-    ST_QUANT_ROW_K(ID, NAME, BLOCK, BYTES, GROUP, HAS_MIN, -1, QUANTIZE)
-#define ST_QUANT_ROW_K(ID, NAME, BLOCK, BYTES, GROUP, HAS_MIN, FACTORS_AT, QUANTIZE)             \
-    static void unpack_##ID(const void *src, int8_t *q, float *scale, float *min, size_t n)      \
-    {                                                                                            \
-        const uint8_t *p = src;                                                                  \
-        for (size_t at = 0; at < n; at += (BLOCK), p += (BYTES))                                 \
-            block_##ID(p, q + at, scale + at / (GROUP), (HAS_MIN) ? min + at / (GROUP) : NULL);  \
-    }                                                                                            \
-    static void dequant_##ID(const void *src, float *dst, size_t n)                              \
-    {                                                                                            \
-        st_dequant_unpacked(&st_quant_##ID, src, dst, n);                                        \
-    }                                                                                            \
-    const st_quant st_quant_##ID = {(NAME),       (BLOCK),      (BYTES),  (GROUP),    (HAS_MIN), \
-                                    (FACTORS_AT), dequant_##ID, QUANTIZE, unpack_##ID}
+/* The functions of a type with an integer form. block_TYPE(p, q, scale, min) unpacks one block; min is NULL where the
+ * row has none. */
+#define ST_QUANT_TYPE(TYPE)                                                                                           \
+    _Static_assert(ST_BLOCK_##TYPE <= ST_QUANT_MAX_BLOCK && ST_BLOCK_##TYPE % ST_GROUP_##TYPE == 0 &&                 \
+                       ST_BLOCK_##TYPE / ST_GROUP_##TYPE <= ST_QUANT_MAX_GROUPS,                                      \
+                   "blocks of whole groups, at most 256 values and 16 groups");                                       \
+    void st_unpack_##TYPE(const void *src, int8_t *q, float *scale, float *min, size_t n)                             \
+    {                                                                                                                 \
+        const uint8_t *p = src;                                                                                       \
+        for (size_t at = 0; at < n; at += ST_BLOCK_##TYPE, p += ST_BYTES_##TYPE)                                      \
+            block_##TYPE(p, q + at, scale + at / ST_GROUP_##TYPE, ST_MIN_##TYPE ? min + at / ST_GROUP_##TYPE : NULL); \
+    }                                                                                                                 \
+    void st_dequant_##TYPE(const void *src, float *dst, size_t n)                                                     \
+    {                                                                                                                 \
+        st_dequant_unpacked(st_quant_get(ST_ID_##TYPE), src, dst, n);                                                 \
+    }                                                                                                                 \
+    _Static_assert(1, "") /* takes the semicolon */
 
 /* dequant in terms of unpack: scale * q, or scale * q - min. */
 void st_dequant_unpacked(const st_quant *type, const void *src, float *dst, size_t n);
@@ -81,8 +94,7 @@ static inline int st_clip_int(float x, int lo, int hi)
     return x > (float)lo ? (int)x : lo;
 }
 
-/* ---- blocks of 32 with q in 4 bits, or in 5 with the top bits in a word of their own: q4.c, q5.c --------------------
- */
+/* ---- blocks of 32 with q in 4 bits, or in 5 with the top bits in a word of their own: q4.c, q5.c ----------------- */
 
 /* n <= 64 low nibbles at p, then the n high ones. The copy tells the compiler that q is elsewhere, so that it takes
  * vectors; so do those in k_quants.c. */
@@ -99,12 +111,5 @@ float st_quantize_symmetric(const float *x, int half, uint8_t *q);
 
 /* 32 values -> q in 0..top; returns the scale. */
 float st_quantize_affine(const float *x, int top, uint8_t *q, float *min);
-
-/* ---- k_quantize.c --------------------------------------------------------------------------------------------------
- */
-
-void st_quantize_q4_k(const float *src, void *dst, size_t n);
-void st_quantize_q5_k(const float *src, void *dst, size_t n);
-void st_quantize_q6_k(const float *src, void *dst, size_t n);
 
 #endif

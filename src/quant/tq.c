@@ -32,5 +32,5 @@ static void block_tq2_0(const uint8_t *p, int8_t *q, float *scale, float *min)
     for (int i = 0; i < 256; i++) q[i] = (int8_t)((p[i / 128 * 32 + i % 32] >> i / 32 % 4 * 2 & 3) - 1);
 }
 
-ST_QUANT_ROW(tq1_0, "TQ1_0", 256, 54, 32, false, NULL);
-ST_QUANT_ROW(tq2_0, "TQ2_0", 256, 66, 32, false, NULL);
+ST_QUANT_TYPE(tq1_0);
+ST_QUANT_TYPE(tq2_0);

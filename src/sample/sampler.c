@@ -2,22 +2,14 @@
 #include "sample/sampler.h"
 
 #include <float.h>
+#include <inttypes.h>
 
 #include "base/math.h"
 #include "sample/sampler_internal.h"
 
 st_sampler_params st_sampler_default(void)
 {
-    return (st_sampler_params){.temperature = 0.8f,
-                               .top_k = 40,
-                               .top_p = 0.95f,
-                               .min_p = 0.05f,
-                               .typical_p = 1,
-                               .repeat_penalty = 1,
-                               .repeat_last_n = 64,
-                               .mirostat_tau = 5,
-                               .mirostat_eta = 0.1f,
-                               .seed = 0xffffffffu};
+    return (st_sampler_params){ST_KNOBS(ST_KNOB_DEFAULT, )};
 }
 
 double st_sampler_uniform(st_sampler *s)
@@ -92,8 +84,8 @@ static uint32_t sampler_bad_logit(const float *x, uint32_t n)
     return n;
 }
 
-/* Natural exponent in double for -705 <= x <= 0, relative error below 1e-15. Taylor's series to r^12, |r| <= ln(2) / 2.
- */
+/* Natural exponent in double for -705 <= x <= 0, relative error below 1e-15. Taylor's series to r^12 for |r| <=
+ * ln(2)/2. */
 static inline double sampler_exp_nonpos_double(double x)
 {
     const double magic = 6755399441055744.0; /* 1.5 * 2^52 */
@@ -151,7 +143,7 @@ static void sampler_row_logprobs(st_sampler *s, const float *logits, st_sampled 
     out->n_top = st_sampler_first_k(s, logits, NULL, out->n_top);
     st_sampler_heap_sort(s->heap, out->n_top);
     for (uint32_t i = 0; i < out->n_top; i++)
-        s->top[i] = (st_logprob){(int32_t)s->heap[i].id, sampler_logprob_of(s, s->heap[i].logit)};
+        s->top[i] = (strata_logprob){(int32_t)s->heap[i].id, sampler_logprob_of(s, s->heap[i].logit)};
     out->top = s->top;
 }
 
@@ -255,39 +247,45 @@ double st_sampler_mu(const st_sampler *s)
 
 /* ---- open and close ---------------------------------------------------------------------------------------------- */
 
-static int sampler_check_range(const char *name, float v, float lo, float hi, strata_error *err)
+static int sampler_check_number(const char *name, float v, float least, float most, strata_error *err)
 {
-    ST_FAIL_IF(!(v >= lo && v <= hi), err, STRATA_INVALID_ARG, "%s is %g, want %g to %g", name, (double)v, (double)lo,
-               (double)hi);
+    ST_FAIL_IF(!(v >= least && v <= most), err, STRATA_INVALID_ARG, "%s is %g, want %g to %g", name, (double)v,
+               (double)least, (double)most);
     return STRATA_OK;
 }
+
+static int sampler_check_whole(const char *name, uint32_t v, int64_t least, int64_t most, strata_error *err)
+{
+    (void)least;
+    ST_FAIL_IF(v > most, err, STRATA_INVALID_ARG, "%s is %u, want at most %" PRId64, name, (unsigned)v, most);
+    return STRATA_OK;
+}
+
+static int sampler_check_choice(const char *name, int v, int least, int most, strata_error *err)
+{
+    ST_FAIL_IF(v < least || v > most, err, STRATA_INVALID_ARG, "%s is %d, want %d to %d", name, v, least, most);
+    return STRATA_OK;
+}
+
+/* Every number is a seed. */
+#define sampler_check_seed(name, v, least, most, err) STRATA_OK
 
 static int sampler_check_params(const st_sampler_params *q, uint32_t n_vocab, strata_error *err)
 {
     static const float big = 1e6f;
     ST_FAIL_IF(!n_vocab || n_vocab > INT32_MAX, err, STRATA_INVALID_ARG, "n_vocab is %u, want 1 to 2147483647",
                (unsigned)n_vocab);
-    ST_TRY(sampler_check_range("temperature", q->temperature, -big, big, err));
-    ST_TRY(sampler_check_range("top_p", q->top_p, 0, 1, err));
-    ST_TRY(sampler_check_range("min_p", q->min_p, 0, 1, err));
-    ST_TRY(sampler_check_range("typical_p", q->typical_p, 0, 1, err));
-    ST_TRY(sampler_check_range("repeat_penalty", q->repeat_penalty, 1e-6f, big, err));
-    ST_TRY(sampler_check_range("frequency_penalty", q->frequency_penalty, -big, big, err));
-    ST_TRY(sampler_check_range("presence_penalty", q->presence_penalty, -big, big, err));
-    ST_TRY(sampler_check_range("mirostat_tau", q->mirostat_tau, 0, big, err));
-    ST_TRY(sampler_check_range("mirostat_eta", q->mirostat_eta, 0, big, err));
+#define CHECK(x, kind, name, def, least, most, ...) ST_TRY(sampler_check_##kind(#name, q->name, least, most, err));
+    ST_KNOBS(CHECK, )
+    /* The quotient by less than that could overflow. */
     ST_FAIL_IF(q->temperature > 0 && q->temperature < 1e-6f, err, STRATA_INVALID_ARG,
                "temperature is %g, want 0 (greedy) or at least 1e-6", (double)q->temperature);
-    ST_FAIL_IF(q->mirostat < 0 || q->mirostat > 2, err, STRATA_INVALID_ARG, "mirostat is %d, want 0, 1 or 2",
-               q->mirostat);
-    ST_FAIL_IF(q->repeat_last_n > MAX_LAST_N, err, STRATA_INVALID_ARG, "repeat_last_n is %u, want at most %u",
-               (unsigned)q->repeat_last_n, MAX_LAST_N);
     ST_FAIL_IF(q->n_top > MAX_TOP, err, STRATA_INVALID_ARG, "n_top is %u, want at most %u", (unsigned)q->n_top,
                MAX_TOP);
     ST_FAIL_IF(q->n_logit_bias && !q->logit_bias, err, STRATA_INVALID_ARG, "logit_bias is NULL, want %zu entries",
                q->n_logit_bias);
     for (size_t i = 0; i < q->n_logit_bias; i++) {
-        st_logit_bias b = q->logit_bias[i];
+        strata_logit_bias b = q->logit_bias[i];
         ST_FAIL_IF(b.id < 0 || (uint32_t)b.id >= n_vocab, err, STRATA_INVALID_ARG,
                    "logit_bias[%zu] is for token %d, want 0 to %u", i, (int)b.id, (unsigned)n_vocab - 1);
         ST_FAIL_IF(!(b.bias <= big && (b.bias >= -big || b.bias == -INFINITY)), err, STRATA_INVALID_ARG,
@@ -323,7 +321,7 @@ int st_sampler_open(const st_sampler_params *params, uint32_t n_vocab, st_mem *m
     s->heap = st_alloc(mem, MAX_TOP, sizeof *s->heap);
     s->undo = st_alloc(mem, n_undo, sizeof *s->undo);
     s->top = st_alloc(mem, params->n_top, sizeof *s->top);
-    /* One more than there are tokens: gather writes before it counts. */
+    /* One more than there are tokens: sampler_select.c writes an entry before it counts it. */
     size_t n = params->temperature > 0 ? (size_t)n_vocab + 1 : 0;
     s->id = st_alloc(mem, n, sizeof *s->id);
     s->logit = st_alloc(mem, n, sizeof *s->logit);

@@ -4,10 +4,10 @@
  * top-k, typical, top-p, min-p, temperature, draw. Greedy (temperature <= 0) takes the largest logit after bias, mask
  * and penalties; the other stages cannot change which one that is. Where logits tie, the lower id counts as the larger.
  *
- * The same logits, parameters and seed give the same tokens on every machine: probabilities are float32 made of + - *
- * and bit operations, sums are double in a fixed order, the draw is inverse CDF in order of id, and the generator is
- * splitmix64 (Steele, Lea, Flood 2014), whose n-th number is a function of seed and n alone. Nothing is allocated after
- * open. Work is a few passes over the row; nothing sorts the vocabulary. One caller at a time. */
+ * The same logits, parameters and seed give the same tokens on every machine: probabilities are float32 made of sums,
+ * products and bit operations, sums are double in a fixed order, the draw is inverse CDF in order of id, and the
+ * generator is splitmix64 (Steele, Lea, Flood 2014), whose n-th number is a function of seed and n alone. Nothing is
+ * allocated after open. Work is a few passes over the row; nothing sorts the vocabulary. One caller at a time. */
 #ifndef ST_SAMPLE_SAMPLER_H
 #define ST_SAMPLE_SAMPLER_H
 
@@ -15,48 +15,26 @@
 
 #include "base/error.h"
 #include "base/os/mem.h"
-
-typedef struct st_logit_bias {
-    int32_t id;
-    float bias; /* added to the logit; -infinity bans the token */
-} st_logit_bias;
+#include "sample/knobs.def"
 
 typedef struct st_sampler_params {
-    float temperature;       /* <= 0: greedy */
-    uint32_t top_k;          /* 0: off */
-    float top_p;             /* 0..1, 1: off */
-    float min_p;             /* 0..1, 0: off: keep p >= min_p * the largest */
-    float typical_p;         /* 0..1, 1: off */
-    float repeat_penalty;    /* > 0, 1: off: divides positive logits, multiplies negative ones */
-    float frequency_penalty; /* 0: off: subtracted once for each occurrence */
-    float presence_penalty;  /* 0: off: subtracted once */
-    uint32_t repeat_last_n;  /* tokens that the three penalties look back, 0: off; <= 1 << 20 */
-    int mirostat;            /* 0: off, 1, 2: replaces top-k, typical, top-p, min-p */
-    float mirostat_tau;      /* wanted surprise in bits, >= 0 */
-    float mirostat_eta;      /* learning rate, >= 0 */
-    uint64_t seed;
-    uint32_t min_keep;               /* top-p, min-p and typical leave at least so many; 0 counts as 1 */
-    const st_logit_bias *logit_bias; /* [n_logit_bias], copied; biases of one id add up */
+    ST_KNOBS(ST_KNOB_FIELD, )            /* temperature and so on: knobs.def explains them */
+    uint32_t min_keep;                   /* top-p, min-p and typical leave at least so many; 0 counts as 1 */
+    const strata_logit_bias *logit_bias; /* [n_logit_bias], copied; biases of one id add up */
     size_t n_logit_bias;
     bool logprobs;  /* fill st_sampled.logprob and .top */
     uint32_t n_top; /* entries of .top, <= 1024 */
 } st_sampler_params;
 
-/* temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, typical_p 1, penalties off over 64 tokens, mirostat off with tau 5
- * and eta 0.1: llama.cpp's. */
+/* The defaults of knobs.def, and nothing else. */
 st_sampler_params st_sampler_default(void);
-
-typedef struct st_logprob {
-    int32_t id;
-    double logprob;
-} st_logprob;
 
 /* Log-probabilities are those of the model: log-softmax in double over the whole row as given, before bias, mask,
  * penalties and temperature. */
 typedef struct st_sampled {
     int32_t id;
-    double logprob;        /* of id; 0 without params.logprobs */
-    const st_logprob *top; /* [n_top] falling, the sampler's until the next call */
+    double logprob;            /* of id; 0 without params.logprobs */
+    const strata_logprob *top; /* [n_top] falling, the sampler's until the next call */
     uint32_t n_top;
 } st_sampled;
 
@@ -77,8 +55,8 @@ void st_sampler_reset(st_sampler *s, uint64_t seed);
 int st_sampler_sample(st_sampler *s, float *logits, const uint32_t *mask, st_sampled *out, strata_error *err);
 
 /* Whether the next call looks at no more of the logits than the *k largest that the mask allows (equal ones included)
- * and those of ids, at most cap of them: then the others may be -infinity. False: it needs them all, or `most` is less
- * than *k would be. */
+ * and those of `ids`, at most cap of them: then the others may be -infinity. False: it needs all of them, or *k would
+ * be more than `most`. */
 bool st_sampler_wants(const st_sampler *s, uint32_t most, uint32_t *k, int32_t *ids, size_t cap, size_t *n_ids);
 
 /* Puts a token into the history that the penalties see: each one sampled, and those of the prompt if they are to count.

@@ -1,4 +1,4 @@
-/* sampler_impl.h: what the files of the sampler share.
+/* sampler_internal.h: what the files of the sampler share.
  *
  *   sampler.c         the call: bias, penalties, log-probabilities, the order of the stages
  *   sampler_stages.c  the stages: each shortens the candidates or draws one
@@ -16,10 +16,9 @@
 #include "sample/sampler.h"
 
 #define MAX_TOP    1024u
-#define MAX_LAST_N (1u << 20)
-#define HEAP_K     512u /* a larger top-k goes through the radix select */
-#define MIROSTAT_M 100u /* tokens that mirostat 1 estimates from (llama.cpp's default) */
-#define BINS       2048u
+#define HEAP_K     512u  /* a larger top-k goes through the radix select */
+#define MIROSTAT_M 100u  /* tokens that mirostat 1 estimates from (llama.cpp's default) */
+#define BINS       2048u /* of a radix select: 11 bits of a float a pass, so three passes */
 #define LANES      8
 #define BLOCK      256u /* tokens passed over at once when none is large enough */
 
@@ -37,7 +36,7 @@ struct st_sampler {
     st_mem *mem;
     st_sampler_params params;
     uint32_t n_vocab;
-    st_logit_bias *bias;
+    strata_logit_bias *bias;
     size_t n_bias;
 
     uint32_t *ring; /* [repeat_last_n] */
@@ -57,7 +56,7 @@ struct st_sampler {
     entry *heap; /* [max(HEAP_K, MAX_TOP)] */
     saved *undo; /* [n_bias + repeat_last_n] logits as given */
     size_t n_undo;
-    st_logprob *top;
+    strata_logprob *top;
     double max, ln_sum; /* of the row as given: largest logit, ln of the sum of exp(logit - max) */
 };
 

@@ -1,18 +1,22 @@
-/* jinja.h: the parts of the template engine, for jinja*.c and template.c only; template.h is the interface.
+/* jinja.h: values of the template engine and what is done with them, for jinja*.c and template.c only; template.h is
+ * the interface. jinja_program.h has how a source becomes a program that runs.
  *
- *   jinja_mem    the arena, budgets, failure
- *   jinja_lex    source -> tokens, with HuggingFace's trim_blocks and lstrip_blocks
- *   jinja_expr   tokens -> expressions         jinja_parse   tokens -> statements
- *   jinja_code   expressions and statements -> instructions
- *   jinja_vm     runs instructions             jinja_call    loops, macros, arguments
- *   jinja_value  values: truth, order, dicts   jinja_part    their attributes, items, slices
- *   jinja_repr   values -> text, as Python prints them
- *   jinja_num    arithmetic, number texts      jinja_big     integers beyond 64 bits
- *   jinja_str, jinja_case: strings that know who wrote each byte
- *   jinja_format '%s', format()                jinja_chars   what Python knows of characters
- *   jinja_filter, jinja_seq, jinja_text: filters             jinja_test    what follows `is`
- *   jinja_method methods of str and dict       jinja_global  range, namespace, strftime_now...
- *   jinja_json   JSON in and out               jinja_date    strftime
+ *   jinja_mem      the arena, budgets, failure
+ *   jinja_value    values: truth, order, dicts
+ *   jinja_part     their attributes, items, slices
+ *   jinja_repr     values -> text, as Python prints them
+ *   jinja_num      arithmetic, texts of numbers
+ *   jinja_big      integers beyond 64 bits
+ *   jinja_str      strings that know who wrote each byte
+ *   jinja_case     upper, lower, title
+ *   jinja_format   '%s', format()
+ *   jinja_chars    what Python knows of characters
+ *   jinja_filter   filters on single values; jinja_seq: on sequences; jinja_text: on text, those that few use
+ *   jinja_test     what follows `is`
+ *   jinja_method   methods of str and dict
+ *   jinja_global   range, namespace, strftime_now...
+ *   jinja_json     JSON in and out
+ *   jinja_date     strftime
  *
  * All memory of a compilation or a rendering is one arena, freed whole, so a failure anywhere may leave by longjmp:
  * st_j_fail does not return. The only frame that holds anything else is the one that called setjmp.
@@ -213,230 +217,6 @@ typedef struct st_jargs {
     st_jdict kw;
 } st_jargs;
 
-/* ---- program ---- */
-
-typedef enum st_jop {
-    /* expressions */
-    ST_N_CONST,
-    ST_N_NAME,
-    ST_N_LIST,
-    ST_N_TUPLE,
-    ST_N_DICT,
-    ST_N_PAIR,
-    ST_N_ATTR,
-    ST_N_ITEM,
-    ST_N_SLICE,
-    ST_N_CALL,
-    ST_N_ARG,
-    ST_N_FILTER,
-    ST_N_TEST,
-    ST_N_NOT,
-    ST_N_NEG,
-    ST_N_POS,
-    ST_N_AND,
-    ST_N_OR,
-    ST_N_IF_EXPR,
-    ST_N_COMPARE,
-    ST_N_CMP_PART,
-    ST_N_CONCAT,
-    ST_N_ADD,
-    ST_N_SUB,
-    ST_N_MUL,
-    ST_N_DIV,
-    ST_N_FLOORDIV,
-    ST_N_MOD,
-    ST_N_POW,
-    /* statements */
-    ST_N_TEXT,
-    ST_N_PRINT,
-    ST_N_FOR,
-    ST_N_IF,
-    ST_N_SET,
-    ST_N_SET_BLOCK,
-    ST_N_NS_REF,
-    ST_N_MACRO,
-    ST_N_CALL_BLOCK,
-    ST_N_FILTER_BLOCK,
-    ST_N_WITH,
-    ST_N_GENERATION,
-    ST_N_BLOCK,
-    ST_N_PRINT_LIST,
-    ST_N_LOADS, /* include, import, extends: there is nothing to load from */
-    ST_N_BREAK,
-    ST_N_CONTINUE
-} st_jop;
-
-enum { ST_ARG_POS, ST_ARG_KW, ST_ARG_STAR, ST_ARG_STARSTAR };
-enum { ST_CMP_EQ, ST_CMP_NE, ST_CMP_LT, ST_CMP_LE, ST_CMP_GT, ST_CMP_GE, ST_CMP_IN, ST_CMP_NOT_IN };
-enum { ST_USES_VARARGS = 1, ST_USES_KWARGS = 2, ST_USES_CALLER = 4 };
-
-/* Children by kind, "list" being linked by `next`:
- *   LIST TUPLE DICT AND OR CONCAT  a: list        PAIR a: key, b: value        ATTR a, name       ITEM a, b: index
- *   SLICE a, b: SLICE of start, stop, step or NULL    CALL a: callee, b: ARGs      ARG sub, name, a   binary a, b
- *   FILTER TEST name, a, b: ARGs    COMPARE a, b: CMP_PARTs (sub, a)    IF_EXPR a if b else c    CONST val    TEXT val
- *   PRINT a    FOR a: target, b: iterable, c: filter or NULL, body, other, sub: recursive    IF a, body, other
- *   SET a: target, b    SET_BLOCK a: target, b: FILTER or NULL, body    NS_REF name, val: attribute
- *   MACRO name, a: parameters (NAMEs, a: default), body, sub: ST_USES_*    CALL_BLOCK as MACRO, b: CALL
- *   FILTER_BLOCK b: FILTER, body    WITH a: SETs, body    GENERATION body    BLOCK name, body, sub: scoped    LOADS
- * name */
-struct st_jnode {
-    st_jop kind;
-    uint32_t sub;
-    uint32_t line, col;
-    st_jstr name;
-    st_jval val;
-    st_jnode *a, *b, *c, *body, *other;
-    st_jnode *next;
-    st_jnode *up; /* for jinja_code.c */
-};
-
-/* ---- instructions ---- */
-
-typedef enum st_jcode {
-    ST_I_PUSH, /* node->val */
-    ST_I_UNDEF,
-    ST_I_NAME,
-    ST_I_LIST, /* of `to` values; so TUPLE, DICT of pairs, CONCAT */
-    ST_I_TUPLE,
-    ST_I_DICT,
-    ST_I_CONCAT,
-    ST_I_ATTR,
-    ST_I_ITEM,
-    ST_I_SLICE,
-    ST_I_ARGS, /* an empty ST_J_ARGS, which ARG fills */
-    ST_I_ARG,
-    ST_I_CALL,
-    ST_I_FILTER,
-    ST_I_TEST,
-    ST_I_NOT,
-    ST_I_SIGN,
-    ST_I_BINARY,
-    ST_I_COMPARE,
-    ST_I_CHAIN, /* compares: goes on with the right operand, or leaves with false */
-    ST_I_JUMP,
-    ST_I_JUMP_FALSE,      /* takes the value */
-    ST_I_JUMP_FALSE_KEEP, /* takes it only if it does not jump */
-    ST_I_JUMP_TRUE_KEEP,
-    ST_I_TEXT,
-    ST_I_PRINT,
-    ST_I_SET,
-    ST_I_SCOPE, /* a frame of its own kind, which LEAVE ends */
-    ST_I_LEAVE,
-    ST_I_CAPTURE,
-    ST_I_CAPTURED,
-    ST_I_KEEP_BEGIN, /* a loop's `if`: a loop before the loop */
-    ST_I_KEEP_NEXT,
-    ST_I_KEEP,
-    ST_I_AGAIN, /* a recursive loop begins here, also when it is called */
-    ST_I_FOR,
-    ST_I_NEXT,
-    ST_I_OTHERWISE, /* jumps if the loop that ended had items */
-    ST_I_AGAIN_END,
-    ST_I_BREAK,
-    ST_I_CONTINUE,
-    ST_I_MACRO,
-    ST_I_CALLER,
-    ST_I_PARAM, /* jumps over its default if it is given */
-    ST_I_PARAMS_DONE,
-    ST_I_RETURN,
-    ST_I_LOADS,
-    ST_I_UNKNOWN, /* a filter or test that nobody knows was reached */
-    ST_I_END
-} st_jcode;
-
-typedef struct st_jins {
-    st_jcode op;
-    uint32_t to; /* a place in the program, or how many values */
-    const st_jnode *node;
-} st_jins;
-
-typedef struct st_jprogram {
-    st_jrun *r;
-    st_jins *v;
-    size_t n, cap;
-} st_jprogram;
-
-/* The instructions of a template. Fails as Jinja's compiler does: unknown filters outside of `if`. */
-const st_jins *st_j_compile(st_jrun *r, st_jnode *body);
-
-/* ---- lexer ---- */
-
-typedef enum st_jtok_kind {
-    ST_T_EOF,
-    ST_T_TEXT,
-    ST_T_VAR_BEGIN,
-    ST_T_VAR_END,
-    ST_T_BLOCK_BEGIN,
-    ST_T_BLOCK_END,
-    ST_T_NAME,
-    ST_T_STRING,
-    ST_T_INT,
-    ST_T_FLOAT,
-    ST_T_OP
-} st_jtok_kind;
-
-/* Operators are the characters themselves, two of them as a * 256 + b. */
-#define ST_OP2(a, b) ((unsigned)(a) << 8 | (unsigned)(b))
-
-typedef struct st_jtok {
-    st_jtok_kind kind;
-    unsigned op;
-    uint32_t line, col;
-    st_jstr str; /* TEXT, NAME, STRING */
-    st_jval num;
-} st_jtok;
-
-typedef struct st_jlexer {
-    st_jrun *r;
-    const char *src;
-    size_t n, at;
-    size_t line_at; /* where `line` begins */
-    uint32_t line;
-    int mode;           /* text, expression or block */
-    int nesting;        /* open brackets: }} inside them ends nothing */
-    bool line_starting; /* what came before was a trimmed newline */
-    char open[256];     /* what closes the open brackets */
-} st_jlexer;
-
-void st_j_lex_init(st_jlexer *x, st_jrun *r, const char *src, size_t n);
-void st_j_lex_next(st_jlexer *x, st_jtok *t);
-
-/* ---- parser ---- */
-
-typedef struct st_jparser {
-    st_jrun *r;
-    st_jlexer lexer;
-    st_jtok tok, ahead;
-    bool has_ahead;
-    int loops;        /* around this place, inside the macro */
-    st_jnode *blocks; /* so far, by `up` */
-    uint32_t uses;
-} st_jparser;
-
-st_jnode *st_j_parse(st_jparser *p, const char *src, size_t n); /* statements of a template */
-
-void st_j_next(st_jparser *p);
-const st_jtok *st_j_peek(st_jparser *p);
-bool st_j_is_op(const st_jparser *p, unsigned op);
-bool st_j_is_name(const st_jparser *p, const char *name);
-bool st_j_skip_op(st_jparser *p, unsigned op);
-bool st_j_skip_name(st_jparser *p, const char *name);
-void st_j_expect_op(st_jparser *p, unsigned op);
-void st_j_expect_name(st_jparser *p, const char *name);
-st_jstr st_j_take_name(st_jparser *p);
-_Noreturn void st_j_unexpected(st_jparser *p, const char *wanted);
-st_jnode *st_j_node(st_jparser *p, st_jop kind);
-void st_j_append(st_jnode ***tail, st_jnode *n);
-
-/* What jinja_parse.c uses of jinja_expr.c. */
-st_jnode *st_j_parse_expr(st_jparser *p, bool with_if);
-st_jnode *st_j_parse_tuple(st_jparser *p, bool with_if); /* `a` or `a, b` */
-st_jnode *st_j_parse_filters(st_jparser *p, st_jnode *on, bool start_inline);
-st_jnode *st_j_parse_primary(st_jparser *p);
-st_jnode *st_j_parse_postfix(st_jparser *p, st_jnode *on);
-bool st_j_filter_known(st_jstr name);
-bool st_j_test_known(st_jstr name);
-
 /* ---- values ---- */
 
 static inline st_jval st_j_none(void)
@@ -564,7 +344,6 @@ void st_j_json_dump(st_jrun *r, st_jbuf *b, st_jval v, st_jargs *args);
 
 /* ---- arithmetic ---- */
 
-st_jval st_j_binary(st_jrun *r, st_jop op, st_jval a, st_jval b);
 st_jval st_j_negate(st_jrun *r, st_jval v, bool neg);
 st_jval st_j_round(st_jrun *r, st_jval v, int64_t digits, st_jstr how);
 int64_t st_j_need_int(st_jrun *r, st_jval v, const char *what);
@@ -581,7 +360,6 @@ static inline bool st_j_is_number(st_jval v)
 
 #define ST_J_MAX_DIGITS 4300 /* Python prints no longer integers */
 
-st_jval st_j_big_op(st_jrun *r, st_jop op, st_jval a, st_jval b); /* of two integers of any kind; not DIV */
 int st_j_int_order(st_jrun *r, st_jval a, st_jval b);
 int st_j_mixed_order(st_jrun *r, st_jval i, double f);     /* an integer against a finite float, exactly */
 st_jval st_j_int_divide(st_jrun *r, st_jval a, st_jval b); /* a / b, rounded once */
@@ -591,18 +369,13 @@ st_jstr st_j_int_text(st_jrun *r, st_jval v);
 double st_j_int_float(st_jrun *r, st_jval v);                            /* infinite beyond a float */
 st_jstr st_j_int_base(st_jrun *r, st_jval v, unsigned base, bool upper); /* magnitude only */
 
-/* ---- running ---- */
+/* ---- names, calls, filters, tests, methods ---- */
 
-void st_j_vm_run(st_jrun *r, const st_jins *program, st_jscope *s, st_jbuf *out);
-void st_j_assign(st_jrun *r, st_jscope *s, const st_jnode *target, st_jval v);
-void st_j_arg_add(st_jrun *r, st_jargs *out, const st_jnode *arg, st_jval v);
+st_jscope *st_j_scope(st_jrun *r, st_jscope *parent);
 st_jval st_j_lookup(st_jrun *r, st_jscope *s, st_jstr name);
-bool st_j_compare(st_jrun *r, unsigned op, st_jval a, st_jval b);
+void st_j_set(st_jrun *r, st_jscope *s, st_jstr name, st_jval v);
 st_jval st_j_concat(st_jrun *r, const st_jval *v, size_t n);
 st_jval st_j_call(st_jrun *r, st_jval f, st_jargs *args); /* all but macros and loops */
-void st_j_bind_rest(st_jrun *r, st_jscope *s, const st_jnode *n, const st_jargs *args);
-st_jscope *st_j_scope(st_jrun *r, st_jscope *parent);
-void st_j_set(st_jrun *r, st_jscope *s, st_jstr name, st_jval v);
 
 /* The ith positional argument or the keyword `name`; false: not given. A keyword found is one that is known. */
 bool st_j_arg(st_jrun *r, st_jargs *a, size_t i, const char *name, st_jval *out);
@@ -611,6 +384,8 @@ st_jval st_j_option(st_jrun *r, st_jargs *a, size_t i, const char *name, st_jval
 /* Fails if more arguments were given than the n that were taken; `names` "a b c" are the keywords. */
 void st_j_args_done(st_jrun *r, const st_jargs *a, size_t n, const char *names, const char *what);
 
+bool st_j_filter_known(st_jstr name);
+bool st_j_test_known(st_jstr name);
 typedef st_jval (*st_jfilter_fn)(st_jrun *r, st_jval v, st_jargs *a);
 typedef struct st_jfilter {
     const char *name;

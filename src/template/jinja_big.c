@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "template/jinja.h"
+#include "template/jinja_program.h"
 
 #define BASE 1000000000u
 #define MAX  ((ST_J_MAX_DIGITS + 8) / 9 + 1)

@@ -1,5 +1,5 @@
-/* jinja_call.c: names, assignment, arguments, what a call binds. See jinja.h. */
-#include "template/jinja.h"
+/* jinja_call.c: names, assignment, arguments, what a call binds. See jinja_program.h. */
+#include "template/jinja_program.h"
 
 st_jscope *st_j_scope(st_jrun *r, st_jscope *parent)
 {

@@ -1,8 +1,8 @@
 /* jinja_code.c: from the tree to instructions for jinja_vm.c. Chains (a.b.c, a + b + c, x | f | g) are long, not deep:
- * the tree leans to the left there, and the way down is walked, not recursed. See jinja.h. */
-#include "template/jinja.h"
+ * the tree leans to the left there, and the way down is walked, not recursed. See jinja_program.h. */
+#include "template/jinja_program.h"
 
-/* Inlined into one function these would give every level of a recursion the locals of all kinds of node. */
+/* Inlined into one function these would give every level of the recursion the locals of all kinds of node. */
 #define OWN_FRAME __attribute__((noinline))
 
 typedef struct loop_place {

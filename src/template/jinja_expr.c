@@ -1,5 +1,5 @@
-/* jinja_expr.c: expressions, by Jinja's own descent and precedences. See jinja.h. */
-#include "template/jinja.h"
+/* jinja_expr.c: expressions, by Jinja's own descent and precedences. See jinja_program.h. */
+#include "template/jinja_program.h"
 
 /* A node of kind `kind` over `a` that stands where `a` does. */
 static st_jnode *expr_over(st_jparser *p, st_jop kind, st_jnode *a)

@@ -1,5 +1,5 @@
 /* jinja_global.c: the functions a template finds: Jinja's range, dict and namespace, HuggingFace's raise_exception and
- * global_strftime_now. See jinja.h. */
+ * strftime_now. See jinja.h. */
 #include "template/jinja.h"
 
 enum { RANGE, DICT, NAMESPACE, RAISE, CYCLER, JOINER, LIPSUM, STRFTIME, N_GLOBALS };

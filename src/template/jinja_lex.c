@@ -1,8 +1,8 @@
 /* jinja_lex.c: a template's tokens. Whitespace is Jinja's with trim_blocks and lstrip_blocks: the newline after a block
  * goes, and so do the blanks before a block that begins its line; '-' strips all whitespace on its side, '+' keeps what
- * would be trimmed. See jinja.h. */
+ * would be trimmed. See jinja_program.h. */
 #include "base/utf8.h"
-#include "template/jinja.h"
+#include "template/jinja_program.h"
 
 enum { TEXT, VARIABLE, BLOCK };
 

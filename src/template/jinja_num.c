@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "template/jinja.h"
+#include "template/jinja_program.h"
 
 bool st_j_number(st_jrun *r, st_jval v, double *f)
 {

@@ -1,5 +1,5 @@
-/* jinja_parse.c: the token at hand, and statements. See jinja.h. */
-#include "template/jinja.h"
+/* jinja_parse.c: the token at hand, and statements. See jinja_program.h. */
+#include "template/jinja_program.h"
 
 /* ---- the token at hand ---- */
 

@@ -1,5 +1,5 @@
 /* jinja_part.c: attributes, items and slices of values, as Jinja finds them in Python's. See jinja.h. */
-#include "template/jinja.h"
+#include "template/jinja_program.h"
 
 /* What HuggingFace's sandbox and Jinja find by name in values other than dicts. */
 static bool part_named(st_jrun *r, st_jval v, st_jstr name, st_jval *out)

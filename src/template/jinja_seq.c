@@ -1,5 +1,5 @@
 /* jinja_seq.c: filters on sequences. Where Jinja makes a generator this makes the list at once. See jinja.h. */
-#include "template/jinja.h"
+#include "template/jinja_program.h"
 
 st_jval st_j_fold_case(st_jrun *r, st_jval v)
 {

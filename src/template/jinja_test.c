@@ -1,5 +1,5 @@
 /* jinja_test.c: what follows `is`. See jinja.h. */
-#include "template/jinja.h"
+#include "template/jinja_program.h"
 
 enum {
     DEFINED,

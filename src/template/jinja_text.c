@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "base/utf8.h"
-#include "template/jinja.h"
+#include "template/jinja_program.h"
 
 static st_jstr text_url_quote(st_jrun *r, st_jval v, bool query)
 {

@@ -1,8 +1,8 @@
 /* jinja_vm.c: runs instructions. What a template nests (calls, loops, blocks) are frames in the arena; a frame of C is
  * never entered twice, so a rendering takes the same stack however deep it goes. Scopes are Jinja's: the body of a
  * loop, a macro, a block set, with, filter and generation have their own, made anew each time; if has none. See
- * jinja.h. */
-#include "template/jinja.h"
+ * jinja_program.h. */
+#include "template/jinja_program.h"
 
 typedef enum frame_kind { F_SCOPE, F_CAPTURE, F_LOOP, F_KEEP, F_MACRO, F_AGAIN } frame_kind;
 

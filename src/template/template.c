@@ -2,7 +2,7 @@
 #include "template/template.h"
 
 #include "base/utf8.h"
-#include "template/jinja.h"
+#include "template/jinja_program.h"
 
 /* The tree lives in the arena of its compilation. */
 struct st_template {

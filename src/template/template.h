@@ -6,10 +6,10 @@
  *
  * Text that the template wrote may hold special tokens, text of users never does. Every byte of every string therefore
  * knows who made it; concatenation, slicing, trimming, replacing and changing case keep that knowledge, and where it is
- * unclear a byte counts as the user's. The output comes in pieces that say which of the two they are. Pieces only say
- * where special tokens may be recognised: pre-tokenisation must run over the whole text, as HuggingFace does it.
- * Roles are the exception: `'<|' + message.role + '|>'` is how some templates spell a special token, so the value of
- * a key "role" counts as the template's if it is one of the known role names (st_template_known_role).
+ * unclear a byte counts as the user's. The output comes in pieces, each of which says which of the two it is. Pieces
+ * only say where special tokens may be recognised: pre-tokenisation must run over the whole text, as HuggingFace does
+ * it. Roles are the exception: `'<|' + message.role + '|>'` is how some templates spell a special token, so the value
+ * of a key "role" counts as the template's if it is one of the known role names (st_template_known_role).
  *
  * A st_template is immutable after open, so any number of threads may render it. */
 #ifndef ST_TEMPLATE_TEMPLATE_H

@@ -44,15 +44,15 @@ static const struct {
      * CamemBERT, mBART, BARThez: ... and with Unigram (tokenization_{xlm_roberta,camembert,mbart,barthez,xlnet}.py,
      * ggml-org/llama.cpp#13757). T5's <extra_id_0> has no flags in google-t5/t5-small's tokenizer.json. */
     {"t5", NULL, NULL, NULL, "<mask>", L},
-    /* sentence-transformers/all-mpnet-base-v2: WordPiece with <mask> (tokenization_mpnet.py). BERT's [MASK] has none.
-     */
+    /* sentence-transformers/all-mpnet-base-v2: WordPiece with <mask> (tokenization_mpnet.py). BERT's [MASK] has
+     * none. */
     {"bert", NULL, NULL, NULL, "<mask>", L},
 };
 
 #undef L
 #undef R
 
-/* Is `part` in s, which is read in lower case without spaces, "-" and "_"? */
+/* Is `part` in s, when s is read in lower case without spaces, "-" and "_"? */
 static bool flags_names(st_str s, const char *part)
 {
     char buf[128];

@@ -57,8 +57,8 @@ int st_bpe_read_merges(st_tokenizer *t, const st_gguf *g, const st_log *log, str
 /* Appends the token for bytes [begin, end) of what is left of the piece. */
 int st_bpe_push(st_encoder *e, int32_t id, size_t begin, size_t end);
 
-/* Spells p[0..n) in word, without the bytes that are no token; *left is how many bytes remain. UINT32_MAX: no memory.
- */
+/* Spells p[0..n) in word, without the bytes that are no token; *left is how many bytes remain. UINT32_MAX: no
+ * memory. */
 uint32_t st_bpe_spell(st_encoder *e, const uint8_t *p, size_t n, uint32_t *left);
 
 /* Merges word[0..len), which spells n bytes, and appends its tokens. */

@@ -27,8 +27,8 @@ typedef struct merge {
     uint32_t left;
 } merge;
 
-/* Merges are looked up in batches, a cache miss at a time for all of them: the slot, the token's place, its spelling.
- */
+/* Merges are looked up in batches, a cache miss at a time for all of them: the slot, the token's place, its
+ * spelling. */
 enum { AHEAD = 16, STRIDE = 64 };
 
 /* Copies "left right" as leftright to buf; its length, 0 if it is no merge or too long for any token. *left: where the

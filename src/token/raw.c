@@ -54,7 +54,7 @@ size_t st_tokenizer_raw(const st_tokenizer *t, int32_t id, char *buf, size_t cap
     return s.len;
 }
 
-/* How models of several families spell the end of an answer, where files name only one end token. */
+/* How several families of models spell the end of an answer, where files name only one end token. */
 static const char *const end_spellings[] = {
     "<end_of_turn>", "<|im_end|>",      "<|eot_id|>", "<|eom_id|>",   "<|end|>",
     "<|endoftext|>", "<|end_of_text|>", "</s>",       "<EOT>",        "<|END_OF_TURN_TOKEN|>",

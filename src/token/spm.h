@@ -1,5 +1,5 @@
-/* spm.h: state of the SentencePiece BPE kind, shared by spm.c (normalising, segments, decode) and spm_merge.c (merges).
- */
+/* spm.h: state of the SentencePiece BPE kind, shared by spm.c (normalising, segments, decode) and spm_merge.c
+ * (merges). */
 #ifndef ST_TOKEN_SPM_H
 #define ST_TOKEN_SPM_H
 

@@ -1,9 +1,10 @@
 /* token.h: text <-> token ids, as the model's HuggingFace tokenizer does it.
  *
- * A st_tokenizer is built from a file's metadata alone; it keeps views into the file, which must outlive it, and is
- * immutable after open, so any number of threads may use it. One file a kind of tokenizer (spm.c, wordpiece.c) behind
- * the small table of functions in token_impl.h; what they share (vocabulary hash, special tokens, UTF-8) stands beside.
- * Time is linear in the length of the text (n log n for merges). */
+ * A st_tokenizer is built from a file's metadata alone; it keeps views into the file, which must outlive it. No call
+ * changes what it answers, so any number of threads may use it: what BPE kinds learn of a vocabulary while they encode
+ * (bpe.c, spm.c) is atomic, and each thread would find the same. Each kind of tokenizer is one row of functions
+ * (token_internal.h) in a file of its name: bpe.c, spm.c, unigram.c, wordpiece.c. What they share (vocabulary hash,
+ * special tokens, added tokens) has files of its own. Time is linear in the length of the text (n log n for merges). */
 #ifndef ST_TOKEN_TOKEN_H
 #define ST_TOKEN_TOKEN_H
 

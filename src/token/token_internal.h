@@ -1,8 +1,8 @@
-/* token_impl.h: what a kind of tokenizer is.
+/* token_internal.h: what a kind of tokenizer is.
  *
- * A kind is one file with one row of functions and one line in the table of tokenizer.c. Around it tokenizer.c reads
- * the vocabulary and the special ids, checks UTF-8, cuts added tokens out of the text and adds what stands around it;
- * the kind turns the fragments between into ids, and ids into text. */
+ * A kind is one row of functions, in the file of its name, and one line in the table of tokenizer.c. Around it
+ * tokenizer.c reads the vocabulary and the special ids, checks UTF-8, cuts added tokens out of the text and adds what
+ * stands around it; the kind turns the fragments between into ids, and ids into text. */
 #ifndef ST_TOKEN_TOKEN_INTERNAL_H
 #define ST_TOKEN_TOKEN_INTERNAL_H
 

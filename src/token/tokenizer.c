@@ -37,9 +37,9 @@ static const char *const SPECIAL_KEYS[ST_SPECIAL_COUNT] = {
     "tokenizer.ggml.padding_token_id", "tokenizer.ggml.seperator_token_id", "tokenizer.ggml.cls_token_id",
     "tokenizer.ggml.mask_token_id"};
 
-/* *id = what the key says, -1 where it says nothing or that there is no such token: writers put all ones, as an int32
- * too. An id that is no token is as good as none, since most of them are never used; llama.cpp does the same. Errors:
- * CORRUPT_MODEL (not an integer). */
+/* *id = what the key says; -1 where it is absent or says that there is no such token (writers put all ones, also as an
+ * int32). An id outside the vocabulary counts as none, since most of these are never used; llama.cpp does the same.
+ * Errors: CORRUPT_MODEL (not an integer). */
 static int tokenizer_read_id(const st_tokenizer *t, const st_gguf *g, const char *key, const st_log *log, int32_t *id,
                              bool *given, strata_error *err)
 {
@@ -53,7 +53,7 @@ static int tokenizer_read_id(const st_tokenizer *t, const st_gguf *g, const char
     if ((wide && memcmp(kv->data, ones, 8) == 0) || (kv->type == ST_GGUF_I32 && memcmp(kv->data, ones, 4) == 0))
         return STRATA_OK;
     strata_error why = {0};
-    bool number = kv->type <= ST_GGUF_I32 || wide; /* what is none at all is damage */
+    bool number = kv->type <= ST_GGUF_I32 || wide; /* any other type is damage */
     int rc = st_gguf_u32(g, key, &n, number ? &why : err);
     if (rc && !number) return rc;
     if (!rc && n < t->vocab.n) {
@@ -69,7 +69,7 @@ static int tokenizer_read_id(const st_tokenizer *t, const st_gguf *g, const char
     return STRATA_OK;
 }
 
-/* What a kind has where the file does not say: by spelling, else by number. */
+/* The kind's default where the file does not say: by spelling, else by number. */
 static int32_t tokenizer_default_id(const st_tokenizer *t, int which)
 {
     const char *spelling = t->kind->specials[which].spelling;

@@ -219,8 +219,8 @@ static int wordpiece_place(st_encoder *e, word *w, uint32_t cp, size_t begin, si
     return p & ST_UC_BERT_PUNCT ? wordpiece_flush(e, w) : STRATA_OK;
 }
 
-/* A character that is not plain. The order is BertNormalizer's: clean, isolate ideographs, decompose and strip, lower.
- */
+/* A character that is not plain. The order is BertNormalizer's: clean, isolate ideographs, decompose and strip,
+ * lower. */
 static int wordpiece_normalize(st_encoder *e, word *w, uint32_t cp, uint32_t props, size_t begin, size_t end)
 {
     const wordpiece *m = e->t->state;

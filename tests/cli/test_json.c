@@ -1,4 +1,5 @@
-/* The program's JSON: what is accepted, what is refused and where, and that what is written can be read. */
+/* test_json.c: the program's JSON: what is accepted, what is refused and where, and that what is written can be
+ * read. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

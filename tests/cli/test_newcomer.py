@@ -5,7 +5,6 @@ Environment: STRATA_PROGRAM, STRATA_EMULATOR as in test_contract.py.
 import json
 import os
 import pathlib
-import re
 import select
 import signal
 import socket
@@ -508,29 +507,6 @@ class Encodings(Case):
     def test_nul_bytes_alone_are_no_utf16(self):
         for text in (b"a\0b\n", b"a\0b\0c\0d\n", b"\0\n", b"a\0\n", b"\0\0\0\0\n", b"ab\0cd\0ef\n"):
             self.ok("tokenize", "-m", SPM, stdin=text)
-
-
-class Docs(Case):
-    def test_every_option_is_in_the_docs_and_none_that_is_not(self):
-        text = (ROOT / "docs/CLI.md").read_text()
-        parts = re.split(r"(?m)^## ", text)
-        sections = {p.splitlines()[0]: p for p in parts[1:]}
-        shared = parts[0] + sections["Everywhere"] + sections["Texts"]
-        commands = re.findall(r"(?m)^  strata ([a-z]+) ", self.ok("--help").decode())
-        self.assertGreater(len(commands), 10)
-        every = set()
-        for command in commands:
-            help_text = self.ok(command, "--help").decode().split("\n\n")[1]
-            options = set(re.findall(r"(?m)(?:^  (?:-\w, |    )|, )(--[a-z0-9-]+)", help_text))
-            own = "".join(p for title, p in sections.items() if re.search(rf"\b{command}\b", title))
-            missing = {o for o in options if not re.search(re.escape(o) + r"(?![a-z0-9-])", shared + own)}
-            # chat, tokenize and eval say that theirs are those of generate.
-            if command in ("chat", "tokenize"):
-                missing = {o for o in missing if o not in sections["generate"]}
-            self.assertEqual(missing, set(), f"options of {command} that docs/CLI.md lacks")
-            every |= options
-        shown = set(re.findall(r"(?<![\w-])(--[a-z0-9][a-z0-9-]*)", text)) - {"--help", "--version"}
-        self.assertEqual(shown - every, set(), "options in docs/CLI.md that no command has")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-/* Any bytes as a line of jsonl. What was read as a text must be UTF-8, and strict reading accepts no more than lossy.
- */
+/* fuzz_json.c: any bytes as a line of jsonl. What was read as a text must be UTF-8, and strict reading accepts no more
+ * than lossy. */
 #include <stdlib.h>
 #include <string.h>
 

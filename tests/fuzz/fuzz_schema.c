@@ -1,8 +1,8 @@
 /* fuzz_schema.c: arbitrary bytes as a JSON Schema, straight through its compiler.
  *
  * The first byte seeds a walk. What compiles is a grammar, and what the grammar writes is JSON: the walk takes bytes
- * that the grammar allows until the document may end, and reads it. fuzz_grammar holds grammars against vocabularies.
- */
+ * that the grammar allows until the document may end, and reads it. fuzz_grammar holds grammars against
+ * vocabularies. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
-/* A template and its variables: the bytes before the first NUL are the source, those behind it JSON. Small budgets, so
- * that no input is slow. Whatever happens, all memory comes back, and the output is UTF-8 whose pieces alternate. */
+/* fuzz_template.c: a template and its variables: the bytes before the first NUL are the source, those behind it JSON.
+ * Small budgets, so that no input is slow. Whatever happens, all memory comes back, and the output is UTF-8 whose
+ * pieces alternate. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -15,6 +15,22 @@ pc=$(find "$tmp/prefix" -name strata.pc)
 # What a program asks the loader for, and what is there for it.
 soname="libstrata.so.${version%.*}"
 [ -n "$(find "$tmp/prefix" -name "$soname")" ] || { echo "$soname was not installed"; exit 1; }
+# Manual pages and completions, which the program prints: one page a command, and what is installed is what it says.
+man=$(dirname "$(find "$tmp/prefix" -path '*/man1/strata.1')")
+share=$tmp/prefix/share
+cmp <("$tmp/prefix/bin/strata" man) "$man/strata.1"
+n=1
+while read -r command; do
+  cmp <("$tmp/prefix/bin/strata" man "$command") "$man/strata-$command.1"
+  n=$((n + 1))
+done < <("$tmp/prefix/bin/strata" help | sed -n '/^Examples/q; s/^  strata \([a-z]*\) .*/\1/p')
+if [ "$n" -lt 10 ] || [ "$(find "$man" -type f | wc -l)" != "$n" ]; then
+  echo "$n manual pages were expected in $man" >&2
+  exit 1
+fi
+cmp <("$tmp/prefix/bin/strata" completion bash) "$share/bash-completion/completions/strata"
+cmp <("$tmp/prefix/bin/strata" completion zsh) "$share/zsh/site-functions/_strata"
+cmp <("$tmp/prefix/bin/strata" completion fish) "$share/fish/vendor_completions.d/strata.fish"
 if command -v pkg-config >/dev/null; then
   export PKG_CONFIG_PATH=${pc%/*}
   libdir=$(pkg-config --variable=libdir strata)

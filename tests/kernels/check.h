@@ -205,7 +205,7 @@ static inline uint8_t *random_panels(st_gemm_shape shape, size_t n_panels, size_
     return w;
 }
 
-/* Levels to test: st_kernels_levels() after "generic", and "avxvnni" in another encoding where only that can run. At
+/* Levels to test: those of this machine after "generic", and "avxvnni" in another encoding where only that can run. At
  * least one: generic against itself on a machine that has nothing else. */
 const char *level_name(size_t i); /* NULL at the end */
 void level_init(st_kernels *k, size_t i);

@@ -31,11 +31,10 @@ void st_kernels_avxvnni_evex(st_kernels *k)
 
 const char *level_name(size_t i)
 {
-    const char *const *levels = st_kernels_levels();
-    size_t n = 0;
-    while (levels[n]) n++;
-    if (n == 1) return i == 0 ? levels[0] : NULL;
-    if (i + 1 < n) return levels[i + 1];
+    uint32_t n = 0;
+    while (st_kernels_level_at(n)) n++;
+    if (n == 1) return i == 0 ? st_kernels_level_at(0) : NULL;
+    if (i + 1 < n) return st_kernels_level_at((uint32_t)i + 1);
     return i + 1 == n && only_evex() ? "avxvnni (evex)" : NULL;
 }
 
@@ -45,6 +44,7 @@ void level_init(st_kernels *k, size_t i)
     if (st_kernels_init(k, name)) return;
     assert_true(st_kernels_init(k, "avx2"));
     st_kernels_avxvnni_evex(k);
+    k->level = "avxvnni (evex)";
 }
 
 /* Runs a test body for each level. */
@@ -67,16 +67,15 @@ static void test_table(void **state)
     assert_true(st_kernels_init(&k, "generic"));
     assert_string_equal(k.level, "generic");
     assert_false(st_kernels_init(&k, "no-such-level"));
-    const char *const *levels = st_kernels_levels();
-    assert_string_equal(levels[0], "generic");
-    const char *best = levels[0];
+    const char *best = st_kernels_level_at(0), *level;
+    assert_string_equal(best, "generic");
     printf("  levels:");
-    for (; *levels; levels++) {
-        assert_true(st_kernels_init(&k, *levels));
-        assert_string_equal(k.level, *levels);
+    for (uint32_t at = 0; (level = st_kernels_level_at(at)); at++) {
+        assert_true(st_kernels_init(&k, level));
+        assert_string_equal(k.level, level);
         void *const *entry = (void *const *)(const void *)&k;
         for (size_t i = 0; i < offsetof(st_kernels, gemv_rows) / sizeof *entry; i++) assert_non_null(entry[i]);
-        best = *levels;
+        best = level;
         printf(" %s", best);
     }
     printf("%s\n", only_evex() ? "; avxvnni by its EVEX encoding" : "");

@@ -20,26 +20,6 @@ uint64_t mutate_n_tensors(const tiny_model *models, size_t n)
 
 /* ---- one value that is none ---- */
 
-/* Where a block has its scale, a half float; SIZE_MAX: none that is known. */
-static size_t scale_at(uint32_t type)
-{
-    switch (type) {
-    case ST_Q4_0:
-    case ST_Q4_1:
-    case ST_Q5_0:
-    case ST_Q5_1:
-    case ST_Q8_0:
-    case ST_Q4_K:
-    case ST_Q5_K:
-    case ST_IQ4_NL:
-    case ST_IQ4_XS: return 0;
-    case ST_Q2_K: return 80;
-    case ST_Q3_K: return 108;
-    case ST_Q6_K: return 208;
-    default: return SIZE_MAX;
-    }
-}
-
 /* kind 0: NaN, 1: infinity, 2: its negative. */
 static bool poison(uint8_t *data, const st_gguf_tensor *t, uint64_t row, uint64_t at, int kind)
 {
@@ -49,7 +29,7 @@ static bool poison(uint8_t *data, const st_gguf_tensor *t, uint64_t row, uint64_
     uint32_t block, bytes;
     if (!st_quant_geometry(t->type, &name, &block, &bytes)) return false;
     uint8_t *p = data + (row * t->dims[0] + at) / block * bytes;
-    size_t scale = scale_at(t->type);
+    const st_quant *q = st_quant_get(t->type);
     if (t->type == ST_F32)
         memcpy(p, &f32[kind], 4);
     else if (t->type == ST_F16)
@@ -58,8 +38,8 @@ static bool poison(uint8_t *data, const st_gguf_tensor *t, uint64_t row, uint64_
         memcpy(p, &bf16[kind], 2);
     else if (t->type == ST_MXFP4)
         *p = 0xff; /* E8M0 has NaN alone */
-    else if (scale != SIZE_MAX)
-        memcpy(p + scale, &f16[kind], 2);
+    else if (q && q->scale_at >= 0)
+        memcpy(p + q->scale_at, &f16[kind], 2);
     else
         return false;
     return true;
@@ -145,8 +125,8 @@ static bool has(st_str name, const char *part)
     return false;
 }
 
-/* Whether every setting has to say the same. Which experts a token takes, and which tokens follow, is for each to say.
- */
+/* Whether every setting has to say the same. Which experts a token takes, and which tokens follow, is for each to
+ * say. */
 static bool comparable(const st_gguf_tensor *t, int what)
 {
     if (has(t->name, "_exps")) return false;

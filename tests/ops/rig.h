@@ -112,7 +112,7 @@ static inline st_gguf_tensor rig_matrix(uint32_t type, const void *data, uint64_
 
 /* Runs body once a level. */
 #define EACH_LEVEL(level)                                                     \
-    for (uint32_t level##_i = 0; st_kernels_levels()[level##_i]; level##_i++) \
-        for (const char *level = st_kernels_levels()[level##_i]; level; level = NULL)
+    for (uint32_t level##_i = 0; st_kernels_level_at(level##_i); level##_i++) \
+        for (const char *level = st_kernels_level_at(level##_i); level; level = NULL)
 
 #endif

@@ -1,5 +1,5 @@
-/* test_abi.c: public structs and their fields stay where they are for the life of a SONAME (abi.def has the numbers); new
- * fields are taken from `reserved`. */
+/* test_abi.c: public structs and their fields stay where they are for the life of a SONAME (abi.def has the numbers);
+ * new fields are taken from `reserved`. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* test_api_run.c: calls that end early or meet each other: cancelling, deadlines, busy contexts, budgets, bad numbers.
- */
+/* test_api_run.c: calls that end early or meet each other: cancelling, deadlines, busy contexts, budgets, bad
+ * numbers. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* nanosleep */
 #endif

@@ -1,5 +1,5 @@
-/* test_api_texts.c: what strata_embed does with each text: truncation, bad text, dims, prompts, rows of failed texts.
- */
+/* test_api_texts.c: what strata_embed does with each text: truncation, bad text, dims, prompts, rows of failed
+ * texts. */
 #include <math.h>
 
 #include "unit/test_api.h"

@@ -1,4 +1,5 @@
-/* Generation through the public interface, on a tiny random decoder: what it says is noise, but the rules hold. */
+/* test_generate.c: generation through the public interface, on a tiny random decoder: what it says is noise, but the
+ * rules hold. */
 #include <ctype.h>
 #include <math.h>
 #include <setjmp.h>
@@ -275,8 +276,8 @@ static void test_grammar(void **state)
     shut(&f);
 }
 
-/* A model that writes nothing but bytes above 0x7f, which seldom make characters: on_text gets whole ones and U+FFFD.
- */
+/* A model that writes nothing but bytes above 0x7f, which seldom make characters: on_text gets whole ones and
+ * U+FFFD. */
 static void test_invalid_bytes(void **state)
 {
     (void)state;

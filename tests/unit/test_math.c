@@ -1,4 +1,4 @@
-/* Our sin, cos, exp, log and pow against libm's long double. */
+/* test_math.c: our sin, cos, exp, log and pow against libm's long double. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +13,8 @@
 #include "base/math.h"
 
 #define ULP_BOUND 1.0
-/* A long double of more than double's bits is the judge. Where there is none (MSVC, Apple on Arm), double is, at 2 ulp.
- */
+/* A long double of more than double's bits is the judge. Where there is none (MSVC, Apple on Arm), double is, at 2
+ * ulp. */
 #define BOUND (LDBL_MANT_DIG > DBL_MANT_DIG ? ULP_BOUND : 2.0)
 
 static uint64_t state = 88172645463325252u;

@@ -134,8 +134,7 @@ static void test_one_of_a_batch(void **state)
     free(b.data);
 }
 
-/* ---- what activations and softmaxes hide --------------------------------------------------------------------------
- */
+/* ---- what activations and softmaxes hide ------------------------------------------------------------------------- */
 
 /* The file with the scale of a block of a Q8_0 matrix, or a value of an F32 one, in place of what it was. */
 static blob poisoned(const char *model, const char *tensor, size_t block, size_t kind)

@@ -5,8 +5,8 @@
 
 /* Runs body once a level with k and level set. */
 #define EACH_LEVEL(level, k)                                                          \
-    for (uint32_t level##_i = 0; st_kernels_levels()[level##_i]; level##_i++)         \
-        for (const char *level = st_kernels_levels()[level##_i]; level; level = NULL) \
+    for (uint32_t level##_i = 0; st_kernels_level_at(level##_i); level##_i++)         \
+        for (const char *level = st_kernels_level_at(level##_i); level; level = NULL) \
             for (st_kernels k = {0}; !k.level && st_kernels_init(&k, level);)
 
 static char label_[96];

@@ -1,5 +1,5 @@
-/* test_ops_attention.c: softmax attention and the rotation before it, op by op, against torch for every kernel level.
- */
+/* test_ops_attention.c: softmax attention and the rotation before it, op by op, against torch for every kernel
+ * level. */
 #include "ops/rig.h"
 
 typedef struct shape {

@@ -42,8 +42,8 @@ static void fill_head(heads what, uint8_t *data)
         }
 }
 
-/* Embeddings: plain, with outliers, all zero, tiny, of one sign, huge, and so huge that eight times as much overflows.
- */
+/* Embeddings: plain, with outliers, all zero, tiny, of one sign, huge, and so huge that eight times as much
+ * overflows. */
 static void fill_inputs(float *x)
 {
     for (uint32_t r = 0; r < INPUTS; r++)

@@ -55,8 +55,7 @@ static int32_t draw(st_sampler *s, float *logits, const uint32_t *mask)
     return out.id;
 }
 
-/* ---- the reference: sorts everything, in double --------------------------------------------------------------------
- */
+/* ---- the reference: sorts everything, in double ------------------------------------------------------------------ */
 
 typedef struct candidate {
     uint32_t id;
@@ -419,7 +418,7 @@ static void penalties(void **state)
     (void)state;
     st_mem mem;
     st_mem_init(&mem, NULL, 0);
-    st_logit_bias bias[] = {{2, 5.0f}, {3, -INFINITY}, {2, -1.0f}, {4, -1.0f}};
+    strata_logit_bias bias[] = {{2, 5.0f}, {3, -INFINITY}, {2, -1.0f}, {4, -1.0f}};
     st_sampler_params q = plain();
     q.repeat_penalty = 2;
     q.frequency_penalty = 0.25f;
@@ -525,7 +524,7 @@ static void logprobs(void **state)
     uint64_t r = 8;
     st_mem mem;
     st_mem_init(&mem, NULL, 0);
-    st_logit_bias bias = {7, 100};
+    strata_logit_bias bias = {7, 100};
     st_sampler_params q = st_sampler_default();
     q.logprobs = true;
     q.n_top = 20;
@@ -577,8 +576,8 @@ static void parameters(void **state)
     (void)state;
     st_mem mem;
     st_mem_init(&mem, NULL, 0);
-    st_logit_bias ok = {1, -INFINITY}, wrong_id = {4, 0}, negative = {-1, 0}, nan_bias = {1, NAN},
-                  inf_bias = {1, INFINITY};
+    strata_logit_bias ok = {1, -INFINITY}, wrong_id = {4, 0}, negative = {-1, 0}, nan_bias = {1, NAN},
+                      inf_bias = {1, INFINITY};
     for (int i = 0; i < 25; i++) {
         st_sampler_params q = st_sampler_default();
         uint32_t n = 4;

@@ -621,6 +621,68 @@ static void errors(void **state)
     }
 }
 
+/* ---- keywords ---------------------------------------------------------------------------------------------------- */
+
+/* What schema.h says is kept, or refused: its first comment. */
+static void said(const char *name, const char *from, const char *to)
+{
+    static char text[1 << 14];
+    FILE *f = fopen(STRATA_SOURCE_DIR "/src/grammar/schema/schema.h", "rb");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    char *at = strstr(text, from), *end = at ? strstr(at, to) : NULL;
+    assert_non_null(end);
+    *end = 0;
+    for (size_t n = strlen(name); (at = strstr(at, name)); at += n)
+        if (strchr(" ,\n", at[-1]) && strchr(" ,\n.()", at[n])) return;
+    fail_msg("schema.h does not say '%s' under '%s'", name, from);
+}
+
+static void make(const char *schema, int want, char **gbnf, strata_error *err, st_mem *mem)
+{
+    size_t len;
+    int rc = st_schema_to_gbnf(schema, strlen(schema), mem, gbnf, &len, err);
+    if (rc != want) fail_msg("%s: status %d %s, want %d", schema, rc, err->msg, want);
+}
+
+/* Each row of keywords.def is what it says, and schema.h says it too. */
+static void keywords(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *kind;
+    } rows[] = {
+#define ST_S_KEYWORD(kind, name, types) {name, #kind},
+#include "grammar/schema/keywords.def"
+    };
+    st_mem mem;
+    st_mem_init(&mem, NULL, 0);
+    for (size_t i = 0; i < N(rows); i++) {
+        const char *name = rows[i].name;
+        strata_error err = {0};
+        char schema[128], needle[128], *gbnf = NULL, *plain = NULL;
+        for (size_t j = 0; j < i; j++) assert_string_not_equal(name, rows[j].name);
+        bool defs = strcmp(name, "$defs") == 0 || strcmp(name, "definitions") == 0;
+        snprintf(schema, sizeof schema, "{\"type\":\"boolean\",\"%s\":%s}", name, defs ? "{}" : "\"x\"");
+        if (strcmp(rows[i].kind, "REFUSED") == 0) {
+            make(schema, STRATA_BAD_GRAMMAR, &gbnf, &err, &mem);
+            snprintf(needle, sizeof needle, "the keyword '%s' is not supported", name);
+            if (!strstr(err.msg, needle)) fail_msg("%s: %s", schema, err.msg);
+            said(name, "Refused, since", "references out");
+        } else if (strcmp(rows[i].kind, "NOTE") == 0) {
+            make(schema, STRATA_OK, &gbnf, &err, &mem);
+            make("{\"type\":\"boolean\"}", STRATA_OK, &plain, &err, &mem);
+            assert_string_equal(gbnf, plain);
+        } else {
+            said(name, "Kept: ", "oneOf is read");
+        }
+        st_free(&mem, gbnf);
+        st_free(&mem, plain);
+    }
+    assert_true(mem.used == 0);
+}
+
 /* ---- bounds ------------------------------------------------------------------------------------------------------ */
 
 static void integer_bounds(void **state)
@@ -772,8 +834,8 @@ static const char big_schema[] =
     "\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":9},"
     "\"kids\":{\"type\":\"array\",\"maxItems\":2,\"items\":{\"$ref\":\"#/$defs/node\"}}},\"required\":[\"v\"]}}}";
 
-/* A validator of its own, for this schema. Reads JSON through the library's parser, whose tree it then checks by hand.
- */
+/* A validator of its own, for this schema. Reads JSON through the library's parser, whose tree it then checks by
+ * hand. */
 typedef struct doc {
     st_json j;
 } doc;
@@ -1130,6 +1192,7 @@ int main(void)
         cmocka_unit_test(stack),         cmocka_unit_test(errors),     cmocka_unit_test(integer_bounds),
         cmocka_unit_test(number_bounds), cmocka_unit_test(decimals),   cmocka_unit_test(documents),
         cmocka_unit_test(hostile),       cmocka_unit_test(mutations),  cmocka_unit_test(no_memory),
+        cmocka_unit_test(keywords),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,8 +91,7 @@ static void on_check(void *user, const strata_verify_check *check)
     (void)user, (void)check;
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------------------
- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 static void open_all(void *arg)
 {
@@ -242,8 +241,7 @@ static void chat(void *arg)
     (void)strata_chat_encode(llama, NULL, 0, &o, NULL, 0, &n, &err);
 }
 
-/* ---- the limit ----------------------------------------------------------------------------------------------------
- */
+/* ---- the limit --------------------------------------------------------------------------------------------------- */
 
 static size_t own; /* of a thread that does nothing */
 static int too_deep;

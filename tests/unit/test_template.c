@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "template/jinja.h"
 #include "template/template.h"
 
 #define DATA   STRATA_SOURCE_DIR "/tests/data/template"
@@ -274,6 +275,38 @@ static void test_language(void **state)
     (void)state;
     assert_true(language_file("features.dat") > 100);
     assert_true(language_file("random.dat") > 500);
+}
+
+/* Each filter that runs has a record of what Jinja makes of it, and those that do not say so. */
+static void test_filters(void **state)
+{
+    (void)state;
+    const st_jfilter *const tables[] = {st_j_filters_one, st_j_filters_seq, st_j_filters_text};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        for (const st_jfilter *f = tables[i]; f->name; f++) {
+            reader d;
+            bool found = false;
+            const size_t n = strlen(f->name);
+            assert_true(open_records(&d, DATA, "features.dat"));
+            while (!found && next(&d)) {
+                if (!is(&d, "template")) continue;
+                for (size_t at = 0; !found && at + n <= d.value.len; at++) {
+                    const char *p = d.value.ptr + at, after = at + n < d.value.len ? p[n] : ' ';
+                    bool piped = at > 0 && (p[-1] == '|' || (p[-1] == ' ' && at > 1 && p[-2] == '|'));
+                    found = piped && memcmp(p, f->name, n) == 0 && after != '_' && !(after >= 'a' && after <= 'z');
+                }
+            }
+            free(d.data);
+            if (f->run && !found) fail_msg("no record of features.dat has the filter %s", f->name);
+            if (f->run) continue;
+            char source[64];
+            text out;
+            strata_error err = {0};
+            snprintf(source, sizeof source, "{{ 'x'|%s }}", f->name);
+            if (run(str(source), NULL, &out, &err) != STRATA_BAD_TEMPLATE || !strstr(err.msg, f->name))
+                fail_msg("%s: '%s'", source, err.msg);
+            drop(&out);
+        }
 }
 
 /* ---- who wrote what ---- */
@@ -689,6 +722,7 @@ int main(void)
         cmocka_unit_test(test_marks_of_order), cmocka_unit_test(test_times),     cmocka_unit_test(test_refused),
         cmocka_unit_test(test_messages),       cmocka_unit_test(test_bad_input), cmocka_unit_test(test_harm),
         cmocka_unit_test(test_budgets),        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_emit_stops),
+        cmocka_unit_test(test_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
-/* test_thread_128k.c: every kind of call on a thread of 128 KiB, which is what musl gives a thread that asks for nothing;
- * there it asks for nothing. test_stack measures the same calls in bytes. Sanitizers need more than all of it. */
+/* test_thread_128k.c: every kind of call on a thread of 128 KiB, which is what musl gives one that asks for nothing, as
+ * it does there. test_stack measures the same calls in bytes. Sanitizers need more than all of it. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* mkdtemp, features.h of glibc */
+#define _GNU_SOURCE /* mkdtemp */
 #endif
 #include <pthread.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* test_token_bpe.c: the rules of byte-level BPE on small vocabularies made here, and what happens when a file is wrong.
- */
+/* test_token_bpe.c: the rules of byte-level BPE on small vocabularies made here, and what happens when a file is
+ * wrong. */
 #include "test_token_made.h"
 
 #define G "\xc4\xa0" /* U+0120: a space in the byte alphabet */

@@ -1,6 +1,6 @@
 /* test_token_parts.c: texts in parts of different trust, on every committed vocabulary: cut anywhere, the parts give
- * the ids of the one text, and no control token stands on what a user wrote. test_token_bpe.c has the rules one by one.
- */
+ * the ids of the one text, and no control token stands on what a user wrote. test_token_bpe.c has the rules one by
+ * one. */
 #include <dirent.h>
 
 #include "unit/test_api.h"

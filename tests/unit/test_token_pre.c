@@ -101,12 +101,14 @@ static void splits(void **state)
     size_t n, differ = 0;
     st_str *s = strings(&n);
     at += 4 * n; /* NFC */
-    size_t names = varint();
-    assert_true(n >= 2000 && names >= 19);
+    size_t names = varint(), n_known = 0;
+    const st_split_stage *known[64];
+    assert_true(n >= 2000 && names >= 19 && names < sizeof known / sizeof *known);
     for (size_t k = 0; k < names; k++) {
         st_str name = blob();
         const st_pretok *pre = st_pretok_find(name);
         if (!pre) fail_msg("no pre-tokenizer %.*s", ST_STR(name));
+        known[n_known++] = pre->stages;
         for (size_t i = 0; i < n; i++) {
             uint32_t h = 0x811c9dc5u, want = word();
             st_splitter split = st_split_begin(pre, (const uint8_t *)s[i].ptr, s[i].len);
@@ -122,6 +124,17 @@ static void splits(void **state)
         }
     }
     assert_int_equal(at, size);
+    /* Every way of splitting has reference pieces, under one of its names. */
+    char each[2048];
+    st_pretok_names(each, sizeof each, false);
+    for (char *name = each, *end; *name; name = *end ? end + 2 : end) {
+        end = name + strcspn(name, ",");
+        const st_pretok *pre = st_pretok_find((st_str){name, (size_t)(end - name)});
+        bool found = false;
+        assert_non_null(pre);
+        for (size_t i = 0; i < n_known; i++) found |= known[i] == pre->stages;
+        if (!found) fail_msg("pretokenizers.bin has no pieces of %s's kind (tools/gen_pretokenizers.py)", pre->name);
+    }
     print_message("%zu strings, %zu pre-tokenizers, %zu differ\n", n, names, differ);
     free(s);
     assert_int_equal(differ, 0);

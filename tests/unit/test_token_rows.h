@@ -69,8 +69,8 @@ static st_str blob(cursor *c)
     return s;
 }
 
-/* Byte-level BPE spells what a span holds in its alphabet. Letters and digits stand for themselves there: these agree.
- */
+/* Byte-level BPE spells what a span holds in its alphabet. Letters and digits stand for themselves there: these
+ * agree. */
 static bool bytes_fit(st_str piece, const char *p, size_t n)
 {
     for (size_t i = 0; i < piece.len; i++)

@@ -10,23 +10,11 @@
 #include "support/sanitized.h"
 #include "unit/test_api.h"
 
-enum { N_IDS = 67, N_VOCAB = 320, N_TEXTS = 15, N_TYPES = 26, MAX_MATRICES = 32 };
+enum { N_IDS = 67, N_VOCAB = 320, N_TEXTS = 15, MAX_MATRICES = 32 };
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
-/* Where a block keeps its f16 scale, and the second one as a multiple of the first, so that values lie around 0. */
-static const struct {
-    uint32_t type;
-    int scale, other; /* byte offsets, -1: none */
-    float ratio;
-} scales[] = {
-    {ST_Q4_0, 0, -1, 0},    {ST_Q4_1, 0, 2, -7.5f},  {ST_Q5_0, 0, -1, 0},    {ST_Q5_1, 0, 2, -15.5f},
-    {ST_Q8_0, 0, -1, 0},    {ST_Q2_K, 80, 82, 1.5f}, {ST_Q3_K, 108, -1, 0},  {ST_Q4_K, 0, 2, 7.5f},
-    {ST_Q5_K, 0, 2, 15.5f}, {ST_Q6_K, 208, -1, 0},   {ST_IQ1_S, 0, -1, 0},   {ST_IQ2_XXS, 0, -1, 0},
-    {ST_IQ2_XS, 0, -1, 0},  {ST_IQ2_S, 0, -1, 0},    {ST_IQ3_XXS, 0, -1, 0}, {ST_IQ3_S, 0, -1, 0},
-    {ST_IQ4_NL, 0, -1, 0},  {ST_IQ4_XS, 0, -1, 0},   {ST_TQ1_0, 52, -1, 0},  {ST_TQ2_0, 64, -1, 0},
-};
-enum { N_SCALES = sizeof scales / sizeof *scales };
+enum { MAX_BLOCK = 256, MAX_BYTES = 1024, POOL = 128 };
 
 static void put_f16(uint8_t *p, float v)
 {
@@ -34,27 +22,27 @@ static void put_f16(uint8_t *p, float v)
     memcpy(p, &h, 2);
 }
 
-/* A block of random bits whose scale is d. */
-static void make_block(const st_quant *q, uint32_t type, uint64_t *seed, float d, uint8_t *p)
+/* The type's own blocks: random bits, with a scale of d where the type has an f16 for it, and behind that, for types
+ * with a minimum, `other`. */
+static void make_block(const st_quant *q, uint64_t *seed, float d, float other, uint8_t *p)
 {
     for (uint32_t i = 0; i < q->bytes; i++) p[i] = (uint8_t)rng_next(seed);
-    for (int i = 0; i < N_SCALES; i++) {
-        if (scales[i].type != type) continue;
-        put_f16(p + scales[i].scale, d);
-        if (scales[i].other >= 0) put_f16(p + scales[i].other, d * scales[i].ratio);
-        return;
+    if (q->scale_at < 0) return;
+    put_f16(p + q->scale_at, d);
+    if (q->has_min) put_f16(p + q->scale_at + 2, other);
+}
+
+static double block_mean(const st_quant *q, uint64_t *seed, float d, float other)
+{
+    double sum = 0;
+    for (int i = 0; i < 64; i++) {
+        uint8_t block[MAX_BYTES];
+        float values[MAX_BLOCK];
+        make_block(q, seed, d, other, block);
+        q->dequant(block, values, q->block);
+        for (uint32_t j = 0; j < q->block; j++) sum += values[j] / (64.0 * q->block);
     }
-    if (type == ST_IQ1_M) { /* its scale lies in the top nibbles of four words */
-        uint16_t h = st_f32_to_f16(d);
-        for (int i = 0; i < 4; i++) p[49 + 2 * i] = (uint8_t)((p[49 + 2 * i] & 15) | (h >> 4 * i & 15) << 4);
-    } else if (type == ST_MXFP4) { /* a power of two, about d */
-        p[0] = (uint8_t)(127 + ilogbf(fabsf(d)));
-    } else if (type == ST_NVFP4) { /* 4 bits of exponent, bias 7, and 3 of mantissa */
-        int e = ilogbf(fabsf(d)) + 7;
-        for (int i = 0; i < 4; i++) p[i] = (uint8_t)((e < 1 ? 0 : e > 14 ? 14 : e) << 3 | (p[i] & 7));
-    } else {
-        fail_msg("%s: this test knows no way to make its blocks", q->name);
-    }
+    return sum;
 }
 
 static double rms_of(const float *v, size_t n)
@@ -67,33 +55,57 @@ static double rms_of(const float *v, size_t n)
     return sqrt(s / (double)n);
 }
 
-/* n values of a root mean square of about `rms`: from one block of scale 1, what scale that takes. */
-static uint8_t *make_values(const st_quant *q, uint32_t type, uint64_t *seed, size_t n, double rms)
+/* n floats of `type`, written by its quantiser. */
+static void make_floats(uint32_t type, uint64_t *seed, size_t n, double rms, uint8_t *raw)
 {
-    uint8_t *raw = calloc(n / q->block * q->bytes, 1);
+    const st_quant *q = st_quant_get(type);
+    assert_non_null(q->quantize);
+    for (size_t i = 0; i < n; i++) {
+        float x = (float)(rms * 3.4 * ((double)rng_next(seed) / 0x7fffffff - 0.5));
+        q->quantize(&x, raw + i * q->bytes, 1);
+    }
+}
+
+/* n values in blocks whose scale lies elsewhere than in an f16: random bits, and of those what has the length. */
+static void make_chosen(const st_quant *q, uint64_t *seed, size_t n, double rms, uint8_t *raw)
+{
+    static uint8_t pool[POOL][MAX_BYTES];
+    for (int i = 0, tries = 0; i < POOL; tries++) {
+        float values[MAX_BLOCK];
+        double sum = 0;
+        if (tries > 1000 * POOL * 10) fail_msg("%s: hardly a block of random bits has values of %g", q->name, rms);
+        make_block(q, seed, 0, 0, pool[i]);
+        q->dequant(pool[i], values, q->block);
+        for (uint32_t j = 0; j < q->block; j++) sum += (double)values[j] * values[j] / q->block;
+        i += sum > rms * rms / 3 && sum < rms * rms * 3; /* false too where it is NaN */
+    }
+    for (size_t i = 0; i < n / q->block; i++) memcpy(raw + i * q->bytes, pool[rng_next(seed) % POOL], q->bytes);
+}
+
+/* n values of a root mean square of about `rms`: from blocks of scale 1, what scale that takes. */
+static uint8_t *make_values(uint32_t type, uint64_t *seed, size_t n, double rms)
+{
+    const st_quant *q = st_quant_get(type);
+    uint8_t *raw = calloc(n / q->block * q->bytes, 1), unit[MAX_BYTES];
+    float values[MAX_BLOCK], ratio = 0;
+    double mean = 0;
     assert_non_null(raw);
-    if (q->block == 1) {
-        for (size_t i = 0; i < n; i++) {
-            float x = (float)(rms * 3.4 * ((double)rng_next(seed) / 0x7fffffff - 0.5));
-            uint16_t b = st_f32_to_bf16(x);
-            if (type == ST_F32) memcpy(raw + 4 * i, &x, 4);
-            if (type == ST_F16) put_f16(raw + 2 * i, x);
-            if (type == ST_BF16) memcpy(raw + 2 * i, &b, 2);
-        }
+    assert_true(q->block <= MAX_BLOCK && q->bytes <= MAX_BYTES);
+    if (q->group == 0 || q->scale_at < 0) {
+        q->group == 0 ? make_floats(type, seed, n, rms, raw) : make_chosen(q, seed, n, rms, raw);
         return raw;
     }
-    uint8_t unit[1024];
-    float values[256];
-    double mean = 0;
+    /* A minimum that takes the values to both sides of 0. */
+    if (q->has_min) ratio = (float)(-block_mean(q, seed, 1, 0) / block_mean(q, seed, 0, 1));
     for (int i = 0; i < 8; i++) {
-        make_block(q, type, seed, 1.0f, unit);
+        make_block(q, seed, 1, ratio, unit);
         q->dequant(unit, values, q->block);
         mean += rms_of(values, q->block) / 8;
     }
     for (size_t i = 0; i < n / q->block; i++) {
         float d = (float)(rms / mean * (0.5 + rng_next(seed) % 1024 / 1024.0));
-        bool minus = rng_next(seed) & 1;
-        make_block(q, type, seed, minus ? -d : d, raw + i * q->bytes);
+        if (rng_next(seed) & 1) d = -d;
+        make_block(q, seed, d, d * ratio, raw + i * q->bytes);
     }
     return raw;
 }
@@ -169,7 +181,7 @@ static pair make_pair(blob file, const char *name, const char *const *matrices, 
         const st_gguf_tensor *t = st_gguf_tensor_find(&g, matrices[n_matrices]);
         assert_true(t && t->n_dims >= 2 && n_matrices + 1 < MAX_MATRICES);
         size_t n = (size_t)(t->dims[0] * t->dims[1] * (t->n_dims > 2 ? t->dims[2] : 1));
-        uint8_t *raw = make_values(q, type, &seed, n, 1 / sqrt((double)t->dims[0]));
+        uint8_t *raw = make_values(type, &seed, n, 1 / sqrt((double)t->dims[0]));
         float *values = malloc(n * sizeof *values);
         q->dequant(raw, values, n);
         assert_true(rms_of(values, n) > 0.2 / sqrt((double)t->dims[0]) &&
@@ -393,37 +405,37 @@ static void check_type(blob file, const char *name, const char *const *matrices,
     free(p.plain.data);
 }
 
-/* Every type whose blocks go into rows of `width`; how many they were. */
-static int check_types(blob file, const char *name, const char *const *matrices, uint32_t width, int what)
+/* Every type whose blocks go into rows of `width`. */
+static void check_types(blob file, const char *name, const char *const *matrices, uint32_t width, int what)
 {
-    int n = 0;
-    for (uint32_t type = 0; type < ST_TYPE_COUNT; type++) {
-        if (!st_quant_get(type) || st_quant_get(type)->block > width) continue;
-        if (!SANITIZED_THREAD || n % 8 == 1) check_type(file, name, matrices, type, what);
-        n++;
-    }
+    static const uint32_t types[] = {
+#define ST_QUANT_FLOAT(id, ...)  id,
+#define ST_QUANT_BLOCKS(id, ...) id,
+#include "quant/types.def"
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i += SANITIZED_THREAD ? 8 : 1)
+        if (st_quant_get(types[i])->block <= width) check_type(file, name, matrices, types[i], what);
     free(file.data);
-    return n;
 }
 
 static void test_decoder(void **state)
 {
     (void)state;
     blob file = blob_read(tiny("llama-q8_0"));
-    assert_int_equal(check_types(file, "llama", llama_matrices, 256, STRATA_EVAL_LOGITS), N_TYPES);
+    check_types(file, "llama", llama_matrices, 256, STRATA_EVAL_LOGITS);
 }
 
 static void test_experts(void **state)
 {
     (void)state;
-    assert_int_equal(check_types(make_experts(), "experts", experts, 256, STRATA_EVAL_LOGITS), N_TYPES);
+    check_types(make_experts(), "experts", experts, 256, STRATA_EVAL_LOGITS);
 }
 
 static void test_encoder(void **state)
 {
     (void)state;
     blob file = blob_read(tiny("bert-q8_0"));
-    assert_int_equal(check_types(file, "bert", bert_matrices, 64, STRATA_EVAL_HIDDEN), 11);
+    check_types(file, "bert", bert_matrices, 64, STRATA_EVAL_HIDDEN);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
-/* attn.h: what the files of attention share: op_attn.c takes blocks of queries, op_attn_step.c one query after a cache.
- */
+/* attn.h: what the files of attention share: op_attn.c takes blocks of queries, op_attn_step.c one query after a
+ * cache. */
 #ifndef ST_BACKEND_CPU_ATTN_H
 #define ST_BACKEND_CPU_ATTN_H
 

@@ -175,11 +175,10 @@ static int cpu_open_state(const st_exec *e, const st_state_opts *opts, st_state 
 }
 
 const st_backend st_backend_cpu = {
-    .abi = ST_BACKEND_ABI,
     .name = "cpu",
     .load = cpu_load,
     .unload = cpu_unload,
-    .levels = st_kernels_levels,
+    .level_at = st_kernels_level_at,
     .level = cpu_level,
     .packed_bytes = cpu_packed_bytes,
     .bf16 = cpu_bf16,

@@ -1,11 +1,13 @@
 /* cpu.h: the CPU backend, inside.
  *
- *   cpu.c      load, open, close: what belongs to the model and what to a caller
- *   pack.c     weights -> panels (kernels.h has the layout), in parallel; pack_panel.c one panel
- *   run.c      a batch -> groups of tokens -> threads; walks the plan
- *   kv.c       keys and values of earlier tokens
- *   op_*.c     one file a kind of op, or the kinds that work on single rows
- *   kernels.c  the table of kernels, k_*.c the levels; bf16_unit.c the units of precision `bf16`
+ *   cpu.c       load, open, close: what belongs to the model and what to a caller
+ *   pack.c      weights -> panels (kernels/kernels.h has the layout), in parallel; pack_panel.c one panel
+ *   run.c       a batch -> groups of tokens -> threads; walks the plan
+ *   scratch.c   the memory of a run: slots of groups, scratch of threads
+ *   kv.c        keys and values of earlier tokens
+ *   op_*.c      one file a kind of op, or the kinds that work on single rows; op_select.c: only the largest logits
+ *   peaks.c     what the machine can do at most, for benchmarks
+ *   kernels/    the table of kernels and its levels; the units of precision `bf16`
  *
  * A group of tokens, cut at text boundaries, has its own slots. When there are enough groups, every thread takes its
  * own through all the ops without a barrier. Otherwise all threads share one group: each op is split by rows when it is
@@ -61,8 +63,8 @@ static inline const uint8_t *st_packed_apart(const st_packed *p, uint32_t panel,
     return p->apart ? p->apart + panel * st_form_apart(&p->form, p->k / 32) + st_form_apart(&p->form, b) : NULL;
 }
 
-/* `blocks` blocks of a panel of kind I8 from block b on, as the GEMMs take them: where they are, or widened into dst.
- */
+/* `blocks` blocks of a panel of kind I8 from block b on, as the GEMMs take them: where they are, or widened into
+ * dst. */
 const uint8_t *st_packed_blocks(const st_kernels *k, const st_packed *p, uint32_t panel, uint32_t b, uint32_t blocks,
                                 uint8_t *dst);
 
@@ -147,7 +149,7 @@ struct st_state {
     uint32_t rope_len;
     st_kv kv;
     _Atomic int stop;         /* a status that ends the run */
-    _Atomic int verdict[2];   /* of a shared group, see go_on */
+    _Atomic int verdict[2];   /* of a shared group: run_go_on */
     uint32_t selected;        /* the run left logits out (op_select.c): panels of the head, else 0 */
     _Atomic uint32_t n_exact; /* of these panels, those that were computed */
     uint32_t skip_select;     /* runs that are to compute all */
@@ -199,7 +201,7 @@ static inline bool st_slot_late(st_slot s)
 void st_env_quantize(const st_env *e, st_slot slot, const float *x, size_t ldx, uint32_t lo, uint32_t hi, uint32_t k,
                      uint32_t k0);
 
-/* The sequence of a row of the group, or all of the group's, gave what is no number. */
+/* Marks the sequence of a row of the group, or all of the group's, as NONFINITE. */
 void st_mark_nonfinite(const st_env *e, uint32_t row);
 void st_mark_all_nonfinite(const st_env *e);
 
@@ -221,7 +223,7 @@ typedef struct st_linear_part {
 typedef struct st_linear {
     st_slot in, out;
     uint32_t in_col; /* where the input's k columns begin, a multiple of 32 unless exact */
-    bool ready;      /* a late slot is narrow already */
+    bool ready;      /* a late slot: its narrow form is made already */
     uint32_t n_parts;
     st_linear_part parts[ST_MAX_PARTS];
     st_act act;
@@ -232,10 +234,11 @@ typedef struct st_linear {
 /* `rows` rows from slot in to slot out. All threads of the group call it; the caller synchronises. */
 void st_linear_run(const st_env *e, const st_linear *l, uint32_t rows);
 
-/* op_select.c: the same for the output head, when the batch wants only its largest outputs and the head allows that. */
+/* op_select.c: the same for the output head, when the batch wants only its largest outputs and the head is packed for
+ * that. */
 bool st_select_can(const st_env *e, const st_linear *l);
 void st_select_run(const st_env *e, const st_linear *l);
-/* After a run that wanted some logits: whether the next ones are better off without. */
+/* After a run that wanted some logits only: whether the next runs are faster when they compute all. */
 void st_select_learn(st_state *s);
 
 /* Makes the narrow form of k columns of a late slot. All threads of the group call it, and may read when it returns. */
@@ -276,8 +279,8 @@ static inline size_t st_attn_bf16_block(uint32_t len)
 {
     return len > ST_BF16_LONG ? 16 : ST_BF16_QUERIES;
 }
-/* The most scores of a block that any text of up to `len` tokens has: the longest text's may be fewer, since its block
- * may be smaller. */
+/* The most scores that a block of any text of up to `len` tokens has. The longest text's may have fewer, since its
+ * block may be smaller. */
 static inline size_t st_attn_bf16_scores(uint32_t len, uint32_t sinks)
 {
     size_t own = st_attn_bf16_block(len) * st_round_up((size_t)len + sinks, 32),

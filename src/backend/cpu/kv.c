@@ -1,3 +1,4 @@
+/* kv.c: the cache: blocks of panels, rings of windowed layers, the stored types. Owns what may stay of a sequence. */
 #include "backend/cpu/kv.h"
 
 #include <math.h>
@@ -145,10 +146,10 @@ uint32_t st_kv_keep(const st_kv *kv, uint32_t seq, uint32_t keep, bool long_keys
     const st_kv_seq *l = &kv->seqs[seq];
     const st_kv_class *ring = &kv->classes[ST_KV_RING];
     if (keep == 0 || keep > l->top) return 0;
-    /* The angles of what is kept would be those of the other table: HF empties its cache there too. */
+    /* What is kept was rotated by the other table: HF empties its cache there too. */
     if (l->long_keys != long_keys) return 0;
     if (ring->bytes == 0) return keep;
-    /* The first panel that the token at `keep` sees; it is gone once the ring has come round to its place. */
+    /* The first panel that the token at `keep` sees: gone once the ring has come round to its place. */
     uint32_t oldest = st_reach_oldest(kv->window, keep) / 16, newest = (l->top - 1) / 16;
     return newest - oldest < ring->panels ? keep : 0;
 }

@@ -1,12 +1,12 @@
 /* kv.h: keys and values of earlier tokens, by layer and sequence.
  *
- * For each key head, keys are stored as panels of 16 positions, [d_head_k][16], the operand
- * of Q K^T, and values as rows [16][d_head_v]. Layers that see everything have room for n_ctx positions; layers with a
- * window keep a ring of panels, enough for the window and one batch of new tokens. Values are rounded to the stored
- * type when they are written and read back from it at once, so that it does not matter which chunk wrote them.
+ * For each key head, keys are stored as panels of 16 positions, [d_head_k][16], the operand of Q K^T, and values as
+ * rows [16][d_head_v]. Layers that see everything have room for n_ctx positions; layers with a window keep a ring of
+ * panels, enough for the window and one batch of new tokens. Values are rounded to the stored type when they are
+ * written and read back from it at once, so that it does not matter which chunk wrote them.
  *
  * Memory comes in blocks of ST_KV_BLOCK panels of all layers of a kind, as positions are first written, and goes back
- * when a sequence is trimmed: an open cache costs nothing until tokens come. In a block the panels of one head stand behind
+ * when a sequence is trimmed: an open cache costs nothing until tokens come. In a block the panels of one head follow
  * each other. */
 #ifndef ST_BACKEND_CPU_KV_H
 #define ST_BACKEND_CPU_KV_H
@@ -31,11 +31,11 @@ typedef struct st_kv_layer {
     size_t k, v; /* bytes of a panel of its kind that come before its first head's */
 } st_kv_layer;
 
-/* What has become of a sequence since it began anew, by every run that began, also those that failed. */
+/* What every run since the sequence began anew, including those that failed, has made of it. */
 typedef struct st_kv_seq {
     uint8_t **blocks[ST_KV_CLASSES]; /* [n_blocks]; NULL: not yet */
     uint32_t top;                    /* positions [0, top) were written, so a ring holds the last of these */
-    bool long_keys;                  /* its keys were turned with LongRoPE's long factors */
+    bool long_keys;                  /* its keys were rotated with LongRoPE's long factors */
 } st_kv_seq;
 
 typedef struct st_kv {
@@ -60,8 +60,8 @@ int st_kv_begin(st_kv *kv, uint32_t seq, uint32_t from, uint32_t to, bool long_k
 uint32_t st_kv_keep(const st_kv *kv, uint32_t seq, uint32_t keep, bool long_keys);
 void st_kv_trim(st_kv *kv, uint32_t seq, uint32_t keep, uint32_t n);
 
-/* Writes one position of one head: key [d_k], value [d_v]. False: a value is not finite, or is not once it is stored.
- */
+/* Writes one position of one head: key [d_k], value [d_v]. False: a value is not finite, or is not once it is
+ * stored. */
 bool st_kv_store(const st_kv *kv, uint32_t layer, uint32_t seq, uint32_t head, uint32_t pos, const float *key,
                  const float *value);
 

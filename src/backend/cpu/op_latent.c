@@ -1,4 +1,4 @@
-/* op_latent.c: what latent attention has beside products and ATTN: HEADS and LATENT (model/plan.h). */
+/* op_latent.c: the ops of latent attention besides products and ATTN: HEADS and LATENT (model/plan.h). */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"

@@ -78,7 +78,8 @@ static void moe_gate(const st_env *e, const st_op_moe *op, const float *row, flo
     for (uint32_t i = 0; i < op->n_expert; i++) p[i] = p[i] / sum;
 }
 
-/* What a group of experts counts (HF modeling_deepseek_v3.py; modeling_deepseek_v2.py where there is no bias). */
+/* The score by which a group of experts is kept or not (HF modeling_deepseek_v3.py; modeling_deepseek_v2.py where there
+ * is no bias). */
 static float moe_group_score(const st_op_moe *op, const float *score, uint32_t n)
 {
     float first = -INFINITY, second = -INFINITY;

@@ -30,46 +30,27 @@ typedef struct packer {
     _Atomic uint32_t next;
 } packer;
 
-static st_pack_kind pack_kind_of(uint32_t type)
-{
-    switch (type) {
-    case ST_F32: return ST_PACK_F32;
-    case ST_F16: return ST_PACK_F16;
-    case ST_BF16: return ST_PACK_BF16;
-    default: return ST_PACK_I8;
-    }
-}
+#define SHAPE(group, min) \
+    ((group) == 16 ? ((min) ? ST_SHAPE_16_MIN : ST_SHAPE_16) : (min) ? ST_SHAPE_32_MIN : ST_SHAPE_32)
 
-/* How each quantised type is kept: in its own bits where there is a width for them. zero: 0, or half of the
- * width's range where weights can be negative. Types that are not here have levels of 7 or 8 bits. */
+/* How each type is kept: floats in panels of their own, quantised types in their own bits where there is a width for
+ * them. */
 static const struct {
-    st_type type;
-    st_width width;
-    uint8_t zero;
-    st_tails tails;
-} narrow[] = {
-    {ST_Q4_0, ST_WIDTH_4, 8, ST_TAILS_F16},   {ST_Q4_1, ST_WIDTH_4, 0, ST_TAILS_F16},
-    {ST_Q5_0, ST_WIDTH_5, 16, ST_TAILS_F16},  {ST_Q5_1, ST_WIDTH_5, 0, ST_TAILS_F16},
-    {ST_Q2_K, ST_WIDTH_4, 0, ST_TAILS_I8},    {ST_Q3_K, ST_WIDTH_4, 8, ST_TAILS_I8},
-    {ST_Q4_K, ST_WIDTH_4, 0, ST_TAILS_I8},    {ST_Q5_K, ST_WIDTH_5, 0, ST_TAILS_I8},
-    {ST_Q6_K, ST_WIDTH_6, 32, ST_TAILS_I8},   {ST_IQ1_S, ST_WIDTH_5, 16, ST_TAILS_F32},
-    {ST_IQ1_M, ST_WIDTH_5, 16, ST_TAILS_F32}, {ST_TQ1_0, ST_WIDTH_4, 8, ST_TAILS_F16},
-    {ST_TQ2_0, ST_WIDTH_4, 8, ST_TAILS_F16},  {ST_MXFP4, ST_WIDTH_5, 16, ST_TAILS_F32},
-    {ST_NVFP4, ST_WIDTH_5, 16, ST_TAILS_F32},
+    st_pack_kind kind;
+    st_panel_form form;
+} kept[ST_TYPE_COUNT] = {
+#define ST_QUANT_FLOAT(id, type, NAME, ...) [id] = {.kind = ST_PACK_##NAME},
+#define ST_QUANT_BLOCKS(id, type, NAME, block, bytes, group, min, scale_at, bits, offset, tail, ...) \
+    [id] = {ST_PACK_I8, {SHAPE(group, min), ST_WIDTH_##bits, offset, ST_TAILS_##tail}},
+#include "quant/types.def"
 };
 
 st_panel_form st_pack_form(uint32_t type)
 {
-    const st_quant *q = st_quant_get(type);
-    st_panel_form f = {.shape = (st_gemm_shape)((q->group == 16 ? ST_SHAPE_16 : ST_SHAPE_32) + (q->has_min ? 1 : 0)),
-                       .width = ST_WIDTH_8,
-                       .zero = 128};
-    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
-        if (narrow[i].type == type) f.width = narrow[i].width, f.zero = narrow[i].zero, f.tails = narrow[i].tails;
-    return f;
+    return kept[type].form;
 }
 
-/* The output head of a decoder is read whole for each token, unless the sampler wants but the largest logits: then its
+/* The output head of a decoder is read whole for each token, unless the sampler wants only the largest logits: then its
  * upper bits tell which those can be (op_select.c). Only where products of few rows have kernels of their own. */
 static st_panel_form pack_form_of(const st_exec *e, const st_op *op, uint32_t type)
 {
@@ -128,7 +109,7 @@ static void pack_work(void *arg, uint32_t ith, uint32_t nth)
 {
     (void)nth;
     packer *p = arg;
-    if (ith == 0 && p->opts->beside) p->opts->beside(p->opts->beside_user);
+    if (ith == 0 && p->opts->other_work) p->opts->other_work(p->opts->other_user);
     uint32_t unit;
     while ((unit = atomic_fetch_add(&p->next, 1)) < p->n_units) {
         size_t from = unit * UNIT;
@@ -164,7 +145,7 @@ static int pack_collect(packer *p, st_exec *e, strata_error *err)
         for (uint32_t j = 0; (part = st_op_part(&e->plan->ops[i], j, &k)); j++) {
             if (!part->m) continue;
             st_packed *d = &e->packed[i][j];
-            d->kind = pack_kind_of(part->m->type);
+            d->kind = kept[part->m->type].kind;
             if (d->kind == ST_PACK_I8) d->form = pack_form_of(e, &e->plan->ops[i], part->m->type);
             d->k = k;
             d->n_panels = (part->n + 15) / 16;

@@ -69,7 +69,7 @@ static void panel_split_pairs(const uint32_t pairs[128], uint16_t *dst)
         }
 }
 
-/* Blocks of 8 dwords of a row, as far as there are whole ones. */
+/* The whole blocks of 8 dwords of a row. */
 static bool pack_floats(const st_kernels *kern, const st_packed *p, const st_part *part, uint32_t panel, uint8_t *dst)
 {
     size_t per_block = p->kind == ST_PACK_F32 ? 8 : 16, row = st_mat_row_bytes(part->m);
@@ -123,7 +123,7 @@ static inline uint64_t panel_bits_at(uint64_t x, int shift, int bits)
     return x >> shift & panel_every_byte((1u << bits) - 1);
 }
 
-/* Such bits of a block's steps, beside each other in the bytes of dst: of 8 / bits steps in 64 bytes. */
+/* Such bits of a block's steps, side by side in the bytes of dst: 8 / bits steps in 64 bytes. */
 static inline void panel_gather_bits(const uint64_t q[WORDS], int shift, int bits, uint8_t *dst)
 {
     const int per = 8 / bits;
@@ -219,8 +219,8 @@ static void panel_unpack_integers(const st_quant *quant, const uint8_t *src, int
     memcpy(block, src, quant->bytes);
     for (uint32_t i = 0; i < n; i++) {
         const uint16_t one = ONE;
-        memcpy(apart + 16 * (size_t)i, block + quant->factors_at + 2 * (size_t)i, 2);
-        memcpy(block + quant->factors_at + 2 * (size_t)i, &one, 2);
+        memcpy(apart + 16 * (size_t)i, block + quant->scale_at + 2 * (size_t)i, 2);
+        memcpy(block + quant->scale_at + 2 * (size_t)i, &one, 2);
     }
     quant->unpack(block, q, scale, min, quant->block);
 }

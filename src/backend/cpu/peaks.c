@@ -1,5 +1,5 @@
-/* peaks.c: what this machine can do at most, for the instructions of a kernel level: beside these figures a benchmark
- * puts what the kernels reach. Nothing here is used to run a model. */
+/* peaks.c: the most that this machine can do with the instructions of a kernel level; a benchmark compares what the
+ * kernels reach. Nothing here is used to run a model. */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -64,7 +64,7 @@ WITH_I8MM SPIN(sdot, SDOT)
 WITH_I8MM SPIN(mmla, MMLA)
 #endif
 
-/* The widest instructions that a level's kernels use. */
+/* The widest instructions that a level's kernels use. A level without a row is measured as the one below it. */
 static const struct unit {
     const char *level;
     spin_fn i8, f32;
@@ -147,6 +147,19 @@ static void peaks_work(void *arg, uint32_t ith, uint32_t nth)
     if (j->bf16) j->bf16->end(&saved);
 }
 
+static const struct unit *peaks_unit_of(const char *level)
+{
+    enum { N_UNITS = sizeof units / sizeof *units };
+    const struct unit *u = &units[N_UNITS - 1];
+    const char *name;
+    for (uint32_t i = 0; (name = st_kernels_level_at(i)); i++) {
+        for (size_t j = 0; j < N_UNITS; j++)
+            if (strcmp(units[j].level, name) == 0) u = &units[j];
+        if (strcmp(name, level) == 0) break;
+    }
+    return u;
+}
+
 static double peaks_seconds(job *j, spin_fn spin, uint32_t nth)
 {
     j->spin = spin;
@@ -157,8 +170,7 @@ static double peaks_seconds(job *j, spin_fn spin, uint32_t nth)
 
 int st_cpu_peaks(const st_exec *exec, uint32_t n_threads, st_mem *mem, strata_peaks *out, strata_error *err)
 {
-    const struct unit *u = units, *last = &units[sizeof units / sizeof units[0] - 1];
-    while (u < last && strcmp(u->level, exec->kern.level) != 0) u++;
+    const struct unit *u = peaks_unit_of(exec->kern.level);
     st_bf16 bf16;
     double bf16_macs = 0;
     spin_fn bf16_fn = st_bf16_init(&bf16, exec->bf16_allowed) ? peaks_bf16_spin(&bf16, &bf16_macs) : NULL;

@@ -13,8 +13,8 @@ typedef struct group {
     uint32_t seq0, seq1;
 } group;
 
-/* Sequences [0, n_alone) run one after the other, shared by all threads; then groups of the rest, each on one thread,
- * or all of them shared when there are too few. */
+/* Work in phases: sequences that are long for a thread, one after the other, each shared by all threads; then groups of
+ * the rest, each on one thread, or all of them shared when there are too few. */
 typedef struct schedule {
     st_state *state;
     const st_batch *batch;

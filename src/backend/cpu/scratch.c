@@ -84,8 +84,8 @@ static int scratch_reserve_slots(st_state *s, st_slots *sl, uint32_t rows, uint3
     return STRATA_OK;
 }
 
-/* Scores of a block of queries: 256 KB stay in L2 beside the keys, or a single query when the text is longer than that.
- */
+/* Scores of a block of queries: 256 KB stay in L2 beside the keys, or a single query when the text is longer than
+ * that. */
 static size_t scratch_score_floats(const st_state *s, uint32_t len)
 {
     const st_plan *p = s->exec->plan;

@@ -1,3 +1,4 @@
+/* amx.c: asks Linux for AMX tiles, once in a process, after a trial in a child. Owns the answer. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* syscall */
 #endif

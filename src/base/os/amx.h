@@ -8,7 +8,8 @@
 
 /* Whether this process may use tiles, asking Linux for their state if it has not been asked. CPUID and XCR0 must say
  * that there are any (ST_CPU_AMX). Virtual machines exist that list AMX and fault on it, so before the process is
- * touched a child (st_trial) asks for itself and runs each instruction once; in a host that uses AMX itself, none.
+ * touched a child (st_trial) asks for itself and runs each instruction once; in a host that uses AMX already there is
+ * no child.
  *
  * The first answer holds for the life of the process, also where no child could be had for the moment: contexts of one
  * process compute alike, and a machine that refuses is asked once. It is kept in the library's only global variable:

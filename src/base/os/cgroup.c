@@ -1,3 +1,4 @@
+/* cgroup.c: reads /proc/self/mountinfo and /proc/self/cgroup, and walks from the process's group to the topmost. */
 #include "base/os/cgroup.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* cpu_features.c: CPUID and XCR0 on x86-64, the kernel's hardware capabilities on aarch64. */
 #include "base/os/cpu_features.h"
 
 #if defined(__has_feature)

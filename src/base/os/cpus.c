@@ -1,3 +1,4 @@
+/* cpus.c: counts the cores and CPUs of this process: affinity, topology, quotas. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif

@@ -1,3 +1,4 @@
+/* file.c: maps a file, or reads it whole. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* madvise, O_CLOEXEC under -std=c11 */
 #endif

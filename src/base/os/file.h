@@ -30,8 +30,8 @@ void st_file_close(st_file *f);
 /* Does the path lead to this very file, by whatever name? Not for borrowed bytes. */
 bool st_file_is(const st_file *f, const char *path);
 
-/* Lets the system take back the pages that hold [p, p+n): they, and neighbours on the first and the last of them, are
- * read again from the file if touched. No effect on memory that is not mapped. `f` may be any of several files that
+/* Lets the system take back the pages that hold [p, p+n): these, with what else lies on the first and the last of them,
+ * are read again from the file if touched. No effect on memory that is not mapped. `f` may be any of several files that
  * were opened alike. */
 void st_file_release(const st_file *f, const void *p, size_t n);
 

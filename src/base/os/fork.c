@@ -1,3 +1,4 @@
+/* fork.c: a page that the kernel wipes in children, and the number in it. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* madvise, MAP_ANONYMOUS under -std=c11 */
 #endif

@@ -1,7 +1,7 @@
 /* fork.h: has this process been forked since?
  *
- * After fork() the child has the memory of its parent but one thread alone. Who keeps threads, or a flag that a thread
- * was to take back, has a mark, whose number is another one in each child. It is a page that the kernel wipes in
+ * After fork() the child has the memory of its parent but one thread alone. Whatever keeps threads, or a flag that a
+ * thread is to take back, has a mark, whose number differs in each child. It is a page that the kernel wipes in
  * children (MADV_WIPEONFORK), so that asking costs a load and also a raw clone() is seen; where there is none, the pid.
  * pthread_atfork would need a list of all marks, global and locked, and is not run by clone(). */
 #ifndef ST_BASE_OS_FORK_H

@@ -1,3 +1,4 @@
+/* host.c: the answers of Linux and of macOS. */
 #if defined(__linux__)
 #define _POSIX_C_SOURCE 200809L /* readlink under -std=c11 */
 #endif

@@ -1,3 +1,4 @@
+/* mem.c: the allocator with its budget, huge pages, and pages of the system's own. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* madvise, O_CLOEXEC under -std=c11 */
 #endif

@@ -1,8 +1,8 @@
 /* mem.h: where memory comes from.
  *
  * Every allocation of the library goes through a st_mem: the caller's allocator plus a byte budget. A test fails the
- * Nth allocation for every N. Sizes that come from outside are multiplied and added with the checked helpers first.
- * A st_mem is owned by the model; contexts point to it. */
+ * Nth allocation for every N. Sizes that come from outside are multiplied and added with the checked helpers first. A
+ * model has one, in a block outside of it; its contexts use the same. */
 #ifndef ST_BASE_OS_MEM_H
 #define ST_BASE_OS_MEM_H
 

@@ -1,3 +1,4 @@
+/* memory_left.c: MemAvailable, and the limits of control groups. */
 #include "base/os/memory_left.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* outfile.c: nameless and temporary files, links, rights, and the signals that a write may raise. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_TMPFILE, O_CLOEXEC, sigtimedwait under -std=c11 */
 #endif
@@ -93,7 +94,7 @@ static void outfile_quiet_end(quiet *q)
     (void)pthread_sigmask(SIG_SETMASK, &q->before, NULL);
 }
 
-/* The few calls between which a name exists that nobody wants run to their end. */
+/* Signals wait while a name exists that nobody is to see: these few calls run to their end. */
 static void outfile_block_all(sigset_t *before)
 {
     sigset_t all;
@@ -288,7 +289,7 @@ int st_outfile_open(st_outfile *o, const char *path, unsigned flags, const volat
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-/* A pipe that is full: waits for room, of PIPE_BUF bytes at least, or for the flag. */
+/* A pipe that is full: waits for room of at least PIPE_BUF bytes, or for the flag. */
 static int outfile_wait_for_room(const st_outfile *o)
 {
     struct pollfd p = {.fd = o->fd, .events = POLLOUT};

@@ -1,3 +1,4 @@
+/* sysfile.c: reads small files without taking memory. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_CLOEXEC, ssize_t under -std=c11 */
 #endif

@@ -1,5 +1,5 @@
-/* sysfile.h: small files by which the system says what it is, /proc and /sys. They are read below a folder `root`, ""
- * being the system itself, and without memory from anywhere. */
+/* sysfile.h: the small files of /proc and /sys, by which the system describes itself. They are read below a folder
+ * `root`, "" being the system itself, and without memory from anywhere. */
 #ifndef ST_BASE_OS_SYSFILE_H
 #define ST_BASE_OS_SYSFILE_H
 

@@ -1,3 +1,4 @@
+/* thread.c: the pool, its gate and its barrier; locks; the clock. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* _SC_THREAD_STACK_MIN, clock_gettime under -std=c11 */
 #endif
@@ -14,8 +15,7 @@
 #include "base/os/cpus.h"
 #include "base/os/fork.h"
 
-/* Longest spin before sleeping. A futex wake costs 17-33 us on a 2-core VM, a spin barrier 0.2 us (performance notes).
- */
+/* Longest spin before sleeping. A futex wake costs 17-33 us on a 2-core VM, a barrier that spins 0.2 us. */
 #define SPIN_SECONDS 20e-6
 
 static void thread_relax(void)

@@ -22,7 +22,7 @@
 
 #define ST_MAX_THREADS 1024u
 
-/* Address space more than memory: what is not touched is not there. docs/ARCHITECTURE.md has what workers need. */
+/* Address space rather than memory: what is not touched takes none. docs/CHOICES.md says what workers need. */
 #define ST_THREAD_STACK ((size_t)1 << 20)
 
 typedef struct st_pool st_pool;
@@ -48,7 +48,7 @@ bool st_pool_forked(st_pool *p);
  * to return, without a barrier or a lock. */
 bool st_pool_lost(st_pool *p);
 
-/* INVALID_ARG with a message, for who was forked. */
+/* INVALID_ARG with a message, for what was forked. */
 int st_forked_error(strata_error *err);
 
 /* A lock between threads. st_lock_open gives NO_MEMORY when the system has none left. */

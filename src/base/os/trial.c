@@ -1,3 +1,4 @@
+/* trial.c: runs a function in a child process that the host does not notice. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* __WALL, syscall */
 #endif

@@ -17,11 +17,11 @@
  *     with more than 40 digits is the nearest that has 40.
  *   - pattern: a subset of ECMA-262 regular expressions: ^ and $ at the ends, classes, \d \w \s, groups, alternatives,
  *     quantifiers, looking ahead but in what is repeated. Several patterns, and lengths beside them, all hold.
- *   - A format beside a pattern holds too, unless no string is both: then it is the annotation that the standard calls
- * it.
+ *   - A format beside a pattern holds too, unless no string is both: then it is the annotation that the standard
+ *     calls it.
  *   - enum and const: the values that all other keywords of the schema allow.
  *   - uniqueItems (true): of items that are an enum, true, false, null, in up to 4096 sets of them; or where maxItems
- * is 1.
+ *     is 1.
  *   - multipleOf: of at most 9 digits, as long as its states are no more than 40000.
  *   - not: {}, a type, an enum or a const of strings, null, true and false, a pattern, a minLength or a maxLength of
  *     strings; anything beside an enum or a const.

@@ -1,4 +1,4 @@
-/* schema_impl.h: what the files of the schema compiler share.
+/* schema_internal.h: what the files of the schema compiler share.
  *
  *   schema_json.c    JSON text -> tree
  *   schema_number.c  bounds of numbers -> GBNF

@@ -1,4 +1,4 @@
-/* schema_lang_impl.h: the inside of a set of strings, for schema_lang.c and schema_dfa.c. */
+/* schema_lang_internal.h: the inside of a set of strings, for schema_lang.c and schema_dfa.c. */
 #ifndef ST_GRAMMAR_SCHEMA_SCHEMA_LANG_INTERNAL_H
 #define ST_GRAMMAR_SCHEMA_SCHEMA_LANG_INTERNAL_H
 

@@ -34,31 +34,31 @@ static bool list_key_is(const st_schema *s, const st_json_node *m, const char *k
     return m->key_len == strlen(key) && memcmp(s->json.pool.p + m->key, key, m->key_len) == 0;
 }
 
-/* What is not here is kept, or an annotation, or no keyword of JSON Schema: ignored, as the standard says. */
+const st_skeyword *st_skeyword_at(size_t i)
+{
+    static const st_skeyword keywords[] = {
+#define ST_S_KEYWORD(kind, name, types) {name, ST_S_##kind, types},
+#include "grammar/schema/keywords.def"
+    };
+    return i < sizeof keywords / sizeof *keywords ? &keywords[i] : NULL;
+}
+
+/* The row of a member of a schema; NULL: none. */
+static const st_skeyword *list_keyword(const st_schema *s, uint32_t member)
+{
+    const st_skeyword *k;
+    for (size_t i = 0; (k = st_skeyword_at(i)); i++)
+        if (list_key_is(s, st_schema_node(s, member), k->name)) return k;
+    return NULL;
+}
+
 int st_schema_keywords(st_schema *s, uint32_t node)
 {
-    static const char *const refused[] = {"if",
-                                          "then",
-                                          "else",
-                                          "dependentSchemas",
-                                          "dependentRequired",
-                                          "dependencies",
-                                          "contains",
-                                          "minContains",
-                                          "maxContains",
-                                          "unevaluatedProperties",
-                                          "unevaluatedItems",
-                                          "$dynamicRef",
-                                          "$recursiveRef",
-
-                                          "extends",
-                                          "disallow",
-                                          "divisibleBy"};
     for (uint32_t k = st_schema_node(s, node)->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
         const st_json_node *m = st_schema_node(s, k);
-        for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-            if (list_key_is(s, m, refused[i]))
-                return st_json_error(&s->json, m->at, "the keyword '%s' is not supported", refused[i]);
+        const st_skeyword *known = list_keyword(s, k);
+        if (known && known->kind == ST_S_REFUSED)
+            return st_json_error(&s->json, m->at, "the keyword '%s' is not supported", known->name);
         if (list_key_is(s, m, "uniqueItems") && m->type != ST_J_TRUE && m->type != ST_J_FALSE)
             return st_json_error(&s->json, m->at, "uniqueItems, want true or false");
     }
@@ -68,17 +68,12 @@ int st_schema_keywords(st_schema *s, uint32_t node)
 /* Only keywords that say nothing about values. */
 static bool list_says_nothing(const st_schema *s, uint32_t node)
 {
-    static const char *const annotations[] = {"title",    "description", "default",  "examples",  "example",
-                                              "$comment", "deprecated",  "readOnly", "writeOnly", "$schema",
-                                              "$defs",    "definitions", "$anchor",  "$id"};
     const st_json_node *n = st_schema_node(s, node);
     if (n->type == ST_J_TRUE) return true;
     if (n->type != ST_J_OBJECT) return false;
     for (uint32_t k = n->first; k != ST_S_NONE; k = st_schema_node(s, k)->next) {
-        bool known = false;
-        for (size_t i = 0; i < sizeof annotations / sizeof *annotations && !known; i++)
-            known = list_key_is(s, st_schema_node(s, k), annotations[i]);
-        if (!known) return false;
+        const st_skeyword *known = list_keyword(s, k);
+        if (!known || known->kind != ST_S_NOTE) return false;
     }
     return true;
 }

@@ -18,31 +18,6 @@ static int schema_merge_type_bit(const st_schema *s, uint32_t node, uint32_t *bi
 
 int st_schema_entry_types(const st_schema *s, uint32_t node, uint32_t *bits)
 {
-    static const struct {
-        const char *key;
-        uint32_t bits;
-    } hints[] = {{"properties", ST_SV_OBJECT},
-                 {"required", ST_SV_OBJECT},
-                 {"additionalProperties", ST_SV_OBJECT},
-                 {"minProperties", ST_SV_OBJECT},
-                 {"items", ST_SV_ARRAY},
-                 {"prefixItems", ST_SV_ARRAY},
-                 {"minItems", ST_SV_ARRAY},
-                 {"maxItems", ST_SV_ARRAY},
-                 {"minLength", ST_SV_STRING},
-                 {"maxLength", ST_SV_STRING},
-                 {"pattern", ST_SV_STRING},
-                 {"format", ST_SV_STRING},
-                 {"minimum", ST_SV_NUMBER},
-                 {"exclusiveMinimum", ST_SV_NUMBER},
-                 {"maximum", ST_SV_NUMBER},
-                 {"exclusiveMaximum", ST_SV_NUMBER},
-                 {"multipleOf", ST_SV_NUMBER},
-                 {"additionalItems", ST_SV_ARRAY},
-                 {"uniqueItems", ST_SV_ARRAY},
-                 {"maxProperties", ST_SV_OBJECT},
-                 {"propertyNames", ST_SV_OBJECT},
-                 {"patternProperties", ST_SV_OBJECT}};
     uint32_t k = st_schema_get(s, node, "type");
     *bits = 0;
     if (k != ST_S_NONE && st_schema_node(s, k)->type == ST_J_ARRAY) {
@@ -51,8 +26,9 @@ int st_schema_entry_types(const st_schema *s, uint32_t node, uint32_t *bits)
     } else if (k != ST_S_NONE) {
         ST_TRY(schema_merge_type_bit(s, k, bits));
     } else {
-        for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
-            if (st_schema_get(s, node, hints[i].key) != ST_S_NONE) *bits |= hints[i].bits;
+        const st_skeyword *keyword;
+        for (size_t i = 0; (keyword = st_skeyword_at(i)); i++)
+            if (keyword->types && st_schema_get(s, node, keyword->name) != ST_S_NONE) *bits |= keyword->types;
         if (!*bits) *bits = ST_SV_ALL;
         return STRATA_OK;
     }

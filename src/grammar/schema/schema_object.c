@@ -37,7 +37,7 @@ static int object_add_property(st_swriter *w, properties *o, uint32_t key, uint3
     return STRATA_OK;
 }
 
-/* Names, which are required, whether others may come. */
+/* The names, which of them are required, and whether others may come. */
 static int object_collect_names(st_swriter *w, properties *o)
 {
     st_schema *s = w->s;
@@ -448,8 +448,8 @@ static int object_write_properties(st_swriter *w, properties *o)
     return STRATA_OK;
 }
 
-/* minProperties and maxProperties, where names or a number of the others can say them. *ok: false if they cannot hold.
- */
+/* minProperties and maxProperties, where names or a number of the others can say them. *ok: false if they cannot
+ * hold. */
 static int object_bound_properties(st_swriter *w, properties *o, bool *ok)
 {
     uint32_t least = 0, most = ST_S_NONE, named = 0, free = 0;

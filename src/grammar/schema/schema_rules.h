@@ -1,6 +1,7 @@
 /* schema_rules.h: what the files share that turn a schema's tree into rules: lists of schemas that hold together, and
  * the writer of a rule.
  *
+ *   keywords.def     the names of keywords, and which of them are kept
  *   schema.c         the queue of rules, and their bodies
  *   schema_list.c    lists: keywords, $ref and allOf, branches, the rule of a list
  *   schema_merge.c   what a list allows: types, enumerations, whether anything satisfies it
@@ -105,6 +106,15 @@ uint32_t st_schema_get(const st_schema *s, uint32_t node, const char *key);
 bool st_schema_is_str(const st_schema *s, uint32_t node, const char *text);
 /* A piece of work; BAD_GRAMMAR when there were too many. */
 int st_schema_step(st_schema *s, uint32_t node);
+/* A row of keywords.def. */
+typedef struct st_skeyword {
+    const char *name;
+    enum { ST_S_KEPT, ST_S_REFUSED, ST_S_NOTE } kind;
+    uint32_t types; /* ST_SV_* */
+} st_skeyword;
+
+/* The i-th, NULL past the last. */
+const st_skeyword *st_skeyword_at(size_t i);
 /* Refuses keywords that are not kept. */
 int st_schema_keywords(st_schema *s, uint32_t node);
 /* A `not` that takes strings away: of one const, enum, pattern, minLength or maxLength, for strings. */

@@ -248,8 +248,8 @@ int st_swriter_string(st_swriter *w)
     }
     size_t n = s->out.n;
     int rc = string_put_set(w, &q, true, &any);
-    /* A format is an annotation where a pattern says more: that of zod's z.iso.time() has no offset, format "time" has.
-     */
+    /* A format is an annotation where a pattern says more: that of zod's z.iso.time() has no offset, format "time"
+     * has. */
     if (q.n_patterns && q.formats && (rc == STRATA_BAD_GRAMMAR || (!rc && !any))) {
         s->out.n = n;
         rc = string_put_set(w, &q, false, &any);

@@ -1,3 +1,4 @@
+/* main.c: a stranger's program, which finds strata by its CMake package or by pkg-config. */
 #include <stdio.h>
 #include <strata.h>
 #include <string.h>

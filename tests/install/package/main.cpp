@@ -1,4 +1,4 @@
-// The header as C++ sees it.
+// main.cpp: the header as C++ sees it.
 #include <strata.h>
 
 #include <cstring>

@@ -9,8 +9,10 @@
 unsigned st_bf16_allowed(const char *cap)
 {
     if (!cap || !*cap) return ST_BF16_AVX512 | ST_BF16_AMX;
-    if (strcmp(cap, "amx") == 0) return ST_BF16_AVX512 | ST_BF16_AMX;
-    return strcmp(cap, "avx512bf16") == 0 ? ST_BF16_AVX512 | ST_BF16_FORCED : 0;
+#define ST_KERNEL_CAP(name, units) \
+    if (strcmp(cap, #name) == 0) return units;
+#include "backend/cpu/kernels/levels.def"
+    return 0;
 }
 
 #if defined(__x86_64__)

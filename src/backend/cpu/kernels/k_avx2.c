@@ -174,7 +174,6 @@ static void interleave(const uint8_t *src, size_t ld, size_t step, uint32_t bloc
 
 void st_kernels_avx2(st_kernels *k)
 {
-    k->level = "avx2";
     rows_fill(k);
     gemm_i8_fill(k);
     widen_fill(k);

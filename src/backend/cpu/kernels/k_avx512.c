@@ -116,7 +116,6 @@ typedef __m512 f32_vec;
 
 void st_kernels_avx512(st_kernels *k)
 {
-    k->level = "avx512";
     rows_fill(k);
     gemm_i8_fill(k);
     widen_fill(k);

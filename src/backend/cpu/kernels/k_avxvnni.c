@@ -82,7 +82,6 @@ V16_FN __m256i i8_times128(__m256i q)
 
 void st_kernels_avxvnni(st_kernels *k)
 {
-    k->level = "avxvnni";
     gemm_i8_fill(k);
 }
 

@@ -21,8 +21,8 @@
 
 #include "backend/cpu/kernels/v16_neon.h"
 
-/* 6 rows x 1 panel: 24 integer sums, 6 activations, 1 weight and the constant that makes it signed: all 32 registers.
- */
+/* 6 rows x 1 panel: 24 integer sums, 6 activations, 1 weight and the constant that makes it signed: all 32
+ * registers. */
 #define I8_MR       6
 #define I8_OFFSET   0
 #define I8_OWN_DOTS 1
@@ -61,7 +61,6 @@ V16_FN void dots(i8_int q[8][4], int steps, int mr, int nv, const int8_t *x, siz
 
 void st_kernels_dotprod(st_kernels *k)
 {
-    k->level = "dotprod";
     gemm_i8_fill(k);
 }
 

@@ -135,7 +135,6 @@ static void interleave(const uint8_t *src, size_t ld, size_t step, uint32_t bloc
 
 void st_kernels_generic(st_kernels *k)
 {
-    k->level = "generic";
     rows_fill(k);
     k->interleave = interleave;
     widen_fill(k);

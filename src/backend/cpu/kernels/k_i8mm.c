@@ -99,7 +99,6 @@ V16_FN void dots(i8_int q[8][4], int steps, int mr, int nv, const int8_t *x, siz
 
 void st_kernels_i8mm(st_kernels *k)
 {
-    k->level = "i8mm";
     gemm_i8_fill(k);
 }
 

@@ -64,7 +64,6 @@ typedef float32x4_t f32_vec;
 
 void st_kernels_neon(st_kernels *k)
 {
-    k->level = "neon";
     rows_fill(k);
     gemm_i8_fill(k);
     k->gemm_f32 = gemm_f32;

@@ -1,7 +1,8 @@
 /* kernels.h: the table of CPU kernels, one pointer an operation.
  *
  * k_generic.c fills every entry in plain C and is the definition; each k_<isa>.c overwrites the entries that it does
- * faster with *the same bits*. kernels.c walks the cascade of levels that this CPU and its operating system grant.
+ * faster with *the same bits*. levels.def has a row for each, and kernels.c takes those that this CPU and its
+ * operating system grant.
  *
  * Why the bits are the same: one output element is owned by one lane and its terms are added in the order stated here,
  * so the width of the vector unit does not matter. Sums over a row use a fixed virtual width: 16 partial sums by
@@ -105,9 +106,9 @@ static inline size_t st_form_apart(const st_panel_form *f, size_t blocks)
 
 /* ---- int8 activations -------------------------------------------------------------------------------------------- *
  * A row x [k] (k a multiple of 32) per block of 32: d = amax/127 and hi = rint(x * (127/amax)), |hi| <= 127. If amax is
- * 0 or so small that 127/amax overflows, d = 0 and hi = 0. The second plane keeps the rest, lo = rint((x * (127/amax) -
- * hi) * 128), |lo| <= 64, so that x ~ d/128 * (128 hi + lo): 15 bits for what one plane does not carry (values, see
- * plan.c). */
+ * 0 or so small that 127/amax overflows, d = 0 and hi = 0. The second plane keeps the rest,
+ * lo = rint((x * (127/amax) - hi) * 128), |lo| <= 64, so that x ~ d/128 * (128 hi + lo): 15 bits for what one plane
+ * does not carry (values, see plan.c). */
 typedef struct st_qact {
     int8_t *hi;      /* [rows, ld] */
     int8_t *lo;      /* [rows, ld]; only where two planes are wanted */
@@ -118,7 +119,7 @@ typedef struct st_qact {
 } st_qact;
 
 typedef struct st_kernels {
-    const char *level; /* "generic", "avx2", "avxvnni", "avx512", ... */
+    const char *level; /* "generic", "avx2", ...: the last that had its turn */
 
     /* Rows row0..row0+rows of a, columns k0..k0+k (multiples of 32) from x [rows, ldx] (x's column 0 is k0). lo and
      * sum_lo are written if planes == 2. Returns 0, or 1 if any value is NaN or infinite (what is written then is
@@ -145,8 +146,8 @@ typedef struct st_kernels {
     void (*widen[ST_WIDTH_8])(const st_panel_form *form, const uint8_t *src, const uint8_t *apart, uint32_t blocks,
                               uint8_t *dst);
 
-    /* c[j] += the sum over b, in that order, of max(s * up[b], s * down[b]), where s is value j of 16 f16 at src +
-     * b*step. Each product is rounded; a NaN among them makes c[j] NaN or is left out. */
+    /* c[j] += the sum over b, in that order, of max(s * up[b], s * down[b]), where s is value j of 16 f16 at
+     * src + b*step. Each product is rounded; a NaN among them makes c[j] NaN or is left out. */
     void (*add_bound)(const uint8_t *src, size_t step, uint32_t blocks, const float *up, const float *down, float *c);
 
     /* c [rows, ldc], columns 0..16*n_panels = a [rows, lda] times b, where b(k, 16 p + j) = b[p*panel_ld + k*ldb + j].
@@ -162,8 +163,8 @@ typedef struct st_kernels {
     /* One integer panel -> float [32*blocks][16]: scale*q, then minus min (two roundings, as the scalar dequant). */
     void (*unpack_f32[ST_SHAPE_COUNT])(const uint8_t *panel, uint32_t blocks, float *y);
 
-    /* Packing. Dword g < 8 of block b of row i < 16 (at src + i*ld + b*step + 4*g bytes) -> dst + b*dst_step + 64*g +
-     * 4*i, every byte xor flip. */
+    /* Packing. Dword g < 8 of block b of row i < 16 (at src + i*ld + b*step + 4*g bytes) goes to
+     * dst + b*dst_step + 64*g + 4*i, every byte xor flip. */
     void (*interleave)(const uint8_t *src, size_t ld, size_t step, uint32_t blocks, uint8_t flip, uint8_t *dst,
                        size_t dst_step);
 
@@ -171,8 +172,8 @@ typedef struct st_kernels {
      * (1). x and y may be the same. */
     void (*rms_norm)(const float *x, const float *w, float eps, uint32_t n, float *y);
 
-    /* y = (x - mean) * 1/sqrt(var + eps) * w + b; var = sum((x-mean)^2)/n; ((x-mean)*r)*w, then + b. w, b may be NULL.
-     */
+    /* y = (x - mean) * 1/sqrt(var + eps) * w + b; var = sum((x-mean)^2)/n; ((x-mean)*r)*w, then + b. w, b may be
+     * NULL. */
     void (*layer_norm)(const float *x, const float *w, const float *b, float eps, uint32_t n, float *y);
 
     /* In place on rows of [rows, ld], the first n columns. */
@@ -197,8 +198,8 @@ typedef struct st_kernels {
 
     /* Softmax numerators of one row: s[j] -> exp(scale*s[j] - max), for j in [lo, hi), 0 for the other j of [0, n); n
      * is a multiple of 16. First, if cap > 0: s = cap * tanh(scale*s / cap) instead of scale*s. If slope != 0 the ALiBi
-     * term slope * -|j + j0 - pos| is added before the maximum. Returns the sum (16 partial sums by j mod 16). hi > lo.
-     */
+     * term slope * -|j - pos_j0| is added before the maximum: pos_j0 is the query's position less that of key 0 of the
+     * row. Returns the sum, which is made of 16 partial sums by j mod 16. lo < hi. */
     float (*softmax)(float *s, uint32_t n, uint32_t lo, uint32_t hi, float scale, float cap, float slope,
                      int64_t pos_j0);
 
@@ -213,19 +214,11 @@ typedef struct st_kernels {
  * False if there is no such level at all; a level above what the machine has gives the machine's best. */
 bool st_kernels_init(st_kernels *k, const char *cap);
 
-/* Levels that this machine can run, ascending, NULL-terminated. Static. */
-const char *const *st_kernels_levels(void);
+/* The i-th level that this machine can run, ascending from "generic"; NULL past the last. Static string. */
+const char *st_kernels_level_at(uint32_t i);
 
 /* Each level, overwriting what it has. */
-void st_kernels_generic(st_kernels *k);
-#if defined(__x86_64__)
-void st_kernels_avx2(st_kernels *k);
-void st_kernels_avxvnni(st_kernels *k);
-void st_kernels_avx512(st_kernels *k); /* F BW VL DQ + VNNI */
-#elif defined(__aarch64__)
-void st_kernels_neon(st_kernels *k);
-void st_kernels_dotprod(st_kernels *k);
-void st_kernels_i8mm(st_kernels *k);
-#endif
+#define ST_KERNEL_LEVEL(name, needs) void st_kernels_##name(st_kernels *k);
+#include "backend/cpu/kernels/levels.def"
 
 #endif

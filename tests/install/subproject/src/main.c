@@ -1,3 +1,4 @@
+/* main.c: a stranger's program, which builds strata within its own project. */
 #include <stdio.h>
 #include <strata.h>
 #include <string.h>

@@ -1,0 +1,23 @@
+# The program's manual pages and completions, printed by the program itself.
+#   cmake -DPROGRAM=strata [-DEMULATOR=command] -DDIR=folder -P pages.cmake
+function(print file)
+  execute_process(COMMAND ${EMULATOR} ${PROGRAM} ${ARGN} OUTPUT_FILE ${file} RESULT_VARIABLE rc)
+  if(NOT rc EQUAL 0)
+    message(FATAL_ERROR "strata ${ARGN}: ${rc}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${DIR})
+file(MAKE_DIRECTORY ${DIR}/man1 ${DIR}/bash ${DIR}/zsh ${DIR}/fish)
+print(${DIR}/man1/strata.1 man)
+execute_process(COMMAND ${EMULATOR} ${PROGRAM} help OUTPUT_VARIABLE help COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX REPLACE "\n\nExamples.*" "" help "${help}")
+string(REGEX MATCHALL "\n  strata [a-z]+" lines "${help}")
+foreach(line ${lines})
+  string(REGEX REPLACE "\n  strata " "" command "${line}")
+  print(${DIR}/man1/strata-${command}.1 man ${command})
+endforeach()
+print(${DIR}/bash/strata completion bash)
+print(${DIR}/zsh/_strata completion zsh)
+print(${DIR}/fish/strata.fish completion fish)
+file(WRITE ${DIR}/made "")
