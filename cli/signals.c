@@ -1,5 +1,5 @@
 /* signals.c: what the program does with each signal. */
-#define _GNU_SOURCE /* sigaction, the signals beyond POSIX */
+#define _DEFAULT_SOURCE /* sigaction, the signals beyond POSIX */
 #include "signals.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* bench_peers.c: child processes that are timed whole: llama.cpp's programs, and strata itself. */
-#define _GNU_SOURCE /* wait4 */
+#define _DEFAULT_SOURCE /* wait4 */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/os/host.h"
 #include "bench/bench_parts.h"
 
 const char bench_llama_separator[] = "<#sep#>";
@@ -60,10 +61,7 @@ bool bench_run_process(const char *const argv[], const char *bin, buf *out, benc
 const char *bench_self(void)
 {
     static char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0) return NULL;
-    path[n] = 0;
-    return path;
+    return st_host_program(path, sizeof path) ? path : NULL;
 }
 
 static bool peers_has_program(const char *dir, size_t len, char *out, size_t size)

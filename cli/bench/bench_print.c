@@ -5,31 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os/host.h"
 #include "bench/bench_parts.h"
 #include "io/json.h"
 
 /* ---- the machine ---- */
 
-/* The CPU's model as the system names it, with family and model where the name alone says little. Never the host's
- * name. */
+/* Never the host's name. */
 static void print_cpu_name(char *out, size_t size)
 {
-    snprintf(out, size, "unknown CPU");
-    FILE *f = fopen("/proc/cpuinfo", "re");
-    if (!f) return;
-    char line[512], name[128] = "";
-    int family = -1, model = -1;
-    while (fgets(line, sizeof line, f)) {
-        (void)sscanf(line, "model name : %127[^\n]", name); /* each sets something on its own line alone */
-        (void)sscanf(line, "cpu family : %9d", &family);
-        (void)sscanf(line, "model : %9d", &model);
-        if (line[0] == '\n') break;
-    }
-    (void)fclose(f);
-    if (name[0] && family >= 0)
-        snprintf(out, size, "%s (family %d, model %d)", name, family, model);
-    else if (name[0])
-        snprintf(out, size, "%s", name);
+    if (!st_host_cpu(out, size)) snprintf(out, size, "unknown CPU");
 }
 
 static const char *print_file_name(const char *path)

@@ -1,5 +1,5 @@
 /* bench_whole.c: whole processes from start to exit, strata embed and llama-embedding in turn. */
-#define _GNU_SOURCE /* mkostemp */
+#define _POSIX_C_SOURCE 200809L /* mkstemp, fdopen */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@ static char *whole_temporary(const void *bytes, size_t len)
     size_t size = (dir ? strlen(dir) : 4) + 32;
     char *path = must_calloc(size, 1);
     snprintf(path, size, "%s/strata-bench-XXXXXX", dir ? dir : "/tmp");
-    int fd = mkostemp(path, O_CLOEXEC);
+    int fd = mkstemp(path);
+    if (fd >= 0) (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* no other thread starts a process meanwhile */
     FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
     bool ok = f && fwrite(bytes, 1, len, f) == len;
     if (f && fclose(f) != 0) ok = false;

@@ -1,5 +1,5 @@
 /* output.c: opens the output, and refuses one that the command reads. */
-#define _GNU_SOURCE /* F_DUPFD_CLOEXEC, fdopen */
+#define _POSIX_C_SOURCE 200809L /* F_DUPFD_CLOEXEC, fdopen */
 #include "io/output.h"
 
 #include <errno.h>

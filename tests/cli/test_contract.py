@@ -55,6 +55,14 @@ def has_output(pid, folder):
         return False
 
 
+def need(test, path):
+    """The test is skipped without this file or folder; with CI=true, where it has to be, it fails."""
+    if not path.exists():
+        message = f"NOT TESTED: {path} is not here"
+        print("\n" + message, file=sys.stderr, flush=True)
+        test.fail(message) if os.environ.get("CI") == "true" else test.skipTest(message)
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.tmp = tempfile.TemporaryDirectory()

@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_contract import BERT, ROOT
+from test_contract import BERT, ROOT, need
 
 FOLDER = os.environ.get("STRATA_EXAMPLES") or str(ROOT / "build/release/examples")
 CC = os.environ.get("STRATA_CC", "cc")
@@ -55,8 +55,7 @@ class Examples(unittest.TestCase):
 
     def test_embed_with_a_real_model(self):
         model = MODELS / "all-minilm-l6-v2-q8_0.gguf"
-        if not model.exists():
-            self.skipTest(f"no {model}")
+        need(self, model)
         out, _ = self.example("embed", model, "A cat sits on the mat", "A kitten is lying on a rug")
         self.assertEqual(out.splitlines()[1].split()[0], "0.565")  # as README has it
 
@@ -71,8 +70,7 @@ class Examples(unittest.TestCase):
     def test_rank(self):
         self.assertIn("not a ranking model", self.example("rank", BERT, "q", "p", code=1)[1])
         model = SHARED / "goldens/tiny/bert-reranker.gguf"
-        if not model.exists():
-            self.skipTest(f"no {model}")
+        need(self, model)
         out, _ = self.example("rank", model, "q", "one", "two", "three")
         scores = [float(line.split()[0]) for line in out.splitlines()]
         self.assertEqual(scores, sorted(scores, reverse=True))

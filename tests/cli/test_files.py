@@ -209,7 +209,7 @@ class Names(Case):
             (self.out / name).unlink()
         code, _, errors = self.run_it("embed", "-m", BERT, "hi", "-o", self.out / ("y" * 256))
         self.assertEqual(code, 1)
-        self.assertIn("File name too long", errors)
+        self.assertRegex(errors, "File ?name too long") # glibc and musl
         self.assertEqual(self.left(), [])
 
     def test_left_overs_are_in_nobodys_way(self):

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_contract import BERT, EMULATOR, GEMMA, PROGRAM, ROOT, SPM, Case, run
+from test_contract import BERT, EMULATOR, GEMMA, PROGRAM, ROOT, SPM, Case, need, run
 
 TINY = str(ROOT / "tests/data/tiny/llama-q8_0.gguf")  # context 256, no chat template
 SHARED = pathlib.Path(os.environ.get("STRATA_SHARED", ROOT.parent / "shared"))
@@ -310,8 +310,7 @@ class Names(Case):
             self.assertIn("no chat template: messages are written as ChatML", run(*args)[2])
             self.assertEqual(run(*args, "--template", "chatml")[2], "")
         model = MODELS / "smollm2-135m-instruct-q4_1.gguf"
-        if not model.exists():
-            self.skipTest(f"no {model}")
+        need(self, model)
         args = ["generate", "-m", model, "-n", "2", "-p", "x"]
         code, out, err = run(*args)
         self.assertIn("note: ", err)
@@ -360,8 +359,7 @@ class Batch(Case):
         self.fails(2, *args, "-p", "x", "--id", "id")
 
     def test_rank(self):
-        if not RERANKER.exists():
-            self.skipTest(f"no {RERANKER}")
+        need(self, RERANKER)
         args = ["rank", "-m", RERANKER]
         rows = [{"query": "q", "passages": ["one", "two", "three"], "id": [1]}, {"query": "r", "documents": ["one", {"text": "two"}]},
                 {"query": "r"}, {"query": 1, "passages": []}, {"query": "q", "passages": [5]}, {"query": "q", "passages": []}]
@@ -385,8 +383,7 @@ class Batch(Case):
         self.assertEqual(ids[0]["id"], "z")
 
     def test_rank_cuts_a_query(self):
-        if not RERANKER.exists():
-            self.skipTest(f"no {RERANKER}")
+        need(self, RERANKER)
         args = ["rank", "-m", RERANKER, "--query", "what " * 400]
         self.fails(1, *args, "one")
         row = json.loads(self.ok(*args, "--truncate-query", "end", "one"))[0]

@@ -1,4 +1,5 @@
-/* test_abi.c: public structs keep their size for the life of a SONAME; new fields are taken from `reserved`. */
+/* test_abi.c: public structs and their fields stay where they are for the life of a SONAME (abi.def has the numbers);
+ * new fields are taken from `reserved`. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,32 +9,13 @@
 
 #include "strata.h"
 
-/* On 64 bits. A size that changes here needs another minor version. */
-#define PINNED(type, size) _Static_assert(sizeof(void *) != 8 || sizeof(type) == (size), #type " has another size")
-
-PINNED(strata_error, 260);
-PINNED(strata_allocator, 24);
-PINNED(strata_model_opts, 128);
-PINNED(strata_model_info, 232);
-PINNED(strata_span, 16);
-PINNED(strata_text_part, 24);
-PINNED(strata_ctx_opts, 104);
-PINNED(strata_text, 16);
-PINNED(strata_embed_opts, 144);
-PINNED(strata_embed_item, 160);
-PINNED(strata_rank_opts, 96);
-PINNED(strata_logit_bias, 8);
-PINNED(strata_logprob, 16);
-PINNED(strata_gen_token, 32);
-PINNED(strata_gen_opts, 240);
-PINNED(strata_gen_result, 64);
-PINNED(strata_message, 64);
-PINNED(strata_chat_opts, 168);
-PINNED(strata_peaks, 136);
-PINNED(strata_quantize_item, 80);
-PINNED(strata_quantize_opts, 104);
-PINNED(strata_verify_check, 24);
-PINNED(strata_verify_opts, 96);
+/* A number of abi.def that changes needs another minor version. */
+#define LP64                   (sizeof(void *) == 8 && sizeof(long) == 8)
+#define ABI_STRUCT(type, size) _Static_assert(!LP64 || sizeof(type) == (size), #type " has another size");
+#define ABI_FIELD(type, member, offset, size)                                                               \
+    _Static_assert(!LP64 || offsetof(type, member) == (offset), #type "." #member " is at another offset"); \
+    _Static_assert(!LP64 || sizeof(((type *)0)->member) == (size), #type "." #member " has another size");
+#include "unit/abi.def"
 
 #define RESERVED(type, member, n)                                                         \
     _Static_assert(sizeof((type){0}.member) >= sizeof(uint64_t) * (n) &&                  \

@@ -10,6 +10,7 @@
 
 #include "base/os/cpu_features.h"
 #include "engine/engine.h"
+#include "support/sanitized.h"
 #include "unit/test_api.h"
 
 #include "ops/rig.h"
@@ -144,7 +145,7 @@ static void test_products(void **state)
     uint32_t n = product_units(units);
     for (uint32_t u = 0; u < n; u++) {
         printf("  %s\n", units[u].unit);
-        for (uint32_t rows = 1; rows <= 50; rows += rows < 34 ? 1 : 5)
+        for (uint32_t rows = 1; rows <= 50; rows += SANITIZED_THREAD ? 11 : rows < 34 ? 1 : 5)
             for (uint32_t panels = 1; panels <= 5; panels++)
                 product_case(&units[u], rows, panels, 1 + rng_below(3), rng_below(2), rng_below(2) ? PLAIN : MIXED);
         for (int kind = 0; kind < N_KINDS; kind++)
@@ -256,7 +257,7 @@ static void test_round(void **state)
     (void)state;
     const st_bf16 *b = own_unit();
     if (!b) missing("rounding to bf16");
-    for (uint32_t k = 1; k <= 100; k++)
+    for (uint32_t k = 1; k <= 100; k += SANITIZED_THREAD ? 13 : 1)
         for (int kind = 0; kind < N_KINDS; kind++) {
             const uint32_t rows = 1 + rng_below(20), row0 = rng_below(20), k0 = 32 * rng_below(3);
             const size_t ldx = k + rng_below(3), ld = k0 + (k + 31) / 32 * 32 + 32 * rng_below(2);
@@ -288,7 +289,7 @@ static void test_pairs(void **state)
     (void)state;
     const st_bf16 *b = own_unit();
     if (!b) missing("pairs of bf16");
-    for (uint32_t k = 1; k <= 70; k++)
+    for (uint32_t k = 1; k <= 70; k += SANITIZED_THREAD ? 13 : 1)
         for (int kind = 0; kind < N_KINDS; kind++) {
             const uint32_t whole = (k + 31) / 32 * 32, n = rng_below(17);
             const size_t ldx = 16 + rng_below(3), ldr = k + rng_below(3);
@@ -458,7 +459,7 @@ static void test_models_are_close(void **state)
 {
     (void)state;
     if (!own_unit()) missing("models in bf16");
-    for (int i = 0; i < N_MODELS; i++) {
+    for (int i = 0; i < N_MODELS; i += SANITIZED_THREAD ? 5 : 1) {
         strata_model *m = open_level(models[i].name, own_unit()->unit);
         values want = evaluate(m, i, 1, STRATA_PRECISION_F32, false);
         double worst[2];
@@ -501,7 +502,7 @@ static void test_batches(void **state)
         "deepseek2", "deepseek2-expanded"};
     if (!own_unit()) missing("batches in bf16");
     texts x = make_texts(N_TEXTS, 7);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i += SANITIZED_THREAD ? 3 : 1) {
         strata_model *m = open_level(names[i], own_unit()->unit);
         strata_embed_opts o = {.pooling = STRATA_POOLING_MEAN};
         for (int tiles = 0; tiles < 2; tiles++) {

@@ -24,6 +24,7 @@
 
 #include "base/os/fork.h"
 #include "strata.h"
+#include "support/sanitized.h"
 
 #define TINY    STRATA_SOURCE_DIR "/tests/data/tiny/"
 #define ENCODER TINY "bert-q8_0.gguf"
@@ -33,16 +34,7 @@ enum { SECONDS = 60, N_TEXTS = 40, MAX_DIMS = 256, N_NEW = 12 };
 
 /* gcc's ThreadSanitizer knows no threads in the child of a process with threads: it ends the child when one starts.
  * What needs none is tested under it too. */
-#if defined(__SANITIZE_THREAD__)
-#define THREADS_IN_CHILDREN 0
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREADS_IN_CHILDREN 0
-#endif
-#endif
-#ifndef THREADS_IN_CHILDREN
-#define THREADS_IN_CHILDREN 1
-#endif
+#define THREADS_IN_CHILDREN (!SANITIZED_THREAD)
 
 /* ---- what is computed -------------------------------------------------------------------------------------------- */
 
@@ -61,7 +53,7 @@ static strata_ctx *context(strata_model *m, uint32_t n_threads)
     strata_error e;
     strata_ctx_opts o = {.n_threads = n_threads, .n_seqs = m == decoder ? 2 : 0, .n_ctx = m == decoder ? 64 : 0};
     if (strata_ctx_open(m, &o, &c, &e)) return fprintf(stderr, "%s\n", e.msg), NULL;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if SANITIZED
     /* The sanitizers' own locks are not made for fork(): threads have to have begun before there is one. */
     float v[MAX_DIMS];
     const float *logits;

@@ -15,6 +15,7 @@
 
 #include "base/utf8.h"
 #include "strata.h"
+#include "support/sanitized.h"
 
 #define MODEL STRATA_SOURCE_DIR "/tests/data/tiny/llama-q8_0.gguf"
 enum { MAX = 64 };
@@ -573,8 +574,8 @@ static void count_free(void *user, void *p)
 static void test_many(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
-    enum { N = 600 };
+#if SANITIZED || !defined(NDEBUG)
+    enum { N = SANITIZED_THREAD ? 100 : 600 };
 #else
     enum { N = 10000 };
 #endif

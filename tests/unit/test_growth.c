@@ -4,18 +4,13 @@
  * tiny model; here the C library's own allocator is in use, and fragments count as well. */
 #include <unistd.h>
 
+#include "support/sanitized.h"
 #include "unit/test_api.h"
 
-#if defined(__has_feature)
-#define CLANG_HAS(x) __has_feature(x)
+#if SANITIZED
+enum { GENERATIONS = SANITIZED_THREAD ? 2 : 20 }; /* its own memory would be measured */
 #else
-#define CLANG_HAS(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || CLANG_HAS(address_sanitizer) || \
-    CLANG_HAS(thread_sanitizer)
-enum { SANITIZED = 1, GENERATIONS = 20 }; /* its own memory would be measured */
-#else
-enum { SANITIZED = 0, GENERATIONS = 300 };
+enum { GENERATIONS = 300 };
 #endif
 
 enum { WARM_UP = 60, BOUND = 512 << 10 };

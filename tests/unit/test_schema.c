@@ -19,6 +19,7 @@
 #include "grammar/schema/schema.h"
 #include "grammar/schema/schema_internal.h"
 #include "sample/sampler.h"
+#include "support/sanitized.h"
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 
@@ -424,7 +425,7 @@ static void large(void **state)
 
 /* ---- the caller's stack ------------------------------------------------------------------------------------------ */
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !SANITIZED
 enum { STACK = 64 << 10, PAINT = 0x5a };
 
 static const char *stack_schema;

@@ -9,16 +9,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "support/sanitized.h"
 #include "unit/test_api.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
+#if SANITIZED || !defined(__OPTIMIZE__)
 #define LIMITED 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define LIMITED 0
-#else
-#define LIMITED 1
-#endif
 #else
 #define LIMITED 1
 #endif
@@ -306,9 +301,9 @@ static void test_moderate_programs(void **state)
 static void test_deep_programs(void **state)
 {
     (void)state;
-    static const size_t depths[] = {30, 100, 250, 1000, 20000};
+    static const size_t depths[] = {30, 250, 100, 1000, 20000};
     own = used_by(nothing, NULL);
-    for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
+    for (size_t i = 0; i < (SANITIZED_THREAD ? 2 : sizeof depths / sizeof *depths); i++) {
         size_t n = depths[i];
         printf("depth %zu\n", n);
         static const char *const sources[][3] = {{"(", "1", ")"},    {"[", "1", "]"},  {"{'a':", "1", "}"},

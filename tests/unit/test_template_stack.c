@@ -6,16 +6,11 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "support/sanitized.h"
 #include "unit/test_api.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
+#if SANITIZED || !defined(__OPTIMIZE__)
 enum { LIMIT = 0 }; /* frames are larger there; what is refused and what is not is the same */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-enum { LIMIT = 0 };
-#else
-enum { LIMIT = 62 << 10 }; /* aarch64's printf of a long double takes more than x86's */
-#endif
 #else
 enum { LIMIT = 62 << 10 }; /* aarch64's printf of a long double takes more than x86's */
 #endif

@@ -14,16 +14,11 @@
 
 #include "base/os/thread.h"
 #include "engine/engine.h"
+#include "support/sanitized.h"
 #include "unit/test_api.h"
 
-#if defined(__has_feature)
-#define CLANG_HAS(x) __has_feature(x)
-#else
-#define CLANG_HAS(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || CLANG_HAS(address_sanitizer) || \
-    CLANG_HAS(thread_sanitizer) || !defined(__OPTIMIZE__) || !defined(__x86_64__)
-enum { CALLS = 12 };
+#if SANITIZED || !defined(__OPTIMIZE__) || !defined(__x86_64__)
+enum { CALLS = SANITIZED_THREAD ? 4 : 12 };
 #else
 enum { CALLS = 100 };
 #endif

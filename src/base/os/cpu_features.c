@@ -1,7 +1,20 @@
 /* cpu_features.c: CPUID and XCR0 on x86-64, the kernel's hardware capabilities on aarch64. */
 #include "base/os/cpu_features.h"
 
-#if defined(__x86_64__)
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#define GENERIC_ONLY /* MemorySanitizer does not know what most intrinsics write */
+#endif
+#endif
+
+#if defined(GENERIC_ONLY)
+
+uint32_t st_cpu_features(void)
+{
+    return 0;
+}
+
+#elif defined(__x86_64__)
 
 #include <cpuid.h>
 

@@ -96,7 +96,7 @@ static bool mem_has_pages(const st_mem *mem, size_t bytes)
 
 void *st_alloc_pages(st_mem *mem, size_t bytes)
 {
-    if (!mem_has_pages(mem, bytes)) return st_alloc(mem, bytes, 1);
+    if (!mem_has_pages(mem, bytes)) return st_calloc(mem, bytes, 1);
     uint64_t used = atomic_fetch_add(&mem->used, bytes) + bytes;
     void *p = MAP_FAILED;
     if (!mem->cap || used <= mem->cap)

@@ -29,8 +29,8 @@ void *st_calloc(st_mem *mem, size_t n, size_t size);
 /* As st_alloc for large tables: aligned to 2 MiB and advised for huge pages when at least that large. */
 void *st_alloc_huge(st_mem *mem, size_t n, size_t size);
 
-/* Memory of at least a page that comes and goes while the rest stays, to be given back with its size. Where it comes
- * from the C library's allocator it is the system's own pages instead: zero, not resident before they are touched, and
+/* Zeroed memory of at least a page that comes and goes while the rest stays, to be given back with its size. Where it
+ * comes from the C library's allocator it is the system's own pages instead: not resident before they are touched, and
  * the system's again at once. */
 void *st_alloc_pages(st_mem *mem, size_t bytes);
 void st_free_pages(st_mem *mem, void *p, size_t bytes);
