@@ -7,8 +7,8 @@
 #   ./test.sh full STEP...   only these steps of it; ./test.sh steps lists them
 # Reference data outside the project is looked for in ../shared (or STRATA_SHARED), models in STRATA_TEST_MODELS
 # (~/.cache/strata-test-models). What is missing is skipped, and each suite ends with a line that names what was skipped.
-# With CI=true, as .ci/run sets it, missing data or models are a failure instead, at once where ../shared is not there at
-# all: a clone that stands alone is tested by CI=false .ci/run. What the CPU has not is skipped with CI=true too.
+# With CI=true missing data or models are a failure instead, at once where ../shared is not there at all; .ci/run sets it
+# where ../shared is. What the CPU has not is skipped with CI=true too.
 set -euo pipefail
 cd "$(dirname "$0")"
 . scripts/setup.sh

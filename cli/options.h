@@ -45,7 +45,7 @@ typedef struct opt {
 
 #define OPT_GROUP_OF(title)      \
     {                            \
-        OPT_GROUP, .help = title \
+        OPT_GROUP, .help = (title) \
     }
 
 /* A positional argument. */
