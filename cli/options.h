@@ -43,8 +43,8 @@ typedef struct opt {
     const char *def;
 } opt;
 
-#define OPT_GROUP_OF(title)      \
-    {                            \
+#define OPT_GROUP_OF(title)        \
+    {                              \
         OPT_GROUP, .help = (title) \
     }
 
