@@ -1,6 +1,6 @@
 /* cmocka.h: of cmocka's interface, what the tests here use, for builds that the library cannot be had for: another C
- * library (musl), or code that must be instrumented as a whole (MemorySanitizer). -DSTRATA_CMOCKA=OFF takes it. Names and
- * output are cmocka's, so that tests and whoever reads their output see no difference. */
+ * library (musl), or code that must be instrumented as a whole (MemorySanitizer). -DSTRATA_CMOCKA=OFF takes it. Names
+ * and output are cmocka's, so that tests and whoever reads their output see no difference. */
 #ifndef TESTS_SUPPORT_CMOCKA_H
 #define TESTS_SUPPORT_CMOCKA_H
 
