@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "template/jinja.h"
 #include "support/sanitized.h"
+#include "template/jinja.h"
 #include "template/template.h"
 
 #define DATA   STRATA_SOURCE_DIR "/tests/data/template"
