@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "support/sanitized.h"
 #include "template/jinja.h"
 #include "template/template.h"
 
@@ -527,7 +528,7 @@ static void stopped(const char *source)
     double s = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) * 1e-9;
     if (getenv("TIMES")) print_message("%5.2f s %.70s: %s\n", s, source, err.msg);
     if (rc != STRATA_BAD_TEMPLATE) fail_msg("%.80s: status %d", source, rc);
-    if (s > 30) fail_msg("%.80s: stopped after %.1f s only (%s)", source, s, err.msg);
+    if (s > (SANITIZED_MEMORY ? 300 : 30)) fail_msg("%.80s: stopped after %.1f s only (%s)", source, s, err.msg);
     drop(&out);
 }
 
