@@ -5,6 +5,7 @@
 
 #include "base/format.h"
 
+#undef st_error_set /* the analyzer's, of error.h */
 int st_error_set(strata_error *err, int code, const char *fmt, ...)
 {
     if (!err) return code;

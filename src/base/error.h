@@ -11,8 +11,8 @@
 /* Fills err (if any) and returns code. */
 int st_error_set(strata_error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-#if defined( \
-    __clang_analyzer__) /* it looks into one file at a time, and would follow paths on which a failure is none */
+/* The analyzer looks into one file at a time, and would follow paths on which a failure is none. */
+#ifdef __clang_analyzer__
 #define st_error_set(err, code, ...) (st_error_set((err), (code), __VA_ARGS__), (code))
 #endif
 
