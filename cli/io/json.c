@@ -61,16 +61,16 @@ static void json_add_string(const st_json *j, buf *out)
     out->len += st_json_string(j, out->p + out->len);
 }
 
-/* Text [p, end) with U+FFFD for what is not UTF-8. */
+/* Text [p, end) with U+FFFD for each maximal part that is not UTF-8, as the library replaces them. */
 static void json_add_replaced(buf *out, const char *p, const char *end)
 {
     while (p < end) {
-        size_t n = utf8_len(p, end);
+        unsigned bad = 0, n = st_utf8_step((const uint8_t *)p, (size_t)(end - p), &bad);
         if (n)
             buf_add(out, p, n);
         else
             buf_add(out, "\xef\xbf\xbd", 3);
-        p += n ? n : 1;
+        p += n ? n : bad;
     }
 }
 

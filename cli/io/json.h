@@ -21,8 +21,8 @@ typedef struct json_error {
  * kept as they are, for the library to replace. On failure *text is what it was. */
 bool json_get_string(const char *line, size_t len, const char *field, bool lossy, buf *text, json_error *err);
 
-/* The member `field` as it is written, any value, appended to *out (when lossy, invalid UTF-8 as U+FFFD). Returns 1, 0
- * if there is none, -1 on failure. */
+/* The member `field` as it is written, any value, appended to *out (when lossy, U+FFFD for each maximal part that
+ * is not UTF-8). Returns 1, 0 if there is none, -1 on failure. */
 int json_get_raw(const char *line, size_t len, const char *field, bool lossy, buf *out, json_error *err);
 
 /* What the string in text [len] means, appended to *out. */

@@ -23,6 +23,11 @@ static _Noreturn __attribute__((noinline)) void jinja_json_bad(reader *in)
               st_json_reason(&in->j, why));
 }
 
+static _Noreturn __attribute__((noinline)) void jinja_json_deep(reader *in)
+{
+    ST_J_FAIL(in->r, "%s: nested more than %d deep at byte %zu", in->what, ST_TEMPLATE_MAX_NESTING, in->j.from);
+}
+
 static st_json_event jinja_json_next(reader *in)
 {
     st_json_event e = st_json_next(&in->j);
@@ -78,6 +83,7 @@ static st_jval jinja_json_array(reader *in)
 static st_jval jinja_json_value(reader *in, st_json_event e)
 {
     st_jval v = st_j_none();
+    if (in->r->depth >= ST_TEMPLATE_MAX_NESTING) jinja_json_deep(in);
     st_j_enter(in->r);
     switch (e) {
     case ST_JSON_OBJECT: v = jinja_json_object(in); break;
@@ -97,7 +103,7 @@ st_jval st_j_json_parse(st_jrun *r, st_str text, const char *what)
     const char *wrong = st_utf8_begin(&text.ptr, &text.len);
     if (wrong) st_j_fail(r, STRATA_INVALID_ARG, "%s: %s", what, wrong);
     reader in = {.r = r, .what = what};
-    /* st_j_enter stops one level before the reader does. Python reads NaN and half a pair too. */
+    /* jinja_json_value stops one level before the reader does. Python reads NaN and half a pair too. */
     st_json_begin(&in.j, text.ptr, text.len, ST_TEMPLATE_MAX_NESTING + 1, ST_JSON_NAN | ST_JSON_LONE_SURROGATES);
     st_jval v = jinja_json_value(&in, jinja_json_next(&in));
     (void)jinja_json_next(&in);

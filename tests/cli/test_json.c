@@ -109,6 +109,13 @@ static void strings(void **state)
                         "a\xff\xef\xbf\xbd"
                         "b",
                         6);
+    /* As it is written, but for a replacement for each maximal part that is not UTF-8: as texts are read. */
+    line = "{\"id\":\"\xe2\x82x\xff\xf0\x9f\x98\"}";
+    assert_int_equal(json_get_raw(line, strlen(line), "id", false, &b, &e), -1);
+    b.len = 0;
+    assert_int_equal(json_get_raw(line, strlen(line), "id", true, &b, &e), 1);
+    assert_int_equal(b.len, 12);
+    assert_memory_equal(b.p, "\"\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd\"", 12);
     buf_free(&b);
 }
 

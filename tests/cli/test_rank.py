@@ -156,6 +156,9 @@ class Rank(Case):
         self.assertIn("error", json.loads(out)[1])
         rows = json.loads(self.ok("rank", "-m", self.model, "--query", "what", "--lossy", "--lines", "-", stdin=b"ok\na\xff\n"))
         self.assertEqual(rows[1]["score"], self.rank("a\ufffd")[0]["score"])
+        line = b'{"query":"what","passages":["a\xe2\x82b"]}\n'
+        rows = json.loads(self.ok("rank", "-m", self.model, "--lossy", "--jsonl", "-", stdin=line))
+        self.assertEqual(rows["results"][0]["score"], self.rank("a\ufffdb")[0]["score"])
 
     def test_a_bad_query(self):
         """Its own fault, not that of a passage."""

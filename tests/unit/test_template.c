@@ -606,6 +606,8 @@ static void test_harm(void **state)
     strata_error err;
     st_template_opts o = {.variables = str(s)};
     assert_int_equal(run(str("x"), &o, &out, &err), STRATA_BAD_TEMPLATE);
+    /* The object is one level: the hundredth bracket behind its name is one too many. */
+    assert_non_null(strstr(err.msg, "variables: nested more than 100 deep at byte 104"));
     free(s);
     /* Long is not deep. */
     struct {
