@@ -568,8 +568,8 @@ typedef struct strata_gen_opts {
 } strata_gen_opts;
 
 /* temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, typical_p 1, repeat_penalty 1, frequency_penalty 0,
- * presence_penalty 0, repeat_last_n 64, mirostat 0, mirostat_tau 5, mirostat_eta 0.1, seed 0: llama.cpp's; all else
- * zero. */
+ * presence_penalty 0, repeat_last_n 64, mirostat 0, mirostat_tau 5, mirostat_eta 0.1: llama.cpp's; seed 0, where
+ * llama.cpp draws one; all else zero. */
 STRATA_API strata_gen_opts strata_gen_default(void);
 
 typedef enum strata_finish {

@@ -28,7 +28,8 @@ check                | include base base/os quant engine
 api                  | include base base/os sample engine convert check
 '
 
-# What library and program share: a way to write a file, what machine this is, a reader of JSON, UTF-8, the list of the sampler's knobs.
+# What library and program share: a way to write a file, what machine this is, a reader of JSON, UTF-8, the list of the
+# sampler's knobs.
 alone='base/os/outfile base/os/host base/json base/utf8 base/ascii sample/knobs'
 
 mapfile -t files < <(find include src cli \( -name '*.[ch]' -o -name '*.inc' -o -name '*.def' \) | sort)

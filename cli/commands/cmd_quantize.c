@@ -54,7 +54,13 @@ static int quantize_run(const command *c, int argc, char **argv)
     if (argv[0] == opt_stdin) return cli_usage(c, "'-': a model is read from a file (one of that name is ./-)");
     bool to_stdout = argv[1] == opt_stdin;
     const char *out = to_stdout ? "/dev/stdout" : argv[1], *name = to_stdout ? output_name(NULL) : argv[1];
-    if (to_stdout && isatty(STDOUT_FILENO)) return cli_usage(c, "'-': not to a terminal (a file of that name is ./-)");
+    if (to_stdout) {
+        output o;
+        if (isatty(STDOUT_FILENO)) return cli_usage(c, "'-': not to a terminal (a file of that name is ./-)");
+        output_reads(argv[0]); /* >> IN.gguf would leave neither */
+        int refused = output_open(&o, c, NULL, true);
+        if (refused) return refused;
+    }
     qo.cancel = &cli_cancel;
     qo.progress = quantize_on_tensor;
     qo.progress_user = &sum;

@@ -7,8 +7,8 @@
  * What a value is stands in the text from j.from to j.to. Strings are checked when they are met, escapes and UTF-8 too,
  * so that decoding one cannot fail. Names that stand twice are the caller's affair, and so is what a number is worth.
  *
- * This module needs nothing but the C library and base/utf8.h: cli/io/json.c includes it too, so that library and
- * program read JSON by one rule. */
+ * This module needs nothing but the C library, base/utf8.h and base/ascii.h: cli/io/json.c includes it too, so that
+ * library and program read JSON by one rule. */
 #ifndef ST_BASE_JSON_H
 #define ST_BASE_JSON_H
 

@@ -256,6 +256,11 @@ class Dash(Case):
         os.close(master), os.close(terminal)
         self.assertEqual(p.returncode, 2)
         self.assertIn(b"not to a terminal", p.stderr)
+        with open(self.path("want"), "ab") as f:  # onto its own input, which then would be neither
+            p = subprocess.run(EMULATOR + [PROGRAM, "quantize", f.name, "-", "Q8_0"], stdout=f, stderr=subprocess.PIPE)
+        self.assertEqual(p.returncode, 2)
+        self.assertIn(b"which this command reads", p.stderr)
+        self.assertEqual(self.read("file"), b"head" + self.read("want"))
         self.assertEqual(sorted(os.listdir(self.tmp.name)), ["file", "want"])
 
 

@@ -59,9 +59,9 @@ SPIN(peaks_maddubs, MADDUBS)
 #define FMLA(i) "fmla v" i ".4s, v20.4s, v20.4s\n\t"
 #define SDOT(i) "sdot v" i ".4s, v20.16b, v20.16b\n\t"
 #define MMLA(i) "usmmla v" i ".4s, v20.16b, v20.16b\n\t"
-SPIN(fmla, FMLA)
-WITH_I8MM SPIN(sdot, SDOT)
-WITH_I8MM SPIN(mmla, MMLA)
+SPIN(peaks_fmla, FMLA)
+WITH_I8MM SPIN(peaks_sdot, SDOT)
+WITH_I8MM SPIN(peaks_mmla, MMLA)
 #endif
 
 /* The widest instructions that a level's kernels use. A level without a row is measured as the one below it. */
@@ -75,9 +75,9 @@ static const struct unit {
     {"avxvnni", peaks_dot256, peaks_fma256, 32, 8},
     {"avx512", peaks_dot512, peaks_fma512, 64, 16},
 #elif defined(__aarch64__)
-    {"neon", NULL, fmla, 0, 4},
-    {"dotprod", sdot, fmla, 16, 4},
-    {"i8mm", mmla, fmla, 32, 4},
+    {"neon", NULL, peaks_fmla, 0, 4},
+    {"dotprod", peaks_sdot, peaks_fmla, 16, 4},
+    {"i8mm", peaks_mmla, peaks_fmla, 32, 4},
 #endif
     {"generic", NULL, NULL, 0, 0},
 };
