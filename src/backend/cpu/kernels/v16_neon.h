@@ -15,9 +15,10 @@ typedef struct v16m {
     uint32x4_t a, b, c, d;
 } v16m;
 
-#define V16_FOUR_1(T, op, x)       ((T){op(x.a), op(x.b), op(x.c), op(x.d)})
-#define V16_FOUR_2(T, op, x, y)    ((T){op(x.a, y.a), op(x.b, y.b), op(x.c, y.c), op(x.d, y.d)})
-#define V16_FOUR_3(T, op, x, y, z) ((T){op(x.a, y.a, z.a), op(x.b, y.b, z.b), op(x.c, y.c, z.c), op(x.d, y.d, z.d)})
+#define V16_FOUR_1(T, op, x)    ((T){op((x).a), op((x).b), op((x).c), op((x).d)})
+#define V16_FOUR_2(T, op, x, y) ((T){op((x).a, (y).a), op((x).b, (y).b), op((x).c, (y).c), op((x).d, (y).d)})
+#define V16_FOUR_3(T, op, x, y, z) \
+    ((T){op((x).a, (y).a, (z).a), op((x).b, (y).b, (z).b), op((x).c, (y).c, (z).c), op((x).d, (y).d, (z).d)})
 
 /* ---- memory ---- */
 
