@@ -462,7 +462,7 @@ static void test_models_are_close(void **state)
 {
     (void)state;
     if (!own_unit()) missing("models in bf16");
-    for (int i = 0; i < N_MODELS; i += SANITIZED_THREAD ? 5 : 1) {
+    for (int i = 0; i < N_MODELS; i += SANITIZED ? 5 : 1) {
         strata_model *m = open_level(models[i].name, own_unit()->unit);
         values want = evaluate(m, i, 1, STRATA_PRECISION_F32, false);
         for (int tiles = 0; tiles < N_UNITS; tiles++) {
