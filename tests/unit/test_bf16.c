@@ -678,8 +678,10 @@ static void test_caps(void **state)
     (void)state;
     assert_int_equal(st_bf16_allowed(NULL), ST_BF16_AVX512 | ST_BF16_AMX);
     assert_int_equal(st_bf16_allowed(""), ST_BF16_AVX512 | ST_BF16_AMX);
+#if defined(__x86_64__)
     assert_int_equal(st_bf16_allowed("amx"), ST_BF16_AVX512 | ST_BF16_AMX);
     assert_int_equal(st_bf16_allowed("avx512bf16"), ST_BF16_AVX512 | ST_BF16_FORCED);
+#endif
     assert_int_equal(st_bf16_allowed("avx512"), 0);
     assert_int_equal(st_bf16_allowed("generic"), 0);
 }
